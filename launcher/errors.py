@@ -1,0 +1,122 @@
+"""Every error that curator-slurm raises on purpose, each with the exit code the command line gives it.
+
+A message says what happened, why, and what to do next; it is fit for end users. Only the command line turns
+an error into an exit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class CuratorSlurmError(Exception):
+    """Base of all errors of this package."""
+
+    exit_code = 1
+
+
+class UsageError(CuratorSlurmError):
+    """The command line does not make sense."""
+
+    exit_code = 2
+
+
+class SpecProblem:
+    """One mistake in a spec: `key` is dotted (`resources.nodes`), `where` is `file:line` or an option."""
+
+    def __init__(self, key: str, message: str, where: str = "") -> None:
+        self.key = key
+        self.message = message
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+    def __repr__(self) -> str:
+        return f"SpecProblem({self.key!r}, {self.message!r}, {self.where!r})"
+
+
+class SpecError(CuratorSlurmError):
+    """The spec is wrong; carries every mistake found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[SpecProblem], source: str = "the spec") -> None:
+        self.problems = list(problems)
+        self.source = source
+        count = len(self.problems)
+        head = f"{source} has {count} mistake{'s' if count != 1 else ''}:"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class RunNotFoundError(CuratorSlurmError):
+    """No run matches the given id, prefix, name, job id or path."""
+
+    exit_code = 3
+
+
+class SitePolicyError(CuratorSlurmError):
+    """The site's administrators do not allow this."""
+
+    exit_code = 4
+
+
+class SlurmError(CuratorSlurmError):
+    """A Slurm command is missing, was refused, or could not reach the controller.
+
+    `command` is the argument list, `returncode` is None where the command could not be started.
+    """
+
+    exit_code = 5
+
+    def __init__(
+        self,
+        message: str,
+        command: Sequence[str] = (),
+        returncode: int | None = None,
+        stdout: str = "",
+        stderr: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.command = list(command)
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class StorageError(CuratorSlurmError):
+    """A directory or file of the run cannot be created, written or read."""
+
+    exit_code = 2
+
+
+class RunFailedError(CuratorSlurmError):
+    """The run ended without success."""
+
+    exit_code = 6
+
+
+class RunIncompleteError(CuratorSlurmError):
+    """Some shards of the run are not done."""
+
+    exit_code = 7
+
+
+class RunCancelledError(CuratorSlurmError):
+    """The run was cancelled."""
+
+    exit_code = 8
+
+
+class BootstrapError(CuratorSlurmError):
+    """The Ray cluster could not be brought up inside the allocation; raised by the node agent.
+
+    `failure_class` is one of the values of `curator_slurm.launcher.failure.FailureClass`.
+    """
+
+    exit_code = 6
+
+    def __init__(self, failure_class: str, message: str, next_step: str = "") -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+        self.next_step = next_step

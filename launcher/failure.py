@@ -1,0 +1,37 @@
+"""Failure classes: why a run ended without success, decided once and shown everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureClass(StrEnum):
+    """Why an attempt failed; `.retryable` says whether the same attempt may well succeed the next time."""
+
+    APP_FAILED = "app_failed"
+    BOOTSTRAP_TIMEOUT = "bootstrap_timeout"
+    NODE_FAILED = "node_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    PREEMPTED = "preempted"
+    TIME_LIMIT = "time_limit"
+    CANCELLED = "cancelled"
+    ENVIRONMENT = "environment"
+    PORT_CONFLICT = "port_conflict"
+    STORAGE = "storage"
+    SLURM_REFUSED = "slurm_refused"
+    UNKNOWN = "unknown"
+
+    @property
+    def retryable(self) -> bool:
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        FailureClass.BOOTSTRAP_TIMEOUT,
+        FailureClass.NODE_FAILED,
+        FailureClass.PREEMPTED,
+        FailureClass.PORT_CONFLICT,
+        FailureClass.UNKNOWN,
+    }
+)

@@ -1,0 +1,42 @@
+"""The plan: a spec resolved and frozen, exactly what is rendered, submitted and run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import yaml
+from pydantic import Field
+
+from curator_slurm.launcher.spec import Section, Spec
+
+
+class Cluster(StrEnum):
+    """Where a plan runs."""
+
+    SLURM = "slurm"
+    LOCAL = "local"
+
+
+class Plan(Section):
+    """Everything that the script, the node agents and the driver need to know; the same for every run of it.
+
+    It holds no run id and no secret: two submissions of one spec have equal plans.
+    """
+
+    schema_version: int = 1
+    version: str = Field(description="curator-slurm that froze it")
+    cluster: Cluster
+    spec: Spec = Field(description="with every default filled in and every path absolute")
+    spec_dir: str = Field(description="folder of the spec; on the module path of driver and workers")
+    python: str | None = Field(description="interpreter on the nodes; None: `python` of environment.conda")
+    origins: dict[str, str] = Field(default={}, description="dotted key -> who set it: file:line, --set, default")
+
+    def to_yaml(self) -> str:
+        """The text of plan.yaml."""
+        data = self.model_dump(mode="json", by_alias=True)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Plan:
+        """The plan in the text of a plan.yaml."""
+        return cls.model_validate(yaml.safe_load(text))

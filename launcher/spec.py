@@ -1,0 +1,299 @@
+"""The spec: what a user writes in YAML, as one frozen class per section.
+
+These classes hold and check values; `specfile` reads the YAML, gives mistakes their line numbers and applies
+`--set`; `plan` resolves and freezes. Units are in the field names or their descriptions.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_ENTRY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+_TIME = re.compile(r"^(\d+|\d+:\d{1,2}|\d+:\d{1,2}:\d{1,2}|\d+-\d{1,2}(:\d{1,2}){0,2})$")
+_MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
+_GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
+
+
+def _one_line(value: str) -> str:
+    """Refuse control characters: they would end a line of the script, or hide in a log."""
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("must not contain a newline or another control character")
+    return value
+
+
+def _scalar_to_text(value: Any) -> Any:
+    """YAML gives 2 and true where environment variables and sbatch options are text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _no_null(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain a NUL byte")
+    return value
+
+
+def _time(value: str) -> str:
+    if not _TIME.match(value):
+        raise ValueError("must be a Slurm time: minutes, minutes:seconds, hours:minutes:seconds or days-hours...")
+    return value
+
+
+def _memory(value: str) -> str:
+    if not _MEMORY.match(value):
+        raise ValueError("must be a number with K, M, G or T (Slurm's units; a bare number is megabytes)")
+    return value
+
+
+def _gpus(value: str) -> str:
+    if not _GPUS.match(value):
+        raise ValueError("must be a number of GPUs, or type:number such as a100:4")
+    return value
+
+
+def _env_name(value: str) -> str:
+    if not _ENV_NAME.match(value):
+        raise ValueError(f"{value!r} is not the name of an environment variable")
+    return value
+
+
+def _entry(value: str) -> str:
+    if not _ENTRY.match(value):
+        raise ValueError(f"{value!r} must be module:name, such as my_project.pipelines:build")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""Text without control characters."""
+Entry = Annotated[str, AfterValidator(_entry)]
+EnvName = Annotated[str, AfterValidator(_env_name)]
+EnvValue = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_no_null)]
+LineList = Annotated[list[Line], BeforeValidator(_as_list)]
+Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+
+
+class Section(BaseModel):
+    """One section of the spec: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class StageResources(Section):
+    """What one worker of a stage needs."""
+
+    cpus: float | None = Field(default=None, ge=0)
+    gpus: float | None = Field(default=None, ge=0)
+    gpu_memory_gb: float | None = Field(default=None, ge=0)
+
+
+class StageSpec(Section):
+    """A stage given in YAML: a class and the arguments of its constructor."""
+
+    use: Entry = Field(description="module:Class of the stage")
+    with_: dict[str, Any] = Field(default={}, alias="with", description="arguments of its constructor")
+    name: Line | None = None
+    resources: StageResources | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    num_workers: int | None = Field(default=None, ge=1)
+    runtime_env: dict[str, Any] | None = None
+    xenna_stage_spec: dict[str, Any] | None = None
+    ray_stage_spec: dict[str, Any] | None = None
+
+
+class PipelineSpec(Section):
+    """What to run: exactly one of `entry`, `stages` and `command`."""
+
+    entry: Entry | None = Field(default=None, description="module:callable that returns a Pipeline")
+    args: dict[str, Any] = Field(default={}, description="arguments of entry")
+    stages: list[StageSpec] | None = Field(default=None, min_length=1)
+    command: str | list[str] | None = Field(
+        default=None,
+        description="any program, run on the head node with RAY_ADDRESS set; text is given to bash, a list is not",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> PipelineSpec:
+        given = [key for key in ("entry", "stages", "command") if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
+            raise ValueError(f"needs exactly one of entry, stages and command; {found}")
+        if self.args and self.entry is None:
+            raise ValueError("args belong to entry; a stage takes its arguments in `with`")
+        if self.command is not None and not self.command:
+            raise ValueError("command is empty")
+        return self
+
+
+class Backend(StrEnum):
+    """The executors of curator-slurm."""
+
+    XENNA = "xenna"
+    RAY_DATA = "ray_data"
+    RAY_ACTOR_POOL = "ray_actor_pool"
+
+
+class ExecutorSpec(Section):
+    """Which executor runs the pipeline, and its configuration."""
+
+    backend: Backend = Backend.XENNA
+    config: dict[str, Any] = Field(default={}, description="as the executor takes it, such as execution_mode")
+
+
+class InputSpec(Section):
+    """The files that `${input.files}` stands for."""
+
+    paths: LineList = Field(min_length=1, description="files, folders, globs or fsspec addresses")
+
+
+class ResourcesSpec(Section):
+    """What to ask Slurm for."""
+
+    nodes: int = Field(default=1, ge=1)
+    gpus_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_gpus)] | None = None
+    cpus_per_node: int | None = Field(default=None, ge=1)
+    mem_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_memory)] | None = None
+    time: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_time)] | None = None
+    partition: Line | None = None
+    account: Annotated[Line, BeforeValidator(_scalar_to_text)] | None = None
+    sbatch: dict[str, Any] = Field(default={}, description="any other option of sbatch")
+
+    @property
+    def gpu_count(self) -> int:
+        """GPUs on each node, 0 where none are asked for here."""
+        return int(self.gpus_per_node.rsplit(":", 1)[-1]) if self.gpus_per_node else 0
+
+
+class EnvironmentSpec(Section):
+    """The software on the nodes: at most one of `python`, `venv` and `conda`; default: the submitter's Python."""
+
+    python: Path | None = Field(default=None, description="an interpreter that has curator-slurm installed")
+    venv: Path | None = Field(default=None, description="a virtual environment")
+    conda: Path | None = Field(default=None, description="name or prefix of a conda environment")
+    modules: LineList = Field(default=[], description="environment modules to load on every node")
+    env: dict[EnvName, EnvValue] = {}
+    secrets: Annotated[list[EnvName], BeforeValidator(_as_list)] = Field(
+        default=[],
+        description="names of environment variables of the submitter; values stay out of script and plan",
+    )
+    setup: Annotated[list[Annotated[str, AfterValidator(_no_null)]], BeforeValidator(_as_list)] = Field(
+        default=[],
+        description="bash commands run on every node before the agent; one that fails ends the run",
+    )
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> EnvironmentSpec:
+        given = [key for key in ("python", "venv", "conda") if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"takes one of python, venv and conda; {' and '.join(given)} are given")
+        both = sorted(set(self.env) & set(self.secrets))
+        if both:
+            raise ValueError(f"{', '.join(both)} must be in env or in secrets, not in both")
+        return self
+
+
+class ClusterSpec(Section):
+    """The Ray cluster inside the allocation."""
+
+    min_nodes: int | None = Field(default=None, ge=1, description="go on with this many; default: all nodes")
+    join_timeout_s: float = Field(default=300, gt=0)
+    object_store_fraction: float = Field(default=0.3, gt=0, lt=1, description="of the memory of each node")
+
+
+class OnTaskError(StrEnum):
+    """What a failed task does to the run."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+class FailuresSpec(Section):
+    """What happens to tasks that fail; None is the executor's default."""
+
+    on_task_error: OnTaskError | None = None
+    max_failed_tasks: int | None = Field(default=None, ge=0)
+    task_retries: int | None = Field(default=None, ge=0)
+
+
+class NetworkSpec(Section):
+    """Addresses and ports of the Ray cluster."""
+
+    interface: LineList = Field(default=[], description="in order of preference; default: the default route's")
+    port_range: tuple[int, int] = Field(default=(20000, 29999), description="first and last port that Ray may use")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NetworkSpec:
+        first, last = self.port_range
+        if not 1024 <= first <= last <= 65535:
+            raise ValueError("port_range must be [first, last] with 1024 <= first <= last <= 65535")
+        return self
+
+
+class StorageSpec(Section):
+    """Where things live."""
+
+    runs: Path | None = Field(default=None, description="folder of all run directories, on shared storage")
+    node_local: Path | None = Field(default=None, description="short folder on each node for Ray's session")
+
+
+class OutputSpec(Section):
+    """Where the outputs go when the run has succeeded; default: `outputs` in the run directory."""
+
+    path: Path | None = None
+
+
+class Spec(Section):
+    """A whole spec."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    pipeline: PipelineSpec
+    executor: ExecutorSpec = ExecutorSpec()
+    input: InputSpec | None = None
+    resources: ResourcesSpec = ResourcesSpec()
+    environment: EnvironmentSpec = EnvironmentSpec()
+    cluster: ClusterSpec = ClusterSpec()
+    failures: FailuresSpec = FailuresSpec()
+    network: NetworkSpec = NetworkSpec()
+    storage: StorageSpec = StorageSpec()
+    output: OutputSpec = OutputSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spec:
+        min_nodes = self.cluster.min_nodes
+        if min_nodes is not None and min_nodes > self.resources.nodes:
+            raise ValueError(f"cluster.min_nodes is {min_nodes}, but resources.nodes is {self.resources.nodes}")
+        return self
+
+    @property
+    def min_nodes(self) -> int:
+        """The number of nodes with which the run may start."""
+        return self.cluster.min_nodes or self.resources.nodes
+
+
+NOT_YET = {
+    "shards": "sharded runs (sbatch arrays) are not available yet",
+    "restart": "restarts after preemption, node failure or time limit are not available yet",
+    "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
+    "site": "site configs are not available yet",
+    "partitions": "site configs are not available yet",
+    "defaults": "site configs are not available yet",
+    "limits": "site configs are not available yet",
+    "container": "containers are not available yet",
+    "templates": "site configs are not available yet",
+    "locked": "site configs are not available yet",
+    "network.no_proxy": "it is not available yet; set NO_PROXY in environment.env",
+    "failures.task_timeout_s": "task time limits are not available yet",
+}
+"""Keys that the design names and this version does not have: refused with this reason, never ignored."""

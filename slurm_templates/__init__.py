@@ -1,0 +1,1 @@
+"""Jinja2 templates of the scripts that are given to sbatch; rendered by curator_slurm.launcher.script."""
