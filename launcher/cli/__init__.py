@@ -1,1 +1,153 @@
-"""..."""
+"""The command line: one module per verb, loaded when the verb is used.
+
+`main` only assembles: it finds the verb, turns an error into a message and an exit code, and computes nothing.
+A verb lives in the module of its name, which exports a click command called `command`. This file imports click
+and nothing slower, so that `curator-slurm --help` stays instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.errors import CuratorSlurmError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+BROKEN_PIPE = 141
+"""Exit code when the reader of our output has gone, as shells have it."""
+
+VERBS: dict[str, dict[str, str]] = {
+    "Write a spec": {
+        "init": "Write a commented starter spec.",
+        "validate": "Check a spec and name every mistake in it.",
+        "render": "Print exactly the script that submit would submit.",
+        "schema": "Print the JSON schema of specs, for editors.",
+    },
+    "Run it": {
+        "submit": "Submit a spec and print the id of the run.",
+        "run": "Submit a spec, follow it to its end, and exit as it does.",
+        "cancel": "Cancel a run.",
+    },
+    "Look at runs": {
+        "list": "List your runs, newest first.",
+        "status": "Show what a run has reached, or why it failed.",
+        "watch": "Follow the progress of a run until it ends.",
+        "logs": "Print the logs of a run.",
+    },
+}
+"""Heading -> verb -> its one-line help; a test compares it with the verbs themselves."""
+
+EPILOG = """\b
+A first run:
+  curator-slurm init spec.yaml
+  curator-slurm validate spec.yaml
+  curator-slurm submit spec.yaml --watch
+
+\b
+Shell completion (put the line into ~/.bashrc or ~/.zshrc):
+  eval "$(_CURATOR_SLURM_COMPLETE=bash_source curator-slurm)"
+  eval "$(_CURATOR_SLURM_COMPLETE=zsh_source curator-slurm)"
+
+\b
+Exit codes:
+  0 done                      5 Slurm refused or is not reachable
+  1 a bug in curator-slurm    6 the run failed
+  2 bad usage or bad spec     7 the run is incomplete
+  3 no such run               8 the run was cancelled
+  4 refused by site policy
+"""
+
+
+class Verbs(click.Group):
+    """A group that knows its verbs by name and imports the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return [verb for verbs in VERBS.values() for verb in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{__name__}.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        verb = args[0]
+        if verb in self.list_commands(ctx) or verb.startswith("-"):
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        close = get_close_matches(verb, self.list_commands(ctx), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "see 'curator-slurm --help' for what there is."
+        return ctx.fail(f"there is no command {verb!r}; {hint}")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(verb) for verb in self.list_commands(ctx))
+        for heading, verbs in VERBS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(verb.ljust(width), text) for verb, text in verbs.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except CuratorSlurmError as error:
+            if _debugging():
+                _print_traceback()
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Python would complain once more when it flushes stdout at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(BROKEN_PIPE)
+        except Exception as error:
+            _report_bug(error)
+            ctx.exit(CuratorSlurmError.exit_code)
+
+
+def _debugging() -> bool:
+    return os.environ.get("CURATOR_SLURM_DEBUG", "") not in ("", "0")
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    click.echo(traceback.format_exc(), err=True, nl=False)
+
+
+def _report_bug(error: Exception) -> None:
+    """Say that this should not have happened, and keep the traceback for the report."""
+    import traceback
+
+    click.echo(f"Error: this is a bug in curator-slurm {__version__}: {type(error).__name__}: {error}", err=True)
+    if _debugging():
+        return _print_traceback()
+    import tempfile
+
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="curator-slurm-bug-", suffix=".log", delete=False, encoding="utf-8"
+        ) as stream:
+            stream.write(traceback.format_exc())
+    except OSError:
+        return _print_traceback()
+    click.echo(f"Please report it with the traceback in {stream.name}", err=True)
+    return None
+
+
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="curator-slurm", message="%(prog)s %(version)s")
+def main() -> None:
+    """Run data-curation pipelines as multi-node Ray clusters inside Slurm allocations, or on this machine."""
