@@ -120,3 +120,9 @@ class BootstrapError(CuratorSlurmError):
         super().__init__(message)
         self.failure_class = failure_class
         self.next_step = next_step
+
+
+class PlaceholderError(CuratorSlurmError):
+    """A `${...}` of the spec is unknown, has no value, or stands where its value does not fit."""
+
+    exit_code = 2
