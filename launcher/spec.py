@@ -10,7 +10,8 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -18,6 +19,11 @@ _ENTRY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
 _TIME = re.compile(r"^(\d+|\d+:\d{1,2}|\d+:\d{1,2}:\d{1,2}|\d+-\d{1,2}(:\d{1,2}){0,2})$")
 _MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
 _GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
+
+
+def mistake(message: str, *keys: str) -> PydanticCustomError:
+    """An error of a validator of a section about `keys` (dotted, from the top), the first of which it is put on."""
+    return PydanticCustomError("mistake", "{message}", {"message": message, "keys": list(keys)})
 
 
 def _one_line(value: str) -> str:
@@ -34,6 +40,38 @@ def _scalar_to_text(value: Any) -> Any:
     if isinstance(value, (int, float)):
         return str(value)
     return value
+
+
+def _no_truth_value(value: Any) -> Any:
+    """Refuse true and false, which pydantic takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number; found {str(value).lower()}")
+    return value
+
+
+def _command(value: Any) -> Any:
+    if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise ValueError("must be a text, which is given to bash, or a list of texts: the program and its arguments")
+    if not value or (isinstance(value, str) and not value.strip()):
+        raise ValueError("must not be empty")
+    if any("\0" in item for item in value):
+        raise ValueError("must not contain a NUL byte")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.match(NAME_PATTERN, value) or value.endswith("\n"):
+        raise ValueError(
+            "must be letters, digits, dots, hyphens and underscores, at most 63, and start with a letter or digit"
+        )
+    return value
+
+
+def _bash(value: str) -> str:
+    """Refuse what neither bash source nor sbatch can carry."""
+    if "\r" in value:
+        raise ValueError("must not contain a carriage return: sbatch refuses such scripts")
+    return _no_null(value)
 
 
 def _as_list(value: Any) -> Any:
@@ -76,12 +114,25 @@ def _entry(value: str) -> str:
     return value
 
 
-Line = Annotated[str, AfterValidator(_one_line)]
+_TEXT_SCHEMA = WithJsonSchema({"type": ["string", "number"]})
+_TEXT_LIST_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": ["string", "number"]}, {"type": "array", "items": {"type": ["string", "number"]}}]}
+)
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_truth_value)]
+Line = Annotated[str, AfterValidator(_one_line), Field(min_length=1), _TEXT_SCHEMA]
 """Text without control characters."""
 Entry = Annotated[str, AfterValidator(_entry)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
-EnvValue = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_no_null)]
-LineList = Annotated[list[Line], BeforeValidator(_as_list)]
+EnvValue = Annotated[
+    str,
+    BeforeValidator(_scalar_to_text),
+    AfterValidator(_no_null),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+Bash = Annotated[str, AfterValidator(_bash)]
+LineList = Annotated[list[Line], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
 Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 
 
@@ -94,9 +145,9 @@ class Section(BaseModel):
 class StageResources(Section):
     """What one worker of a stage needs."""
 
-    cpus: float | None = Field(default=None, ge=0)
-    gpus: float | None = Field(default=None, ge=0)
-    gpu_memory_gb: float | None = Field(default=None, ge=0)
+    cpus: Number | None = Field(default=None, ge=0)
+    gpus: Number | None = Field(default=None, ge=0)
+    gpu_memory_gb: Number | None = Field(default=None, ge=0)
 
 
 class StageSpec(Section):
@@ -106,8 +157,8 @@ class StageSpec(Section):
     with_: dict[str, Any] = Field(default={}, alias="with", description="arguments of its constructor")
     name: Line | None = None
     resources: StageResources | None = None
-    batch_size: int | None = Field(default=None, ge=1)
-    num_workers: int | None = Field(default=None, ge=1)
+    batch_size: Whole | None = Field(default=None, ge=1)
+    num_workers: Whole | None = Field(default=None, ge=1)
     runtime_env: dict[str, Any] | None = None
     xenna_stage_spec: dict[str, Any] | None = None
     ray_stage_spec: dict[str, Any] | None = None
@@ -119,7 +170,14 @@ class PipelineSpec(Section):
     entry: Entry | None = Field(default=None, description="module:callable that returns a Pipeline")
     args: dict[str, Any] = Field(default={}, description="arguments of entry")
     stages: list[StageSpec] | None = Field(default=None, min_length=1)
-    command: str | list[str] | None = Field(
+    command: (
+        Annotated[
+            str | list[str],
+            BeforeValidator(_command),
+            WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]}),
+        ]
+        | None
+    ) = Field(
         default=None,
         description="any program, run on the head node with RAY_ADDRESS set; text is given to bash, a list is not",
     )
@@ -129,11 +187,11 @@ class PipelineSpec(Section):
         given = [key for key in ("entry", "stages", "command") if getattr(self, key) is not None]
         if len(given) != 1:
             found = "none of them is given" if not given else f"{' and '.join(given)} are given"
-            raise ValueError(f"needs exactly one of entry, stages and command; {found}")
+            raise mistake(f"`pipeline` needs exactly one of entry, stages and command; {found}", "pipeline")
         if self.args and self.entry is None:
-            raise ValueError("args belong to entry; a stage takes its arguments in `with`")
-        if self.command is not None and not self.command:
-            raise ValueError("command is empty")
+            raise mistake(
+                "`pipeline.args` belong to `pipeline.entry`; a stage takes its arguments in `with`", "pipeline.args"
+            )
         return self
 
 
@@ -161,14 +219,22 @@ class InputSpec(Section):
 class ResourcesSpec(Section):
     """What to ask Slurm for."""
 
-    nodes: int = Field(default=1, ge=1)
-    gpus_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_gpus)] | None = None
-    cpus_per_node: int | None = Field(default=None, ge=1)
-    mem_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_memory)] | None = None
-    time: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_time)] | None = None
-    partition: Line | None = None
-    account: Annotated[Line, BeforeValidator(_scalar_to_text)] | None = None
-    sbatch: dict[str, Any] = Field(default={}, description="any other option of sbatch")
+    nodes: Whole = Field(default=1, ge=1)
+    gpus_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_gpus), _TEXT_SCHEMA] | None = Field(
+        default=None, description="4, or with a type a100:4"
+    )
+    cpus_per_node: Whole | None = Field(default=None, ge=1)
+    mem_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_memory), _TEXT_SCHEMA] | None = (
+        Field(default=None, description="such as 480G")
+    )
+    time: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_time), _TEXT_SCHEMA] | None = Field(
+        default=None, description="time limit: minutes, hours:minutes:seconds, or days-hours:minutes:seconds"
+    )
+    partition: Line | None = Field(default=None, description="default: the cluster's default partition")
+    account: Line | None = Field(default=None, description="default: your default account")
+    sbatch: dict[str, Any] = Field(
+        default={}, description="any other option of sbatch, such as constraint: h100; true gives a flag without value"
+    )
 
     @property
     def gpu_count(self) -> int:
@@ -183,12 +249,12 @@ class EnvironmentSpec(Section):
     venv: Path | None = Field(default=None, description="a virtual environment")
     conda: Path | None = Field(default=None, description="name or prefix of a conda environment")
     modules: LineList = Field(default=[], description="environment modules to load on every node")
-    env: dict[EnvName, EnvValue] = {}
-    secrets: Annotated[list[EnvName], BeforeValidator(_as_list)] = Field(
+    env: dict[EnvName, EnvValue] = Field(default={}, description="environment variables, as they are")
+    secrets: Annotated[list[EnvName], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA] = Field(
         default=[],
         description="names of environment variables of the submitter; values stay out of script and plan",
     )
-    setup: Annotated[list[Annotated[str, AfterValidator(_no_null)]], BeforeValidator(_as_list)] = Field(
+    setup: Annotated[list[Bash], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA] = Field(
         default=[],
         description="bash commands run on every node before the agent; one that fails ends the run",
     )
@@ -197,19 +263,25 @@ class EnvironmentSpec(Section):
     def _at_most_one(self) -> EnvironmentSpec:
         given = [key for key in ("python", "venv", "conda") if getattr(self, key) is not None]
         if len(given) > 1:
-            raise ValueError(f"takes one of python, venv and conda; {' and '.join(given)} are given")
+            raise mistake(
+                f"`environment` takes one of python, venv and conda; {' and '.join(given)} are given",
+                *(f"environment.{key}" for key in reversed(given)),
+            )
         both = sorted(set(self.env) & set(self.secrets))
         if both:
-            raise ValueError(f"{', '.join(both)} must be in env or in secrets, not in both")
+            raise mistake(
+                f"{' and '.join(both)} must be in `environment.env` or in `environment.secrets`, not in both",
+                f"environment.env.{both[0]}",
+            )
         return self
 
 
 class ClusterSpec(Section):
     """The Ray cluster inside the allocation."""
 
-    min_nodes: int | None = Field(default=None, ge=1, description="go on with this many; default: all nodes")
-    join_timeout_s: float = Field(default=300, gt=0)
-    object_store_fraction: float = Field(default=0.3, gt=0, lt=1, description="of the memory of each node")
+    min_nodes: Whole | None = Field(default=None, ge=1, description="go on with this many; default: all nodes")
+    join_timeout_s: Number = Field(default=300, gt=0, description="how long the head waits for the other nodes")
+    object_store_fraction: Number = Field(default=0.3, gt=0, lt=1, description="of the memory of each node")
 
 
 class OnTaskError(StrEnum):
@@ -223,21 +295,23 @@ class FailuresSpec(Section):
     """What happens to tasks that fail; None is the executor's default."""
 
     on_task_error: OnTaskError | None = None
-    max_failed_tasks: int | None = Field(default=None, ge=0)
-    task_retries: int | None = Field(default=None, ge=0)
+    max_failed_tasks: Whole | None = Field(default=None, ge=0)
+    task_retries: Whole | None = Field(default=None, ge=0)
 
 
 class NetworkSpec(Section):
     """Addresses and ports of the Ray cluster."""
 
     interface: LineList = Field(default=[], description="in order of preference; default: the default route's")
-    port_range: tuple[int, int] = Field(default=(20000, 29999), description="first and last port that Ray may use")
+    port_range: tuple[Whole, Whole] = Field(default=(20000, 29999), description="first and last port that Ray may use")
 
     @model_validator(mode="after")
     def _ordered(self) -> NetworkSpec:
         first, last = self.port_range
         if not 1024 <= first <= last <= 65535:
-            raise ValueError("port_range must be [first, last] with 1024 <= first <= last <= 65535")
+            raise mistake(
+                "`network.port_range` must be [first, last] with 1024 <= first <= last <= 65535", "network.port_range"
+            )
         return self
 
 
@@ -257,7 +331,9 @@ class OutputSpec(Section):
 class Spec(Section):
     """A whole spec."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})] = Field(
+        description="names the run, its folder and the Slurm job"
+    )
     pipeline: PipelineSpec
     executor: ExecutorSpec = ExecutorSpec()
     input: InputSpec | None = None
@@ -273,7 +349,11 @@ class Spec(Section):
     def _consistent(self) -> Spec:
         min_nodes = self.cluster.min_nodes
         if min_nodes is not None and min_nodes > self.resources.nodes:
-            raise ValueError(f"cluster.min_nodes is {min_nodes}, but resources.nodes is {self.resources.nodes}")
+            raise mistake(
+                f"`cluster.min_nodes` is {min_nodes}, but `resources.nodes` is {self.resources.nodes}",
+                "cluster.min_nodes",
+                "resources.nodes",
+            )
         return self
 
     @property
