@@ -1,0 +1,76 @@
+# Everything a contributor runs. `make` lists the targets.
+#
+#   PYTHON=python3.12 make test     uses another Python, in a venv of its own
+
+PYTHON  ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV    ?= $(if $(filter python3,$(PYTHON)),.venv,.venv-$(VERSION))
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+RUNTIME := $(VENV)/installed
+DEV     := $(VENV)/installed-dev
+
+# Nothing may hang: pytest shows where it is stuck after FAULT_AFTER seconds in one test, and is told
+# to stop, with its fixtures, after TEST_TIMEOUT.
+FAULT_AFTER  ?= 600
+TEST_TIMEOUT ?= 50m
+PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
+                $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint unit packages venv cluster cluster-down clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+quickstart: $(RUNTIME) ## Curate the standard library's source on this machine, no Slurm needed
+	$(BIN)/curator-slurm run examples/quickstart.yaml --cluster local
+
+test: packages $(DEV) ## All checks and tests, on a real Slurm where root may start one
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(PYTEST) $(TESTS)
+
+lint: $(DEV) ## Style and types
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+unit: $(DEV) ## Tests without the real Slurm
+	$(PYTEST) -m 'not slurm' $(TESTS)
+
+packages: ## Install Slurm and shellcheck from Debian (as root; does nothing when they are there)
+	@tests/slurm_cluster/install-packages.sh
+
+venv: $(DEV) ## Make the venv with everything for development
+
+cluster: packages $(DEV) ## Start a Slurm of 3 nodes by hand
+	@$(BIN)/python tests/slurm_cluster/cluster.py up
+	@echo "Take it down: make cluster-down"
+
+cluster-down: ## Stop it
+	@$(BIN)/python tests/slurm_cluster/cluster.py down --purge
+
+clean: ## Remove venvs, caches and builds
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A venv whose Python has gone is made again; a newer pyproject.toml only installs again.
+ifneq ($(shell $(BIN)/python -c 'print("works")' 2>/dev/null),works)
+.PHONY: $(VENV)/pyvenv.cfg
+endif
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Python 3.11 or later is needed; $(PYTHON) is $(VERSION)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tests/slurm_cluster/install-packages.sh python$(VERSION)-venv
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(RUNTIME): $(VENV)/pyvenv.cfg pyproject.toml
+	@echo "Installing curator-slurm into $(VENV) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
+$(DEV): $(VENV)/pyvenv.cfg pyproject.toml
+	@echo "Installing curator-slurm and its tools into $(VENV) ..."
+	@$(PIP) install --editable '.[dev]'
+	@touch $(RUNTIME) $@
