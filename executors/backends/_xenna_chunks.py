@@ -1,0 +1,135 @@
+"""Several tasks in one object: fewer objects to store, locate and fetch, with exact batches all the same.
+
+cosmos-xenna keeps every sample as an object of its own, and pays a few round trips for each. Here one
+object is a `Chunk` of tasks, made by the stage that produced them for the batch size of the stage that
+takes them. Chunk sizes form a chain of divisors of that batch size (32, 16, 8, 4, 2, 1), so that any
+chunks holding a batch's worth of tasks or more contain some that add up to exactly one batch.
+"""
+
+from __future__ import annotations
+
+import collections
+import random
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tasks that travel between stages as one object."""
+
+    tasks: list[Any]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The first object a worker returns for every batch: small, and read by the driver."""
+
+    sizes: list[int]
+    """How many tasks each of the chunks that follow holds."""
+    taken: int
+    """How many tasks the batch held."""
+    note: Any = None
+    """What the adapter has to say about the batch (failures, timing)."""
+    failed: bool = False
+    """Whether some task of the batch failed, for stages that want a fresh worker after a failure."""
+
+
+def chunk_sizes(batch_size: int) -> list[int]:
+    """A chain of divisors of ``batch_size``, largest first, each dividing the one before."""
+    sizes = [batch_size]
+    while sizes[-1] > 1:
+        value = sizes[-1]
+        sizes.append(value // _smallest_factor(value))
+    return sizes
+
+
+def _smallest_factor(value: int) -> int:
+    factor = 2
+    while factor * factor <= value:
+        if value % factor == 0:
+            return factor
+        factor += 1
+    return value
+
+
+def make_chunks(tasks: Sequence[Any], batch_size: int | None) -> list[Chunk]:
+    """Split tasks into as few chunks as the chain allows; None means that nobody batches them again."""
+    if batch_size is None:
+        return [Chunk(list(tasks))] if tasks else []
+    chunks = []
+    start = 0
+    for size in chunk_sizes(batch_size):
+        while len(tasks) - start >= size:
+            chunks.append(Chunk(list(tasks[start : start + size])))
+            start += size
+    return chunks
+
+
+@dataclass
+class ChunkBuffer:
+    """Chunks waiting for a stage, by the place they come from; hands out batches of an exact size."""
+
+    by_place: dict[Hashable, dict[int, collections.deque[Any]]] = field(default_factory=dict)
+    total: int = 0
+
+    def __len__(self) -> int:
+        return self.total
+
+    def add(self, place: Hashable, item: Any, size: int) -> None:
+        """Append one chunk of ``size`` tasks."""
+        if size < 1:
+            return
+        sizes = self.by_place.setdefault(place, {})
+        sizes.setdefault(size, collections.deque()).append(item)
+        self.total += size
+
+    def take(self, wanted: int) -> tuple[list[Any], Hashable] | None:
+        """Chunks of ``wanted`` tasks in all and the place most come from; None while there are too few.
+
+        Chunks of one place are preferred, so that a batch is fetched from one node where possible.
+        """
+        if self.total < wanted:
+            return None
+        places = [place for place in self.by_place if self._held(place)]
+        random.shuffle(places)
+        for place in places:
+            if self._held(place) >= wanted and (items := self._take_from([place], wanted)):
+                return items, place
+        taken = self._take_from(places, wanted)
+        return None if taken is None else (taken, places[0])
+
+    def drain(self) -> list[Any]:
+        """Everything, in no particular order."""
+        items = [item for sizes in self.by_place.values() for waiting in sizes.values() for item in waiting]
+        self.by_place.clear()
+        self.total = 0
+        return items
+
+    def _held(self, place: Hashable) -> int:
+        return sum(size * len(waiting) for size, waiting in self.by_place[place].items())
+
+    def _take_from(self, places: Sequence[Hashable], wanted: int) -> list[Any] | None:
+        """Largest chunks first; with a chain of divisors this reaches ``wanted`` exactly."""
+        chosen: list[tuple[Hashable, int]] = []
+        missing = wanted
+        for size, place in self._largest_first(places):
+            if missing == 0:
+                break
+            if size > missing:
+                continue
+            count = min(missing // size, len(self.by_place[place][size]))
+            chosen += [(place, size)] * count
+            missing -= size * count
+        if missing:
+            return None
+        self.total -= wanted
+        return [self.by_place[place][size].popleft() for place, size in chosen]
+
+    def _largest_first(self, places: Sequence[Hashable]) -> Iterator[tuple[int, Hashable]]:
+        pairs = [(size, place) for place in places for size in self.by_place[place]]
+        return iter(sorted(pairs, key=lambda pair: pair[0], reverse=True))

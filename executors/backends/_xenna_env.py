@@ -1,0 +1,46 @@
+"""Environment that cosmos-xenna expects, importable without Ray or cosmos-xenna.
+
+The node agent puts ``RAY_START_ENV`` into the environment of ``ray start`` on every node, so this
+module must stay free of heavy imports.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+"""Ray leaves CUDA_VISIBLE_DEVICES of a worker alone where this variable is set to a true value."""
+
+XENNA_METRICS_PORT = "XENNA_RAY_METRICS_PORT"
+"""Where set, cosmos-xenna sleeps ten seconds at the end of each run so that metrics are scraped once more."""
+
+API_LIMIT = "40000"
+
+RAY_START_ENV: dict[str, str] = {
+    NOSET_CUDA: "1",
+    "RAY_MAX_LIMIT_FROM_API_SERVER": API_LIMIT,
+    "RAY_MAX_LIMIT_FROM_DATA_SOURCE": API_LIMIT,
+}
+"""What must be in the environment of ``ray start`` on every node for cosmos-xenna to work fully."""
+
+
+@contextmanager
+def scoped_environment(changes: dict[str, str | None]) -> Iterator[None]:
+    """Apply ``changes`` (None removes), then restore these variables and the ones cosmos-xenna sets itself."""
+    touched = {*changes, *RAY_START_ENV}
+    before = {name: os.environ.get(name) for name in touched}
+    try:
+        _apply(changes)
+        yield
+    finally:
+        _apply(before)
+
+
+def _apply(changes: dict[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

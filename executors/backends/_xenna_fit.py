@@ -1,0 +1,177 @@
+"""Make a pipeline fit a cluster: pure arithmetic on CPUs and GPUs, no Ray, no cosmos-xenna.
+
+cosmos-xenna places one worker of every stage at once, counts ``floor(0.95 x CPUs)`` of each node and
+refuses what does not fit. CPUs are only a way to say how many workers may run side by side, so a
+pipeline too big for its cluster is run by time-sharing: every stage's CPU request is scaled down alike.
+GPUs are not scaled: two models that each need a whole GPU's memory cannot share one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+MIN_CPUS = 0.01
+"""The smallest CPU request of a worker; cosmos-xenna rejects a worker that asks for nothing."""
+
+_STEPS = 60  # bisection steps: far below the 1/1000 CPU that requests are rounded to
+_EPSILON = 1e-6
+
+
+class DoesNotFitError(ValueError):
+    """No amount of CPU time-sharing makes this pipeline fit."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one Ray node offers."""
+
+    id: str
+    cpus: float
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What the workers of one stage need: ``workers`` times ``cpus`` and ``gpus``."""
+
+    stage: str
+    cpus: float
+    gpus: float = 0.0
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How many CPUs to count on each node, what each stage asks for, and why that differs from the request."""
+
+    node_cpus: dict[str, float]
+    stage_cpus: list[float]
+    note: str = ""
+
+
+def fit(nodes: Sequence[Node], demands: Sequence[Demand], cpu_share: float, *, together: bool) -> Fit:
+    """Find CPU counts and requests under which all stages run, ``together`` or one after the other."""
+    if not nodes:
+        raise DoesNotFitError("the Ray cluster has no alive node")
+    demands = [replace(demand, cpus=max(demand.cpus, MIN_CPUS)) for demand in demands]
+    groups = [list(demands)] if together else [[demand] for demand in demands]
+    for group in groups:
+        _check_gpus(nodes, group, together=together)
+
+    for counted in _ways_to_count(nodes, cpu_share):
+        if all(_packs(counted, group) for group in groups):
+            return Fit(_by_id(counted), [demand.cpus for demand in demands])
+
+    # From here the requests exceed the cluster. Count every CPU, and at least one: a node started with
+    # --num-cpus 0 can still run stage workers, which ask Ray for nothing.
+    counted = [replace(node, cpus=node.cpus or 1.0) for node in nodes]
+    stage_cpus = [cpus for group in groups for cpus in _shrink(counted, group)]
+    return Fit(_by_id(counted), stage_cpus, _explain(nodes, demands, stage_cpus))
+
+
+def shrink_further(previous: Fit, factor: float) -> Fit:
+    """The same fit with smaller requests, for an engine that packs worse than we do."""
+    return replace(previous, stage_cpus=[_round_down(cpus * factor) for cpus in previous.stage_cpus])
+
+
+def _ways_to_count(nodes: Sequence[Node], cpu_share: float) -> Iterator[list[Node]]:
+    """From the engine's own way of counting to the most generous one."""
+    yield [replace(node, cpus=math.floor(node.cpus * cpu_share)) for node in nodes]
+    yield [replace(node, cpus=node.cpus * cpu_share) for node in nodes]
+    yield list(nodes)
+
+
+def _by_id(nodes: Iterable[Node]) -> dict[str, float]:
+    return {node.id: float(node.cpus) for node in nodes}
+
+
+def _shrink(nodes: Sequence[Node], group: Sequence[Demand]) -> list[float]:
+    """The largest common factor under which the group packs, applied to its requests."""
+    if _packs(nodes, group):
+        return [demand.cpus for demand in group]
+    low, high = 0.0, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        if _packs(nodes, _scaled(group, middle)):
+            low = middle
+        else:
+            high = middle
+    return [demand.cpus for demand in _scaled(group, low)]
+
+
+def _scaled(group: Sequence[Demand], factor: float) -> list[Demand]:
+    return [replace(demand, cpus=_round_down(demand.cpus * factor)) for demand in group]
+
+
+def _round_down(cpus: float) -> float:
+    return max(math.floor(cpus * 1000) / 1000, 0.001)
+
+
+def _packs(nodes: Sequence[Node], demands: Sequence[Demand]) -> bool:
+    """First fit, largest first: GPU workers before CPU workers."""
+    cpus = [float(node.cpus) for node in nodes]
+    gpus = [[1.0] * node.gpus for node in nodes]
+    for demand in sorted(demands, key=lambda d: (d.gpus, d.cpus), reverse=True):
+        for _ in range(demand.workers):
+            for index in range(len(nodes)):
+                if cpus[index] + _EPSILON >= demand.cpus and _take_gpus(gpus[index], demand.gpus):
+                    cpus[index] -= demand.cpus
+                    break
+            else:
+                return False
+    return True
+
+
+def _take_gpus(free: list[float], wanted: float) -> bool:
+    if wanted <= _EPSILON:
+        return True
+    if wanted < 1 - _EPSILON:
+        for index, share in enumerate(free):
+            if share + _EPSILON >= wanted:
+                free[index] -= wanted
+                return True
+        return False
+    whole = [index for index, share in enumerate(free) if share >= 1 - _EPSILON][: round(wanted)]
+    if len(whole) < round(wanted):
+        return False
+    for index in whole:
+        free[index] = 0.0
+    return True
+
+
+def _check_gpus(nodes: Sequence[Node], group: Sequence[Demand], *, together: bool) -> None:
+    largest = max(node.gpus for node in nodes)
+    total = sum(node.gpus for node in nodes)
+    for demand in group:
+        if demand.gpus > 1 and not float(demand.gpus).is_integer():
+            raise DoesNotFitError(
+                f"stage {demand.stage!r} asks for {demand.gpus} GPUs: above 1, only whole numbers are possible"
+            )
+        if demand.gpus > largest:
+            raise DoesNotFitError(
+                f"stage {demand.stage!r} needs {demand.gpus:g} GPU(s) per worker, but the largest node of the "
+                f"Ray cluster has {largest}; give the nodes more GPUs or lower `resources.gpus` of the stage"
+            )
+    gpu_only = [replace(demand, cpus=0.0) for demand in group]
+    if not _packs(nodes, gpu_only):
+        wanted = sum(demand.gpus * demand.workers for demand in group)
+        cure = "set `execution_mode: batch`, which runs one stage at a time, or lower" if together else "lower"
+        raise DoesNotFitError(
+            f"the stages need {wanted:g} GPUs at the same time, but the Ray cluster has {total}; "
+            f"{cure} `num_workers` or `resources.gpus`"
+        )
+
+
+def _explain(nodes: Sequence[Node], demands: Sequence[Demand], stage_cpus: Sequence[float]) -> str:
+    total = sum(node.cpus for node in nodes)
+    shrunk = ", ".join(
+        f"{demand.stage} {demand.cpus:g} -> {cpus:g}"
+        for demand, cpus in zip(demands, stage_cpus, strict=True)
+        if cpus < demand.cpus
+    )
+    return (
+        f"The Ray cluster has {total:g} CPU(s) on {len(nodes)} node(s), fewer than one worker of every stage asks "
+        f"for: the stages share them. CPUs per worker: {shrunk}"
+    )

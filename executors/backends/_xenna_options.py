@@ -1,0 +1,240 @@
+"""From our configuration keys to cosmos-xenna's specification classes, whatever version is installed.
+
+The classes are attrs classes whose fields differ between versions. They are read here, never listed,
+so that every option of the installed version is reachable and none of another version passes silently.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import importlib.metadata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import attrs
+from cosmos_xenna.pipelines import v1
+
+MODES = ("streaming", "batch")
+
+OWN_DEFAULTS: dict[str, Any] = {
+    "execution_mode": "streaming",
+    "logging_interval": 60,
+    "ignore_failures": False,
+    "cpu_allocation_percentage": 0.95,
+    "autoscale_interval_s": 180,
+    "max_workers_per_stage": None,
+    "resource_monitor": False,
+}
+"""Keys that are ours or that we interpret, with their defaults."""
+
+# Fields that the executor decides itself, and why a user cannot set them.
+_OWNED_PIPELINE = {
+    "mode_specific": "set the streaming options themselves, such as `autoscale_interval_s`",
+    "return_last_stage_outputs": "the executor returns the outputs of the last stage always",
+    "failures_return_nones": "cosmos-xenna never reads it; use `on_task_error: skip`",
+    "serving_drain_on_close": "serving mode is not available here",
+    "serving_drain_timeout_s": "serving mode is not available here",
+}
+_OWNED_STAGE = {
+    "stage": "it is the stage itself",
+    "num_workers": "use the num_workers() method of the stage",
+}
+# Taken over by the executor, so they never reach cosmos-xenna.
+_INTERPRETED = {"execution_mode", "logging_interval_s", "ignore_failures", "cpu_allocation_percentage"}
+
+# Options that only later versions have, to tell "too old" from "misspelt".
+_LATER_OPTIONS = {
+    "enable_backlog_aware_scaledown": "0.3.0",
+    "scale_down_grace_after_ready_s": "0.5.12",
+    "scheduler": "0.5.12",
+    "saturation_aware": "0.5.12",
+}
+
+# Quiet where cosmos-xenna is chatty; its status table stays, every `logging_interval` seconds.
+_QUIET = {
+    "actor_pool_verbosity_level": "NONE",
+    "autoscaler_verbosity_level": "NONE",
+    "executor_verbosity_level": "NONE",
+}
+
+
+class XennaOptionError(ValueError):
+    """A configuration key that is unknown, not available in this version, or has a wrong value."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def xenna_version() -> str:
+    """The version of the installed cosmos-xenna."""
+    return importlib.metadata.version("cosmos-xenna")
+
+
+@dataclass(frozen=True)
+class XennaOptions:
+    """The executor's configuration, checked and typed."""
+
+    batch: bool
+    logging_interval_s: float
+    cpu_share: float
+    max_workers_per_stage: int | None
+    resource_monitor: bool
+    pipeline: dict[str, Any] = field(default_factory=dict)
+    streaming: dict[str, Any] = field(default_factory=dict)
+
+    def pipeline_config(self) -> v1.PipelineConfig:
+        """The engine's own configuration object."""
+        streaming = None if self.batch else v1.StreamingSpecificSpec(**self.streaming)
+        return v1.PipelineConfig(
+            execution_mode=v1.ExecutionMode.BATCH if self.batch else v1.ExecutionMode.STREAMING,
+            logging_interval_s=self.logging_interval_s,
+            # Failures are handled by our adapter; an exception that still gets out must never be dropped.
+            ignore_failures=False,
+            return_last_stage_outputs=True,
+            mode_specific=streaming,
+            **self.pipeline,
+        )
+
+
+def parse_config(config: Mapping[str, Any], shared_keys: Iterable[str] = ()) -> XennaOptions:
+    """Check ``config`` against the installed version; ``shared_keys`` belong to all back ends."""
+    pipeline_fields = _fields(v1.PipelineConfig, _OWNED_PIPELINE)
+    streaming_fields = _fields(v1.StreamingSpecificSpec, {})
+    known = {*OWN_DEFAULTS, *pipeline_fields, *streaming_fields, *shared_keys}
+    for key in config:
+        _check_key(key, known, _OWNED_PIPELINE)
+
+    settings = {**OWN_DEFAULTS, **config}
+    mode = settings["execution_mode"]
+    if mode not in MODES:
+        raise XennaOptionError("execution_mode", f"execution_mode must be one of {', '.join(MODES)}, not {mode!r}")
+    if "logging_interval_s" in config and "logging_interval" in config:
+        raise XennaOptionError("logging_interval_s", "give logging_interval or logging_interval_s, not both")
+
+    values = {**{key: _QUIET[key] for key in _QUIET if key not in config}, **settings}
+    return XennaOptions(
+        batch=mode == "batch",
+        logging_interval_s=_positive(config, "logging_interval_s", _positive(settings, "logging_interval", 60.0)),
+        cpu_share=_share(settings["cpu_allocation_percentage"]),
+        max_workers_per_stage=_worker_limit(settings["max_workers_per_stage"]),
+        resource_monitor=bool(settings["resource_monitor"]),
+        pipeline=_typed(values, pipeline_fields, skip=_INTERPRETED),
+        streaming=_typed(values, streaming_fields, skip=()),
+    )
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """How many workers one stage gets and its own overrides of engine options."""
+
+    num_workers: int | None
+    num_workers_per_node: float | None
+    overrides: dict[str, Any]
+
+    def workers(self, nodes: int) -> int | None:
+        """The fixed number of workers, or None where the engine decides."""
+        if self.num_workers is not None:
+            return self.num_workers
+        if self.num_workers_per_node is not None:
+            return max(1, -int(-(self.num_workers_per_node * nodes) // 1))
+        return None
+
+
+def parse_stage(stage: Any) -> StageOptions:
+    """Read ``num_workers()`` and ``xenna_stage_spec()`` of a stage, both optional."""
+    spec = dict(_call(stage, "xenna_stage_spec") or {})
+    fields = _fields(v1.StageSpec, _OWNED_STAGE)
+    name = getattr(stage, "name", type(stage).__name__)
+    for key in spec:
+        _check_key(key, set(fields), _OWNED_STAGE, where=f" in xenna_stage_spec() of stage {name!r}")
+    per_node = spec.pop("num_workers_per_node", None)
+    count = _call(stage, "num_workers")
+    if count is not None and per_node is not None:
+        raise XennaOptionError(
+            "num_workers_per_node",
+            f"stage {name!r} sets both num_workers() and num_workers_per_node in xenna_stage_spec(); "
+            "only one of them can decide",
+        )
+    for key, value in (("num_workers", count), ("num_workers_per_node", per_node)):
+        if value is not None and value <= 0:
+            raise XennaOptionError(key, f"{key} of stage {name!r} must be greater than 0, not {value!r}")
+    return StageOptions(count, per_node, _typed(spec, fields, skip=()))
+
+
+def _call(stage: Any, method: str) -> Any:
+    found = getattr(stage, method, None)
+    return found() if callable(found) else found
+
+
+def _fields(cls: type, owned: Mapping[str, str]) -> dict[str, Any]:
+    return {f.name: f for f in attrs.fields(cls) if f.name not in owned}
+
+
+def _check_key(key: str, known: set[str], owned: Mapping[str, str], where: str = "") -> None:
+    if key in owned:
+        raise XennaOptionError(key, f"`{key}` cannot be set{where}: {owned[key]}")
+    if key in known:
+        return
+    if key in _LATER_OPTIONS:
+        raise XennaOptionError(
+            key,
+            f"`{key}` is not an option of the installed cosmos-xenna {xenna_version()}{where}; "
+            f"version {_LATER_OPTIONS[key]} has it",
+        )
+    near = difflib.get_close_matches(key, sorted(known), n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    raise XennaOptionError(
+        key, f"`{key}` is not an option of XennaExecutor with cosmos-xenna {xenna_version()}{where}{hint}"
+    )
+
+
+def _typed(values: Mapping[str, Any], fields: Mapping[str, Any], skip: Iterable[str]) -> dict[str, Any]:
+    return {key: _convert(fields[key], values[key]) for key in fields if key in values and key not in skip}
+
+
+def _convert(attribute: Any, value: Any) -> Any:
+    """Let enumerations and nested option classes be written as they are in YAML: by name, as a mapping."""
+    if isinstance(attribute.default, enum.Enum) and not isinstance(value, enum.Enum):
+        return _member(type(attribute.default), attribute.name, value)
+    if isinstance(value, Mapping) and attribute.name == "saturation_aware":
+        from cosmos_xenna.pipelines.private.specs import SaturationAwareConfig
+
+        return SaturationAwareConfig(**value)
+    return value
+
+
+def _member(kind: type[enum.Enum], key: str, value: Any) -> enum.Enum:
+    for member in kind:
+        if value == member.value or str(value).upper() == member.name:
+            return member
+    choices = ", ".join(member.name for member in kind)
+    raise XennaOptionError(key, f"{key} must be one of {choices}, not {value!r}")
+
+
+def _positive(values: Mapping[str, Any], key: str, default: float) -> float:
+    value = values.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise XennaOptionError(key, f"{key} must be a number of seconds greater than 0, not {value!r}")
+    return float(value)
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise XennaOptionError(
+            "cpu_allocation_percentage",
+            f"cpu_allocation_percentage must be greater than 0 and at most 1 (0.95 is 95 %), not {value!r}",
+        )
+    return float(value)
+
+
+def _worker_limit(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise XennaOptionError(
+            "max_workers_per_stage", f"max_workers_per_stage must be a whole number from 1, not {value!r}"
+        )
+    return value

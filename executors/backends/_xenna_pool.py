@@ -1,0 +1,316 @@
+"""The engine's pool of workers, made to lose nothing.
+
+`RunPool` replaces ``cosmos_xenna.ray_utils.actor_pool.ActorPool`` for the length of one run. It adds what
+no version of the engine does: a worker that dies costs no task, a task that kills every worker is found
+and set aside, workers are limited and told to clean up, and what a batch did is reported to the driver.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import ray
+import ray.exceptions
+from cosmos_xenna.ray_utils import actor_pool, stage_worker
+from loguru import logger
+
+from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
+from curator_slurm.executors.backends._xenna_gpus import on_node
+from curator_slurm.executors.backends._xenna_queue import SizedTask
+from curator_slurm.executors.backends._xenna_stage import Goodbye
+
+WORKER_DEATHS: tuple[type[BaseException], ...] = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+)
+
+MAX_SETUP_DEATHS = 3
+"""How often in a row workers of a stage may die before one is ready; then the pipeline fails."""
+
+GOODBYE_TIMEOUT_S = 30.0
+"""How long teardown() of a stage may take at the end of a run."""
+
+
+class WorkerLostError(RuntimeError):
+    """Workers of a stage die before they can process anything."""
+
+
+class RunContext(Protocol):
+    """What a pool needs to know of its run."""
+
+    task_retries: int
+    task_timeout_s: float | None
+
+    def add_pool(self, pool: RunPool) -> int: ...
+    def worker_limit(self, stage: int) -> int | None: ...
+    def on_report(self, stage: int, report: Report) -> None: ...
+    def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None: ...
+    def on_quarantine(self, stage: int, tasks: list[Any], error: BaseException, attempts: int) -> None: ...
+
+
+class SuspectTask(actor_pool.Task):  # type: ignore[misc]
+    """A batch whose worker died: it runs alone from now on, so that the culprit shows."""
+
+    def __init__(self, refs: list[Any], node_id: str | None, deaths: int, *, single: bool) -> None:
+        super().__init__(refs, node_id)
+        self.deaths = deaths
+        self.single = single
+
+
+@ray.remote(num_cpus=0)
+def _singles(*chunks: Chunk) -> list[Any]:
+    return [ray.put(Chunk([task])) for chunk in chunks for task in chunk.tasks]
+
+
+class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
+    """Workers of one stage of one run."""
+
+    def __init__(self, *args: Any, run: RunContext, sizes: dict[Any, int] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._run = run
+        self._sizes = sizes
+        self._setup_deaths = 0
+        self._last_done: dict[str, float] = {}
+        self._dead: set[str] = set()
+        self._looking_for_idle = False
+        self._stage_index = run.add_pool(self)
+
+    # ---- how many workers, and where ----------------------------------------------------------------
+
+    def add_actor_to_create(self, worker: Any) -> None:
+        """Take on a worker the engine planned, up to the limit of the stage."""
+        limit = self._run.worker_limit(self._stage_index)
+        if limit is not None and len(self._worker_groups) + len(self._worker_groups_to_create) >= limit:
+            return
+        super().add_actor_to_create(worker)
+
+    def _create_actor_for_worker_group(
+        self, worker_group: Any, allocation: Any, index: int | None, world_size: int | None
+    ) -> None:
+        with on_node(allocation.node):
+            super()._create_actor_for_worker_group(worker_group, allocation, index, world_size)
+
+    # ---- results -------------------------------------------------------------------------------------
+
+    def _process_completed_task(self, actor: Any, slot_num: int, is_primary: bool, **kwargs: Any) -> bool:
+        slot = actor.slots[slot_num]
+        if not slot.has_task:  # the worker group was recovered a moment ago
+            return False
+        try:
+            # A worker's death shows here, before anything of a half-delivered result is used.
+            ray.get(slot.get_task.object_ref.completed())
+        except WORKER_DEATHS as error:
+            self._recover(actor.metadata.worker_group_id, error)
+            return False
+        self._last_done[actor.metadata.worker_id] = time.time()
+        finished = len(self._completed_tasks)
+        restart = bool(super()._process_completed_task(actor, slot_num, is_primary, **kwargs))
+        if len(self._completed_tasks) == finished:
+            return restart
+        report = self._open_result()
+        if report.failed and self._params.restart_workers_on_failure:
+            self._replace(actor.metadata.worker_group_id)
+            return False
+        return restart
+
+    def _open_result(self) -> Report:
+        """Take the report off the newest result and tell the run."""
+        result = self._completed_tasks.pop()
+        report: Report = ray.get(result.task_data[0])
+        refs = result.task_data[1:]
+        self._completed_tasks.append(SizedTask(refs, result.origin_node_id, report.sizes))
+        if self._sizes is not None:
+            self._sizes.update(zip(refs, report.sizes, strict=True))
+        # The autoscaler's estimate of fan-out counts tasks, not the objects they travel in.
+        self._task_result_metadatas[-1].num_returns = sum(report.sizes)
+        self._run.on_report(self._stage_index, report)
+        return report
+
+    # ---- workers that die ----------------------------------------------------------------------------
+
+    def _handle_actor_death(self, wg_id: str, exc: BaseException, **_: Any) -> None:
+        """Newer engines recover by themselves, but drop a task after three deaths: use our way instead."""
+        self._recover(wg_id, exc)
+
+    def _recover(self, group_id: str, error: BaseException) -> None:
+        """Run the tasks of a dead worker again and replace the worker."""
+        group = self._worker_groups.get(group_id)
+        if group is None:
+            return
+        node_id = group.worker_group.allocations[0].node
+        self._run.on_worker_lost(self._stage_index, node_id, error)
+        held = self._take_tasks(group)
+        self._dead.update(group.actors)
+        blame = _node_is_alive(node_id)
+        for task in held:
+            self._queue_again(task, error, alone=len(held) == 1, blame=blame)
+        self._replace(group_id)
+
+    def _take_tasks(self, group: Any) -> list[Any]:
+        """The distinct tasks that the workers of a group held, removed from their slots."""
+        tasks: dict[int, Any] = {}
+        for actor_id in group.actors:
+            actor = self._ready_actors.get(actor_id)
+            for slot in actor.slots if actor else ():
+                if slot.has_task:
+                    task = slot.get_task.task
+                    tasks[id(task)] = task
+                    slot.clear_task()
+        return list(tasks.values())
+
+    def _queue_again(self, task: Any, error: BaseException, *, alone: bool, blame: bool) -> None:
+        deaths = getattr(task, "deaths", 0) + (1 if blame else 0)
+        single = getattr(task, "single", False)
+        if not blame:
+            self._task_queue.appendleft(task)
+        elif single and alone and deaths > self._run.task_retries + 1:
+            self._run.on_quarantine(self._stage_index, task.task_data, error, deaths)
+        elif alone and not single and deaths > 1:
+            # It died alone, so one of its tasks is guilty: run each of them alone.
+            for ref in reversed(ray.get(_singles.remote(*task.task_data))):
+                self._task_queue.appendleft(SuspectTask([ref], task.origin_node_id, 1, single=True))
+        else:
+            self._task_queue.appendleft(SuspectTask(task.task_data, task.origin_node_id, deaths, single=single))
+
+    def _replace(self, group_id: str) -> None:
+        """Start a worker in place of one that is gone, on its node or, if that is gone too, on another."""
+        planned = self._delete_worker_group(group_id)
+        if _node_is_alive(planned.allocations[0].node):
+            self._worker_groups_to_create.append(planned)
+            return
+        logger.warning(f"Node {planned.allocations[0].node} is gone; {self.name} goes on with its other workers")
+        if not self._worker_groups and not self._worker_groups_to_create:
+            raise WorkerLostError(f"stage {self.name!r} has lost the last node that one of its workers could run on")
+
+    def _move_pending_actor_to_ready_or_handle_failure(self, actor_id: str) -> None:
+        pending = self._pending_actors[actor_id]
+        if self._died_in_setup(pending.setup_call_ref, pending.metadata.worker_group_id):
+            return
+        super()._move_pending_actor_to_ready_or_handle_failure(actor_id)
+
+    def _move_pending_node_actor_to_pending(self, node_id: str) -> None:
+        pending = self._pending_node_actors[node_id]
+        if self._died_in_setup(pending.node_setup_call_ref, pending.metadata.worker_group_id):
+            return
+        super()._move_pending_node_actor_to_pending(node_id)
+
+    def _died_in_setup(self, call: Any, group_id: str) -> bool:
+        try:
+            ray.get(call)
+        except WORKER_DEATHS as error:
+            self._setup_deaths += 1
+            if self._setup_deaths > MAX_SETUP_DEATHS:
+                raise WorkerLostError(
+                    f"workers of stage {self.name!r} died {self._setup_deaths} times in a row while starting: {error}"
+                ) from error
+            node_id = self._worker_groups[group_id].worker_group.allocations[0].node
+            self._run.on_worker_lost(self._stage_index, node_id, error)
+            self._replace(group_id)
+            return True
+        except Exception:
+            return False  # raised by the stage: the engine turns it into the pipeline's failure
+        self._setup_deaths = 0
+        return False
+
+    # ---- suspects run alone --------------------------------------------------------------------------
+
+    def _pick_worker_group_for_task(self, task: Any) -> str | None:
+        self._looking_for_idle = isinstance(task, SuspectTask)
+        try:
+            picked: str | None = super()._pick_worker_group_for_task(task)
+            return picked
+        finally:
+            self._looking_for_idle = False
+
+    def _find_worker_groups_with_free_slots(self) -> list[Any]:
+        return [group for group in super()._find_worker_groups_with_free_slots() if self._may_take_more(group)]
+
+    def _may_take_more(self, group: Any) -> bool:
+        for actor_id in group.actors:
+            held = [slot.get_task.task for slot in self._ready_actors[actor_id].slots if slot.has_task]
+            if held and (self._looking_for_idle or any(isinstance(task, SuspectTask) for task in held)):
+                return False
+        return True
+
+    # ---- tasks that hang -----------------------------------------------------------------------------
+
+    def update(self) -> None:
+        """One round of the engine's loop."""
+        if self._run.task_timeout_s is not None:
+            self._kill_hung_workers(self._run.task_timeout_s)
+        super().update()
+
+    def _kill_hung_workers(self, timeout_s: float) -> None:
+        now = time.time()
+        for actor in self._ready_actors.values():
+            scheduled = [slot.get_task.scheduled_time for slot in actor.slots if slot.has_task]
+            if not scheduled:
+                continue
+            # Slots are served one after the other: the oldest runs since it came or its predecessor ended.
+            started = max(min(scheduled), self._last_done.get(actor.metadata.worker_id, 0.0))
+            if now - started > timeout_s * max(1, self._params.stage_batch_size):
+                logger.warning(f"{self.name}: no result within {timeout_s:g} s per task; replacing the worker")
+                ray.kill(actor.actor_ref)
+                self._last_done[actor.metadata.worker_id] = now
+
+    # ---- the end -------------------------------------------------------------------------------------
+
+    def actors(self) -> list[Any]:
+        """Handles of all workers, ready or not."""
+        waiting = [actor for actors in self._actors_waiting_for_node_setup.values() for actor in actors]
+        return [
+            entry.actor_ref
+            for entry in (
+                *self._ready_actors.values(),
+                *self._pending_actors.values(),
+                *self._pending_node_actors.values(),
+                *waiting,
+            )
+        ]
+
+    def stop(self) -> None:
+        """Let idle workers clean up, then end all of them at once."""
+        self._say_goodbye(
+            [actor for actor in self._ready_actors.values() if not actor.num_used_slots], GOODBYE_TIMEOUT_S
+        )
+        for handle in self.actors():
+            ray.kill(handle)
+        for group_id in list(self._worker_groups):
+            group = self._worker_groups.pop(group_id)
+            self._allocator.remove_worker(group.worker_group.id)
+        for state in (
+            self._ready_actors,
+            self._pending_actors,
+            self._pending_node_actors,
+            self._actors_waiting_for_node_setup,
+            self._nodes_with_completed_setups,
+            self._worker_groups_to_create,
+            self._worker_groups_to_delete,
+            self._completed_tasks,
+            self._task_queue,
+        ):
+            state.clear()
+
+    def _try_delete_ready_actor(self, actor_id: str) -> bool:
+        """The engine takes a worker away: one that is idle may clean up first."""
+        actor = self._ready_actors.get(actor_id)
+        if actor is not None and not actor.num_used_slots and actor_id not in self._dead:
+            self._say_goodbye([actor], GOODBYE_TIMEOUT_S)
+        return bool(super()._try_delete_ready_actor(actor_id))
+
+    def _say_goodbye(self, actors: list[Any], timeout_s: float) -> None:
+        """Have ``teardown`` of the stage called in each worker's own processing thread."""
+        if not actors:
+            return
+        order = ray.put(Goodbye())
+        calls = [actor.actor_ref.process_data.remote(stage_worker.TaskData([order])).completed() for actor in actors]
+        _, late = ray.wait(calls, num_returns=len(calls), timeout=timeout_s)
+        if late:
+            logger.warning(f"{self.name}: {len(late)} worker(s) did not finish teardown() in {timeout_s:g} s")
+
+
+def _node_is_alive(node_id: str) -> bool:
+    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())

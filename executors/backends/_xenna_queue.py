@@ -1,0 +1,104 @@
+"""The engine's queue between two stages, counting tasks where it would count objects."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from cosmos_xenna.ray_utils import actor_pool
+
+from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer
+
+
+class SizedTask(actor_pool.Task):  # type: ignore[misc]
+    """A batch of the engine whose objects hold a known number of tasks each."""
+
+    def __init__(self, refs: list[Any], node_id: str | None, sizes: list[int]) -> None:
+        super().__init__(refs, node_id)
+        self.sizes = sizes
+
+
+class ChunkQueue:
+    """Stands in for ``cosmos_xenna.pipelines.private.streaming.Queue`` for the length of a run.
+
+    All numbers are tasks, so batch sizes, back pressure and autoscaling keep their meaning.
+    """
+
+    def __init__(self, window: int = 100) -> None:
+        self._buffer = ChunkBuffer()
+        self._produced: collections.deque[int] = collections.deque(maxlen=window)
+        self.by_node_id = _Intake(self._buffer)
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def __bool__(self) -> bool:
+        return len(self._buffer) > 0
+
+    def avg_samples_per_task(self) -> float | None:
+        """How many tasks a batch of the upstream stage produced lately."""
+        return sum(self._produced) / len(self._produced) if self._produced else None
+
+    def add_task(self, task: SizedTask) -> None:
+        """Take over what a worker returned for one batch."""
+        for ref, size in zip(task.task_data, task.sizes, strict=True):
+            self._buffer.add(task.origin_node_id, ref, size)
+        if task.sizes:
+            self._produced.append(sum(task.sizes))
+
+    def maybe_get_batch(self, stage_batch_size: int) -> Any:
+        """A batch of exactly this many tasks, or None while there are too few."""
+        if stage_batch_size <= 0:
+            raise ValueError("a batch holds at least one task")
+        taken = self._buffer.take(stage_batch_size)
+        return None if taken is None else actor_pool.Task(*taken)
+
+    def get_all_samples(self) -> list[Any]:
+        """Everything that waits, which empties the queue."""
+        return self._buffer.drain()
+
+
+class _Intake:
+    """What the engine does to its input queue: ``queue.by_node_id[None].extend(inputs)``."""
+
+    def __init__(self, buffer: ChunkBuffer) -> None:
+        self._buffer = buffer
+
+    def __getitem__(self, node_id: str | None) -> _Lane:
+        return _Lane(self._buffer, node_id)
+
+
+class _Lane:
+    def __init__(self, buffer: ChunkBuffer, node_id: str | None) -> None:
+        self._buffer = buffer
+        self._node_id = node_id
+
+    def extend(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            self._buffer.add(self._node_id, chunk, len(chunk))
+
+    def append(self, chunk: Chunk) -> None:
+        self.extend([chunk])
+
+
+class BatchGrouping:
+    """Stands in for the engine's ``grouping`` module in batch mode, where results are plain lists.
+
+    ``sizes`` is filled by the pools with the number of tasks in every object they hand over.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[Any, int] = {}
+
+    def split_by_chunk_size(self, items: Any, batch_size: int) -> list[list[Any]]:
+        """Batches of exactly this many tasks, and one with the rest."""
+        buffer = ChunkBuffer()
+        for item in items:
+            buffer.add(None, item, len(item) if isinstance(item, Chunk) else self.sizes.pop(item))
+        batches = []
+        while buffer:
+            taken = buffer.take(min(batch_size, len(buffer)))
+            if taken is None:
+                raise RuntimeError("tasks of one stage cannot be grouped into batches of the next")
+            batches.append(taken[0])
+        return batches

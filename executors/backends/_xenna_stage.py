@@ -1,0 +1,118 @@
+"""One of our stages as a stage of the engine, and what runs of it inside a worker process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cosmos_xenna.pipelines import v1
+
+from curator_slurm.executors.backends._xenna_chunks import Chunk, Report, make_chunks
+
+
+class Goodbye(Chunk):
+    """A chunk that asks the worker to call teardown() and do nothing more."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+
+class Worker(Protocol):
+    """What does a stage's work: the adapter that all back ends share."""
+
+    def setup_on_node(self, node_info: Any, worker_metadata: Any) -> None: ...
+    def setup(self, worker_metadata: Any) -> None: ...
+    def process_batch(self, tasks: list[Any]) -> list[Any]: ...
+    def teardown(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What the engine is told about a stage."""
+
+    label: str
+    cpus: float
+    gpus: float
+    batch_size: int
+
+
+class XennaStage(v1.Stage):  # type: ignore[misc]
+    """Hands the engine's calls to the shared adapter."""
+
+    def __init__(self, worker: Any, requests: Requests, env: Any, next_batch_size: int | None) -> None:
+        self._worker = worker
+        self._requests = requests
+        self._env = env
+        self._next_batch_size = next_batch_size
+        self._ended = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> XennaStage:
+        return self  # the engine copies its whole specification; a user's stage may not be copyable
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _count_any_gpu_name()
+
+    @property
+    def label(self) -> str:
+        """The stage's name."""
+        return self._requests.label
+
+    @property
+    def required_resources(self) -> Any:
+        """CPUs and GPUs of one worker."""
+        return v1.Resources(cpus=self._requests.cpus, gpus=self._requests.gpus)
+
+    @property
+    def stage_batch_size(self) -> int:
+        """How many tasks one call gets."""
+        return self._requests.batch_size
+
+    @property
+    def env_info(self) -> Any:
+        """The runtime environment of the workers."""
+        return self._env
+
+    def setup_on_node(self, node_info: Any, worker_metadata: Any) -> None:
+        """Called once per node."""
+        self._worker.setup_on_node(node_info, worker_metadata)
+
+    def setup(self, worker_metadata: Any) -> None:
+        """Called once per worker."""
+        self._worker.setup(worker_metadata)
+
+    def process_data(self, in_data: list[Chunk]) -> list[Any]:
+        """One batch, as chunks; returns a report and the output in chunks for the next stage."""
+        if any(isinstance(chunk, Goodbye) for chunk in in_data):
+            self.destroy()
+            return []
+        tasks = [task for chunk in in_data for task in chunk.tasks]
+        outputs = self._worker.process_batch(tasks)
+        chunks = make_chunks(outputs, self._next_batch_size)
+        return [Report(sizes=[len(chunk) for chunk in chunks], taken=len(tasks)), *chunks]
+
+    def destroy(self) -> None:
+        """Called by newer engines before they end a worker; by us through `Goodbye` on all of them."""
+        if not self._ended:
+            self._ended = True
+            self._worker.teardown()
+
+
+class StageSpec(v1.StageSpec):  # type: ignore[misc]
+    """The engine's stage specification, called by the stage's name where the engine would use a class name."""
+
+    def name(self, index: int | None = None) -> str:
+        """How the engine calls the stage in its logs."""
+        label = str(self.stage.label)
+        return label if index is None else f"Stage {index:02d} - {label}"
+
+
+def _count_any_gpu_name() -> None:
+    """Let the engine's check for GPUs in a worker accept names that are neither number nor UUID (MIG)."""
+    from cosmos_xenna.utils import gpu
+
+    if hasattr(gpu, "get_num_gpus"):
+        gpu.get_num_gpus = lambda: len(
+            [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+        )

@@ -1,0 +1,65 @@
+"""Tasks grouped into objects must leave in batches of exactly the wanted size."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer, chunk_sizes, make_chunks
+
+
+def test_sizes_form_a_chain_of_divisors() -> None:
+    assert chunk_sizes(32) == [32, 16, 8, 4, 2, 1]
+    assert chunk_sizes(100) == [100, 50, 25, 5, 1]
+    assert chunk_sizes(97) == [97, 1]
+    assert chunk_sizes(1) == [1]
+
+
+def test_a_full_batch_is_one_chunk() -> None:
+    assert [len(chunk) for chunk in make_chunks(range(32), 32)] == [32]
+    assert [len(chunk) for chunk in make_chunks(range(43), 32)] == [32, 8, 2, 1]
+
+
+def test_outputs_of_the_last_stage_are_one_chunk() -> None:
+    assert make_chunks([1, 2, 3], None) == [Chunk([1, 2, 3])]
+    assert make_chunks([], None) == []
+
+
+@given(batch=st.integers(1, 120), groups=st.lists(st.integers(0, 300), max_size=12), places=st.integers(1, 3))
+def test_batches_are_exact_and_nothing_is_lost(batch: int, groups: list[int], places: int) -> None:
+    buffer = ChunkBuffer()
+    produced = 0
+    for index, group in enumerate(groups):
+        for chunk in make_chunks(range(produced, produced + group), batch):
+            buffer.add(index % places, chunk, len(chunk))
+        produced += group
+    seen: list[int] = []
+    while (batch_found := buffer.take(batch)) is not None:
+        tasks = [task for chunk in batch_found[0] for task in chunk.tasks]
+        assert len(tasks) == batch
+        seen += tasks
+    assert len(buffer) == produced % batch
+    if len(buffer):
+        rest = buffer.take(len(buffer))
+        assert rest is not None
+        seen += [task for chunk in rest[0] for task in chunk.tasks]
+    assert sorted(seen) == list(range(produced))
+
+
+def test_a_batch_comes_from_one_place_where_possible() -> None:
+    buffer = ChunkBuffer()
+    buffer.add("a", "half of a", 2)
+    buffer.add("b", "all of b", 4)
+    assert buffer.take(4) == (["all of b"], "b")
+    assert buffer.take(4) is None
+    buffer.add("b", "half of b", 2)
+    found = buffer.take(4)
+    assert found is not None
+    assert sorted(found[0]) == ["half of a", "half of b"]
+
+
+def test_drain_empties_the_buffer() -> None:
+    buffer = ChunkBuffer()
+    buffer.add("a", "x", 2)
+    assert buffer.drain() == ["x"]
+    assert len(buffer) == 0
