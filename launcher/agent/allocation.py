@@ -1,0 +1,135 @@
+"""What this node was given: by Slurm in a job, by the machine itself on the local cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+MEGABYTE = 1 << 20
+LOCAL_JOB_ID = "CURATOR_SLURM_JOB_ID"
+MIN_LOCAL_CPUS = 4
+"""Logical CPUs of the local cluster, at least: pipelines of several one-CPU stages must run on two cores."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """One node's share of a job; memory in bytes, `gpu_ids` as in CUDA_VISIBLE_DEVICES."""
+
+    job_id: str
+    restart: int
+    node_id: int
+    nodes: tuple[str, ...]
+    cpus: int
+    memory: int
+    gpus: int
+    local: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def node_name(self) -> str:
+        return self.nodes[self.node_id]
+
+    @property
+    def head_name(self) -> str:
+        return self.nodes[0]
+
+    @property
+    def is_head(self) -> bool:
+        return self.node_id == 0
+
+
+def expand_nodelist(text: str) -> tuple[str, ...]:
+    """Host names of a Slurm node list such as `n[1-3,7],gpu05`, in Slurm's order."""
+    from submitit.slurm.slurm import _parse_node_list
+
+    return tuple(_parse_node_list(text))
+
+
+def expand_per_node(text: str) -> list[int]:
+    """Numbers of a per-node list such as `4(x2),8`, one for each node."""
+    numbers: list[int] = []
+    for number, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text):
+        numbers.extend([int(number)] * int(times or 1))
+    return numbers
+
+
+def slurm_allocation(environ: Mapping[str, str]) -> Allocation:
+    """The allocation that Slurm's variables describe inside a step with one task on each node.
+
+    CPUs are those of the job on this node (a step's own variables may say 1); memory is the job's limit on this
+    node, or all of the node's where Slurm limits none.
+    """
+    array_job, array_task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    job_id = f"{array_job}_{array_task}" if array_job and array_task else environ["SLURM_JOB_ID"]
+    node_id = int(environ.get("SLURM_NODEID", "0"))
+    nodes = expand_nodelist(environ.get("SLURM_JOB_NODELIST") or environ["SLURM_NODELIST"])
+    per_node = expand_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    cpus = per_node[node_id] if node_id < len(per_node) else int(environ.get("SLURM_CPUS_ON_NODE", "1"))
+    limit = int(environ.get("SLURM_MEM_PER_NODE", "0")) or int(environ.get("SLURM_MEM_PER_CPU", "0")) * cpus
+    return Allocation(
+        job_id=job_id,
+        restart=int(environ.get("SLURM_RESTART_COUNT") or 0),
+        node_id=node_id,
+        nodes=nodes,
+        cpus=cpus,
+        memory=min(limit * MEGABYTE, machine_memory()) if limit else machine_memory(),
+        gpus=int(environ.get("SLURM_GPUS_ON_NODE") or 0) or len(visible_gpus(environ)),
+    )
+
+
+def local_allocation(environ: Mapping[str, str], host: str, gpus_wanted: int) -> Allocation:
+    """This machine as a cluster of one node; what it lends beyond its hardware is said in `notes`."""
+    real = available_cpus()
+    cpus = max(real, MIN_LOCAL_CPUS)
+    notes = []
+    if cpus > real:
+        notes.append(f"{real} CPUs here; the local cluster shows {cpus}, so that stages take turns on them")
+    found = len(visible_gpus(environ)) or len(list(Path("/dev").glob("nvidia[0-9]*")))
+    gpus = min(found, gpus_wanted) if found else gpus_wanted
+    if gpus > found:
+        notes.append(f"no GPU here; {gpus} logical ones stand in, which no program can compute on")
+    elif gpus < gpus_wanted:
+        notes.append(f"{gpus} GPUs here; the spec asks for {gpus_wanted} on a node")
+    return Allocation(
+        job_id=environ.get(LOCAL_JOB_ID) or f"local-{os.getpid()}",
+        restart=0,
+        node_id=0,
+        nodes=(host,),
+        cpus=cpus,
+        memory=min(psutil.virtual_memory().available, machine_memory()),
+        gpus=gpus,
+        local=True,
+        notes=tuple(notes),
+    )
+
+
+def visible_gpus(environ: Mapping[str, str]) -> list[str]:
+    """Ids or UUIDs in CUDA_VISIBLE_DEVICES, or ROCm's variable; empty where neither is set."""
+    for name in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        value = environ.get(name, "").strip()
+        if value and value.lower() not in ("nodevfiles", "-1"):
+            return [part.strip() for part in value.split(",") if part.strip()]
+    return []
+
+
+def available_cpus() -> int:
+    """CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) or os.cpu_count() or 1
+
+
+def machine_memory() -> int:
+    """Bytes of memory of the machine, or the limit of the control group we are in where that is less."""
+    limits = [psutil.virtual_memory().total]
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit() and int(text) > 0:
+            limits.append(int(text))
+    return min(limits)

@@ -1,0 +1,136 @@
+"""What every part of an agent shares: the plan, the allocation, the files, the wish to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+
+from curator_slurm.launcher.agent.allocation import Allocation
+from curator_slurm.launcher.agent.records import NodeState, NodeStatus
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.paths import AttemptPaths, NodePaths, RunPaths
+from curator_slurm.launcher.plan import Plan
+
+log = logging.getLogger("curator_slurm.agent")
+
+
+class StopRequest:
+    """Set by a signal; `wait` is how agents sleep, so that a signal ends every sleep at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.signum: int | None = None
+
+    def install(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, self._on_signal)
+        for signum in (signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(signum, signal.SIG_IGN)
+
+    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        if self.signum is None:
+            self.signum = signum
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep; True as soon as a stop is wanted."""
+        return self._event.wait(seconds)
+
+
+@dataclass
+class AgentContext:
+    """One agent's view of its job."""
+
+    plan: Plan
+    allocation: Allocation
+    attempt: AttemptPaths
+    stop: StopRequest
+    environment: dict[str, str]
+    status: NodeStatus = field(init=False)
+
+    def __post_init__(self) -> None:
+        role = "head" if self.allocation.is_head else "worker"
+        self.status = NodeStatus(self.allocation.node_name, self.allocation.node_id, role, NodeState.STARTING)
+
+    @property
+    def run(self) -> RunPaths:
+        return self.attempt.run
+
+    @property
+    def node(self) -> NodePaths:
+        return self.attempt.node(self.allocation.node_name)
+
+    def report(
+        self,
+        state: NodeState,
+        message: str = "",
+        *,
+        failure_class: FailureClass | None = None,
+        next_step: str = "",
+        address: str | None = None,
+        session_dir: str | None = None,
+        versions: dict[str, str] | None = None,
+    ) -> None:
+        """Write this node's status; what is not given stays as it was."""
+        self.status = replace(
+            self.status,
+            state=state,
+            message=message or self.status.message,
+            failure_class=failure_class or self.status.failure_class,
+            next_step=next_step or self.status.next_step,
+            address=address or self.status.address,
+            session_dir=session_dir or self.status.session_dir,
+            versions=versions or self.status.versions,
+        )
+        self.status.write(self.node)
+
+
+def start_logging(path: Path, *, echo: bool) -> None:
+    """Log to the node's agent.log; `echo` sends everything to stderr too (else warnings only)."""
+    log.setLevel(logging.INFO)
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    for handler, level in (
+        (logging.FileHandler(path, encoding="utf-8"), logging.INFO),
+        (logging.StreamHandler(sys.stderr), logging.INFO if echo else logging.WARNING),
+    ):
+        handler.setLevel(level)
+        handler.setFormatter(formatter)
+        log.addHandler(handler)
+
+
+def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[str, str]:
+    """Environment for Ray and the driver: the secrets read, and the spec's folder on the module path.
+
+    Raises:
+        BootstrapError: a secret is not in the run's secrets, which are deleted when a run has ended.
+    """
+    environment = dict(base)
+    if plan.spec.environment.secrets:
+        values = read_json(run.secret_environment) or {}
+        missing = [name for name in plan.spec.environment.secrets if name not in values]
+        if missing:
+            raise BootstrapError(
+                FailureClass.ENVIRONMENT,
+                f"environment.secrets: no value for {', '.join(missing)}; they are deleted when a run has ended",
+                "submit the spec again with these variables set",
+            )
+        environment.update({name: str(values[name]) for name in plan.spec.environment.secrets})
+    path = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    if plan.spec_dir not in path:
+        path.append(plan.spec_dir)
+    environment["PYTHONPATH"] = os.pathsep.join(path)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

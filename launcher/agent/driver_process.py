@@ -1,0 +1,132 @@
+"""The driver as the head agent sees it: a child that imports early, waits for the cluster, runs, and is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.agent.processes import die_with_parent
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.paths import AttemptPaths
+
+_MEMORY_SIGNS = re.compile(
+    r"ray\.exceptions\.OutOfMemoryError|\bMemoryError\b|Task was killed due to the node running low"
+)
+
+
+class DriverProcess:
+    """`python -m curator_slurm.launcher.driver`, in its own process group, logging to driver.log."""
+
+    def __init__(self, attempt: AttemptPaths, environment: Mapping[str, str], cwd: Path) -> None:
+        self.attempt = attempt
+        with attempt.driver_log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "curator_slurm.launcher.driver",
+                    f"--run-dir={attempt.run.root}",
+                    f"--attempt-dir={attempt.root}",
+                ],
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def go(self, address: str) -> None:
+        """The cluster is up at `address`: start working."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"go {address}\n".encode())
+            self.process.stdin.close()
+
+    def exit_code(self) -> int | None:
+        """None while it runs; 128 + n after signal n."""
+        code = self.process.poll()
+        return 128 - code if code is not None and code < 0 else code
+
+    def stop(self, grace_s: float) -> None:
+        """SIGTERM to its process group, SIGKILL after `grace_s`."""
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signum)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(grace_s)
+        self.process.wait()
+
+    def verdict(self) -> Verdict:
+        """What its end means."""
+        code = self.exit_code()
+        assert code is not None
+        try:
+            report = read_json(self.attempt.result)
+        except (OSError, ValueError):
+            report = None
+        tail = last_lines(self.attempt.driver_log, 20)
+        return judge(code, report if isinstance(report, dict) else None, tail)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a driver ended."""
+
+    exit_code: int
+    failure_class: FailureClass | None
+    message: str
+    evidence: tuple[str, ...] = ()
+    next_step: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.failure_class is None
+
+
+def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> Verdict:
+    """Decide from exit code, the driver's own report (driver.json) and the end of its log."""
+    if code == 0:
+        message = str((report or {}).get("message") or "the driver ended with exit code 0")
+        return Verdict(0, None, message)
+    error = (report or {}).get("error")
+    if isinstance(error, Mapping):
+        evidence = tuple(str(error.get("traceback") or "").rstrip().splitlines()[-20:])
+        failure = FailureClass(error.get("failure_class") or FailureClass.APP_FAILED)
+        if failure is FailureClass.APP_FAILED and any(_MEMORY_SIGNS.search(line) for line in evidence):
+            failure = FailureClass.OUT_OF_MEMORY
+        return Verdict(code, failure, str(error.get("message")), evidence, str(error.get("next_step") or ""))
+    evidence = tuple(log_tail)
+    if any(_MEMORY_SIGNS.search(line) for line in log_tail):
+        return Verdict(code, FailureClass.OUT_OF_MEMORY, "the driver ran out of memory", evidence)
+    if code > 128:
+        name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
+        return Verdict(code, FailureClass.APP_FAILED, f"the driver was killed by {name}", evidence)
+    return Verdict(code, FailureClass.APP_FAILED, f"the driver ended with exit code {code}", evidence)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last non-empty lines of a log that may be large or missing."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - 64 * 1024))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]

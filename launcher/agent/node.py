@@ -1,0 +1,148 @@
+"""One node's Ray: prepared, started, started again if it dies at birth, and taken down without a trace."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from curator_slurm.launcher.agent import ports, preflight, processes, ray_logs, ray_process
+from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.network import node_address
+from curator_slurm.launcher.agent.records import NodeState
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure import FailureClass
+
+START_ATTEMPTS = 3
+"""`ray start` gives a raylet 30 s to register and dies on a loaded node; it is then started again."""
+
+_STOP_GRACE_S = 2.0
+
+
+class Node:
+    """This node's part of the Ray cluster."""
+
+    def __init__(self, context: AgentContext) -> None:
+        self.context = context
+        self.session_dir: Path | None = None
+        self.address = ""
+        self.ray: ray_process.RayProcess | None = None
+        self.starts = 0
+        self._ports: ports.PortBlock | None = None
+
+    def prepare(self) -> None:
+        """Make every check that can be made before Ray starts, and the session folder.
+
+        Raises:
+            BootstrapError: with the failure class and the cure.
+        """
+        context = self.context
+        spec, allocation = context.plan.spec, context.allocation
+        preflight.check_ray_installed()
+        self.address = node_address(spec.network.interface, local=allocation.local)
+        preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
+        tag = "".join(part for part in allocation.job_id if part.isdigit())[-8:]
+        self.session_dir = preflight.make_session_dir(spec.storage.node_local, tag)
+        context.report(
+            NodeState.READY,
+            "ready for Ray",
+            address=self.address,
+            session_dir=str(self.session_dir),
+            versions=preflight.versions(),
+        )
+        log.info(
+            "%s is ready: address %s, %d CPUs, %d GPUs, %d MB, session in %s",
+            allocation.node_name,
+            self.address,
+            allocation.cpus,
+            allocation.gpus,
+            allocation.memory >> 20,
+            self.session_dir,
+        )
+        for note in allocation.notes:
+            log.info(note)
+
+    def start_ray(self, head_address: str | None = None) -> ray_process.RayProcess:
+        """Start `ray start` with a fresh block of ports; as the head where `head_address` is None."""
+        assert self.session_dir is not None
+        context = self.context
+        allocation = context.allocation
+        self._drop_ray()
+        self.starts += 1
+        self._ports = ports.reserve_ports(context.plan.spec.network.port_range, allocation.cpus)
+        heap, store = ray_process.split_memory(
+            allocation.memory, context.plan.spec.cluster.object_store_fraction, ray_process.shared_memory_size()
+        )
+        node = ray_process.RayNode(
+            address=self.address,
+            ports=self._ports,
+            session_dir=str(self.session_dir),
+            cpus=allocation.cpus,
+            gpus=allocation.gpus,
+            memory=heap,
+            object_store=store,
+            head_address=head_address,
+        )
+        environment = ray_process.ray_environment(context.environment, node, context.attempt.token)
+        self.ray = ray_process.RayProcess(node, environment, context.node.ray_output)
+        log.info("started Ray (pid %d) with ports %d-%d", self.ray.pid, self._ports.first, self._ports.last)
+        return self.ray
+
+    def driver_environment(self) -> dict[str, str]:
+        """Environment of a process that shall use this node's Ray."""
+        assert self.ray is not None
+        return ray_process.ray_environment(self.context.environment, self.ray.node, self.context.attempt.token)
+
+    def check_ray(self, head_address: str | None = None) -> None:
+        """If `ray start` has died, start it again, a few times.
+
+        Raises:
+            BootstrapError: it died too often; carries what it printed.
+        """
+        assert self.ray is not None
+        code = self.ray.exit_code()
+        if code is None:
+            return
+        lines = self.ray.last_lines()
+        log.warning("Ray ended with exit code %s:\n  %s", code, "\n  ".join(lines))
+        if self.starts >= START_ATTEMPTS:
+            raise BootstrapError(
+                FailureClass.ENVIRONMENT,
+                f"Ray died {self.starts} times at its start on {self.context.allocation.node_name}; it last said: "
+                + (lines[-1] if lines else "nothing"),
+                f"read {self.context.node.ray_output}",
+            )
+        self._kill_leftovers()
+        time.sleep(0.5 * self.starts)
+        self.start_ray(head_address)
+
+    def take_down(self) -> None:
+        """Stop Ray, kill what is left of it, keep its logs, remove the session folder. Never raises."""
+        began = time.monotonic()
+        try:
+            if self.ray is not None:
+                self.ray.stop(_STOP_GRACE_S)
+            self._kill_leftovers()
+            if self.session_dir is not None:
+                packed = ray_logs.collect_ray_logs(self.session_dir / "ray", self.context.node.ray_logs)
+                log.info("collected %d Ray log files", packed)
+        except Exception:
+            log.exception("taking Ray down went wrong")
+        finally:
+            if self.session_dir is not None:
+                shutil.rmtree(self.session_dir, ignore_errors=True)
+            if self._ports is not None:
+                self._ports.release()
+        log.info("took Ray down in %.1f s", time.monotonic() - began)
+
+    def _drop_ray(self) -> None:
+        if self.ray is not None:
+            self.ray.stop(0.0)
+        if self._ports is not None:
+            self._ports.release()
+
+    def _kill_leftovers(self) -> None:
+        if self.session_dir is not None:
+            names = processes.kill_ours(str(self.session_dir))
+            if names:
+                log.info("ended what was left: %s", ", ".join(names))

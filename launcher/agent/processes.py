@@ -1,0 +1,108 @@
+"""Kill exactly the processes that this agent started, whatever they did to hide.
+
+Every process the agent starts inherits a marker in its environment, and orphans come back to the agent because it
+is a sub-reaper. So a process is ours if it descends from us or carries the marker. `ray stop` is never used: it
+hits every Ray of the user on the node.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Iterable
+
+import psutil
+
+MARKER = "CURATOR_SLURM_SESSION"
+"""Environment variable that marks processes of one agent; its value is the agent's session directory."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """Let orphaned descendants become our children, where they can be found and reaped."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(signum: int = signal.SIGKILL) -> Callable[[], None]:
+    """A preexec function: the child gets `signum` when the agent dies."""
+    number = int(signum)
+
+    def prepare() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+    return prepare
+
+
+def marked_processes(session: str) -> list[psutil.Process]:
+    """All processes of this user that carry the marker of `session`, not counting ourselves."""
+    found = []
+    uid = os.getuid()
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.uids().real != uid:
+                continue
+            if process.environ().get(MARKER) == session:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def our_processes(session: str) -> list[psutil.Process]:
+    """Descendants of this process and processes with the marker."""
+    found = {process.pid: process for process in marked_processes(session)}
+    for process in psutil.Process().children(recursive=True):
+        found.setdefault(process.pid, process)
+    return list(found.values())
+
+
+def kill_ours(session: str, grace_s: float = 1.0) -> list[str]:
+    """End everything we started, politely first; repeats until nothing is left. Returns the names of what was hit."""
+    names: list[str] = []
+    for attempt in range(5):
+        left = [process for process in our_processes(session) if _is_running(process)]
+        if not left:
+            break
+        if attempt == 0:
+            names = sorted({_name(process) for process in left})
+        _signal_all(left, signal.SIGTERM if attempt == 0 and grace_s else signal.SIGKILL)
+        psutil.wait_procs(left, timeout=grace_s if attempt == 0 else 2.0)
+    reap()
+    return names
+
+
+def reap(keep: Iterable[int] = ()) -> None:
+    """Collect adopted children that have ended; `keep` are those whose exit status somebody else waits for."""
+    kept = set(keep)
+    for child in psutil.Process().children():
+        try:
+            if child.pid not in kept and child.status() == psutil.STATUS_ZOMBIE:
+                os.waitpid(child.pid, os.WNOHANG)
+        except (psutil.Error, ChildProcessError):
+            continue
+
+
+def _signal_all(processes: Iterable[psutil.Process], signum: int) -> None:
+    for process in processes:
+        try:
+            process.send_signal(signum)
+        except psutil.Error:
+            continue
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return "?"

@@ -1,0 +1,171 @@
+"""`ray start` on one node: its command line, its environment, and its life."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from curator_slurm.executors.backends._xenna_env import RAY_START_ENV
+from curator_slurm.launcher.agent.ports import PortBlock
+from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
+
+_SHM = Path("/dev/shm")
+MIN_OBJECT_STORE = 80 * (1 << 20)
+"""Ray refuses less than 75 MB."""
+
+
+@dataclass(frozen=True)
+class RayNode:
+    """What `ray start` needs to know about a node; memory in bytes."""
+
+    address: str
+    ports: PortBlock
+    session_dir: str
+    cpus: int
+    gpus: int
+    memory: int
+    object_store: int
+    head_address: str | None = None
+    """None on the head itself; `ip:port` on a worker."""
+
+    @property
+    def gcs_address(self) -> str:
+        return self.head_address or f"{self.address}:{self.ports['gcs']}"
+
+    @property
+    def ray_dir(self) -> str:
+        return f"{self.session_dir}/ray"
+
+
+def split_memory(memory: int, fraction: float, shm: int) -> tuple[int, int]:
+    """(heap, object store) in bytes of a node with `memory`: the store takes `fraction`, but fits in /dev/shm.
+
+    Both come out of one allocation, because Slurm counts /dev/shm as memory of the job.
+    """
+    store = max(min(int(memory * fraction), int(shm * 0.95)), MIN_OBJECT_STORE)
+    return max(memory - store, MIN_OBJECT_STORE), store
+
+
+def start_command(node: RayNode) -> list[str]:
+    """The arguments of `ray start`; every port is fixed, because random ports of two jobs on a node meet."""
+    ports = node.ports
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    if node.head_address is None:
+        command += [
+            "--head",
+            f"--port={ports['gcs']}",
+            f"--ray-client-server-port={ports['client_server']}",
+            "--include-dashboard=true",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={ports['dashboard']}",
+            "--no-monitor",
+        ]
+    else:
+        command += [f"--address={node.head_address}"]
+    first, last = ports.workers
+    return [
+        *command,
+        f"--node-ip-address={node.address}",
+        f"--temp-dir={node.ray_dir}",
+        f"--num-cpus={node.cpus}",
+        f"--num-gpus={node.gpus}",
+        f"--memory={node.memory}",
+        f"--object-store-memory={node.object_store}",
+        f"--node-manager-port={ports['node_manager']}",
+        f"--object-manager-port={ports['object_manager']}",
+        f"--dashboard-agent-grpc-port={ports['agent_grpc']}",
+        f"--dashboard-agent-listen-port={ports['agent_http']}",
+        f"--runtime-env-agent-port={ports['runtime_env_agent']}",
+        f"--metrics-export-port={ports['metrics_export']}",
+        f"--min-worker-port={first}",
+        f"--max-worker-port={last}",
+    ]
+
+
+def ray_environment(base: Mapping[str, str], node: RayNode, token: Path) -> dict[str, str]:
+    """Environment of `ray start` and the driver, and so of every worker process of the node.
+
+    The authentication mode is always set: Ray guesses it from files in the home directory otherwise, differently on
+    the head and on workers. The token goes by path, never by value.
+    """
+    drop = (
+        "RAY_AUTH_TOKEN",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
+        "RAY_TMPDIR",
+        "RAY_NAMESPACE",
+        "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    )
+    environment = {name: value for name, value in base.items() if name not in drop}
+    environment.update(RAY_START_ENV)
+    environment.update(
+        {
+            "RAY_ADDRESS": node.gcs_address,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+            "DASHBOARD_METRIC_PORT": str(node.ports["dashboard_metrics"]),
+            MARKER: node.session_dir,
+        }
+    )
+    for name in ("NO_PROXY", "no_proxy"):
+        if any(variable in base for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")):
+            hosts = [base.get(name, ""), "127.0.0.1", "localhost", node.address, node.gcs_address.rsplit(":", 1)[0]]
+            environment[name] = ",".join(host for host in hosts if host)
+    return environment
+
+
+class RayProcess:
+    """A running `ray start --block`; ends with the agent, even if the agent is killed."""
+
+    def __init__(self, node: RayNode, environment: Mapping[str, str], output: Path) -> None:
+        self.node = node
+        self.output = output
+        command = start_command(node)
+        start_environment = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
+        with output.open("ab") as log:
+            log.write((" ".join(command) + "\n").encode())
+            log.flush()
+            self.process = subprocess.Popen(
+                command,
+                env=start_environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                preexec_fn=die_with_parent(),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self.process.poll()
+
+    def last_lines(self, count: int = 15) -> list[str]:
+        """The end of what `ray start` printed."""
+        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        return [line for line in text.splitlines() if line.strip()][-count:]
+
+    def stop(self, grace_s: float) -> None:
+        """Ask it to stop, and kill it after `grace_s`; what it leaves behind is for `processes.kill_ours`."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace_s)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def shared_memory_size() -> int:
+    """Free bytes in /dev/shm."""
+    import shutil
+
+    return shutil.disk_usage(_SHM).free

@@ -1,0 +1,86 @@
+"""What agents write for others to read: events, the state of a node, the outcome of an attempt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import append_jsonl, read_json, write_json
+from curator_slurm.launcher.paths import AttemptPaths, NodePaths
+from curator_slurm.launcher.states import RunState
+
+
+class NodeState(StrEnum):
+    """How far a node's agent has come."""
+
+    STARTING = "starting"
+    READY = "ready"
+    JOINED = "joined"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """status.json of a node."""
+
+    node: str
+    node_id: int
+    role: str
+    state: NodeState
+    message: str = ""
+    failure_class: FailureClass | None = None
+    next_step: str = ""
+    address: str | None = None
+    session_dir: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    time: float = 0.0
+
+    def write(self, paths: NodePaths) -> None:
+        write_json(paths.status, {"schema": 1, **asdict(self), "time": time.time()})
+
+
+def read_node_status(paths: NodePaths) -> dict[str, Any]:
+    """The last status that a node (its agent or its shell) wrote; empty where there is none."""
+    try:
+        value = read_json(paths.status)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class EventLog:
+    """events.jsonl: what happened, in sentences for people and fields for programs."""
+
+    def __init__(self, path: Path, echo: Callable[[str], None]) -> None:
+        self._path = path
+        self._echo = echo
+
+    def add(self, event: str, message: str, node: str | None = None, **data: Any) -> None:
+        self._echo(message if node is None else f"{node}: {message}")
+        append_jsonl(self._path, {"time": time.time(), "event": event, "node": node, "message": message, **data})
+
+
+@dataclass
+class Outcome:
+    """outcome.json: the truth about an attempt."""
+
+    state: RunState
+    message: str
+    exit_code: int
+    started: float
+    nodes: list[str]
+    failure_class: FailureClass | None = None
+    evidence: list[str] = field(default_factory=list)
+    next_step: str = ""
+    ended: float = 0.0
+    outputs: str | None = None
+
+    def write(self, attempt: AttemptPaths) -> None:
+        self.ended = self.ended or time.time()
+        write_json(attempt.outcome, {"schema": 1, **asdict(self)})

@@ -1,0 +1,147 @@
+"""The driver: a child of the head agent that builds the pipeline and runs the executor.
+
+It is started before Ray is up, imports what it will need, and waits on its standard input for `go <address>`. At
+its end it leaves driver.json beside its log, from which the head agent takes message and failure class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.inputs import input_files
+from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.pipeline_loader import PipelineLoadError, build_pipeline, load_entry
+from curator_slurm.launcher.placeholders import command_line
+from curator_slurm.launcher.plan import Plan
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one attempt's pipeline; the exit code is the job's."""
+    parser = argparse.ArgumentParser(prog="curator-slurm driver")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--attempt-dir", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
+    plan = Plan.from_yaml(attempt.run.plan.read_text(encoding="utf-8"))
+    try:
+        message = _drive(plan, attempt)
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        if code:
+            _report_failure(attempt, leaving, f"the pipeline called sys.exit({leaving.code!r})")
+        return code
+    except BaseException as error:
+        _report_failure(attempt, error, _describe(error))
+        return 1
+    write_json(attempt.result, {"schema": 1, "state": "completed", "message": message})
+    return 0
+
+
+def _drive(plan: Plan, attempt: AttemptPaths) -> str:
+    """Prepare, wait for the cluster, run; a sentence about how it went."""
+    pipeline_spec = plan.spec.pipeline
+    if plan.spec_dir not in sys.path:
+        sys.path.append(plan.spec_dir)
+    if pipeline_spec.command is None:
+        import ray  # noqa: F401  (the slowest import, while Ray boots anyway)
+
+        load_entry(pipeline_spec)
+    address = _wait_for_go()
+    os.environ["RAY_ADDRESS"] = address
+    context = _placeholders(plan, attempt)
+    if pipeline_spec.command is not None:
+        command = command_line(pipeline_spec.command, context)
+        _say(f"running {command!r}")
+        sys.stdout.flush()
+        os.execvp(command[0], command)
+    return _run_pipeline(plan, context)
+
+
+def _run_pipeline(plan: Plan, context: dict[str, Any]) -> str:
+    from curator_slurm.executors.registry import make_executor
+
+    pipeline = build_pipeline(plan.spec.pipeline, plan.spec.name, context)
+    failures = plan.spec.failures.model_dump(mode="json", exclude_none=True)
+    executor = make_executor(str(plan.spec.executor.backend), {**plan.spec.executor.config, **failures})
+    _say(f"running the pipeline on {type(executor).__name__}")
+    began = time.monotonic()
+    results = pipeline.run(executor)
+    seconds = time.monotonic() - began
+    count = len(results) if results else 0
+    message = f"the pipeline ended after {seconds:.1f} s with {count} output task{'s' if count != 1 else ''}"
+    _say(message)
+    return message
+
+
+def _placeholders(plan: Plan, attempt: AttemptPaths) -> dict[str, Any]:
+    spec = plan.spec
+    context: dict[str, Any] = {
+        "output_dir": str(attempt.outputs),
+        "run_dir": str(attempt.run.root),
+        "shard.index": attempt.shard,
+        "env": dict(os.environ),
+    }
+    if spec.input is not None:
+        files = input_files(spec.input.paths)
+        _say(f"{len(files)} input file{'s' if len(files) != 1 else ''}")
+        context["input.files"] = context["shard.files"] = files
+    return context
+
+
+def _wait_for_go() -> str:
+    line = sys.stdin.readline().split()
+    if len(line) != 2 or line[0] != "go":
+        raise SystemExit("the head agent went away before the cluster was up")
+    return line[1]
+
+
+def _report_failure(attempt: AttemptPaths, error: BaseException, message: str) -> None:
+    details = "".join(traceback.format_exception(error))
+    failure, next_step = FailureClass.APP_FAILED, ""
+    if isinstance(error, PipelineLoadError):
+        failure, next_step = error.failure_class, error.next_step
+        details = error.details
+    elif isinstance(error, StorageError):
+        failure, details = FailureClass.STORAGE, ""
+    elif isinstance(error, CuratorSlurmError):
+        details = ""
+    print(details or message, file=sys.stderr, flush=True)
+    write_json(
+        attempt.result,
+        {
+            "schema": 1,
+            "state": "failed",
+            "error": {
+                "type": type(error).__name__,
+                "message": message,
+                "traceback": details,
+                "failure_class": failure,
+                "next_step": next_step,
+            },
+        },
+    )
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, CuratorSlurmError):
+        return str(error)
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else ""
+    return f"the pipeline failed: {type(error).__name__}{': ' + first if first else ''}"
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

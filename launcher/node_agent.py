@@ -1,0 +1,97 @@
+"""The process that runs once on every node of a job: `python -m curator_slurm.launcher.node_agent`.
+
+With --clean-up it does what an agent that was killed could not do any more: end its processes, remove its session.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from curator_slurm.launcher.agent import preflight, processes
+from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
+from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
+from curator_slurm.launcher.agent.head import Head
+from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.records import NodeState, read_node_status
+from curator_slurm.launcher.agent.worker import fail_worker, run_worker
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.plan import Cluster, Plan
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run this node's role; the exit code is the job's on the head, and 0 on workers of a run that ended."""
+    parser = argparse.ArgumentParser(prog="curator-slurm node agent")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--attempt-dir", type=Path, required=True)
+    parser.add_argument("--clean-up", action="store_true", help="after an agent that was killed")
+    options = parser.parse_args(arguments)
+    attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
+    plan = Plan.from_yaml(attempt.run.plan.read_text(encoding="utf-8"))
+    allocation = _allocation(plan)
+    if options.clean_up:
+        return clean_up(attempt, allocation.node_name)
+    stop = StopRequest()
+    stop.install()
+    os.umask(0o077)
+    processes.become_subreaper()
+    return run_agent(plan, allocation, attempt, stop)
+
+
+def run_agent(plan: Plan, allocation: Allocation, attempt: AttemptPaths, stop: StopRequest) -> int:
+    """The agent's whole life on one node."""
+    try:
+        preflight.check_run_directory(attempt, allocation.node_name)
+    except BootstrapError as error:
+        print(f"{allocation.node_name}: {error}; {error.next_step}", file=sys.stderr)
+        return 1
+    context = AgentContext(plan, allocation, attempt, stop, dict(os.environ))
+    context.node.root.mkdir(parents=True, exist_ok=True)
+    start_logging(context.node.agent_log, echo=allocation.is_head)
+    context.report(NodeState.STARTING, "the agent started")
+    node = Node(context)
+    code = Head(context, node).run() if allocation.is_head else _worker(context, node)
+    if context.status.state is not NodeState.FAILED:
+        context.report(NodeState.LEFT, "left the run")
+    return code
+
+
+def _worker(context: AgentContext, node: Node) -> int:
+    try:
+        context.environment = job_environment(context.environment, context.run, context.plan)
+        return run_worker(context, node)
+    except BootstrapError as error:
+        return fail_worker(context, error)
+    except Exception as error:
+        log.exception("the agent failed")
+        return fail_worker(context, BootstrapError("unknown", f"the agent failed: {error!r}", "read its agent.log"))
+    finally:
+        node.take_down()
+
+
+def clean_up(attempt: AttemptPaths, node_name: str) -> int:
+    """End what a killed agent left running on this node, and remove its session folder."""
+    session = str(read_node_status(attempt.node(node_name)).get("session_dir") or "")
+    path = Path(session)
+    if not session or not path.name.startswith(preflight.SESSION_PREFIX):
+        return 0
+    processes.kill_ours(session, grace_s=0.0)
+    if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
+        shutil.rmtree(path, ignore_errors=True)
+    return 0
+
+
+def _allocation(plan: Plan) -> Allocation:
+    if plan.cluster is Cluster.SLURM:
+        return slurm_allocation(os.environ)
+    host = socket.gethostname().split(".", 1)[0]
+    return local_allocation(os.environ, host, plan.spec.resources.gpu_count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

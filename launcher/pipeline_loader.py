@@ -1,0 +1,137 @@
+"""From the `pipeline` section of a plan to a pipeline object, ours or NeMo Curator's."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.placeholders import substitute
+from curator_slurm.launcher.spec import PipelineSpec, StageSpec
+
+
+class PipelineLoadError(CuratorSlurmError):
+    """The spec's pipeline cannot be loaded; `failure_class` says whose fault it is, `details` holds a traceback."""
+
+    exit_code = 6
+
+    def __init__(self, message: str, failure_class: FailureClass, next_step: str, details: str = "") -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+        self.next_step = next_step
+        self.details = details
+
+
+def import_named(entry: str, key: str) -> Any:
+    """The object that `module:name` in the spec's `key` stands for.
+
+    Raises:
+        PipelineLoadError: there is no such module or name, or importing it failed.
+    """
+    module_name, _, name = entry.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise PipelineLoadError(
+                f"{key}: there is no module {error.name!r} in the environment of the nodes",
+                FailureClass.ENVIRONMENT,
+                "put it beside the spec, or install it in the environment that the spec names; check the spelling",
+                traceback.format_exc(),
+            ) from error
+        raise PipelineLoadError(
+            f"{key}: importing {module_name} failed: there is no module {error.name!r}",
+            FailureClass.ENVIRONMENT,
+            f"install {error.name} in the environment of the nodes",
+            traceback.format_exc(),
+        ) from error
+    except Exception as error:
+        raise PipelineLoadError(
+            f"{key}: importing {module_name} failed: {type(error).__name__}: {error}",
+            FailureClass.APP_FAILED,
+            f"mend {module_name}",
+            traceback.format_exc(),
+        ) from error
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError as error:
+            close = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise PipelineLoadError(
+                f"{key}: {module_name} has no {name!r}{hint}",
+                FailureClass.ENVIRONMENT,
+                "check the spelling, and that the nodes see the same version of the module",
+            ) from error
+    return found
+
+
+def load_entry(spec: PipelineSpec) -> None:
+    """Import what the pipeline will need, without building it: for the time while the cluster boots."""
+    if spec.entry is not None:
+        import_named(spec.entry, "pipeline.entry")
+    for index, stage in enumerate(spec.stages or []):
+        import_named(stage.use, f"pipeline.stages[{index}].use")
+
+
+def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) -> Any:
+    """The pipeline of `entry` or `stages`, with the placeholders of its arguments filled in.
+
+    Raises:
+        PipelineLoadError: it cannot be imported, or does not return something with a `run` method.
+    """
+    if spec.entry is not None:
+        build: Callable[..., Any] = import_named(spec.entry, "pipeline.entry")
+        if not callable(build):
+            if hasattr(build, "run"):
+                return build
+            raise PipelineLoadError(
+                f"pipeline.entry: {spec.entry} is not callable", FailureClass.APP_FAILED, "name a function or class"
+            )
+        pipeline = build(**substitute(spec.args, context))
+        if not hasattr(pipeline, "run"):
+            raise PipelineLoadError(
+                f"pipeline.entry: {spec.entry} returned {type(pipeline).__name__}, which is not a pipeline",
+                FailureClass.APP_FAILED,
+                "return a Pipeline (of curator_slurm.executors, or of nemo_curator)",
+            )
+        return pipeline
+    from curator_slurm.executors import Pipeline
+
+    pipeline = Pipeline(name=name)
+    for index, stage in enumerate(spec.stages or []):
+        pipeline.add_stage(build_stage(stage, f"pipeline.stages[{index}]", context))
+    return pipeline
+
+
+def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
+    """One stage of the spec, with what the spec overrides."""
+    make = import_named(spec.use, f"{key}.use")
+    try:
+        stage = make(**substitute(spec.with_, context))
+    except TypeError as error:
+        raise PipelineLoadError(
+            f"{key}: {spec.use} does not take these arguments: {error}",
+            FailureClass.APP_FAILED,
+            "compare `with` with the arguments of the class",
+            traceback.format_exc(),
+        ) from error
+    changes = _overrides(spec)
+    return stage.with_(**changes) if changes else stage
+
+
+def _overrides(spec: StageSpec) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        key: getattr(spec, key)
+        for key in ("name", "batch_size", "num_workers", "runtime_env", "xenna_stage_spec", "ray_stage_spec")
+        if getattr(spec, key) is not None
+    }
+    if spec.resources is not None:
+        from curator_slurm.executors import Resources
+
+        changes["resources"] = Resources(**spec.resources.model_dump(exclude_none=True))
+    return changes
