@@ -1,0 +1,107 @@
+"""`--set resources.nodes=8`: one setting of a spec changed on the command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from curator_slurm.launcher.errors import SpecProblem
+from curator_slurm.launcher.speckeys import dotted, section_at, settings
+from curator_slurm.launcher.yamltext import Document, Path, YamlSyntaxError, parse
+
+WHERE = "--set"
+
+
+@dataclass(frozen=True)
+class Override:
+    """One parsed KEY=VALUE."""
+
+    path: Path
+    value: Document
+
+
+def parse_override(text: str) -> Override | SpecProblem:
+    """KEY=VALUE, where KEY is dotted (list items by number) and VALUE is YAML."""
+    key, equals, value_text = text.partition("=")
+    key = re.sub(r"\[(\d+)\]", r".\1", key.strip())
+    if not equals:
+        return SpecProblem(key, f"`{text}` has no value: write KEY=VALUE, such as resources.nodes=8", WHERE)
+    parts = key.split(".")
+    if not all(part.strip() for part in parts):
+        return SpecProblem(key, f"`{text}` has no key: write KEY=VALUE, such as resources.nodes=8", WHERE)
+    path: Path = ()
+    for part in parts:
+        path = (*path, _known_spelling(path, part))
+    try:
+        value = parse(value_text)
+    except YamlSyntaxError as error:
+        message = f"the value of `{key}` {error}; such a text needs quotes: --set '{key}=\"...\"'"
+        return SpecProblem(dotted(path), message, WHERE)
+    if value.mistakes:
+        return SpecProblem(dotted(path), f"the value of `{key}`: {value.mistakes[0][1]}", WHERE)
+    return Override(path, value)
+
+
+def apply(document: Document, override: Override) -> SpecProblem | None:
+    """Put the value into the document, creating the sections on the way."""
+    here = document.value
+    for depth, part in enumerate(override.path[:-1]):
+        below = override.path[: depth + 1]
+        slot = _slot(here, part)
+        if slot is None:
+            return _misplaced(override.path, below, here)
+        fits = isinstance(here, dict) and here.get(slot) is None
+        if fits or (isinstance(here, list) and slot == len(here)):
+            _put(here, slot, [] if isinstance(override.path[depth + 1], int) else {})
+        here = here[slot]
+    slot = _slot(here, override.path[-1])
+    if slot is None:
+        return _misplaced(override.path, override.path, here)
+    _forget(document, override.path)
+    _put(here, slot, override.value.value)
+    for below in [(), *override.value.lines]:
+        document.lines[(*override.path, *below)] = 0
+    for below, written in override.value.written.items():
+        document.written[(*override.path, *below)] = written
+    return None
+
+
+def _known_spelling(parent: Path, part: str) -> str | int:
+    """A list index as a number; a setting's own spelling for `gpus-per-node`; else as it is."""
+    if part.isdigit() and part.isascii():
+        return int(part)
+    section = section_at(parent)
+    underscored = part.replace("-", "_")
+    return underscored if section and underscored in settings(section) else part
+
+
+def _slot(here: Any, part: str | int) -> Any:
+    """The key or index that `part` means in `here`; None where it means nothing."""
+    if isinstance(here, dict):
+        return str(part)
+    if isinstance(here, list) and isinstance(part, int) and part <= len(here):
+        return part
+    return None
+
+
+def _put(here: Any, slot: Any, value: Any) -> None:
+    if isinstance(here, list) and slot == len(here):
+        here.append(value)
+    else:
+        here[slot] = value
+
+
+def _forget(document: Document, path: Path) -> None:
+    for table in (document.lines, document.written):
+        for known in [known for known in table if known[: len(path)] == path]:
+            del table[known]
+
+
+def _misplaced(whole: Path, below: Path, here: Any) -> SpecProblem:
+    parent = dotted(below[:-1])
+    if isinstance(here, list):
+        found = f"a list of {len(here)}; write a number from 0 to {len(here)} (which appends) after it"
+    else:
+        found = f"{here!r}, not a section"
+    return SpecProblem(dotted(whole), f"`{dotted(whole)}` cannot be set: `{parent}` is {found}", WHERE)

@@ -1,0 +1,267 @@
+"""A spec file read and checked: every mistake at once, each with the file and line (or `--set`) it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from curator_slurm.launcher import overrides, sbatch_options
+from curator_slurm.launcher.errors import SpecError, SpecProblem
+from curator_slurm.launcher.placeholders import mistakes
+from curator_slurm.launcher.spec import NOT_YET, Spec
+from curator_slurm.launcher.speckeys import dotted, is_environment_value, section_at, settings, wants_text
+from curator_slurm.launcher.specproblems import describe, keys_of, path_of, sentence
+from curator_slurm.launcher.yamltext import Document, Path, YamlSyntaxError, parse
+
+MAX_BYTES = 16 * 2**20
+"""Larger files are no specs."""
+
+_STAND_INS: dict[str, Any] = {"name": "stand-in", "pipeline": {"command": "true"}}
+"""Stand in for required keys that are wrong, so that the rest of the spec can be checked."""
+
+
+@dataclass
+class Reading:
+    """What a spec file and its overrides say.
+
+    `spec` is the spec as far as it can be read: with mistakes, wrong settings are left out of it, so that further
+    checks can look at the others. It is None where nothing can be made of the file.
+    """
+
+    source: str
+    text: str
+    spec: Spec | None = None
+    problems: list[SpecProblem] = field(default_factory=list)
+    document: Document = field(default_factory=Document)
+
+    def where(self, path: Path) -> str:
+        """`file:line` of a key (or of the nearest section around it), or `--set`."""
+        for length in range(len(path), -1, -1):
+            line = self.document.lines.get(path[:length])
+            if line is not None:
+                return f"{self.source}:{line}" if line else overrides.WHERE
+        return self.source
+
+    def add(self, path: Path, message: str, where: str | None = None) -> None:
+        """Note a mistake, once."""
+        problem = SpecProblem(dotted(path), message, self.where(path) if where is None else where)
+        if all(str(problem) != str(known) for known in self.problems):
+            self.problems.append(problem)
+
+    def add_at(self, key: str, message: str) -> None:
+        """Note a mistake at a dotted key."""
+        self.add(tuple(int(part) if part.isdigit() else part for part in key.split(".")), message)
+
+    def finish(self) -> None:
+        """Raise SpecError if there is any mistake, in the order of the file."""
+        if self.problems:
+            order = {id(problem): index for index, problem in enumerate(self.problems)}
+            ranked = sorted(self.problems, key=lambda problem: (_line_number(problem.where), order[id(problem)]))
+            raise SpecError(ranked, self.source)
+
+
+def read(path: FilePath, set_options: Sequence[str] = ()) -> Reading:
+    """Read and check a spec file; raises SpecError only where it cannot be read as YAML at all."""
+    text = read_text(path)
+    return read_string(text, str(path), set_options)
+
+
+def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Reading:
+    """`read` for a text, named `source` in messages."""
+    reading = Reading(source, text)
+    try:
+        reading.document = parse(text)
+    except YamlSyntaxError as error:
+        raise SpecError([SpecProblem("", f"this {error}", f"{source}:{error.line}")], source) from None
+    _check_top(reading)
+    for path, message, line in reading.document.mistakes:
+        reading.add(path, message, f"{source}:{line}")
+    for option in set_options:
+        override = overrides.parse_override(option)
+        problem = override if isinstance(override, SpecProblem) else overrides.apply(reading.document, override)
+        if problem:
+            reading.problems.append(problem)
+    _refuse_unavailable(reading)
+    _restore_text(reading)
+    _check_placeholders(reading)
+    data = _without_nulls(reading.document.value, ())
+    reading.spec = _validate(reading, data)
+    _check_sbatch(reading)
+    return reading
+
+
+def read_text(path: FilePath) -> str:
+    """The text of a spec file; raises SpecError in words."""
+    try:
+        if path.is_dir():
+            raise SpecError([SpecProblem("", "this is a folder; give the YAML file in it", str(path))], str(path))
+        size = path.stat().st_size
+        raw = path.read_bytes() if size <= MAX_BYTES else b""
+    except FileNotFoundError:
+        hint = "there is no such file; `curator-slurm init` writes a starter"
+        raise SpecError([SpecProblem("", hint, str(path))], str(path)) from None
+    except OSError as error:
+        raise SpecError([SpecProblem("", f"cannot be read: {error.strerror}", str(path))], str(path)) from None
+    except ValueError:
+        raise SpecError([SpecProblem("", "this is no file name", repr(str(path)))], repr(str(path))) from None
+    if size > MAX_BYTES:
+        raise SpecError([SpecProblem("", f"has {size:,} bytes, which is no spec", str(path))], str(path))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"this is not UTF-8 text: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
+        raise SpecError([SpecProblem("", message, f"{path}:{line}")], str(path)) from None
+
+
+def origins(reading: Reading) -> dict[str, str]:
+    """Dotted key of every setting of the spec -> `file:line`, `--set` or `default`."""
+    assert reading.spec is not None
+    return dict(_origins(reading, reading.spec.model_dump(by_alias=True), ()))
+
+
+def _origins(reading: Reading, value: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
+    for key, item in value.items():
+        here = (*path, key)
+        if isinstance(item, dict) and item and section_at(here):
+            yield from _origins(reading, item, here)
+        else:
+            yield dotted(here), reading.where(here) if here in reading.document.lines else "default"
+
+
+def _check_top(reading: Reading) -> None:
+    value = reading.document.value
+    if value is None:
+        reading.document.value = {}
+        if not reading.text.strip() or not reading.document.lines:
+            reading.add((), "this is empty; `curator-slurm init` writes a starter", reading.source)
+    elif not isinstance(value, dict):
+        message = f"a spec is a mapping of keys to values; found {describe(value)}"
+        raise SpecError([SpecProblem("", message, f"{reading.source}:1")], reading.source)
+
+
+def _refuse_unavailable(reading: Reading) -> None:
+    for key, reason in NOT_YET.items():
+        path = tuple(key.split("."))
+        section = reading.document.value
+        for part in path[:-1]:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict) and path[-1] in section:
+            reading.add(path, f"`{key}`: {reason}")
+            del section[path[-1]]
+
+
+def _restore_text(reading: Reading) -> None:
+    """Give numbers back as they were written where text is wanted: `1.10` is no 1.1."""
+    for path, written in reading.document.written.items():
+        holder = _holder(reading.document.value, path)
+        if holder is None:
+            continue
+        truth = isinstance(holder[path[-1]], bool)
+        option = len(path) == 3 and path[:2] == ("resources", "sbatch")
+        if (is_environment_value(path) or (not truth and (wants_text(path) or option))) and holder[
+            path[-1]
+        ] is not None:
+            holder[path[-1]] = written
+
+
+def _holder(value: Any, path: Path) -> Any:
+    """The dict or list that holds `path`; None where it is not there (any more)."""
+    for part in path[:-1]:
+        if not _has(value, part):
+            return None
+        value = value[part]
+    return value if path and _has(value, path[-1]) else None
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value)
+
+
+def _without_nulls(value: Any, path: Path) -> Any:
+    """Settings without a value are not given; inside of users' own mappings null stays."""
+    section = section_at(path)
+    if isinstance(value, dict) and section:
+        known = settings(section)
+        return {
+            key: _without_nulls(item, (*path, key))
+            for key, item in value.items()
+            if item is not None or key not in known
+        }
+    if isinstance(value, list):
+        return [_without_nulls(item, (*path, index)) for index, item in enumerate(value)]
+    return value
+
+
+def _check_placeholders(reading: Reading) -> None:
+    data = reading.document.value
+    pipeline = data.get("pipeline")
+    if not isinstance(pipeline, dict):
+        return
+    has_input = isinstance(data.get("input"), dict) and bool(data["input"].get("paths"))
+    command = pipeline.get("command")
+    for path, text in _texts(pipeline, ("pipeline",)):
+        inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and path[3] == "with")
+        if inside_arguments or path[1] == "command":
+            for message in mistakes(text, has_input, bash=text is command):
+                reading.add(path, f"`{dotted(path)}`: {message}")
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for part, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(item, (*path, part))
+
+
+def _validate(reading: Reading, data: dict[str, Any]) -> Spec | None:
+    """The spec; where settings are wrong, note them, leave them out and look again at the rest."""
+    left_out: set[str] = set()
+    for _ in range(4):
+        try:
+            return Spec.model_validate(data)
+        except ValidationError as failure:
+            for error in failure.errors(include_url=False):
+                path = path_of(error, data)
+                keys = keys_of(error)
+                if keys:
+                    path = tuple(keys[0].split("."))
+                if not any(key in left_out for key in (*keys, dotted(path))):
+                    reading.add(path, sentence(error, path))
+                _leave_out(data, path, left_out)
+                if error["type"] != "extra_forbidden":
+                    left_out.update([dotted(path), *keys])
+    return None
+
+
+def _leave_out(data: dict[str, Any], path: Path, left_out: set[str]) -> None:
+    """Take a wrong setting out of the data; required ones and the pipeline as a whole get a stand-in."""
+    top = str(path[0]) if path else ""
+    if top in _STAND_INS:
+        data[top] = _STAND_INS[top]
+        left_out.add(top)
+        return
+    holder = _holder(data, path)
+    if isinstance(holder, list):
+        # One wrong item makes the list useless, and taking it out would move the others.
+        _leave_out(data, path[:-1], left_out)
+    elif isinstance(holder, dict):
+        del holder[path[-1]]
+
+
+def _check_sbatch(reading: Reading) -> None:
+    if reading.spec is not None:
+        for key, message in sbatch_options.normalise(reading.spec.resources.sbatch)[1]:
+            reading.add(("resources", "sbatch", key), message)
+
+
+def _line_number(where: str) -> int:
+    last = where.rpartition(":")[2]
+    return int(last) if last.isdigit() else 10**9
