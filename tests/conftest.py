@@ -1,8 +1,8 @@
-"""Fixtures for all tests; each plug-in below is documented where it is written."""
+"""Fixtures for all tests; each plug-in documents its own."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["slurm_cluster.fixtures"]
+pytest_plugins = ["fake_slurm.fixtures", "hostile", "slurm_cluster.fixtures"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm_cluster import build, cgroups, machine, requirements
-from slurm_cluster.errors import ClusterError
+from slurm_cluster.errors import ClusterError, ClusterInUseError
 from slurm_cluster.layout import Layout, default_directory, default_network
 from slurm_cluster.options import LOGIN, NEIGHBOUR, SUBMITTER, Options
 from slurm_cluster.processes import Handle, Process, in_namespace_of
@@ -47,10 +47,11 @@ class SlurmCluster:
 
     # --- up and down ------------------------------------------------------------------------------
 
-    def up(self, options: Options | None = None, *, owner: Handle | None = None) -> None:
+    def up(self, options: Options | None = None, *, owner: Handle | None = None, fresh: bool = False) -> None:
         """Boot; takes away first what a killed session left in this directory.
 
-        `owner` is the process without which nobody needs the cluster any more.
+        `owner` is the process without which nobody needs the cluster any more. `fresh` empties the shared
+        storage, which otherwise is kept. Raises ClusterInUseError when a wanted cluster is up already.
         """
         machine.must_be_root()
         options = options or Options()
@@ -60,8 +61,10 @@ class SlurmCluster:
         with self._lock():
             before = load(self.layout)
             if before and before.in_use:
-                raise ClusterError(f"the cluster in {self.layout.root} is up already: take it down first")
+                raise ClusterInUseError(f"the cluster in {self.layout.root} is up already: take it down first")
             self._clear()
+            if fresh:
+                shutil.rmtree(self.layout.root, ignore_errors=True)
             try:
                 state = build.prepare(self.layout, options, self._network, owner)
                 self._boot(state)
@@ -91,7 +94,6 @@ class SlurmCluster:
             self._clear()
             if purge:
                 shutil.rmtree(self.layout.root, ignore_errors=True)
-                self.layout.lock.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         state = load(self.layout)

@@ -5,6 +5,7 @@ process table and without memory limits.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
 from slurm_cluster.errors import ClusterError
@@ -42,18 +43,18 @@ def create(cluster: str, node: str, memory_mb: int | None) -> list[Path]:
 
 def remove(group: Path) -> None:
     """Remove a group and those in it; their last processes may still be on the way out."""
-
-    def gone(directory: str) -> bool:
-        try:
-            Path(directory).rmdir()
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
-
     for directory, _, _ in os.walk(group, topdown=False):
-        wait_for(f"control group {directory} to be empty", lambda d=directory: gone(d), 20)
+        wait_for(f"control group {directory} to be empty", partial(_removed, Path(directory)), 20)
+
+
+def _removed(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def remove_cluster(cluster: str) -> None:

@@ -4,12 +4,14 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slurm_cluster import requirements
 from slurm_cluster.api import SlurmCluster, this_session
+from slurm_cluster.errors import ClusterError, ClusterInUseError
 from slurm_cluster.layout import default_directory
 from slurm_cluster.options import Options
 
@@ -57,21 +59,25 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
         cluster.heal()
         yield cluster
         return
-    cluster = _free_cluster()
-    accounting = requirements.accounting_is_possible()
-    options = Options(conf=SESSION_OPTIONS.conf, accounting=accounting)
-    cluster.up(options, owner=this_session())
+    cluster = _boot()
     try:
         yield cluster
     finally:
         cluster.down()
 
 
-def _free_cluster() -> SlurmCluster:
-    """Choose a directory that no living session uses: two test runs may share a machine."""
+def _boot() -> SlurmCluster:
+    """Boot in the first directory that no living session uses: two test runs may share a machine."""
+    options = replace(SESSION_OPTIONS, accounting=requirements.accounting_is_possible())
     directory = default_directory()
-    candidates = [directory, *(Path(f"{directory}-{n}") for n in range(2, 20))]
-    return next(c for c in map(SlurmCluster, candidates) if not c.in_use)
+    for candidate in [directory, *(Path(f"{directory}-{n}") for n in range(2, 20))]:
+        cluster = SlurmCluster(candidate)
+        try:
+            cluster.up(options, owner=this_session(), fresh=True)
+        except ClusterInUseError:
+            continue
+        return cluster
+    raise ClusterError(f"{directory} and its neighbours are all in use")
 
 
 @pytest.fixture(autouse=True)

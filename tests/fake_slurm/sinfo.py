@@ -1,0 +1,32 @@
+"""sinfo: partitions, all of them over all nodes, all idle."""
+
+from fake_slurm import getopts
+from fake_slurm.columns import fill
+from fake_slurm.store import Store, node_list
+
+DEFAULT = "%9P %5a %10l %.6D %6t %N"
+HEADERS = {
+    "P": "PARTITION", "R": "PARTITION", "a": "AVAIL", "l": "TIMELIMIT", "D": "NODES", "t": "STATE", "T": "STATE",
+    "N": "NODELIST", "n": "HOSTNAMES", "c": "CPUS", "m": "MEMORY", "G": "GRES", "f": "AVAIL_FEATURES",
+}  # fmt: skip
+
+
+def main(store: Store, arguments: list[str]) -> int:
+    """Print one line per partition."""
+    options, _ = getopts.parse("sinfo", arguments)
+    settings = store.settings
+    form = options.get("format", DEFAULT)
+    if "noheader" not in options:
+        print(fill(form, HEADERS))
+    for name in settings["partitions"]:
+        if "partition" in options and name not in options["partition"].split(","):
+            continue
+        star = "*" if name == settings["default_partition"] else ""
+        gres = f"gpu:{settings['gpus']}" if settings["gpus"] else "(null)"
+        values = {
+            "P": f"{name}{star}", "R": name, "a": "up", "l": "infinite", "D": str(settings["nodes"]), "t": "idle",
+            "T": "idle", "N": node_list(settings["nodes"]), "n": "n1", "c": str(settings["cpus"]),
+            "m": str(settings["memory_mb"]), "G": gres, "f": "(null)",
+        }  # fmt: skip
+        print(fill(form, values))
+    return 0
