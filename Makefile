@@ -14,7 +14,7 @@ DEV     := $(VENV)/installed-dev
 # Nothing may hang: pytest shows where it is stuck after FAULT_AFTER seconds in one test, and is told
 # to stop, with its fixtures, after TEST_TIMEOUT.
 FAULT_AFTER  ?= 600
-TEST_TIMEOUT ?= 50m
+TEST_TIMEOUT ?= 45m
 PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 

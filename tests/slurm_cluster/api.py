@@ -75,7 +75,7 @@ class SlurmCluster:
     def _boot(self, state: State) -> None:
         state.switch = machine.start_switch(state.network)
         state.save(self.layout)
-        for name in [LOGIN, *state.options.node_names]:
+        for name in state.addresses:  # the login node first
             machine.power_on(state, self.layout, name)
             if name == LOGIN:
                 machine.wait_until_booted(state, self.layout, name)
@@ -273,17 +273,31 @@ class SlurmCluster:
                     machine.wait_until_booted(state, self.layout, name)
 
     def heal(self) -> None:
-        """Undo all accidents and end all jobs, so that the next test finds the cluster as new."""
+        """Undo all accidents, end all jobs and sweep the nodes, so that the next test finds the cluster as new."""
         state = self.state
-        for name in [LOGIN, *state.options.node_names]:
+        for name in state.addresses:
             if not self.is_connected(name):
                 self.restore_node(name)
         if self._squeue():
             for user in state.users:
                 self.run(["scancel", f"--user={user}"], user=None)
-        if self._idle_nodes() != state.options.nodes or self._squeue():
             wait_for("all jobs to be gone", lambda: not self._squeue(), 180)
+        for user in state.users:
+            self._sweep(user)
+        if self._idle_nodes() != state.options.nodes:
+            for name in self._unusable_nodes():
+                self.run(["scontrol", "update", f"NodeName={name}", "State=RESUME"], user=None)
             self.wait_until_idle()
+
+    def _sweep(self, user: str) -> None:
+        """Kill and remove what a user has left on the nodes."""
+        for process in self.processes(user):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        wait_for(f"{user}'s processes to be gone", lambda: not self.processes(user), 30)
+        for path in sorted(self._files(user).values(), key=lambda p: len(p.parts), reverse=True):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     # --- what Slurm says --------------------------------------------------------------------------
 
@@ -318,6 +332,11 @@ class SlurmCluster:
         words = asked.stdout.split()
         return int(words[0]) if words[1:] == ["idle"] else 0
 
+    def _unusable_nodes(self) -> list[str]:
+        """Nodes that Slurm has given up until someone says otherwise."""
+        asked = self.run(["sinfo", "-h", "-N", "-p", "main", "-t", "drain,down", "-o", "%N"], user=None)
+        return asked.stdout.split()
+
     def wait_until_idle(self, timeout: float = 180) -> None:
         """Wait until Slurm calls every node idle."""
         nodes = self.state.options.nodes
@@ -329,7 +348,7 @@ class SlurmCluster:
         """List a user's processes on a node or on all; None means everybody's, daemons too."""
         state = self.state
         wanted = None if user is None else state.users[user]
-        names = [node] if node else [LOGIN, *state.options.node_names]
+        names = [node] if node else list(state.addresses)
         return [
             process
             for name in names
@@ -343,10 +362,14 @@ class SlurmCluster:
 
         A node without power still has its disk. None means everybody's files.
         """
+        return list(self._files(user, node))
+
+    def _files(self, user: str | None, node: str | None = None) -> dict[str, Path]:
+        """Map each to where the host finds it."""
         state = self.state
         wanted = None if user is None else state.users[user]
-        found = []
-        for name in [node] if node else [LOGIN, *state.options.node_names]:
+        found = {}
+        for name in [node] if node else state.addresses:
             disk = self.layout.node(name)
             roots = [("/tmp", disk / "tmp"), ("/var/tmp", disk / "var-tmp")]
             if state.inits[name].alive:
@@ -355,7 +378,7 @@ class SlurmCluster:
                 for path in root.rglob("*"):
                     with suppress(OSError):
                         if wanted in (None, path.lstat().st_uid):
-                            found.append(f"{name}:{shown}/{path.relative_to(root)}")
+                            found[f"{name}:{shown}/{path.relative_to(root)}"] = path
         return found
 
 

@@ -108,3 +108,20 @@ def test_a_shared_directory_belongs_to_the_user_asked_for(
     private = make_shared_dir(user=slurm_cluster.other_user, mode=0o700)
     assert slurm_cluster.run(["ls", str(private)], user=slurm_cluster.other_user).returncode == 0
     assert slurm_cluster.run(["ls", str(private)]).returncode != 0
+
+
+def test_healing_sweeps_away_what_a_test_left_and_brings_nodes_back(slurm_cluster: SlurmCluster) -> None:
+    other = slurm_cluster.other_user
+    leave = "echo x > /tmp/left; mkdir -p /dev/shm/a/b; touch /dev/shm/a/b/c; (setsid sleep 987 > /dev/null 2>&1 &)"
+    slurm_cluster.run(["sh", "-c", leave], node="n2", user=other, check=True)
+    slurm_cluster.run(["scontrol", "update", "NodeName=n1", "State=DRAIN", "Reason=test"], user=None, check=True)
+    slurm_cluster.kill_node("n3")
+
+    assert len(slurm_cluster.files(other)) == 4
+    assert [p.command for p in slurm_cluster.processes(other)] == ["sleep 987"]
+
+    slurm_cluster.heal()
+
+    assert slurm_cluster.files(other) == []
+    assert slurm_cluster.processes(other) == []
+    assert slurm_cluster.run(["srun", "-N3", "true"]).returncode == 0
