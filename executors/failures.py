@@ -1,0 +1,110 @@
+"""What happens to tasks that fail: the policy, the errors, and the record of every failed task."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class OnTaskError(StrEnum):
+    """What one failed task does to the run."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+POLICY_KEYS = ("on_task_error", "task_retries", "max_failed_tasks", "ignore_failures")
+"""Keys of an executor's config that make up its failure policy."""
+
+
+@dataclass(frozen=True)
+class FailurePolicy:
+    """`task_retries` is how often a failing batch is tried again before it is split or given up;
+    `max_failed_tasks` is the most tasks that may be skipped, None for any number."""
+
+    on_task_error: OnTaskError = OnTaskError.FAIL
+    task_retries: int = 0
+    max_failed_tasks: int | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> FailurePolicy:
+        """The policy in an executor's config; `ignore_failures: true` means skip.
+
+        Raises:
+            ValueError: a value makes no sense, or two contradict each other.
+        """
+        given = config.get("on_task_error")
+        ignore = config.get("ignore_failures")
+        if given is None:
+            action = OnTaskError.SKIP if ignore else OnTaskError.FAIL
+        else:
+            try:
+                action = OnTaskError(given)
+            except ValueError:
+                raise ValueError(f"on_task_error must be fail or skip, not {given!r}") from None
+            if ignore and action is OnTaskError.FAIL:
+                raise ValueError("ignore_failures: true contradicts on_task_error: fail")
+        retries, most = config.get("task_retries"), config.get("max_failed_tasks")
+        for name, value in (("task_retries", retries), ("max_failed_tasks", most)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+                raise ValueError(f"{name} must be a whole number, 0 or more, not {value!r}")
+        return cls(action, retries or 0, most)
+
+    @property
+    def skips(self) -> bool:
+        return self.on_task_error is OnTaskError.SKIP
+
+
+@dataclass(frozen=True)
+class FailedTaskRecord:
+    """One line of failures.jsonl."""
+
+    stage: str
+    task_id: str
+    source: str
+    attempt: int
+    error: str
+    traceback: str
+
+
+class ExecutorError(Exception):
+    """Base of what executors raise on purpose."""
+
+
+class StageError(ExecutorError):
+    """A stage failed for good; the message holds stage, task ids and the original traceback.
+
+    Picklable as it is, whatever the original exception was made of.
+    """
+
+    def __init__(self, stage: str, what: str, error: str, details: str) -> None:
+        super().__init__(stage, what, error, details)
+        self.stage = stage
+        self.what = what
+        self.error = error
+        self.details = details
+
+    @classmethod
+    def from_exception(cls, stage: str, what: str, error: BaseException) -> StageError:
+        """Wrap the exception that is being handled; `what` says in which call it came up."""
+        return cls(stage, what, short_error(error), "".join(traceback.format_exception(error)))
+
+    def __str__(self) -> str:
+        return f"stage {self.stage!r} failed in {self.what}: {self.error}\n\n{self.details}"
+
+
+class TooManyFailedTasksError(ExecutorError):
+    """More tasks failed than `max_failed_tasks` allows."""
+
+
+class LostTasksError(ExecutorError):
+    """Tasks that went in neither came out, nor were filtered, nor failed: never silently."""
+
+
+def short_error(error: BaseException) -> str:
+    """Class and first line of an exception."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -1,0 +1,88 @@
+"""The driver's view of a run: progress, the record of failed tasks, the limit on them, and the final count."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.failures import (
+    FailedTaskRecord,
+    FailurePolicy,
+    LostTasksError,
+    TooManyFailedTasksError,
+)
+from curator_slurm.executors.progress import ProgressReporter
+
+FAILURES_FILE = "CURATOR_SLURM_FAILURES"
+"""Environment variable with the path of failures.jsonl."""
+
+
+class RunMonitor:
+    """One run of a pipeline on one back end; a context manager around it.
+
+    Back ends give it the report of every batch, once; reports of batches that are done again because their result
+    was lost must not be given twice.
+    """
+
+    def __init__(self, backend: str, stages: Sequence[Any], policy: FailurePolicy) -> None:
+        self.policy = policy
+        self.progress = ProgressReporter(backend, [str(stage.name) for stage in stages])
+        self.failures: list[FailedTaskRecord] = []
+        path = os.environ.get(FAILURES_FILE)
+        self._path = Path(path) if path else None
+
+    def __enter__(self) -> RunMonitor:
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.progress.__exit__(*exc)
+
+    def record(self, stage: int, report: BatchReport) -> None:
+        """Count a batch of the stage with this position.
+
+        Raises:
+            TooManyFailedTasksError: more tasks have failed by now than the policy allows.
+        """
+        self.progress.add(stage, report)
+        if not report.failures:
+            return
+        self.failures.extend(report.failures)
+        self._append(report.failures)
+        most = self.policy.max_failed_tasks
+        if most is not None and len(self.failures) > most:
+            last = self.failures[-1]
+            raise TooManyFailedTasksError(
+                f"{len(self.failures)} tasks failed, and max_failed_tasks is {most}; the last one is {last.task_id} "
+                f"in stage {last.stage!r}: {last.error}\n\n{last.traceback}"
+            )
+
+    def check_counts(self, initial: int, outputs: int) -> None:
+        """Every task that left a stage must have been taken by the next, and the last ones be the outputs.
+
+        Raises:
+            LostTasksError: some were lost or came twice.
+        """
+        counts = self.progress.stages
+        given = [initial, *(stage.tasks_out for stage in counts)]
+        taken = [*(stage.tasks_in for stage in counts), outputs]
+        names = ["the initial tasks", *(f"stage {stage.name!r}" for stage in counts)]
+        for index, (out, into) in enumerate(zip(given, taken, strict=True)):
+            if out != into:
+                where = f"stage {counts[index].name!r} took" if index < len(counts) else "the run returned"
+                raise LostTasksError(f"{names[index]} gave {out} tasks, but {where} {into}")
+
+    def _append(self, records: Sequence[FailedTaskRecord]) -> None:
+        if self._path is None:
+            return
+        lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, lines.encode("utf-8", "replace"))
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,128 @@
+"""Pipelines: stages in a row, run by an executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.executors.progress import pipeline_name
+from curator_slurm.executors.tasks import assign_root_task_ids
+
+
+class Pipeline:
+    """Stages that run one after the other; composite stages are replaced by their parts when it is built."""
+
+    def __init__(
+        self,
+        name: str,
+        description: str | None = None,
+        stages: list[Any] | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.stages: list[Any] = []
+        self.config = config or {}
+        self.decomposition_info: dict[str, list[str]] = {}
+        for stage in stages or []:
+            self.add_stage(stage)
+
+    def add_stage(self, stage: Any) -> Pipeline:
+        """Append a stage; returns the pipeline, so that calls can be chained.
+
+        Raises:
+            TypeError: it has not the methods of a stage.
+        """
+        if isinstance(stage, type) or not (hasattr(stage, "process_batch") or hasattr(stage, "decompose")):
+            hint = "; add an instance, not the class" if isinstance(stage, type) else ""
+            raise TypeError(f"{stage!r} is not a ProcessingStage{hint}")
+        self.stages.append(stage)
+        return self
+
+    def build(self) -> None:
+        """Replace composite stages by their parts, and mark source and sink.
+
+        Raises:
+            ValueError: there is no stage, or several are marked as source or as sink.
+            TypeError: a composite stage is inside another.
+        """
+        if not self.stages:
+            raise ValueError(f"pipeline {self.name!r} has no stages; add some with add_stage()")
+        built: list[Any] = []
+        for stage in self.stages:
+            parts = _parts(stage)
+            if parts is not None:
+                self.decomposition_info[stage.name] = [part.name for part in parts]
+            built.extend(parts if parts is not None else [stage])
+        self.stages = built
+        _mark(built, "is_source_stage", built[0])
+        _mark(built, "is_sink_stage", built[-1])
+
+    def run(
+        self,
+        executor: Any = None,
+        initial_tasks: list[Any] | None = None,
+        checkpoint_path: str | Path | None = None,
+    ) -> list[Any] | None:
+        """Build the pipeline and run it on `executor` (default: XennaExecutor); the tasks of the last stage.
+
+        Raises:
+            NotImplementedError: `checkpoint_path` is given, which this version cannot do.
+        """
+        if checkpoint_path is not None:
+            raise NotImplementedError("checkpoint_path is not available yet")
+        self.build()
+        if executor is None:
+            from curator_slurm.executors.backends.xenna import XennaExecutor
+
+            executor = XennaExecutor()
+        if initial_tasks:
+            assign_root_task_ids(initial_tasks)
+        token = pipeline_name.set(self.name)
+        try:
+            result: list[Any] | None = executor.execute(self.stages, initial_tasks)
+        finally:
+            pipeline_name.reset(token)
+        return result
+
+    def describe(self) -> str:
+        """The stages with their resources, inputs and outputs, as text."""
+        lines = [
+            f"Pipeline: {self.name}",
+            f"Description: {self.description or 'none'}",
+            f"Stages: {len(self.stages)}",
+        ]
+        for number, stage in enumerate(self.stages, 1):
+            lines += ["", f"Stage {number}: {stage.name}"]
+            resources = f"  Resources: {stage.resources.cpus:g} CPUs"
+            if stage.resources.requires_gpu:
+                resources += f", {stage.resources.gpus:g} GPUs"
+            lines += [resources, f"  Batch size: {stage.batch_size}"]
+            for title, spec in (("Inputs", stage.inputs()), ("Outputs", stage.outputs())):
+                if isinstance(spec, tuple) and any(spec):
+                    lines.append(f"  {title}: {', '.join([*spec[0], *(f'data.{name}' for name in spec[1])])}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        stages = ", ".join(f"{stage.name}({type(stage).__name__})" for stage in self.stages)
+        return f"Pipeline(name={self.name!r}, stages=[{stages}])"
+
+
+def _parts(stage: Any) -> list[Any] | None:
+    """The stages a composite stands for; None for an ordinary stage."""
+    if not hasattr(stage, "decompose"):
+        return None
+    decompose = getattr(stage, "decompose_and_apply_with", stage.decompose)
+    parts: list[Any] = decompose()
+    for part in parts:
+        if hasattr(part, "decompose"):
+            raise TypeError(f"{stage.name!r} decomposes into {part.name!r}, which is composite itself")
+    return parts
+
+
+def _mark(stages: list[Any], role: str, default: Any) -> None:
+    marked = [stage for stage in stages if getattr(stage, role, False)]
+    if len(marked) > 1:
+        raise ValueError(f"more than one stage has {role}: {[stage.name for stage in marked]}")
+    if not marked:
+        setattr(default, role, True)

@@ -1,0 +1,78 @@
+"""How an executor comes to a Ray cluster: the one it is in, the one that is named, or one of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+MIN_LOCAL_CPUS = 4
+"""Logical CPUs of a Ray that an executor starts: pipelines of several one-CPU stages must run on two cores."""
+
+
+@contextlib.contextmanager
+def ray_session(env_vars: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """Connect to Ray for one run and disconnect after it; yields the ray module.
+
+    A connection that the caller has made is used and kept. Else RAY_ADDRESS names the cluster. Without it a private
+    one is started on this machine, with a folder and a token of its own, and ended with the run.
+    `env_vars` are set in every worker of the run (where the connection is made here).
+    """
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    runtime_env = {"env_vars": dict(env_vars)} if env_vars else None
+    with contextlib.ExitStack() as stack:
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(address=os.environ["RAY_ADDRESS"], runtime_env=runtime_env, log_to_driver=True)
+        else:
+            _start_private(ray, stack, runtime_env)
+        stack.callback(ray.shutdown)
+        yield ray
+
+
+def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str, Any] | None) -> None:
+    """Start Ray on this machine for this process alone."""
+    folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    if not os.environ.get("RAY_AUTH_MODE"):
+        token = folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)))
+    real = len(os.sched_getaffinity(0))
+    cpus = max(real, MIN_LOCAL_CPUS)
+    if cpus > real:
+        log.warning("%d CPUs here; the local Ray shows %d, so that stages take turns on them", real, cpus)
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        _temp_dir=str(folder / "ray"),
+        runtime_env=runtime_env,
+    )
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

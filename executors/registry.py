@@ -1,0 +1,32 @@
+"""Executors by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+BACKENDS = {
+    "xenna": "curator_slurm.executors.backends.xenna:XennaExecutor",
+    "ray_data": "curator_slurm.executors.backends.ray_data:RayDataExecutor",
+    "ray_actor_pool": "curator_slurm.executors.backends.ray_actor_pool:RayActorPoolExecutor",
+}
+"""Name -> module:Class."""
+
+
+def load_executor(name: str) -> Any:
+    """The class behind a back end's name, or behind `module:Class`.
+
+    Raises:
+        ValueError: there is no such back end.
+    """
+    entry = BACKENDS.get(name, name)
+    module, separator, attribute = entry.partition(":")
+    if not separator:
+        raise ValueError(f"there is no executor {name!r}; there are {', '.join(BACKENDS)}, or give module:Class")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def make_executor(name: str, config: Mapping[str, Any] | None = None) -> Any:
+    """An executor with this config."""
+    return load_executor(name)(dict(config or {}))

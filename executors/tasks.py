@@ -1,0 +1,189 @@
+"""Tasks: what travels between stages. Names, fields and id scheme are NeMo Curator's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+T = TypeVar("T")
+
+ROOT_ID = "0"
+"""Task id that every other one descends from."""
+
+
+@dataclass
+class Task(Generic[T]):
+    """A piece of work with its payload.
+
+    Subclasses may override `num_items` and `validate`; as it is, a task counts the items of its payload where that
+    has a length. `task_id` belongs to the executor: it is the path through the pipeline, the parent's id and the
+    own segment joined by an underscore, and the same on every back end and in every run.
+    """
+
+    dataset_name: str
+    data: T
+    _stage_perf: list[Any] = field(default_factory=list)
+    _metadata: dict[str, Any] = field(default_factory=dict)
+    task_id: str = field(init=False, default="")
+    _source_id: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the payload, 1 where it has no length."""
+        try:
+            return len(self.data)  # type: ignore[arg-type]
+        except TypeError:
+            return 1
+
+    def validate(self) -> bool:
+        """Whether the payload makes sense; called when the task is made."""
+        return True
+
+    def add_stage_perf(self, perf_stats: Any) -> None:
+        """Append what a stage's call cost."""
+        self._stage_perf.append(perf_stats)
+
+    def get_deterministic_id(self) -> str | None:
+        """An id derived from the content, for tasks that a source stage emits; None: the position is taken."""
+        return None
+
+    def get_source_id(self) -> str:
+        """The last segment of the id: at a source stage, the identity of the source partition."""
+        return self.task_id.rsplit("_", 1)[-1]
+
+    def _set_task_id(self, parent_task_id: str, current_task_id_suffix: str | int) -> None:
+        self.task_id = join_id(parent_task_id, current_task_id_suffix)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(task_id={self.task_id}, dataset_name={self.dataset_name})"
+
+
+def join_id(parent: str, segment: str | int) -> str:
+    """The id of a task from its parent's id and its own segment."""
+    return f"{parent}_{segment}" if parent else str(segment)
+
+
+def content_id(parts: Iterable[str]) -> str:
+    """Twelve hexadecimal digits that depend on the texts and their order alone."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()[:12]
+
+
+@dataclass
+class SentinelTask(Task[None]):
+    """A marker without payload."""
+
+    data: None = None
+
+    def __post_init__(self) -> None:
+        if self.data is not None:
+            raise TypeError(f"{type(self).__name__} carries no data")
+
+    @property
+    def num_items(self) -> int:
+        return 0
+
+
+@dataclass
+class EmptyTask(SentinelTask):
+    """What the first stage gets where a pipeline has no initial tasks."""
+
+    dataset_name: str = "empty"
+    task_id: str = field(init=False, default=ROOT_ID)
+
+
+@dataclass
+class NoneTask(SentinelTask):
+    """A slot that was filtered on purpose; returning None means the same."""
+
+    dataset_name: str = "none"
+
+
+@dataclass
+class FailedTask(SentinelTask):
+    """A slot whose task failed: counted as failed, and not passed on."""
+
+    dataset_name: str = "failed"
+
+
+@dataclass
+class FileGroupTask(Task[list[str]]):
+    """Files that one reader call takes together."""
+
+    dataset_name: str
+    data: list[str] = field(default_factory=list)
+    reader_config: dict[str, Any] = field(default_factory=dict)
+
+    def validate(self) -> bool:
+        if not isinstance(self.data, list):
+            raise TypeError(f"a FileGroupTask holds a list of paths, not {type(self.data).__name__}")
+        return bool(self.data)
+
+    def get_deterministic_id(self) -> str:
+        """From the paths in any order, so that files that come or go do not change the ids of others."""
+        return content_id(sorted(self.data))
+
+
+@dataclass
+class DocumentBatch(Task["pa.Table | pd.DataFrame"]):
+    """Documents as rows of an Arrow table or a pandas frame."""
+
+    @property
+    def num_items(self) -> int:
+        return len(self.data)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The documents as a frame; the payload itself where it is one."""
+        import pandas as pd
+
+        if isinstance(self.data, pd.DataFrame):
+            return self.data
+        return self.data.to_pandas()
+
+    def to_pyarrow(self) -> pa.Table:
+        """The documents as a table; the payload itself where it is one."""
+        import pyarrow as pa
+
+        if isinstance(self.data, pa.Table):
+            return self.data
+        return pa.Table.from_pandas(self.data, preserve_index=False)
+
+    def get_columns(self) -> list[str]:
+        """Names of the columns, in order."""
+        names = getattr(self.data, "column_names", None)
+        return list(names if names is not None else self.data.columns)
+
+
+def is_none_marker(task: Any) -> bool:
+    """Whether a stage's output means that its input was filtered; NeMo Curator's own markers count."""
+    return task is None or _is_marker(task, "NoneTask")
+
+
+def is_failed_marker(task: Any) -> bool:
+    """Whether a stage's output means that its input failed."""
+    return _is_marker(task, "FailedTask")
+
+
+def _is_marker(task: Any, name: str) -> bool:
+    names = {cls.__name__ for cls in type(task).__mro__}
+    return name in names and "SentinelTask" in names
+
+
+def assign_root_task_ids(tasks: Iterable[Any]) -> None:
+    """Give initial tasks of a user the ids `0_0`, `0_1`...; an EmptyTask keeps the root's own."""
+    for index, task in enumerate(tasks):
+        if not _is_marker(task, "EmptyTask"):
+            task.task_id = join_id(ROOT_ID, index)
