@@ -1,0 +1,226 @@
+"""The only module that runs Slurm commands: time limits, retries, and errors fit for end users."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curator_slurm.launcher import slurm_messages as messages
+from curator_slurm.launcher import slurm_parse as parse
+from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.slurm_parse import JobInfo
+
+LONGEST_JOB_LIST = 2000
+"""With more jobs than this, squeue is asked for all jobs of the user."""
+
+KEPT_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
+"""Where the cluster is and who we are; everything else of Slurm in our environment is somebody else's options."""
+_OPTION_PREFIXES = ("SBATCH_", "SLURM_")
+_QUERY_PREFIXES = (*_OPTION_PREFIXES, "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SCONTROL_")
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What sbatch accepted: the job's id, its cluster (None: the default one), and what was kept from sbatch."""
+
+    job_id: str
+    cluster: str | None = None
+    removed_variables: tuple[str, ...] = ()
+
+
+def inherited_options(environ: Mapping[str, str]) -> list[str]:
+    """Names of the variables that would change what sbatch does: SBATCH_*, and SLURM_* of a surrounding job."""
+    return sorted(name for name in environ if name.startswith(_OPTION_PREFIXES) and name not in KEPT_VARIABLES)
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without variables that change what Slurm's commands do or print."""
+    clean = {
+        name: value for name, value in environ.items() if name in KEPT_VARIABLES or not name.startswith(_QUERY_PREFIXES)
+    }
+    clean["LC_ALL"] = "C.UTF-8"
+    return clean
+
+
+def is_available() -> bool:
+    """Whether this machine can submit to Slurm."""
+    return shutil.which("sbatch") is not None
+
+
+class _TransientError(SlurmError):
+    """The controller did not answer; it may a moment later."""
+
+
+def submit_command(run_dir: Path, script: Path) -> list[str]:
+    """The command that submits a run."""
+    return ["sbatch", "--parsable", f"--chdir={run_dir}", str(script)]
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """Slurm's commands on this machine, for one of its clusters (None: the default one).
+
+    A command that cannot reach its controller gives up by itself after 20 to 40 seconds; it is tried again after
+    each of `pauses_s`, but not once `patience_s` have gone by: whoever waits at a terminal wants to know.
+    """
+
+    cluster: str | None = None
+    timeout_s: float = 60.0
+    pauses_s: Sequence[float] = (0.5, 1.0, 2.0, 4.0)
+    patience_s: float = 30.0
+
+    def submit(self, command: Sequence[str], run_dir: Path) -> Submitted:
+        """Run `submit_command(run_dir, ...)` so that exactly one job comes of it.
+
+        After an answer that got lost the job may exist all the same, so it is looked for by its work dir, which
+        no other job has, before sbatch is tried again.
+        """
+        removed = tuple(inherited_options(os.environ))
+        deadline = time.monotonic() + self.patience_s
+        for pause in (*self.pauses_s, None):
+            try:
+                job_id, cluster = parse.parse_job_id(self._run_once(command))
+                return Submitted(job_id, cluster, removed)
+            except _TransientError as error:
+                if not messages.NEVER_REACHED.search(error.stderr) and (found := self._job_in(run_dir)) is not None:
+                    return Submitted(found, None, removed)
+                if pause is None or time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+            except ValueError as error:
+                raise SlurmError(f"cannot tell the id of the job: {error}", command, 0) from error
+        raise AssertionError("the last pause is None")
+
+    def _job_in(self, run_dir: Path) -> str | None:
+        """The id of the job whose work dir is `run_dir`."""
+        found = parse.parse_work_dirs(self._squeue(f"--user={os.getuid()}", parse.WORK_DIR_FORMAT))
+        ids = [job_id for job_id, work_dir in found.items() if work_dir == str(run_dir)]
+        return ids[0].partition("_")[0] if ids else None
+
+    def job_states(
+        self, job_ids: Iterable[str], *, details: bool = False, forgotten: Container[str] | None = None
+    ) -> dict[str, list[JobInfo]]:
+        """What Slurm says of these jobs: at most three commands, however many jobs.
+
+        squeue knows active jobs and those that ended minutes ago; with `details`, scontrol adds exit code and
+        restarts; sacct, where there is accounting, knows the older ones (of these, only those in `forgotten` are
+        asked for, where that is given). A job that is missing in the answer is unknown to Slurm. An array has
+        several entries under its id, its elements and their pending rest.
+        """
+        wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
+        if not wanted:
+            return {}
+        which = f"--jobs={','.join(wanted)}" if len(wanted) <= LONGEST_JOB_LIST else f"--user={os.getuid()}"
+        found = _group(parse.parse_squeue(self._squeue(which, parse.SQUEUE_FORMAT)), wanted)
+        if details and found:
+            found = self._with_details(found)
+        missing = [job_id for job_id in wanted if job_id not in found]
+        if missing := [job_id for job_id in missing if forgotten is None or job_id in forgotten]:
+            found.update(_group(self._accounted(missing), missing))
+        return found
+
+    def _squeue(self, which: str, line_format: str) -> str:
+        command = ["squeue", *self._cluster_option, "--noheader", "--states=all", which, f"--format={line_format}"]
+        try:
+            return self.run(command)
+        except SlurmError as error:
+            if messages.UNKNOWN_JOB.search(error.stderr):
+                return ""
+            raise
+
+    def _with_details(self, found: dict[str, list[JobInfo]]) -> dict[str, list[JobInfo]]:
+        """`found` with what scontrol knows besides; one job is asked for alone, several all at once."""
+        which = list(found) if len(found) == 1 else []
+        command = ["scontrol", *self._cluster_option, "--oneliner", "show", "job", *which]
+        try:
+            more = {info.job_id: info for info in parse.parse_scontrol(self.run(command))}
+        except SlurmError:
+            return found  # gone since squeue looked
+        return {
+            job_id: [parse.merge(info, more[info.job_id]) if info.job_id in more else info for info in infos]
+            for job_id, infos in found.items()
+        }
+
+    def _accounted(self, job_ids: Sequence[str]) -> list[JobInfo]:
+        """What accounting knows; nothing where there is none, which is common and no error."""
+        options = ["--noheader", "--parsable2", "--duplicates", f"--format={parse.SACCT_FIELDS}"]
+        try:
+            text = self.run(["sacct", *self._cluster_option, *options, f"--jobs={','.join(job_ids)}"], retry=False)
+        except SlurmError:
+            return []
+        return parse.parse_sacct(text)
+
+    def end_reason(self, job_id: str) -> FailureClass | None:
+        """Why Slurm is ending this job, asked from inside it after a signal; None where it does not say."""
+        for info in self.job_states([job_id], details=True).get(job_id.partition("_")[0], []):
+            if info.job_id == job_id:
+                return info.end_reason(time.time())
+        return None
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Cancel jobs; those that have ended already, or that Slurm no longer knows, are fine."""
+        try:
+            self.run(["scancel", *self._cluster_option, *job_ids])
+        except SlurmError as error:
+            if not messages.ALREADY_OVER.search(error.stderr):
+                raise
+
+    @property
+    def _cluster_option(self) -> list[str]:
+        return [f"--clusters={self.cluster}"] if self.cluster else []
+
+    def run(self, command: Sequence[str], *, retry: bool = True) -> str:
+        """Standard output of a Slurm command that may be repeated; it is, after transient errors."""
+        deadline = time.monotonic() + self.patience_s
+        for pause in self.pauses_s if retry else ():
+            try:
+                return self._run_once(command)
+            except _TransientError:
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
+        return self._run_once(command)
+
+    def _run_once(self, command: Sequence[str]) -> str:
+        name, path = command[0], os.environ.get("PATH", os.defpath)
+        executable = shutil.which(name, path=path)
+        if executable is None:
+            raise SlurmError(messages.not_found(name, path), command)
+        try:
+            done = subprocess.run(
+                [executable, *command[1:]],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                env=clean_environment(os.environ),
+                timeout=self.timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            reason = f"no answer within {self.timeout_s:.0f} seconds"
+            raise _TransientError(messages.unreachable(name, reason), command, None, "", reason) from error
+        except OSError as error:
+            raise SlurmError(f"cannot run {executable}: {error.strerror or error}", command) from error
+        if done.returncode == 0:
+            return done.stdout
+        details = (command, done.returncode, done.stdout, done.stderr)
+        if messages.TRANSIENT.search(done.stderr):
+            raise _TransientError(messages.unreachable(name, done.stderr), *details)
+        if name == "sbatch":
+            raise SlurmError(messages.refusal(done.stderr), *details)
+        raise SlurmError(messages.failed(name, done.returncode, done.stderr), *details)
+
+
+def _group(infos: Iterable[JobInfo], wanted: Sequence[str]) -> dict[str, list[JobInfo]]:
+    """Job id -> what is said of the job, or of the elements of the array."""
+    groups: dict[str, list[JobInfo]] = {}
+    for info in infos:
+        groups.setdefault(info.base_id, []).append(info)
+    return {job_id: groups[job_id] for job_id in wanted if job_id in groups}
