@@ -1,0 +1,91 @@
+"""Cancelling a run: asked for once, recorded, and waited for shortly."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from dataclasses import dataclass
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.local_process import stop_process, wait_for_end
+from curator_slurm.launcher.runs import Run, Submission
+from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.snapshot import status_of
+from curator_slurm.launcher.states import RunState
+
+GRACE_S = 25.0
+"""How long a local run has to collect its logs and to stop Ray before it is killed."""
+PATIENCE_S = 10.0
+"""How long to wait for Slurm to end a job; it takes up to its KillWait, 30 seconds by default."""
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """What cancelling a run came to; `done` is False when its job has not ended yet."""
+
+    run_id: str
+    state: RunState
+    message: str
+    done: bool = True
+
+
+def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRACE_S) -> Cancelled:
+    """End a run; one that has ended already is left as it is."""
+    before = status_of(run)
+    if before.state.is_final:
+        return Cancelled(run.run_id, before.state, f"has ended already: {before.state}")
+    request_cancel(run)
+    run = runs.load_run(run.paths.root)
+    submission = run.record.latest if run.record else None
+    if submission is None:
+        return Cancelled(run.run_id, RunState.CANCELLED, "was never submitted")
+    if submission.pid is not None and not _ends(submission, grace_s):
+        return Cancelled(run.run_id, RunState.CANCELLED, f"did not end within {grace_s:.0f} seconds and was killed")
+    return _wait(run, patience_s)
+
+
+def request_cancel(run: Run) -> None:
+    """Record that the run is to end, and tell Slurm or its process; does not wait."""
+    record = run.record
+    if record is None:
+        raise CuratorSlurmError(f"run {run.run_id} cannot be cancelled: {run.problem}")
+    runs.mark_cancelled(run, record.cancelled or time.time())
+    submission = record.latest
+    if submission is None:
+        return
+    try:
+        if not record.is_local:
+            Slurm(submission.slurm_cluster).cancel([submission.job_id])
+        elif submission.host != socket.gethostname():
+            raise CuratorSlurmError(f"run {run.run_id} runs on {submission.host}: cancel it there")
+        elif submission.pid is not None:
+            stop_process(submission.pid, submission.pid_started, signal.SIGTERM)
+    except CuratorSlurmError:
+        runs.mark_cancelled(run, record.cancelled)
+        raise
+
+
+def _ends(submission: Submission, grace_s: float) -> bool:
+    """Wait for the end of a local run; kill it when it does not end by itself."""
+    assert submission.pid is not None
+    if wait_for_end(submission.pid, submission.pid_started, grace_s):
+        return True
+    stop_process(submission.pid, submission.pid_started, signal.SIGKILL)
+    wait_for_end(submission.pid, submission.pid_started, 5)
+    return False
+
+
+def _wait(run: Run, patience_s: float) -> Cancelled:
+    deadline = time.monotonic() + patience_s
+    while True:
+        state = status_of(run).state
+        if state is RunState.CANCELLED:
+            return Cancelled(run.run_id, state, "was cancelled")
+        if state.is_final:
+            return Cancelled(run.run_id, state, f"ended before it could be cancelled: {state}")
+        if time.monotonic() > deadline:
+            return Cancelled(run.run_id, state, "is being cancelled; its job has not ended yet", done=False)
+        time.sleep(_POLL_S)

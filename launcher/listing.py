@@ -1,0 +1,25 @@
+"""Which runs `list` shows, and their states: one question to Slurm for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.overview import rows
+from curator_slurm.launcher.runs import load_run, run_directories
+from curator_slurm.launcher.snapshot import statuses_of
+
+
+def list_runs(
+    folders: Sequence[Path], *, name: str | None = None, state: str | None = None, limit: int = 0
+) -> tuple[list[dict[str, Any]], int]:
+    """The newest runs, and how many there are in all; `limit` 0 is no limit."""
+    directories = run_directories(folders, name or "*")
+    shown = directories[:limit] if limit and state is None else directories
+    runs = [load_run(path) for path in shown]
+    found = rows(runs, statuses_of(runs))
+    if state is None:
+        return found, len(directories)
+    matching = [row for row in found if row["state"] == state]
+    return matching[:limit] if limit else matching, len(matching)

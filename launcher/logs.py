@@ -1,0 +1,115 @@
+"""The log files of a run, and reading them as they grow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.overview import newest_attempt
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.textfiles import GrowingFile, tail
+
+FOLLOW_INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One log: `kind` is driver, slurm, agent or ray; `node` only for the last two."""
+
+    kind: str
+    path: Path
+    node: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind} {self.node}".strip()
+
+
+def log_files(run: Run) -> list[LogFile]:
+    """The logs of the newest attempt that exist, the driver's first."""
+    attempt = newest_attempt(run)
+    latest = run.record.latest if run.record else None
+    job_id = latest.job_id if latest else (attempt.job_id if attempt else None)
+    files = []
+    if attempt is not None:
+        files.append(LogFile("driver", attempt.driver_log))
+    if job_id is not None:
+        files.append(LogFile("slurm", run.paths.slurm_log(job_id)))
+    for node in attempt.existing_nodes() if attempt else ():
+        files.append(LogFile("agent", node.agent_log, node.name))
+        files.append(LogFile("ray", node.ray_output, node.name))
+    return [file for file in files if file.path.exists()]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which logs to show: the driver's, or those named."""
+
+    slurm: bool = False
+    agent: str | None = None
+    everything: bool = False
+    driver: bool = False
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether the Slurm log may stand in for a driver log that does not exist yet."""
+        return not (self.slurm or self.agent or self.everything or self.driver)
+
+
+def select(files: Sequence[LogFile], wanted: Wanted) -> list[LogFile]:
+    """The files that are wanted, of those that exist."""
+    if wanted.everything:
+        return list(files)
+    if wanted.agent is not None:
+        found = [file for file in files if file.kind == "agent" and file.node == wanted.agent]
+        nodes = sorted({file.node for file in files if file.kind == "agent"})
+        if not found and nodes:
+            raise UsageError(f"there is no agent log of {wanted.agent!r}; there are: {', '.join(nodes)}")
+        return found
+    kind = "slurm" if wanted.slurm else "driver"
+    found = [file for file in files if file.kind == kind]
+    if not found and wanted.falls_back:
+        found = [file for file in files if file.kind == "slurm"]
+    return found
+
+
+def read(file: LogFile, lines: int | None) -> str:
+    """The text of a log, or its last lines."""
+    if lines is not None:
+        return tail(file.path, lines)
+    return file.path.read_text(encoding="utf-8", errors="replace")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Text that a log grew by; `is_new` when it is the first of this file."""
+
+    file: LogFile
+    text: str
+    is_new: bool
+
+
+def follow(
+    run: Run,
+    wanted: Wanted,
+    lines: int | None,
+    is_over: Callable[[], bool],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Chunk]:
+    """What the wanted logs grow by, until the run is over; logs that appear later are taken up then."""
+    open_files: dict[Path, GrowingFile] = {}
+    while True:
+        over = is_over()  # before reading, so that the last lines are read after the end
+        for file in select(log_files(run), wanted):
+            growing = open_files.get(file.path)
+            is_new = growing is None
+            if growing is None:
+                growing = open_files[file.path] = GrowingFile(file.path, lines)
+            if text := growing.read():
+                yield Chunk(file, text, is_new)
+        if over:
+            return
+        sleep(FOLLOW_INTERVAL_S)

@@ -1,0 +1,88 @@
+"""One run and its status as plain data: what `--json` prints and what the text views show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from curator_slurm.launcher.errors import RunCancelledError, RunFailedError, SlurmError
+from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status import Decision
+
+_EXIT_CODES = {
+    RunState.FAILED: RunFailedError.exit_code,
+    RunState.CANCELLED: RunCancelledError.exit_code,
+    RunState.UNKNOWN: SlurmError.exit_code,
+}
+
+
+def exit_code(state: RunState) -> int:
+    """What a command that reports this state exits with."""
+    return _EXIT_CODES.get(state, 0)
+
+
+def describe(run: Run, decision: Decision) -> dict[str, Any]:
+    """Everything that `status --json` prints of a run."""
+    record = run.record
+    latest = record.latest if record else None
+    return {
+        "schema": 1,
+        "run_id": run.run_id,
+        "name": run.name,
+        "cluster": record.cluster if record else None,
+        "job_id": latest.job_id if latest else None,
+        **decision.to_json(),
+        "created": record.created if record else None,
+        "submitted": latest.submitted if latest else None,
+        "cancelled": record.cancelled if record else None,
+        "user": record.user if record else None,
+        "host": record.host if record else None,
+        "version": record.version if record else None,
+        "spec_path": record.spec_path if record else None,
+        "paths": _paths(run, decision),
+    }
+
+
+def newest_attempt(run: Run) -> AttemptPaths | None:
+    """The attempt whose files a user wants to see."""
+    attempts = run.paths.existing_attempts()
+    return attempts[-1] if attempts else None
+
+
+def _paths(run: Run, decision: Decision) -> dict[str, str | None]:
+    attempt = newest_attempt(run)
+    latest = run.record.latest if run.record else None
+    slurm_log = run.paths.slurm_log(latest.job_id) if latest else None
+    outputs = decision.outputs or (str(run.paths.outputs) if run.paths.outputs.exists() else None)
+    return {
+        "run_dir": str(run.paths.root),
+        "script": str(run.paths.script),
+        "plan": str(run.paths.plan),
+        "slurm_log": str(slurm_log) if slurm_log else None,
+        "attempt": str(attempt.root) if attempt else None,
+        "driver_log": str(attempt.driver_log) if attempt and attempt.driver_log.exists() else None,
+        "failures": str(attempt.failures) if attempt and attempt.failures.exists() else None,
+        "outputs": outputs,
+    }
+
+
+def rows(runs: Iterable[Run], decisions: Iterable[Decision]) -> list[dict[str, Any]]:
+    """What `list` shows of each run."""
+    return [
+        {
+            "run_id": run.run_id,
+            "name": run.name,
+            "state": decision.state,
+            "failure_class": decision.failure_class,
+            "cluster": run.record.cluster if run.record else None,
+            "job_id": run.record.latest.job_id if run.record and run.record.latest else None,
+            "created": run.record.created if run.record else None,
+            "started": decision.started,
+            "ended": decision.ended,
+            "message": run.problem or decision.message,
+            "run_dir": str(run.paths.root),
+        }
+        for run, decision in zip(runs, decisions, strict=True)
+    ]

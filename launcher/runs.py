@@ -1,0 +1,356 @@
+"""The registry of runs: their records, their directories, and how users name them.
+
+A run directory is written whole beside its place and then renamed, so a half-made run never shows. Looking for
+runs never fails on a directory that is damaged, foreign or not a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.errors import RunNotFoundError, StorageError
+from curator_slurm.launcher.files import read_json, sync_directory, write_atomic, write_json
+from curator_slurm.launcher.paths import RunPaths
+
+RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9]{4}$")
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+_JOB_ID = re.compile(r"^(?:\d+(?:_\d+)?|local-\d+-\d+)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """One submission of a run: a Slurm job, or a detached process of `host`."""
+
+    job_id: str
+    submitted: float
+    host: str = ""
+    pid: int | None = None
+    pid_started: float | None = None
+    slurm_cluster: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """run.json: who submitted what, when, and the job ids of every submission."""
+
+    run_id: str
+    name: str
+    user: str = ""
+    host: str = ""
+    version: str = ""
+    cluster: str = "slurm"
+    created: float = 0.0
+    plan_sha256: str = ""
+    spec_path: str = ""
+    submissions: tuple[Submission, ...] = ()
+    cancelled: float | None = None
+    schema: int = 1
+
+    @property
+    def is_local(self) -> bool:
+        return self.cluster == "local"
+
+    @property
+    def latest(self) -> Submission | None:
+        """The submission that counts."""
+        return self.submissions[-1] if self.submissions else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of run.json."""
+        data = asdict(self)
+        data["submissions"] = list(data["submissions"])
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any) -> RunRecord:
+        """Read run.json; keys of later versions are ignored, a wrong shape is a ValueError."""
+        if not isinstance(data, dict):
+            raise ValueError("it is not a JSON object")
+        try:
+            submissions = tuple(
+                Submission(**{key: item[key] for key in _SUBMISSION_KEYS if key in item})
+                for item in data.get("submissions", ())
+            )
+            known = {key: data[key] for key in _RECORD_KEYS if key in data}
+            return cls(**{**known, "submissions": submissions})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"it lacks something: {error}") from error
+
+
+_SUBMISSION_KEYS = tuple(Submission.__dataclass_fields__)
+_RECORD_KEYS = tuple(RunRecord.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory and its record; `problem` says why there is no record."""
+
+    paths: RunPaths
+    record: RunRecord | None = None
+    problem: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return self.paths.run_id
+
+    @property
+    def name(self) -> str:
+        return self.record.name if self.record else self.paths.root.parent.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """What a run directory is made of."""
+
+    name: str
+    cluster: str
+    spec_path: str
+    spec_text: str
+    plan_text: str
+    plan_sha256: str
+    script: str
+    secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+# Folders of runs
+
+
+def default_folder(environ: Mapping[str, str]) -> Path:
+    """Where runs go unless the spec says otherwise."""
+    given = environ.get("CURATOR_SLURM_RUNS")
+    return Path(given).expanduser().absolute() if given else Path.home() / "curator-slurm" / "runs"
+
+
+def _index_file(environ: Mapping[str, str]) -> Path:
+    state = environ.get("XDG_STATE_HOME")
+    base = Path(state) if state else Path.home() / ".local" / "state"
+    return base / "curator-slurm" / "runs-folders"
+
+
+def known_folders(environ: Mapping[str, str]) -> list[Path]:
+    """Every folder that this user has submitted to, the default one first."""
+    folders = [default_folder(environ)]
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        folders += [Path(line) for line in _index_file(environ).read_text(encoding="utf-8").splitlines() if line]
+    return list(dict.fromkeys(folders))
+
+
+def remember_folder(folder: Path, environ: Mapping[str, str]) -> None:
+    """Let later commands find runs in `folder`; best effort."""
+    if folder in known_folders(environ):
+        return
+    index = _index_file(environ)
+    with contextlib.suppress(OSError):
+        index.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with index.open("a", encoding="utf-8") as stream:
+            stream.write(f"{folder}\n")
+
+
+# Making and changing runs
+
+
+def new_run_id(now: float) -> str:
+    """A run id: local time, so that ids sort by it, and four random characters."""
+    tail = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{tail}"
+
+
+def create_run(folder: Path, new: NewRun) -> Run:
+    """Make the directory of a new run in `folder`, readable by its owner alone; it appears by one rename."""
+    now = time.time()
+    run_id = new_run_id(now)
+    parent = folder / new.name
+    temporary = parent / f".new-{run_id}"
+    record = RunRecord(
+        run_id=run_id,
+        name=new.name,
+        user=_user(),
+        host=socket.gethostname(),
+        version=__version__,
+        cluster=new.cluster,
+        created=now,
+        plan_sha256=new.plan_sha256,
+        spec_path=new.spec_path,
+    )
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(mode=0o700)
+        _fill(RunPaths(temporary), new, record)
+        temporary.rename(parent / run_id)
+        sync_directory(parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        where = error.filename or parent
+        raise StorageError(
+            f"cannot create the run directory in {folder}: {error.strerror or error} ({where}).\n"
+            "Give another folder with storage.runs in the spec, --set storage.runs=DIR or $CURATOR_SLURM_RUNS; "
+            "it must be on storage that all nodes share."
+        ) from error
+    return Run(RunPaths(parent / run_id), record)
+
+
+def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
+    paths.attempts.mkdir(mode=0o700)
+    paths.secrets.mkdir(mode=0o700)
+    if new.secret_environment:
+        write_json(paths.secret_environment, dict(new.secret_environment), mode=0o600)
+    write_atomic(paths.spec, new.spec_text, mode=0o600)
+    write_atomic(paths.plan, new.plan_text, mode=0o600)
+    write_atomic(paths.script, new.script, mode=0o700)
+    write_json(paths.record, record.to_json(), mode=0o600)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def remove_run(run: Run) -> None:
+    """Remove the directory of a run that was never submitted, and the folder of its name if that is empty now."""
+    shutil.rmtree(run.paths.root, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        run.paths.root.parent.rmdir()
+
+
+def add_submission(run: Run, submission: Submission) -> Run:
+    """Record that the run was submitted."""
+    record = _current_record(run)
+    return _rewrite(run, replace(record, submissions=(*record.submissions, submission)))
+
+
+def mark_cancelled(run: Run, when: float | None) -> Run:
+    """Record that its user asked for the end of the run; with None, take that back."""
+    return _rewrite(run, replace(_current_record(run), cancelled=when))
+
+
+def _current_record(run: Run) -> RunRecord:
+    """The record as it is on disk now: another command may have changed it."""
+    now = load_run(run.paths.root)
+    if now.record is None:
+        raise StorageError(f"the record of run {run.run_id} cannot be read: {now.problem}")
+    return now.record
+
+
+def _rewrite(run: Run, record: RunRecord) -> Run:
+    try:
+        write_json(run.paths.record, record.to_json(), mode=0o600)
+    except OSError as error:
+        raise StorageError(f"cannot write {run.paths.record}: {error.strerror or error}") from error
+    return Run(run.paths, record)
+
+
+# Looking for runs
+
+
+def load_run(root: Path) -> Run:
+    """The run in the directory `root`; with a `problem` in place of a record where that cannot be read."""
+    paths = RunPaths(root)
+    try:
+        data = read_json(paths.record)
+    except PermissionError:
+        return Run(paths, None, "you may not read it")
+    except (OSError, ValueError) as error:
+        return Run(paths, None, f"{paths.record} is damaged: {error}")
+    if data is None:
+        return Run(paths, None, f"{paths.record.name} is missing")
+    try:
+        return Run(paths, RunRecord.from_json(data))
+    except ValueError as error:
+        return Run(paths, None, f"{paths.record} is damaged: {error}")
+
+
+def run_directories(folders: Iterable[Path], name: str = "*") -> list[Path]:
+    """Directories that have the name of a run, newest first; other users' are left out."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        for parent in _subdirectories(folder) if name == "*" else [folder / name]:
+            for path in _subdirectories(parent):
+                if RUN_ID.match(path.name):
+                    found[path] = None
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def _subdirectories(folder: Path) -> Iterator[Path]:
+    """Folders in `folder` that we may enter; none where it cannot be read."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir() and os.access(entry.path, os.R_OK | os.X_OK):
+                    yield Path(entry.path)
+
+
+def find_run(text: str, folders: Sequence[Path]) -> Run:
+    """The run that `text` means: a path, a run id, a name (its latest run), a job id, or a unique prefix of an id."""
+    if text.startswith((".", "~", os.sep)) or os.sep in text:
+        return _find_by_path(text)
+    directories = run_directories(folders)
+    for path in directories:
+        if text in (path.name, path.parent.name):
+            return load_run(path)
+    if _JOB_ID.match(text) and (run := _find_by_job(text, directories)) is not None:
+        return run
+    matching = [path for path in directories if path.name.startswith(text)]
+    if len(matching) == 1:
+        return load_run(matching[0])
+    if matching:
+        raise RunNotFoundError(_ambiguous(text, matching))
+    raise RunNotFoundError(_unknown(text, directories, folders))
+
+
+def latest_run(folders: Sequence[Path]) -> Run:
+    """The newest run of all."""
+    directories = run_directories(folders)
+    if not directories:
+        raise RunNotFoundError(f"there are no runs yet{_looked_in(folders)}")
+    return load_run(directories[0])
+
+
+def _find_by_path(text: str) -> Run:
+    path = Path(text).expanduser().absolute()
+    for candidate in (path, *path.parents):
+        if RUN_ID.match(candidate.name) and (candidate / "run.json").exists():
+            return load_run(candidate)
+    what = "is not in a run directory" if path.exists() else "does not exist"
+    raise RunNotFoundError(f"{path} {what}.\n`curator-slurm list` shows your runs.")
+
+
+def _find_by_job(job_id: str, directories: Iterable[Path]) -> Run | None:
+    """The newest run with a submission of this id; `4711_12` is an element of the array 4711."""
+    base = job_id if job_id.startswith("local-") else job_id.partition("_")[0]
+    for path in directories:
+        run = load_run(path)
+        if run.record and any(submission.job_id == base for submission in run.record.submissions):
+            return run
+    return None
+
+
+def _ambiguous(text: str, matching: Sequence[Path]) -> str:
+    shown = [f"  {path.name}  {path.parent.name}" for path in matching[:8]]
+    more = [f"  and {len(matching) - 8} more"] if len(matching) > 8 else []
+    return "\n".join([f"{len(matching)} runs begin with {text!r}; give more of the id:", *shown, *more])
+
+
+def _unknown(text: str, directories: Sequence[Path], folders: Sequence[Path]) -> str:
+    words = list(dict.fromkeys(word for path in directories for word in (path.parent.name, path.name)))
+    close = get_close_matches(text, words, n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else "."
+    return f"there is no run {text!r}{hint}\n`curator-slurm list` shows your runs{_looked_in(folders)}"
+
+
+def _looked_in(folders: Sequence[Path]) -> str:
+    return "; looked in:\n" + "\n".join(f"  {folder}" for folder in folders)

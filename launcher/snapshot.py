@@ -1,0 +1,158 @@
+"""Gathers what the files of runs and Slurm say at this moment, for `status.decide`."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.files import read_json, read_jsonl
+from curator_slurm.launcher.local_process import is_process_alive
+from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs import Run, RunRecord, Submission
+from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.status import AttemptFacts, Decision, Facts, decide
+from curator_slurm.launcher.textfiles import last_lines
+
+RECENT_S = 3600.0
+"""A job whose outcome is older than this is not asked for again: Slurm cannot run it once more."""
+EVIDENCE_LINES = 15
+
+
+@dataclass
+class Jobs:
+    """What Slurm answered: jobs by id, and the error where it could not be asked."""
+
+    infos: Mapping[str, Sequence[JobInfo]] = field(default_factory=dict)
+    error: str = ""
+
+    def get(self, job_id: str | None) -> JobInfo | None:
+        infos = self.infos.get(job_id, ()) if job_id else ()
+        return infos[0] if infos else None
+
+
+def status_of(run: Run, *, jobs: Jobs | None = None) -> Decision:
+    """The status of one run, now; Slurm is asked unless its answer is given."""
+    attempt = read_attempt(run.paths)
+    if jobs is None:
+        jobs = ask_slurm([(run, attempt)], details=True)
+    return decide(gather(run, attempt, jobs))
+
+
+def statuses_of(runs: Sequence[Run]) -> list[Decision]:
+    """The status of many runs, with as many commands of Slurm as for one."""
+    attempts = [(run, read_attempt(run.paths)) for run in runs]
+    jobs = ask_slurm(attempts, details=False)
+    return [decide(gather(run, attempt, jobs)) for run, attempt in attempts]
+
+
+def ask_slurm(runs: Sequence[tuple[Run, AttemptFacts | None]], *, details: bool) -> Jobs:
+    """What Slurm says of the latest jobs of these runs, where that can still matter."""
+    clusters: dict[str | None, dict[str, bool]] = {}
+    now = time.time()
+    for run, attempt in runs:
+        job_id = job_id_of(run, attempt)
+        if run.record is None or run.record.is_local or job_id is None:
+            continue
+        outcome = attempt.outcome if attempt and attempt.job_id == job_id else None
+        if outcome is not None and now - float(outcome.get("ended") or 0) > RECENT_S:
+            continue
+        latest = run.record.latest
+        clusters.setdefault(latest.slurm_cluster if latest else None, {})[job_id] = outcome is None
+    jobs = Jobs()
+    for cluster, wanted in clusters.items():
+        forgotten = {job_id for job_id, needed in wanted.items() if needed}
+        try:
+            answer = Slurm(cluster).job_states(wanted, details=details, forgotten=forgotten)
+        except SlurmError as error:
+            jobs.error = str(error)
+        else:
+            jobs.infos = {**jobs.infos, **answer}
+    return jobs
+
+
+def job_id_of(run: Run, attempt: AttemptFacts | None) -> str | None:
+    """The job that counts: the latest submission, or, where its record was lost, the one that left files."""
+    if run.record and run.record.latest:
+        return run.record.latest.job_id
+    return attempt.job_id if attempt else None
+
+
+def gather(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Facts:
+    """The facts about one run."""
+    record = run.record or RunRecord(run_id=run.run_id, name=run.name)
+    job_id = job_id_of(run, attempt)
+    job = None if record.is_local else jobs.get(job_id)
+    over = attempt is not None and attempt.outcome is not None
+    return Facts(
+        run_id=run.run_id,
+        now=time.time(),
+        is_local=record.is_local,
+        job_id=job_id,
+        host=record.latest.host if record.latest else record.host,
+        attempt=attempt,
+        job=job,
+        query_error="" if record.is_local else jobs.error,
+        alive=_is_alive(record.latest) if record.is_local and not over else None,
+        cancelled=record.cancelled,
+        log_tail=[] if over else _log_tail(run.paths, job_id),
+        nodes_wanted=1 if record.is_local else (len(job.nodes) if job else None),
+    )
+
+
+def read_attempt(paths: RunPaths) -> AttemptFacts | None:
+    """What the files of the newest attempt say, None where there is no attempt yet."""
+    attempts = paths.existing_attempts()
+    return _attempt_facts(attempts[-1]) if attempts else None
+
+
+def _attempt_facts(attempt: AttemptPaths) -> AttemptFacts:
+    restart = attempt.name.rpartition(".")[2]
+    heartbeat = None
+    with contextlib.suppress(OSError):
+        heartbeat = attempt.heartbeat.stat().st_mtime
+    statuses = [_read_object(node.status) for node in attempt.existing_nodes()]
+    return AttemptFacts(
+        name=attempt.name,
+        job_id=attempt.job_id,
+        restart=int(restart) if restart.isdigit() else 0,
+        outcome=_read_object(attempt.outcome),
+        events=[event for event in read_jsonl(attempt.events) if isinstance(event, dict)],
+        nodes=[status for status in statuses if status is not None],
+        progress=_read_object(attempt.progress),
+        heartbeat=heartbeat,
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`; None where there is none, or none that can be read."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _log_tail(paths: RunPaths, job_id: str | None) -> list[str]:
+    """The last lines that the run logged: of its batch script, else of the agent of its first node."""
+    candidates = [paths.slurm_log(job_id)] if job_id else []
+    candidates += [node.agent_log for attempt in paths.existing_attempts()[-1:] for node in attempt.existing_nodes()]
+    for path in candidates:
+        if lines := last_lines(path, EVIDENCE_LINES):
+            return lines
+    return []
+
+
+def _is_alive(submission: Submission | None) -> bool | None:
+    """Whether the process of a local submission lives; None where this machine cannot tell."""
+    if submission is None:
+        return False
+    if submission.host != socket.gethostname() or submission.pid is None:
+        return None
+    return is_process_alive(submission.pid, submission.pid_started)

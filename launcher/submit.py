@@ -1,0 +1,161 @@
+"""Submitting: from a spec on disk to a run that Slurm, or this machine, has taken."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curator_slurm.launcher import runs, slurm
+from curator_slurm.launcher import slurm_messages as messages
+from curator_slurm.launcher.errors import SlurmError, SpecError, SpecProblem, StorageError
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.runs import NewRun, Run, Submission
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.submission import CuratorLocalJob, CuratorSlurmJob
+
+RUN_DIR_PLACEHOLDER = "<run directory>"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where a run goes, and why."""
+
+    cluster: Cluster
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A submission that has passed every check and has written nothing yet."""
+
+    plan: Plan
+    plan_text: str
+    script: str
+    spec_path: Path
+    spec_text: str
+    folder: Path
+    secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def command(self) -> list[str]:
+        """The command that will submit it, with a placeholder where the run directory will stand."""
+        run_dir = self.folder / self.plan.spec.name / RUN_DIR_PLACEHOLDER
+        if self.plan.cluster is Cluster.LOCAL:
+            return ["bash", str(RunPaths(run_dir).script)]
+        return slurm.submit_command(run_dir, RunPaths(run_dir).script)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that was taken."""
+
+    run: Run
+    job_id: str
+    removed_variables: Sequence[str] = ()
+
+
+def choose_cluster(wanted: str, sbatch_found: Callable[[], bool] = slurm.is_available) -> Choice:
+    """`auto` is Slurm where there is sbatch, else this machine; asking for Slurm without sbatch is an error."""
+    if wanted == "local":
+        return Choice(Cluster.LOCAL, "--cluster local was given")
+    found = sbatch_found()
+    if wanted == "slurm":
+        if not found:
+            raise SlurmError(messages.not_found("sbatch", os.environ.get("PATH", "")), ["sbatch"])
+        return Choice(Cluster.SLURM, "--cluster slurm was given")
+    if found:
+        return Choice(Cluster.SLURM, "sbatch is on PATH")
+    return Choice(Cluster.LOCAL, "there is no sbatch on PATH")
+
+
+def prepare(spec_path: Path, overrides: Sequence[str], cluster: Cluster, environ: Mapping[str, str]) -> Prepared:
+    """Read and check everything; every mistake of the spec is reported, and nothing is written."""
+    from curator_slurm.launcher.planning import make_plan
+    from curator_slurm.launcher.script import render
+
+    plan = make_plan(spec_path, overrides, cluster, environ)
+    storage = plan.spec.storage.runs
+    return Prepared(
+        plan=plan,
+        plan_text=plan.to_yaml(),
+        script=render(plan),
+        spec_path=spec_path.absolute(),
+        spec_text=spec_path.read_text(encoding="utf-8"),
+        folder=Path(storage) if storage else runs.default_folder(environ),
+        secret_environment=collect_secrets(plan.spec.environment.secrets, environ, str(spec_path)),
+    )
+
+
+def collect_secrets(names: Sequence[str], environ: Mapping[str, str], source: str) -> dict[str, str]:
+    """The values of the secrets in the submitter's environment; all that are missing are reported at once."""
+    missing = [name for name in names if name not in environ]
+    if missing:
+        problems = [
+            SpecProblem("environment.secrets", f"{name} is in environment.secrets, but is not set; export it first")
+            for name in missing
+        ]
+        raise SpecError(problems, source)
+    return {name: environ[name] for name in names}
+
+
+def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
+    """Make the run directory and submit it; nothing is left of a run that was refused."""
+    cluster = prepared.plan.cluster
+    if cluster is Cluster.SLURM and not slurm.is_available():
+        raise SlurmError(messages.not_found("sbatch", environ.get("PATH", "")), ["sbatch"])
+    run = runs.create_run(
+        prepared.folder,
+        NewRun(
+            name=prepared.plan.spec.name,
+            cluster=cluster.value,
+            spec_path=str(prepared.spec_path),
+            spec_text=prepared.spec_text,
+            plan_text=prepared.plan_text,
+            plan_sha256=sha256(prepared.plan_text.encode()).hexdigest(),
+            script=prepared.script,
+            secret_environment=prepared.secret_environment,
+        ),
+    )
+    runs.remember_folder(prepared.folder, environ)
+    try:
+        job = _start(run, cluster)
+    except (SlurmError, StorageError):
+        runs.remove_run(run)
+        raise
+    return _record(run, job)
+
+
+def _start(run: Run, cluster: Cluster) -> CuratorSlurmJob | CuratorLocalJob:
+    """Hand the run over, through submitit."""
+    from curator_slurm.launcher.submission import CuratorLocalExecutor, CuratorSlurmExecutor
+
+    executor = CuratorLocalExecutor if cluster is Cluster.LOCAL else CuratorSlurmExecutor
+    job: CuratorSlurmJob | CuratorLocalJob = executor(run.paths.root).submit_script()
+    return job
+
+
+def _record(run: Run, job: CuratorSlurmJob | CuratorLocalJob) -> Submitted:
+    submission = Submission(
+        job_id=job.job_id,
+        submitted=time.time(),
+        host=socket.gethostname(),
+        pid=getattr(job, "pid", None),
+        pid_started=getattr(job, "pid_started", None),
+        slurm_cluster=getattr(job, "slurm_cluster", None),
+    )
+    removed = getattr(job, "removed_variables", ())
+    return Submitted(runs.add_submission(run, submission), job.job_id, removed)
+
+
+def show_command(command: Sequence[str]) -> str:
+    """A command as a user would type it."""
+    return shlex.join(command)
