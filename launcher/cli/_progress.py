@@ -1,0 +1,136 @@
+"""Showing a run while it goes on: bars on a terminal, lines that read well in a log file anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
+from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status import Decision
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+HEARTBEAT_S = 60.0
+"""A log file gets a line at least this often, so that silence means trouble."""
+PROGRESS_LINE_S = 5.0
+"""And progress at most this often."""
+
+
+class View(Protocol):
+    """Shows one status after the other."""
+
+    def show(self, decision: Decision) -> None:
+        """Show the newest status."""
+
+    def close(self) -> None:
+        """Leave the terminal as it should be."""
+
+
+def open_view(*, err: bool = False) -> View:
+    """The view that suits stdout (or stderr)."""
+    return BarView(err=err) if is_terminal(err=err) else LineView(lambda line: say(line, err=err))
+
+
+class LineView:
+    """A line whenever something has changed, and a heartbeat line when nothing has for a minute."""
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._write = write
+        self._clock = clock
+        self._said = ""
+        self._state: RunState | None = None
+        self._when = float("-inf")
+
+    def show(self, decision: Decision) -> None:
+        text = progress_text(decision)
+        now = self._clock()
+        silent = now - self._when
+        if decision.state is self._state:
+            changed = text != self._said and (silent >= PROGRESS_LINE_S or not decision.stages)
+            if not changed and silent < HEARTBEAT_S:
+                return
+        self._said, self._state, self._when = text, decision.state, now
+        stamp = time.strftime("%H:%M:%S", time.localtime(now))
+        self._write(f"{stamp} {decision.state:<9} {text}".rstrip())
+
+    def close(self) -> None:
+        """Lines need no end."""
+
+
+def progress_text(decision: Decision) -> str:
+    """One line on how far the run is."""
+    stages = " | ".join(words.stage_progress(stage) for stage in decision.stages)
+    if decision.state is RunState.RUNNING and stages:
+        return stages
+    text = " ".join(decision.message.split())
+    if decision.state.is_final and stages:
+        return f"{text} {stages}".strip()
+    return text
+
+
+class BarView:
+    """A bar for each stage, under a line with the state."""
+
+    def __init__(self, *, err: bool = False) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
+        console = Console(stderr=err, no_color=no_colour() or None, highlight=False)
+        name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=28, overflow="ellipsis"))
+        self._progress: Progress = Progress(
+            SpinnerColumn(),
+            name,
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(),
+            console=console,
+            expand=True,
+        )
+        self._bars: dict[int, TaskID] = {}
+        self._state_bar = self._progress.add_task("starting", total=None, note="")
+        self._said = ""
+        self._progress.start()
+
+    def show(self, decision: Decision) -> None:
+        for number, stage in enumerate(decision.stages):
+            self._show_stage(number, stage)
+        text = " ".join(decision.message.split())
+        self._progress.update(self._state_bar, description=decision.state.value, visible=not decision.stages)
+        if text and text != self._said and not decision.state.is_final:
+            self._progress.console.print(text, markup=False)
+        self._said = text
+
+    def _show_stage(self, number: int, stage: Mapping[str, Any]) -> None:
+        if number not in self._bars:
+            self._bars[number] = self._progress.add_task(_plain(stage), total=None, note="")
+        expected = stage.get("expected")
+        self._progress.update(
+            self._bars[number],
+            completed=stage.get("tasks_in") or 0,
+            total=expected if isinstance(expected, (int, float)) else None,
+            note=_note(stage),
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _plain(stage: Mapping[str, Any]) -> str:
+    """The name of a stage; rich would read [brackets] as markup."""
+    from rich.markup import escape
+
+    return escape(str(stage.get("name", "?")))
+
+
+def _note(stage: Mapping[str, Any]) -> str:
+    rate, failed, eta = stage.get("rate"), stage.get("tasks_failed"), stage.get("eta_s")
+    parts = [f"{rate:.1f}/s" if isinstance(rate, (int, float)) else ""]
+    parts += [f"{words.duration(eta)} left" if isinstance(eta, (int, float)) and eta > 0 else ""]
+    parts += [f"{words.count(failed)} failed" if failed else ""]
+    return " ".join(part for part in parts if part)

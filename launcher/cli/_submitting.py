@@ -1,0 +1,88 @@
+"""What `submit` and `run` share: from their options to a submitted run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.submit import Choice, Submitted, choose_cluster, prepare, show_command, submit
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    spec_path: Path
+    overrides: tuple[str, ...]
+    cluster: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The run that came of it."""
+
+    choice: Choice
+    submitted: Submitted
+
+    @property
+    def run(self) -> Run:
+        return self.submitted.run
+
+    @property
+    def job_id(self) -> str:
+        return self.submitted.job_id
+
+    @property
+    def where(self) -> str:
+        """Where it runs and why, in words."""
+        place = "Slurm" if self.choice.cluster == "slurm" else "this machine, without Slurm"
+        return f"{place}: {self.choice.reason}"
+
+    def details(self) -> dict[str, Any]:
+        """What `submit --json` prints."""
+        return {
+            "run_id": self.run.run_id,
+            "name": self.run.name,
+            "job_id": self.job_id,
+            "cluster": self.choice.cluster.value,
+            "reason": self.choice.reason,
+            "run_dir": str(self.run.paths.root),
+            "ignored_variables": list(self.submitted.removed_variables),
+        }
+
+
+def submit_request(request: Request) -> Answer:
+    """Check and submit; what was not passed on to sbatch is said on stderr."""
+    choice = choose_cluster(request.cluster)
+    prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ)
+    submitted = submit(prepared, os.environ)
+    if options := [name for name in submitted.removed_variables if name.startswith("SBATCH_")]:
+        say(f"Not passed on to sbatch: {', '.join(options)} (put such options into the spec)", err=True)
+    return Answer(choice, submitted)
+
+
+def show_dry_run(request: Request, *, as_json: bool) -> None:
+    """Print the script and the command that would submit it, and where the run would go."""
+    choice = choose_cluster(request.cluster)
+    prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ)
+    command = show_command(prepared.command)
+    if as_json:
+        say_json(
+            {
+                "cluster": choice.cluster.value,
+                "reason": choice.reason,
+                "name": prepared.plan.spec.name,
+                "runs_dir": str(prepared.folder),
+                "command": prepared.command,
+                "script": prepared.script,
+            }
+        )
+        return
+    say(f"Nothing is submitted. It would go to {choice.cluster.value} ({choice.reason}) with the command", err=True)
+    say(f"  {command}", err=True)
+    say("where job.sbatch is\n", err=True)
+    say(prepared.script, nl=not prepared.script.endswith("\n"))

@@ -1,0 +1,73 @@
+"""Numbers, times and tables in words, for the text views: pure functions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def duration(seconds: float | None) -> str:
+    """`1h 02m`, `3m 07s`, `12s`; a dash where unknown."""
+    if seconds is None:
+        return "-"
+    whole = max(round(seconds), 0)
+    days, rest = divmod(whole, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, secs = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours:02d}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"
+
+
+def clock(epoch: float | None) -> str:
+    """A local time to the second; a dash where unknown."""
+    return "-" if epoch is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
+
+
+def count(number: object) -> str:
+    """A number with thousands separated; a dash where unknown."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return "-"
+    return f"{number:,.1f}" if isinstance(number, float) and not number.is_integer() else f"{int(number):,}"
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` in at most `limit` columns, its end cut."""
+    return text if len(text) <= limit else text[: max(limit - 3, 1)] + "..."
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, left: int = 1) -> list[str]:
+    """Aligned columns no wider than `limit`; the first `left` are text, the rest are numbers.
+
+    The first column gives way where there is not enough room.
+    """
+    widths = [max(len(row[column]) for row in [header, *lines]) for column in range(len(header))]
+    over = sum(widths) + 2 * (len(widths) - 1) - limit
+    widths[0] = max(widths[0] - max(over, 0), 8)
+    rows = []
+    for row in [header, *lines]:
+        cells = [shorten(row[0], widths[0]), *row[1:]]
+        padded = [
+            cell.ljust(size) if column < left else cell.rjust(size)
+            for column, (cell, size) in enumerate(zip(cells, widths, strict=True))
+        ]
+        rows.append("  ".join(padded).rstrip())
+    return rows
+
+
+def stage_table(stages: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
+    """What each stage read, kept, dropped and failed."""
+    header = ["stage", "tasks in", "out", "dropped", "failed", "items out"]
+    keys = ("tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_out")
+    lines = [[str(stage.get("name", "?")), *(count(stage.get(key)) for key in keys)] for stage in stages]
+    return table(header, lines, limit) if lines else []
+
+
+def stage_progress(stage: Mapping[str, Any]) -> str:
+    """`reader 12/40`, or `reader 12` where the end is not known; failures are added."""
+    done, expected, failed = stage.get("tasks_in"), stage.get("expected"), stage.get("tasks_failed")
+    text = f"{stage.get('name', '?')} {count(done)}" + (f"/{count(expected)}" if expected else "")
+    return f"{text} ({count(failed)} failed)" if failed else text

@@ -1,0 +1,66 @@
+"""`curator-slurm list`: the user's runs, newest first."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._terminal import coloured_state, say, say_json, width
+from curator_slurm.launcher.cli.options import json_option, runs_dir_option
+from curator_slurm.launcher.listing import list_runs
+from curator_slurm.launcher.states import RunState
+
+
+@click.command(name="list")
+@click.option("--name", metavar="NAME", help="Only runs of this name.")
+@click.option("--state", type=click.Choice([state.value for state in RunState]), help="Only runs in this state.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=20, show_default=True, metavar="N", help="At most N; 0: all."
+)
+@json_option
+@runs_dir_option
+def command(name: str | None, state: str | None, limit: int, as_json: bool, runs_dir: Path | None) -> None:
+    """List your runs, newest first.
+
+    TIME is how long a run has been running, or ran; a run id begins with the time of its submission.
+    """
+    folders = folders_of(runs_dir)
+    rows, total = list_runs(folders, name=name, state=state, limit=limit)
+    if as_json:
+        say_json(rows)
+        return
+    if not rows:
+        say("No runs." if name or state else "No runs yet; `curator-slurm submit SPEC` makes one.", err=True)
+        return
+    for line in _table(rows, width()):
+        say(line)
+    if total > len(rows):
+        say(f"{len(rows)} of {total} runs; --limit 0 shows all.", err=True)
+
+
+def _table(rows: list[dict[str, Any]], limit: int) -> list[str]:
+    cells = [[row["name"], row["run_id"], row["state"], _job(row), _time(row)] for row in rows]
+    lines = words.table(["NAME", "RUN", "STATE", "JOB", "TIME"], cells, limit, left=4)
+    coloured = [
+        line.replace(f"  {row['state']}", f"  {coloured_state(row['state'])}", 1)
+        for row, line in zip(rows, lines[1:], strict=True)
+    ]
+    return [lines[0], *coloured]
+
+
+def _job(row: dict[str, Any]) -> str:
+    return "local" if row["cluster"] == "local" else row["job_id"] or "-"
+
+
+def _time(row: dict[str, Any]) -> str:
+    started, ended = row["started"], row["ended"]
+    if started is None:
+        return "-"
+    if RunState(row["state"]).is_final and ended is None:
+        return "-"
+    return words.duration((ended or time.time()) - started)

@@ -1,0 +1,126 @@
+"""`curator-slurm logs`: print the logs of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from curator_slurm.launcher import logs, runs
+from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
+from curator_slurm.launcher.logs import LogFile, Wanted
+from curator_slurm.launcher.runs import Run
+
+STATE_INTERVAL_S = 2.0
+
+
+@click.command()
+@run_argument
+@click.option("--driver", is_flag=True, help="The driver's log: what the pipeline prints. The default.")
+@click.option("--slurm", is_flag=True, help="The log of the batch script.")
+@click.option("--agent", metavar="NODE", help="The log of the node agent on NODE.")
+@click.option("--all", "everything", is_flag=True, help="All of them, one after the other.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as they grow, until the run ends.")
+@click.option("-n", "--tail", "lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option("--list", "list_only", is_flag=True, help="Print the names of the logs instead.")
+@json_option
+@runs_dir_option
+def command(
+    run: str,
+    driver: bool,
+    slurm: bool,
+    agent: str | None,
+    everything: bool,
+    follow: bool,
+    lines: int | None,
+    list_only: bool,
+    as_json: bool,
+    runs_dir: Path | None,
+) -> None:
+    """Print the logs of a run.
+
+    The driver's log by default; while there is none yet, the log of the batch script in its place, which says so
+    on stderr.
+    """
+    if sum([driver, slurm, agent is not None, everything]) > 1:
+        raise click.UsageError("give one of --driver, --slurm, --agent and --all")
+    if as_json and not list_only:
+        raise click.UsageError("--json goes with --list")
+    found = runs.find_run(run, folders_of(runs_dir))
+    wanted = Wanted(slurm=slurm, agent=agent, everything=everything, driver=driver)
+    if list_only:
+        _list(logs.log_files(found), as_json)
+    elif follow:
+        _follow(found, wanted, lines)
+    else:
+        _print(found, wanted, lines)
+
+
+def _list(files: list[LogFile], as_json: bool) -> None:
+    if as_json:
+        entries = [{"kind": file.kind, "node": file.node or None, "path": str(file.path)} for file in files]
+        say_json(entries)
+        return
+    for file in files:
+        say(f"{file.label:<16} {file.path}")
+
+
+def _print(run: Run, wanted: Wanted, lines: int | None) -> None:
+    files = logs.select(logs.log_files(run), wanted)
+    if not files:
+        say(_none_yet(run, wanted), err=True)
+        return
+    _say_fallback(files[0], wanted)
+    for number, file in enumerate(files):
+        if len(files) > 1:
+            _header(file, first=number == 0)
+        text = logs.read(file, lines)
+        say(text, nl=bool(text) and not text.endswith("\n"))
+
+
+def _follow(run: Run, wanted: Wanted, lines: int | None) -> None:
+    last: LogFile | None = None
+    for chunk in logs.follow(run, wanted, lines, _is_over(run)):
+        if last is None:
+            _say_fallback(chunk.file, wanted)
+        if chunk.file != last and (last is not None or wanted.everything):
+            _header(chunk.file, first=last is None)
+        last = chunk.file
+        say(chunk.text, nl=False)
+    if last is None:
+        say(_none_yet(run, wanted), err=True)
+
+
+def _is_over(run: Run) -> Callable[[], bool]:
+    """Whether the run has ended, looked up every few seconds."""
+    from curator_slurm.launcher.watch import Watcher
+
+    watcher = Watcher(run)
+    checked, over = float("-inf"), False
+
+    def check() -> bool:
+        nonlocal checked, over
+        if not over and time.monotonic() - checked >= STATE_INTERVAL_S:
+            over = watcher.poll().state.is_final
+            checked = time.monotonic()
+        return over
+
+    return check
+
+
+def _header(file: LogFile, *, first: bool) -> None:
+    say(f"{'' if first else chr(10)}==> {file.label}: {file.path} <==")
+
+
+def _say_fallback(file: LogFile, wanted: Wanted) -> None:
+    if wanted.falls_back and file.kind != "driver":
+        say("There is no driver log (yet); this is the log of the batch script.", err=True)
+
+
+def _none_yet(run: Run, wanted: Wanted) -> str:
+    what = "no such log" if not wanted.falls_back else "no log"
+    return f"Run {run.run_id} has {what} yet; `curator-slurm status {run.run_id}` shows how far it is."

@@ -1,0 +1,33 @@
+"""`curator-slurm run`: submit a spec, follow it to its end, and exit as it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
+from curator_slurm.launcher.cli._submitting import Request, submit_request
+from curator_slurm.launcher.cli._terminal import say
+from curator_slurm.launcher.cli.options import cluster_option, json_option, set_option, spec_argument
+
+
+@click.command()
+@spec_argument
+@set_option
+@cluster_option
+@json_option
+def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
+    """Submit a spec, follow it to its end, and exit as it does.
+
+    Shows progress, and at the end what each stage read, kept and dropped, and where the outputs are. Ctrl-C cancels
+    the run and waits for its end; a second Ctrl-C leaves at once. With --json, progress goes to stderr and the
+    final status to stdout.
+
+    \b
+    Exit codes: 0 the run completed, 6 it failed, 8 it was cancelled,
+    2 the spec has mistakes, 5 Slurm refused or is not reachable.
+    """
+    answer = submit_request(Request(spec_path, overrides, cluster))
+    say(f"Run {answer.run.run_id}, job {answer.job_id} ({answer.where})", err=as_json)
+    follow_to_end(answer.run, interval_s=INTERVAL_S / 2, as_json=as_json, cancel_on_interrupt=True)

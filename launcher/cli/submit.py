@@ -1,0 +1,56 @@
+"""`curator-slurm submit`: submit a spec and print the id of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curator_slurm.launcher.cli._submitting import Request, show_dry_run, submit_request
+from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli.options import cluster_option, json_option, set_option, spec_argument
+
+
+@click.command()
+@spec_argument
+@set_option
+@cluster_option
+@click.option("--watch", is_flag=True, help="Stay and follow the run until it ends.")
+@click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
+@json_option
+def command(
+    spec_path: Path, overrides: tuple[str, ...], cluster: str, watch: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Submit a spec and print the id of the run.
+
+    The spec is checked first, and nothing is written when it has mistakes. A run on this machine (--cluster local)
+    is started in the background and goes on when the terminal is closed.
+
+    \b
+    Exit codes: 0 submitted, 2 the spec has mistakes, 5 Slurm refused or is not reachable;
+    with --watch as those of `curator-slurm watch`.
+    """
+    request = Request(spec_path, overrides, cluster)
+    if dry_run:
+        if watch:
+            raise click.UsageError("--dry-run submits nothing that --watch could follow")
+        show_dry_run(request, as_json=as_json)
+        return
+    submitted = submit_request(request)
+    run_id = submitted.run.run_id
+    details = submitted.details()
+    if not as_json:
+        say(f"Run      {run_id}")
+        say(f"Job      {submitted.job_id} ({submitted.where})")
+        say(f"Run dir  {submitted.run.paths.root}")
+    if watch:
+        from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
+
+        follow_to_end(submitted.run, interval_s=INTERVAL_S, as_json=as_json, cancel_on_interrupt=False)
+    elif as_json:
+        say_json(details)
+    else:
+        say(f"\nFollow it with  curator-slurm watch {run_id}")
+        say(f"or see          curator-slurm status {run_id}")
+        say(f"                curator-slurm logs -f {run_id}")
+        say(f"End it with     curator-slurm cancel {run_id}")

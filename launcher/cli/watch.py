@@ -1,0 +1,37 @@
+"""`curator-slurm watch`: follow a run until it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
+from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=INTERVAL_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
+@json_option
+@runs_dir_option
+def command(run: str, interval: float, as_json: bool, runs_dir: Path | None) -> None:
+    """Follow the progress of a run until it ends.
+
+    On a terminal there is a bar for each stage; anywhere else a line whenever something has changed, and at least
+    one a minute. Ctrl-C ends the watching, not the run. With --json, progress goes to stderr and the final status
+    to stdout.
+
+    Exit codes: 0 the run completed, 6 it failed, 8 it was cancelled.
+    """
+    found = runs.find_run(run, folders_of(runs_dir))
+    follow_to_end(found, interval_s=interval, as_json=as_json, cancel_on_interrupt=False)
