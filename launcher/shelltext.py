@@ -76,3 +76,14 @@ def _spans(text: str) -> Iterator[tuple[int, Place]]:
             else:
                 continue
             yield at, stack[-1]
+
+
+def sbatch_quote(value: str) -> str:
+    r"""`value` for a line of #SBATCH, which sbatch splits itself.
+
+    Seen with Slurm 22.05: blanks end a value and `#` starts a comment unless in quotes; inside of double quotes a
+    backslash keeps the next character, and nothing is expanded.
+    """
+    if _PLAIN.fullmatch(value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -31,10 +31,8 @@ class Report:
 
     sizes: list[int]
     """How many tasks each of the chunks that follow holds."""
-    taken: int
-    """How many tasks the batch held."""
-    note: Any = None
-    """What the adapter has to say about the batch (failures, timing)."""
+    note: Any
+    """What the adapter says of the batch: tasks in and out, failures."""
     failed: bool = False
     """Whether some task of the batch failed, for stages that want a fresh worker after a failure."""
 

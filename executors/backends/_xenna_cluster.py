@@ -33,8 +33,8 @@ class Cluster:
         """Whether any node has a GPU."""
         return any(node.gpus for node in self.nodes)
 
-    def plan(self, demands: Sequence[Demand], cpu_share: float, *, together: bool) -> tuple[Any, list[float]]:
-        """The engine's cluster description and the CPUs to ask for per stage, so that the engine can place all."""
+    def plan(self, demands: Sequence[Demand], cpu_share: float, *, together: bool) -> tuple[Any, Fit]:
+        """The engine's cluster description and what each stage asks for, so that the engine can place all."""
         found = fit(self.nodes, demands, cpu_share, together=together)
         described = self._describe(found)
         for _ in range(_MAX_SHRINKS if _is_tight(found, demands) else 0):
@@ -43,7 +43,7 @@ class Cluster:
             found = shrink_further(found, _SHRINK)
         if found.note:
             logger.warning(found.note)
-        return described, found.stage_cpus
+        return described, found
 
     def _describe(self, found: Fit) -> Any:
         return resources.ClusterResources(
@@ -67,8 +67,8 @@ def _is_tight(found: Fit, demands: Sequence[Demand]) -> bool:
 
 def _groups(demands: Sequence[Demand], found: Fit, together: bool) -> list[list[Demand]]:
     scaled = [
-        Demand(demand.stage, cpus, demand.gpus, demand.workers)
-        for demand, cpus in zip(demands, found.stage_cpus, strict=True)
+        Demand(demand.stage, cpus, demand.gpus, workers or demand.workers)
+        for demand, cpus, workers in zip(demands, found.stage_cpus, found.stage_workers, strict=True)
     ]
     return [scaled] if together else [[demand] for demand in scaled]
 

@@ -3,7 +3,8 @@
 cosmos-xenna places one worker of every stage at once, counts ``floor(0.95 x CPUs)`` of each node and
 refuses what does not fit. CPUs are only a way to say how many workers may run side by side, so a
 pipeline too big for its cluster is run by time-sharing: every stage's CPU request is scaled down alike.
-GPUs are not scaled: two models that each need a whole GPU's memory cannot share one.
+GPUs are not scaled: two models that each need a whole GPU's memory cannot share one. A GPU that would
+stand idle only because its node has too few CPUs to count is used: its workers share the CPUs as well.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ class Node:
 
 @dataclass(frozen=True)
 class Demand:
-    """What the workers of one stage need: ``workers`` times ``cpus`` and ``gpus``."""
+    """What the workers of one stage need: ``workers`` times ``cpus`` and ``gpus``.
+
+    ``fixed`` means that the user chose the number; otherwise the engine may start more.
+    """
 
     stage: str
     cpus: float
     gpus: float = 0.0
     workers: int = 1
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Fit:
 
     node_cpus: dict[str, float]
     stage_cpus: list[float]
+    stage_workers: list[int | None]
+    """Numbers of workers to insist on, where the engine would otherwise leave GPUs idle."""
     note: str = ""
 
 
@@ -60,20 +67,47 @@ def fit(nodes: Sequence[Node], demands: Sequence[Demand], cpu_share: float, *, t
     for group in groups:
         _check_gpus(nodes, group, together=together)
 
+    full = [_fill_gpus(nodes, group) for group in groups]
     for counted in _ways_to_count(nodes, cpu_share):
-        if all(_packs(counted, group) for group in groups):
-            return Fit(_by_id(counted), [demand.cpus for demand in demands])
+        if all(_packs(counted, group) for group in full):
+            return Fit(_by_id(counted), [demand.cpus for demand in demands], [None] * len(demands))
 
     # From here the requests exceed the cluster. Count every CPU, and at least one: a node started with
     # --num-cpus 0 can still run stage workers, which ask Ray for nothing.
     counted = [replace(node, cpus=node.cpus or 1.0) for node in nodes]
-    stage_cpus = [cpus for group in groups for cpus in _shrink(counted, group)]
-    return Fit(_by_id(counted), stage_cpus, _explain(nodes, demands, stage_cpus))
+    stage_cpus = [cpus for group in full for cpus in _shrink(counted, group)]
+    workers = [
+        filled.workers if filled.workers > asked.workers else None
+        for filled, asked in zip((d for group in full for d in group), demands, strict=True)
+    ]
+    return Fit(_by_id(counted), stage_cpus, workers, _explain(nodes, demands, stage_cpus))
 
 
 def shrink_further(previous: Fit, factor: float) -> Fit:
     """The same fit with smaller requests, for an engine that packs worse than we do."""
     return replace(previous, stage_cpus=[_round_down(cpus * factor) for cpus in previous.stage_cpus])
+
+
+def _fill_gpus(nodes: Sequence[Node], group: Sequence[Demand]) -> list[Demand]:
+    """As many workers of the GPU stages as the GPUs allow, equally more of each."""
+    if not any(demand.gpus > 0 and not demand.fixed for demand in group):
+        return list(group)
+
+    def grown(more: int) -> list[Demand]:
+        return [
+            replace(demand, workers=demand.workers + more) if demand.gpus > 0 and not demand.fixed else demand
+            for demand in group
+        ]
+
+    low = 0
+    high = 1 + math.ceil(sum(node.gpus for node in nodes) / min(d.gpus for d in group if d.gpus > 0))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _packs(nodes, [replace(demand, cpus=0.0) for demand in grown(middle)]):
+            low = middle
+        else:
+            high = middle
+    return grown(low)
 
 
 def _ways_to_count(nodes: Sequence[Node], cpu_share: float) -> Iterator[list[Node]]:
@@ -172,6 +206,6 @@ def _explain(nodes: Sequence[Node], demands: Sequence[Demand], stage_cpus: Seque
         if cpus < demand.cpus
     )
     return (
-        f"The Ray cluster has {total:g} CPU(s) on {len(nodes)} node(s), fewer than one worker of every stage asks "
-        f"for: the stages share them. CPUs per worker: {shrunk}"
+        f"The Ray cluster has {total:g} CPU(s) on {len(nodes)} node(s), too few for one worker of every stage and "
+        f"all GPUs in use: the stages share the CPUs. CPUs per worker: {shrunk}"
     )

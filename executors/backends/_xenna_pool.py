@@ -41,12 +41,15 @@ class WorkerLostError(RuntimeError):
 class RunContext(Protocol):
     """What a pool needs to know of its run."""
 
-    task_retries: int
     task_timeout_s: float | None
+
+    @property
+    def task_retries(self) -> int: ...
 
     def add_pool(self, pool: RunPool) -> int: ...
     def worker_limit(self, stage: int) -> int | None: ...
     def on_report(self, stage: int, report: Report) -> None: ...
+    def on_round(self) -> None: ...
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None: ...
     def on_quarantine(self, stage: int, tasks: list[Any], error: BaseException, attempts: int) -> None: ...
 
@@ -242,6 +245,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         if self._run.task_timeout_s is not None:
             self._kill_hung_workers(self._run.task_timeout_s)
         super().update()
+        self._run.on_round()
 
     def _kill_hung_workers(self, timeout_s: float) -> None:
         now = time.time()

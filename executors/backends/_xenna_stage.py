@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from cosmos_xenna.pipelines import v1
 
+from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
 from curator_slurm.executors.backends._xenna_chunks import Chunk, Report, make_chunks
 
 
@@ -16,15 +17,6 @@ class Goodbye(Chunk):
 
     def __init__(self) -> None:
         super().__init__([])
-
-
-class Worker(Protocol):
-    """What does a stage's work: the adapter that all back ends share."""
-
-    def setup_on_node(self, node_info: Any, worker_metadata: Any) -> None: ...
-    def setup(self, worker_metadata: Any) -> None: ...
-    def process_batch(self, tasks: list[Any]) -> list[Any]: ...
-    def teardown(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -40,8 +32,10 @@ class Requests:
 class XennaStage(v1.Stage):  # type: ignore[misc]
     """Hands the engine's calls to the shared adapter."""
 
-    def __init__(self, worker: Any, requests: Requests, env: Any, next_batch_size: int | None) -> None:
-        self._worker = worker
+    def __init__(
+        self, adapter: StageAdapter, requests: Requests, env: Any, next_batch_size: int | None
+    ) -> None:
+        self._adapter = adapter
         self._requests = requests
         self._env = env
         self._next_batch_size = next_batch_size
@@ -76,11 +70,11 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
 
     def setup_on_node(self, node_info: Any, worker_metadata: Any) -> None:
         """Called once per node."""
-        self._worker.setup_on_node(node_info, worker_metadata)
+        self._adapter.setup_on_node(NodeInfo(node_info.node_id), _metadata(worker_metadata))
 
     def setup(self, worker_metadata: Any) -> None:
         """Called once per worker."""
-        self._worker.setup(worker_metadata)
+        self._adapter.setup(_metadata(worker_metadata))
 
     def process_data(self, in_data: list[Chunk]) -> list[Any]:
         """One batch, as chunks; returns a report and the output in chunks for the next stage."""
@@ -88,15 +82,15 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
             self.destroy()
             return []
         tasks = [task for chunk in in_data for task in chunk.tasks]
-        outputs = self._worker.process_batch(tasks)
+        outputs, batch = self._adapter.process(tasks)
         chunks = make_chunks(outputs, self._next_batch_size)
-        return [Report(sizes=[len(chunk) for chunk in chunks], taken=len(tasks)), *chunks]
+        return [Report([len(chunk) for chunk in chunks], batch, bool(batch.failures)), *chunks]
 
     def destroy(self) -> None:
         """Called by newer engines before they end a worker; by us through `Goodbye` on all of them."""
         if not self._ended:
             self._ended = True
-            self._worker.teardown()
+            self._adapter.teardown()
 
 
 class StageSpec(v1.StageSpec):  # type: ignore[misc]
@@ -106,6 +100,10 @@ class StageSpec(v1.StageSpec):  # type: ignore[misc]
         """How the engine calls the stage in its logs."""
         label = str(self.stage.label)
         return label if index is None else f"Stage {index:02d} - {label}"
+
+
+def _metadata(worker: Any) -> WorkerMetadata:
+    return WorkerMetadata(worker.worker_id, worker.allocation)
 
 
 def _count_any_gpu_name() -> None:

@@ -60,6 +60,21 @@ def test_gpu_stages_are_placed_where_gpus_are() -> None:
     nodes = [Node("cpu", 4), Node("gpu", 4, 2)]
     found = fit(nodes, [Demand("read", 1), Demand("model", 1, 1, workers=2)], 0.95, together=True)
     assert found.stage_cpus == [1, 1]
+    assert found.stage_workers == [None, None]
+
+
+def test_gpus_do_not_stand_idle_for_lack_of_cpus() -> None:
+    found = fit([Node("a", 2, 2), Node("b", 2, 2)], [Demand("read", 1), Demand("model", 1, 1)], 0.95, together=True)
+    assert found.stage_workers == [None, 4]
+    assert found.stage_cpus[0] + 4 * found.stage_cpus[1] <= 4
+    assert "share the CPUs" in found.note
+
+
+def test_a_number_of_workers_chosen_by_the_user_stays() -> None:
+    demands_ = [Demand("read", 1), Demand("model", 1, 1, workers=1, fixed=True)]
+    found = fit([Node("a", 2, 2)], demands_, 0.95, together=True)
+    assert found.stage_workers == [None, None]
+    assert found.stage_cpus == [1, 1]
 
 
 @pytest.mark.parametrize(
