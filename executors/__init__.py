@@ -1,20 +1,18 @@
-"""Pipelines, stages, tasks, and three executors that run them.
+"""Curator's execution model: pipelines of stages, run by one of three executors on Ray.
 
-Importing this package imports neither Ray nor an engine: executors load when they are first named.
+Importing this package imports neither Ray nor cosmos-xenna; an executor does when it is first named.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curator_slurm.executors.composite import CompositeStage
-from curator_slurm.executors.decorators import processing_stage
-from curator_slurm.executors.errors import ExperimentalExecutorWarning
+from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
+from curator_slurm.executors.base import BaseExecutor, ExperimentalWarning
 from curator_slurm.executors.pipeline import Pipeline
-from curator_slurm.executors.registry import make_executor
 from curator_slurm.executors.resources import Resources
-from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FailedTask, FileGroupTask, NoneTask, Task
+from curator_slurm.executors.stage import CompositeStage, ProcessingStage, processing_stage
+from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FileGroupTask, Task
 
 if TYPE_CHECKING:
     from curator_slurm.executors.backends.ray_actor_pool import RayActorPoolExecutor
@@ -22,30 +20,30 @@ if TYPE_CHECKING:
     from curator_slurm.executors.backends.xenna import XennaExecutor
 
 __all__ = [
+    "BaseExecutor",
     "CompositeStage",
     "DocumentBatch",
     "EmptyTask",
-    "ExperimentalExecutorWarning",
-    "FailedTask",
+    "ExperimentalWarning",
     "FileGroupTask",
-    "NoneTask",
+    "NodeInfo",
     "Pipeline",
     "ProcessingStage",
     "RayActorPoolExecutor",
     "RayDataExecutor",
     "Resources",
     "Task",
+    "WorkerMetadata",
     "XennaExecutor",
-    "make_executor",
     "processing_stage",
 ]
 
-_LAZY = {"XennaExecutor": "xenna", "RayDataExecutor": "ray_data", "RayActorPoolExecutor": "ray_actor_pool"}
+_EXECUTORS = {"XennaExecutor": "xenna", "RayDataExecutor": "ray_data", "RayActorPoolExecutor": "ray_actor_pool"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from curator_slurm.executors.registry import executor_class
+    if name in _EXECUTORS:
+        from curator_slurm.executors.registry import load_executor
 
-    return executor_class(_LAZY[name])
+        return load_executor(_EXECUTORS[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What every executor has in common: its constructor, its settings, where a worker runs."""
+"""What all executors have in common."""
 
 from __future__ import annotations
 
@@ -6,68 +6,78 @@ import difflib
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from curator_slurm.executors.errors import ConfigurationError, ExperimentalExecutorWarning
-from curator_slurm.executors.policy import FailurePolicy
+from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
+from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy
+from curator_slurm.executors.tasks import EmptyTask
 
-_TRUE = {"1", "true", "yes"}
-
-
-@dataclass
-class NodeInfo:
-    """The node that ``setup_on_node`` runs on."""
-
-    node_id: str = ""
+__all__ = ["BaseExecutor", "ExperimentalWarning", "NodeInfo", "WorkerMetadata", "check_keys", "warn_experimental"]
 
 
-@dataclass
-class WorkerMetadata:
-    """The worker that a stage runs in; ``allocation`` is whatever the engine says about its resources."""
-
-    worker_id: str = ""
-    allocation: Any = None
+class ExperimentalWarning(UserWarning):
+    """An executor whose behaviour may still change; filter it with warnings.simplefilter."""
 
 
 class BaseExecutor(ABC):
-    """Runs a list of stages. Subclasses say which settings they know."""
+    """Runs the stages of a pipeline.
 
-    backend: ClassVar[str] = ""
-    config_keys: ClassVar[frozenset[str]] = frozenset()
-    experimental: ClassVar[bool] = False
-    _warned: ClassVar[set[str]] = set()
+    `config` holds the executor's own options and the failure policy (`on_task_error`, `task_retries`,
+    `max_failed_tasks`, `ignore_failures`); a key that is unknown is an error with a suggestion.
+    `ignore_head_node` keeps workers off Ray's head node.
+    """
+
+    CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: Mapping[str, Any] | None = None, ignore_head_node: bool = False) -> None:
-        self.config: dict[str, Any] = dict(config or {})
-        self.ignore_head_node = (
-            ignore_head_node or os.environ.get("CURATOR_IGNORE_RAY_HEAD_NODE", "").strip().lower() in _TRUE
-        )
-        self.pipeline_name = "pipeline"
-        self.checkpoint_path: str | None = None
-        check_keys(self.config, self.config_keys | FailurePolicy.KEYS, f"{type(self).__name__} config")
+        self.config = dict(config or {})
+        self.ignore_head_node = ignore_head_node or _head_node_ignored()
+        self.check_config()
         self.policy = FailurePolicy.from_config(self.config)
-        if self.experimental and self.backend not in self._warned:
-            self._warned.add(self.backend)
-            warnings.warn(
-                f"{type(self).__name__} is experimental: its scheduling and settings may still change",
-                ExperimentalExecutorWarning,
-                stacklevel=3,
-            )
+
+    def check_config(self) -> None:
+        """Refuse unknown keys.
+
+        Raises:
+            ValueError: with the nearest known key.
+        """
+        check_keys(type(self).__name__, self.config, [*self.CONFIG_DEFAULTS, *POLICY_KEYS])
+
+    def option(self, key: str) -> Any:
+        """A value of the config, or its default."""
+        return self.config.get(key, self.CONFIG_DEFAULTS.get(key))
 
     @abstractmethod
-    def execute(self, stages: Sequence[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
-        """Run the stages over the initial tasks (one ``EmptyTask`` if there are none); return the last stage's tasks."""
+    def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
+        """Run the stages on the initial tasks (none: one EmptyTask); the tasks that leave the last stage."""
+
+    @staticmethod
+    def first_tasks(initial_tasks: list[Any] | None) -> list[Any]:
+        """What the first stage gets."""
+        return initial_tasks or [EmptyTask()]
 
 
-def check_keys(given: Mapping[str, Any], known: frozenset[str] | set[str], where: str) -> None:
-    """Raise for settings that do not exist, with the nearest one that does."""
-    problems = []
+def check_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError for the first key that is not known, with the nearest one that is."""
+    names = sorted(known)
     for key in given:
-        if key in known:
-            continue
-        near = difflib.get_close_matches(str(key), sorted(known), n=1)
-        problems.append(f"`{key}` is not a setting" + (f"; did you mean `{near[0]}`?" if near else ""))
-    if problems:
-        raise ConfigurationError(f"{where}: " + "; ".join(problems) + f". Known: {', '.join(sorted(known))}")
+        if key not in names:
+            close = difflib.get_close_matches(str(key), names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+            raise ValueError(f"{owner} has no option {key!r}; {hint}")
+
+
+_warned: set[str] = set()
+
+
+def warn_experimental(name: str) -> None:
+    """Warn once in a process that an executor is experimental."""
+    if name not in _warned:
+        _warned.add(name)
+        warnings.warn(f"{name} is experimental: its options may still change", ExperimentalWarning, stacklevel=3)
+
+
+def _head_node_ignored() -> bool:
+    """NeMo Curator's switch for all executors."""
+    return os.environ.get("CURATOR_IGNORE_RAY_HEAD_NODE", "").strip().lower() in ("1", "true", "yes")

@@ -1,19 +1,16 @@
-"""Pipeline: stages in order, and how to run them."""
+"""Pipelines: stages in a row, run by an executor."""
 
 from __future__ import annotations
 
-import copy
-import logging
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.tasks import assign_root_ids
-
-logger = logging.getLogger(__name__)
+from curator_slurm.executors.progress import pipeline_name
+from curator_slurm.executors.tasks import assign_root_task_ids
 
 
 class Pipeline:
-    """A named list of stages. Stages may be ours or NeMo Curator's, mixed."""
+    """Stages that run one after the other; composite stages are replaced by their parts when it is built."""
 
     def __init__(
         self,
@@ -31,97 +28,101 @@ class Pipeline:
             self.add_stage(stage)
 
     def add_stage(self, stage: Any) -> Pipeline:
-        """Append a stage; returns the pipeline, so that calls chain."""
-        if isinstance(stage, type) or not all(hasattr(stage, a) for a in ("name", "resources", "process_batch")):
-            hint = " (a class: did you forget the parentheses?)" if isinstance(stage, type) else ""
-            raise TypeError(f"not a stage: {stage!r}{hint}")
+        """Append a stage; returns the pipeline, so that calls can be chained.
+
+        Raises:
+            TypeError: it has not the methods of a stage.
+        """
+        if isinstance(stage, type) or not (hasattr(stage, "process_batch") or hasattr(stage, "decompose")):
+            hint = "; add an instance, not the class" if isinstance(stage, type) else ""
+            raise TypeError(f"{stage!r} is not a ProcessingStage{hint}")
         self.stages.append(stage)
         return self
 
     def build(self) -> None:
-        """Replace composite stages by their parts and mark source and sink. Building twice changes nothing."""
+        """Replace composite stages by their parts, and mark source and sink.
+
+        Raises:
+            ValueError: there is no stage, or several are marked as source or as sink.
+            TypeError: a composite stage is inside another.
+        """
         if not self.stages:
-            raise ValueError(f"pipeline '{self.name}' has no stages")
-        flat: list[Any] = []
+            raise ValueError(f"pipeline {self.name!r} has no stages; add some with add_stage()")
+        built: list[Any] = []
         for stage in self.stages:
-            parts = _decompose(stage)
+            parts = _parts(stage)
             if parts is not None:
                 self.decomposition_info[stage.name] = [part.name for part in parts]
-            flat.extend([stage] if parts is None else parts)
-        self.stages = flat
-        self._mark("is_source_stage", default=0)
-        self._mark("is_sink_stage", default=len(flat) - 1)
-
-    def _mark(self, flag: str, default: int) -> None:
-        marked = [stage.name for stage in self.stages if getattr(stage, flag, False)]
-        if len(marked) > 1:
-            raise ValueError(f"pipeline '{self.name}': more than one stage has {flag}: {', '.join(marked)}")
-        if not marked:
-            # a copy: the user's object may stand in another place of another pipeline
-            self.stages[default] = copy.copy(self.stages[default])
-            setattr(self.stages[default], flag, True)
+            built.extend(parts if parts is not None else [stage])
+        self.stages = built
+        _mark(built, "is_source_stage", built[0])
+        _mark(built, "is_sink_stage", built[-1])
 
     def run(
         self,
         executor: Any = None,
         initial_tasks: list[Any] | None = None,
         checkpoint_path: str | Path | None = None,
-    ) -> list[Any]:
-        """Run to the end and return the last stage's tasks; the default executor is Xenna's."""
-        self.build()
-        if checkpoint_path is not None:
-            fixed = [stage.name for stage in self.stages if not getattr(stage, "is_resumable", True)]
-            if fixed:
-                raise ValueError(f"checkpoint_path is set, but these stages cannot resume: {', '.join(fixed)}")
-            raise NotImplementedError("checkpoint_path is not available yet")
-        if executor is None:
-            from curator_slurm.executors.registry import make_executor
+    ) -> list[Any] | None:
+        """Build the pipeline and run it on `executor` (default: XennaExecutor); the tasks of the last stage.
 
-            executor = make_executor("xenna")
-        if hasattr(executor, "pipeline_name"):
-            executor.pipeline_name = self.name
+        Raises:
+            NotImplementedError: `checkpoint_path` is given, which this version cannot do.
+        """
+        if checkpoint_path is not None:
+            raise NotImplementedError("checkpoint_path is not available yet")
+        self.build()
+        if executor is None:
+            from curator_slurm.executors.backends.xenna import XennaExecutor
+
+            executor = XennaExecutor()
         if initial_tasks:
-            assign_root_ids(initial_tasks)
-        return executor.execute(self.stages, initial_tasks) or []
+            assign_root_task_ids(initial_tasks)
+        token = pipeline_name.set(self.name)
+        try:
+            result: list[Any] | None = executor.execute(self.stages, initial_tasks)
+        finally:
+            pipeline_name.reset(token)
+        return result
 
     def describe(self) -> str:
-        """The plan in words: stages, what each needs and gives."""
-        lines = [f"Pipeline: {self.name}", f"Description: {self.description or 'none'}", f"Stages: {len(self.stages)}"]
+        """The stages with their resources, inputs and outputs, as text."""
+        lines = [
+            f"Pipeline: {self.name}",
+            f"Description: {self.description or 'none'}",
+            f"Stages: {len(self.stages)}",
+        ]
         for number, stage in enumerate(self.stages, 1):
-            lines += ["", f"Stage {number}: {stage.name}", *_describe_stage(stage)]
+            lines += ["", f"Stage {number}: {stage.name}"]
+            resources = f"  Resources: {stage.resources.cpus:g} CPUs"
+            if stage.resources.requires_gpu:
+                resources += f", {stage.resources.gpus:g} GPUs"
+            lines += [resources, f"  Batch size: {stage.batch_size}"]
+            for title, spec in (("Inputs", stage.inputs()), ("Outputs", stage.outputs())):
+                if isinstance(spec, tuple) and any(spec):
+                    lines.append(f"  {title}: {', '.join([*spec[0], *(f'data.{name}' for name in spec[1])])}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{stage.name}({type(stage).__name__})" for stage in self.stages)
-        return f"Pipeline(name='{self.name}', stages=[{inner}])"
+        stages = ", ".join(f"{stage.name}({type(stage).__name__})" for stage in self.stages)
+        return f"Pipeline(name={self.name!r}, stages=[{stages}])"
 
 
-def _decompose(stage: Any) -> list[Any] | None:
-    """The parts of a composite stage, ``None`` for any other."""
-    if not hasattr(stage, "decompose_and_apply_with"):
+def _parts(stage: Any) -> list[Any] | None:
+    """The stages a composite stands for; None for an ordinary stage."""
+    if not hasattr(stage, "decompose"):
         return None
-    parts = list(stage.decompose_and_apply_with())
-    if len(parts) == 1 and parts[0] is stage:
-        return None
+    decompose = getattr(stage, "decompose_and_apply_with", stage.decompose)
+    parts: list[Any] = decompose()
     for part in parts:
-        if hasattr(part, "decompose_and_apply_with"):
-            raise TypeError(f"composite stage '{stage.name}' contains composite stage '{part.name}': they do not nest")
+        if hasattr(part, "decompose"):
+            raise TypeError(f"{stage.name!r} decomposes into {part.name!r}, which is composite itself")
     return parts
 
 
-def _describe_stage(stage: Any) -> list[str]:
-    resources = stage.resources
-    needs = f"  Resources: {resources.cpus:g} CPUs"
-    if resources.gpus:
-        needs += f", {resources.gpus:g} GPUs"
-    lines = [needs, f"  Batch size: {stage.batch_size}"]
-    try:
-        inputs, outputs = stage.inputs(), stage.outputs()
-    except Exception as error:
-        return [*lines, f"  Inputs and outputs unknown: {error}"]
-    per_type = {f" of {cls.__name__}": spec for cls, spec in inputs.items()} if isinstance(inputs, dict) else {"": inputs}
-    for title, spec in [(f"Inputs{kind}", spec) for kind, spec in per_type.items()] + [("Outputs", outputs)]:
-        for kind, names in zip(("attributes", "columns"), spec, strict=True):
-            if names:
-                lines.append(f"  {title}, {kind}: {', '.join(names)}")
-    return lines
+def _mark(stages: list[Any], role: str, default: Any) -> None:
+    marked = [stage for stage in stages if getattr(stage, role, False)]
+    if len(marked) > 1:
+        raise ValueError(f"more than one stage has {role}: {[stage.name for stage in marked]}")
+    if not marked:
+        setattr(default, role, True)

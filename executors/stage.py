@@ -1,110 +1,76 @@
-"""ProcessingStage: what a user writes. Names, arguments and defaults are NeMo Curator's."""
+"""Stages: what a pipeline is made of. Names, arguments and defaults are NeMo Curator's."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import inspect
 import logging
 import time
-import types
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Union, final, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterator, Mapping
+from types import UnionType
+from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from curator_slurm.executors.resources import Resources
+from curator_slurm.executors.tasks import Task
 
-if TYPE_CHECKING:
-    from curator_slurm.executors.base import NodeInfo, WorkerMetadata
-
-logger = logging.getLogger(__name__)
-
-X = TypeVar("X")
-Y = TypeVar("Y")
+X = TypeVar("X", bound=Task[Any])
+Y = TypeVar("Y", bound=Task[Any])
 InputSpec = tuple[list[str], list[str]]
-InputSpecs = InputSpec | dict[type, InputSpec]
+
+log = logging.getLogger(__name__)
 
 
 class _Unset:
-    """Tells "not given" from ``None`` where ``None`` is a value."""
+    pass
 
 
 _UNSET = _Unset()
-_FRAMEWORK_OWNED = ("_name", "_resources", "_batch_size")
-_PLAIN_ATTRIBUTES = ("name", "resources", "batch_size", "runtime_env")
-
-
-class _Constant:
-    """A method of one instance that returns a fixed value; unlike a lambda it can be pickled by name."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __call__(self) -> Any:
-        return dict(self._value) if isinstance(self._value, dict) else self._value
 
 
 class ProcessingStage(ABC, Generic[X, Y]):
-    """One step of a pipeline: turns a task into a task, several tasks, or nothing.
+    """One step of a pipeline: maps tasks to tasks.
 
-    ``process`` returns a task, a list of tasks (fan-out), or ``None`` (drop the task). Override ``process_batch``
-    to see ``batch_size`` tasks at once; return one result per task, in order, to keep task ids traceable.
+    A subclass implements `process` (one task) or overrides `process_batch` (a list of `batch_size` tasks), and may
+    override `setup_on_node` (once per node), `setup` (once per worker) and `teardown`. `name`, `resources`,
+    `batch_size` and `runtime_env` are class or instance attributes, never properties, so that `with_` can set them.
     """
 
-    name = "ProcessingStage"
-    resources = Resources(cpus=1.0)
-    batch_size = 1
+    name: str = "ProcessingStage"
+    resources: Resources = Resources(cpus=1.0)
+    batch_size: int | None = 1
     runtime_env: ClassVar[dict[str, Any] | None] = None
-
     is_source_stage: bool = False
     is_sink_stage: bool = False
     is_resumable: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for attr in _FRAMEWORK_OWNED:
-            if attr in cls.__dict__:
-                raise TypeError(f"{cls.__name__} must not override '{attr}'")
-        for attr in _PLAIN_ATTRIBUTES:
-            if isinstance(cls.__dict__.get(attr), property):
+        for attribute in ("name", "resources", "batch_size", "runtime_env"):
+            if isinstance(cls.__dict__.get(attribute), property):
                 raise TypeError(
-                    f"{cls.__name__} defines '{attr}' as a property; make it a class attribute or a dataclass field, "
-                    "so that with_() can change it"
+                    f"{cls.__name__}.{attribute} must be a plain attribute, not a property: with_() could not set it"
                 )
-        own = cls.__dict__.get("num_workers")
-        annotated = "num_workers" in cls.__dict__.get("__annotations__", {})
-        if (own is not None and not callable(own)) or (own is None and annotated):
-            raise TypeError(
-                f"{cls.__name__} must not define 'num_workers' as a stage attribute: it is a method; "
-                "override num_workers(), or give the field another name"
-            )
+        workers = cls.__dict__.get("num_workers")
+        if workers is not None and not callable(workers):
+            raise TypeError(f"{cls.__name__}.num_workers must be a method; override num_workers()")
 
-    @property
-    @final
-    def _name(self) -> str:
-        return self.name
-
-    @property
-    @final
-    def _resources(self) -> Resources:
-        return self.resources
-
-    @property
-    @final
-    def _batch_size(self) -> int | None:
-        return self.batch_size
-
-    # ---- what a stage does
+    # -- the work ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def process(self, task: X) -> Y | list[Y] | None:
-        """Work on one task."""
+        """One task in; one out, several out, or None to filter it."""
 
-    def process_batch(self, tasks: list[X]) -> list[Any]:
-        """Work on several tasks. This default calls ``process`` for each; executors then do that themselves."""
-        results: list[Any] = []
+    def process_batch(self, tasks: list[X]) -> list[Y | None]:
+        """A batch in, a list out: one result for each task where possible, None for a filtered one.
+
+        Ids are not the stage's business: the executor gives them to whatever comes back.
+        """
+        results: list[Y | None] = []
         for task in tasks:
             if not self.validate_input(task):
-                raise ValueError(f"{task!s} is not a valid input of stage {self.name}")
+                raise ValueError(f"{task!r} lacks what stage {self.name!r} needs: {self.inputs()}")
             result = self.process(task)
             if isinstance(result, list):
                 results.extend(result)
@@ -112,108 +78,51 @@ class ProcessingStage(ABC, Generic[X, Y]):
                 results.append(result)
         return results
 
-    def setup_on_node(self, node_info: NodeInfo | None = None, worker_metadata: WorkerMetadata | None = None) -> None:
-        """Runs once per node, before any ``setup`` there: downloads and the like."""
+    def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:
+        """Prepare a node (download a model, say): once per node, before any `setup` there."""
 
-    def setup(self, worker_metadata: WorkerMetadata | None = None) -> None:
-        """Runs once per worker, before its first task: load the model."""
+    def setup(self, worker_metadata: Any = None) -> None:
+        """Prepare a worker (load the model): once per worker."""
 
     def teardown(self) -> None:
-        """Runs once per worker after its last task."""
+        """Clean up a worker at its end."""
 
-    def supports_batch_processing(self) -> bool:
-        """Whether the stage has a ``process_batch`` of its own."""
-        return type(self).process_batch is not ProcessingStage.process_batch
+    # -- what it says of itself --------------------------------------------------------------------------------
 
-    # ---- what a stage declares
-
-    def num_workers(self) -> int | None:
-        """A fixed number of workers, or ``None`` to let the executor decide."""
-        return None
-
-    def inputs(self) -> InputSpecs:
-        """Attributes and data columns that a task must have; may be given per task type."""
+    def inputs(self) -> Any:
+        """(attributes of the task, columns or attributes of its data) that must be there; or a mapping from task
+        type to such a pair."""
         return [], []
 
     def outputs(self) -> InputSpec:
-        """Attributes and data columns that this stage adds or changes."""
+        """The same for what comes out."""
         return [], []
 
+    def num_workers(self) -> int | None:
+        """A fixed number of workers; None leaves it to the executor."""
+        return None
+
     def xenna_stage_spec(self) -> dict[str, Any]:
-        """Settings of this stage that only Xenna reads."""
+        """Options for cosmos-xenna."""
         return {}
 
     def ray_stage_spec(self) -> dict[str, Any]:
-        """Settings of this stage that only the Ray executors read."""
+        """Options for the Ray executors."""
         return {"is_fanout_stage": self.is_fanout_stage()}
 
     def is_fanout_stage(self) -> bool:
-        """Whether ``process`` is annotated to return a list."""
+        """Whether `process` is annotated to return a list."""
         try:
-            hints = get_type_hints(type(self).process)
+            return _mentions_list(get_type_hints(type(self).process).get("return"))
         except (AttributeError, NameError, TypeError):
             return False
-        return _mentions_list(hints.get("return"))
 
-    # ---- checks
-
-    def validate_input(self, task: Any) -> bool:
-        """Whether the task has what ``inputs`` asks for; logs what is missing."""
-        try:
-            attributes, columns = self.input_spec_for_task(task)
-        except TypeError as error:
-            logger.error("%s", error)
-            return False
-        get_columns = getattr(task, "get_columns", None)
-        data = getattr(task, "data", None)
-        present = get_columns() if callable(get_columns) else getattr(data, "column_names", ())
-        missing = [a for a in attributes if not hasattr(task, a)]
-        missing += [c for c in columns if not hasattr(data, c) and c not in present]
-        if missing:
-            logger.error("stage %s: task %s lacks %s", self.name, getattr(task, "task_id", "?"), ", ".join(missing))
-        return not missing
-
-    def input_spec_for_task(self, task: Any) -> InputSpec:
-        """The part of ``inputs`` that applies to this task; the nearest class of its MRO wins."""
-        specs = self.inputs()
-        if isinstance(specs, dict):
-            for cls in type(task).__mro__:
-                if cls in specs:
-                    return _checked_spec(specs[cls], self.name, f"inputs()[{cls.__name__}]")
-            known = ", ".join(cls.__name__ for cls in specs) or "none"
-            raise TypeError(f"stage {self.name} does not take {type(task).__name__} tasks; it takes: {known}")
-        return _checked_spec(specs, self.name, "inputs()")
-
-    # ---- changes
-
-    def with_(
-        self,
-        name: str | None = None,
-        resources: Resources | None = None,
-        batch_size: int | None = None,
-        runtime_env: dict[str, Any] | None = None,
-        ray_stage_spec: dict[str, Any] | None = None,
-        xenna_stage_spec: dict[str, Any] | None = None,
-        num_workers: int | None | _Unset = _UNSET,
-    ) -> ProcessingStage[X, Y]:
-        """A copy of the stage with some settings changed; the two spec dicts are merged into the stage's own."""
-        changed: Any = copy.deepcopy(self)
-        plain = {"name": name, "resources": resources, "batch_size": batch_size, "runtime_env": runtime_env}
-        for attribute, value in plain.items():
-            if value is not None:
-                setattr(changed, attribute, value)
-        if ray_stage_spec is not None:
-            changed.ray_stage_spec = _Constant({**changed.ray_stage_spec(), **ray_stage_spec})
-        if xenna_stage_spec is not None:
-            if "num_workers" in xenna_stage_spec:
-                raise ValueError("give num_workers to with_() itself, not in xenna_stage_spec")
-            changed.xenna_stage_spec = _Constant({**changed.xenna_stage_spec(), **xenna_stage_spec})
-        if not isinstance(num_workers, _Unset):
-            changed.num_workers = _Constant(num_workers)
-        return changed  # type: ignore[no-any-return]
+    def supports_batch_processing(self) -> bool:
+        """Whether `process_batch` is overridden."""
+        return type(self).process_batch is not ProcessingStage.process_batch
 
     def get_config(self) -> dict[str, Any]:
-        """Name, resources and batching, for logs."""
+        """Name, resources, batch size, and whether it takes batches."""
         return {
             "name": self.name,
             "resources": self.resources,
@@ -221,47 +130,197 @@ class ProcessingStage(ABC, Generic[X, Y]):
             "supports_batch_processing": self.supports_batch_processing(),
         }
 
-    def __repr__(self) -> str:
-        return type(self).__name__
+    def input_spec_for_task(self, task: Any) -> InputSpec:
+        """The part of `inputs()` that applies to this task's type.
 
-    # ---- metrics of the current batch
+        Raises:
+            TypeError: the stage does not take tasks of this type, or `inputs()` is malformed.
+        """
+        specs = self.inputs()
+        if isinstance(specs, Mapping):
+            for kind in type(task).__mro__:
+                if kind in specs:
+                    specs = specs[kind]
+                    break
+            else:
+                known = ", ".join(kind.__name__ for kind in specs) or "none"
+                raise TypeError(f"stage {self.name!r} does not take a {type(task).__name__}; it takes: {known}")
+        if not isinstance(specs, tuple) or len(specs) != 2:
+            raise TypeError(f"inputs() of stage {self.name!r} must be a pair of lists, or map task types to pairs")
+        return specs
 
-    def _log_metrics(self, metrics: dict[str, float]) -> None:
-        """Record numbers that end up in the performance record of the batch."""
+    def validate_input(self, task: Any) -> bool:
+        """Whether the task has what `inputs()` asks for; what is missing is logged."""
+        try:
+            attributes, columns = self.input_spec_for_task(task)
+        except TypeError as error:
+            log.error("%s", error)
+            return False
+        missing = [name for name in attributes if not hasattr(task, name)]
+        if columns:
+            get_columns = getattr(task, "get_columns", None)
+            have = get_columns() if callable(get_columns) else getattr(task.data, "column_names", ())
+            missing += [name for name in columns if name not in have and not hasattr(task.data, name)]
+        if missing:
+            log.error("task %s lacks %s, which stage %r needs", task.task_id, missing, self.name)
+        return not missing
+
+    # -- changes -----------------------------------------------------------------------------------------------
+
+    def with_(
+        self,
+        name: str | None = None,
+        resources: Resources | None = None,
+        batch_size: int | None = None,
+        runtime_env: dict[str, Any] | None = None,
+        ray_stage_spec: Mapping[str, Any] | None = None,
+        xenna_stage_spec: Mapping[str, Any] | None = None,
+        num_workers: int | _Unset | None = _UNSET,
+    ) -> ProcessingStage[X, Y]:
+        """A copy with other settings; the two specs are merged over the stage's own, key by key.
+
+        Raises:
+            ValueError: `num_workers` inside `xenna_stage_spec`, where it has its own argument.
+        """
+        if xenna_stage_spec is not None and "num_workers" in xenna_stage_spec:
+            raise ValueError("give num_workers to with_() itself, not inside xenna_stage_spec")
+        changed = copy.deepcopy(self)
+        given = {"name": name, "resources": resources, "batch_size": batch_size, "runtime_env": runtime_env}
+        for attribute, value in given.items():
+            if value is not None:
+                setattr(changed, attribute, value)
+        for method, spec in (("ray_stage_spec", ray_stage_spec), ("xenna_stage_spec", xenna_stage_spec)):
+            if spec is not None:
+                setattr(changed, method, _Constant({**getattr(changed, method)(), **spec}))
+        if not isinstance(num_workers, _Unset):
+            changed.num_workers = _Constant(num_workers)  # type: ignore[method-assign]
+        return changed
+
+    # -- metrics -----------------------------------------------------------------------------------------------
+
+    def _log_metric(self, name: str, value: float) -> None:
+        self._log_metrics({name: value})
+
+    def _log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Attach numbers to the performance record of the call that is running."""
         recorded = self.__dict__.setdefault("_custom_metrics", {})
         for name, value in metrics.items():
             if isinstance(value, (int, float)):
                 recorded[name] = float(value)
             else:
-                logger.warning("stage %s: metric %s is not a number: %r", self.name, name, value)
+                log.warning("metric %s=%r of stage %r is not a number", name, value, self.name)
 
-    def _log_metric(self, name: str, value: float) -> None:
-        self._log_metrics({name: value})
-
-    @contextmanager
+    @contextlib.contextmanager
     def _time_metric(self, name: str) -> Iterator[None]:
-        """Record how long a block took, also when it raises."""
-        start = time.perf_counter()
+        """Record the seconds a block takes."""
+        began = time.perf_counter()
         try:
             yield
         finally:
-            self._log_metric(name, time.perf_counter() - start)
+            self._log_metric(name, time.perf_counter() - began)
 
     def _consume_custom_metrics(self) -> dict[str, float]:
-        """The metrics recorded since the last call; the executor calls it after each batch."""
-        return dict(self.__dict__.pop("_custom_metrics", None) or {})
+        return dict(self.__dict__.pop("_custom_metrics", {}))
+
+    def __repr__(self) -> str:
+        return type(self).__name__
 
 
-def _mentions_list(annotation: object) -> bool:
-    origin = get_origin(annotation)
-    if annotation is list or origin is list:
+class _Constant:
+    """A method that returns a value; picklable, which a closure is not."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
+        return dict(self.value) if isinstance(self.value, dict) else self.value
+
+
+class CompositeStage(ProcessingStage[X, Y], ABC):
+    """Several stages under one name: `decompose` says which; it never runs itself."""
+
+    def __init__(self) -> None:
+        self._with_operations: list[dict[str, dict[str, Any]]] = []
+
+    @abstractmethod
+    def decompose(self) -> list[ProcessingStage[Any, Any]]:
+        """The stages that run in its place."""
+
+    def with_(self, stage_with_dict: Mapping[str, dict[str, Any]]) -> CompositeStage[X, Y]:  # type: ignore[override]
+        """Settings for the inner stages: stage name -> arguments of its `with_`."""
+        self.__dict__.setdefault("_with_operations", []).append(dict(stage_with_dict))
+        return self
+
+    def decompose_and_apply_with(self) -> list[ProcessingStage[Any, Any]]:
+        """The inner stages with the settings given through `with_`.
+
+        Raises:
+            ValueError: an inner stage of that name is missing, or two share one name.
+        """
+        stages = self.decompose()
+        for changes in self.__dict__.get("_with_operations", []):
+            names = [stage.name for stage in stages]
+            if len(set(names)) != len(names):
+                raise ValueError(f"stages of {self.name!r} need names of their own for with_(): {names}")
+            unknown = [name for name in changes if name not in names]
+            if unknown:
+                raise ValueError(f"{self.name!r} has no stage {unknown[0]!r}; it has {names}")
+            stages = [stage.with_(**changes[stage.name]) if stage.name in changes else stage for stage in stages]
+        return stages
+
+    def inputs(self) -> Any:
+        return self.decompose()[0].inputs()
+
+    def outputs(self) -> InputSpec:
+        return self.decompose()[-1].outputs()
+
+    def process(self, task: X) -> Y | list[Y] | None:
+        raise RuntimeError(f"{self.name!r} is a composite stage: add it to a Pipeline, which runs its parts")
+
+    def get_description(self) -> str:
+        """One line about the stage."""
+        return f"Composite stage: {self.name}"
+
+
+class FunctionStage(ProcessingStage[Any, Any]):
+    """A stage made of a function of one task."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def process(self, task: Any) -> Any:
+        result = self.function(task)
+        for output in result if isinstance(result, list) else [result]:
+            if output is not None and output is not task:
+                output._metadata = {**task._metadata, **output._metadata}
+                output._stage_perf = list(task._stage_perf)
+        return result
+
+
+def processing_stage(
+    *, name: str, resources: Resources | Mapping[str, float] | None = None, batch_size: int | None = None
+) -> Callable[[Callable[[Any], Any]], FunctionStage]:
+    """Turn a function of one task into a stage: what it decorates becomes a stage object.
+
+    Raises:
+        ValueError: the function does not take exactly one argument.
+    """
+
+    def decorate(function: Callable[[Any], Any]) -> FunctionStage:
+        if len(inspect.signature(function).parameters) != 1:
+            raise ValueError("a stage function takes exactly one argument, the task")
+        stage = FunctionStage(function)
+        stage.name = name
+        stage.resources = Resources(**resources) if isinstance(resources, Mapping) else resources or Resources()
+        stage.batch_size = batch_size
+        return stage
+
+    return decorate
+
+
+def _mentions_list(annotation: Any) -> bool:
+    if get_origin(annotation) is list:
         return True
-    if origin in (types.UnionType, Union):
-        return any(_mentions_list(arg) for arg in get_args(annotation))
+    if get_origin(annotation) in (UnionType, Union):
+        return any(_mentions_list(part) for part in get_args(annotation))
     return False
-
-
-def _checked_spec(spec: object, stage: str, where: str) -> InputSpec:
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise TypeError(f"stage {stage}: {where} must be a pair of lists (attributes, columns)")
-    return spec

@@ -1,12 +1,8 @@
-"""Tasks: what travels between stages.
-
-The names, fields and id scheme are NeMo Curator's, so that a stage cannot tell whose task it holds.
-"""
+"""Tasks: what travels between stages. Names, fields and id scheme are NeMo Curator's."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,36 +11,24 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from curator_slurm.executors.perf import StagePerfStats
-
-logger = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
-ROOT_TASK_ID = "0"
-
-
-def content_hash(parts: Iterable[str]) -> str:
-    """Twelve hex digits that depend on the set of strings, not on their order.
-
-    The same digest as NeMo Curator's, so that partitions keep their ids when a pipeline moves between the two.
-    """
-    joined = "|".join(sorted(parts))
-    return hashlib.sha256(f"{joined}|".encode()).hexdigest()[:12]
+ROOT_ID = "0"
+"""Task id that every other one descends from."""
 
 
 @dataclass
 class Task(Generic[T]):
-    """One unit of work: a payload and what is known about its way through the pipeline.
+    """A piece of work with its payload.
 
-    Usable as it is, and as a base class whose subclasses define ``num_items`` and ``validate``.
-    ``task_id`` is written by the executor at every stage: the parent's id, an underscore, the own segment.
-    An id with a leading ``r`` says that the parent is not known (a batch of N that became K others).
+    Subclasses may override `num_items` and `validate`; as it is, a task counts the items of its payload where that
+    has a length. `task_id` belongs to the executor: it is the path through the pipeline, the parent's id and the
+    own segment joined by an underscore, and the same on every back end and in every run.
     """
 
     dataset_name: str
     data: T
-    _stage_perf: list[StagePerfStats] = field(default_factory=list)
+    _stage_perf: list[Any] = field(default_factory=list)
     _metadata: dict[str, Any] = field(default_factory=dict)
     task_id: str = field(init=False, default="")
     _source_id: str = field(init=False, default="")
@@ -54,43 +38,59 @@ class Task(Generic[T]):
 
     @property
     def num_items(self) -> int:
-        """How many items the payload holds: the length of a collection, 1 for any other value, 0 for ``None``."""
-        if self.data is None:
-            return 0
-        if isinstance(self.data, (str, bytes, dict)) or not hasattr(self.data, "__len__"):
+        """Number of items in the payload, 1 where it has no length."""
+        try:
+            return len(self.data)  # type: ignore[arg-type]
+        except TypeError:
             return 1
-        return len(self.data)
 
     def validate(self) -> bool:
-        """Whether the payload is usable; called when the task is made. Subclasses say more."""
+        """Whether the payload makes sense; called when the task is made."""
         return True
 
-    def add_stage_perf(self, perf_stats: StagePerfStats) -> None:
-        """Append the record of the stage that has just run."""
+    def add_stage_perf(self, perf_stats: Any) -> None:
+        """Append what a stage's call cost."""
         self._stage_perf.append(perf_stats)
 
-    def _set_task_id(self, parent_task_id: str, current_task_id_suffix: str | int) -> None:
-        """Derive this task's id from its parent's. Executors call it; stages must not."""
-        segment = str(current_task_id_suffix)
-        self.task_id = f"{parent_task_id}_{segment}" if parent_task_id else segment
+    def get_deterministic_id(self) -> str | None:
+        """An id derived from the content, for tasks that a source stage emits; None: the position is taken."""
+        return None
 
     def get_source_id(self) -> str:
-        """The last segment of the id: at the source stage, the identity of the partition."""
-        return self.task_id.rpartition("_")[2]
+        """The last segment of the id: at a source stage, the identity of the source partition."""
+        return self.task_id.rsplit("_", 1)[-1]
 
-    def get_deterministic_id(self) -> str | None:
-        """An id made of the content, used as the segment at the source stage; ``None`` means the position."""
-        return None
+    def _set_task_id(self, parent_task_id: str, current_task_id_suffix: str | int) -> None:
+        self.task_id = join_id(parent_task_id, current_task_id_suffix)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(task_id={self.task_id}, dataset_name={self.dataset_name})"
 
 
+def join_id(parent: str, segment: str | int) -> str:
+    """The id of a task from its parent's id and its own segment."""
+    return f"{parent}_{segment}" if parent else str(segment)
+
+
+def content_id(parts: Iterable[str]) -> str:
+    """Twelve hexadecimal digits that depend on the texts and their order alone."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(8, "big"))
+        digest.update(encoded)
+    return digest.hexdigest()[:12]
+
+
 @dataclass
 class SentinelTask(Task[None]):
-    """A task without payload that says something to the executor."""
+    """A marker without payload."""
 
     data: None = None
+
+    def __post_init__(self) -> None:
+        if self.data is not None:
+            raise TypeError(f"{type(self).__name__} carries no data")
 
     @property
     def num_items(self) -> int:
@@ -99,112 +99,91 @@ class SentinelTask(Task[None]):
 
 @dataclass
 class EmptyTask(SentinelTask):
-    """The root of a run without initial tasks; every id descends from its ``0``."""
+    """What the first stage gets where a pipeline has no initial tasks."""
 
     dataset_name: str = "empty"
-    task_id: str = field(init=False, default=ROOT_TASK_ID)
+    task_id: str = field(init=False, default=ROOT_ID)
 
 
 @dataclass
 class NoneTask(SentinelTask):
-    """Returned by a stage in place of a task: dropped on purpose. Plain ``None`` means the same."""
+    """A slot that was filtered on purpose; returning None means the same."""
 
     dataset_name: str = "none"
 
 
 @dataclass
 class FailedTask(SentinelTask):
-    """Returned by a stage in place of a task: it failed, and a resumed run must try it again."""
+    """A slot whose task failed: counted as failed, and not passed on."""
 
     dataset_name: str = "failed"
 
 
 @dataclass
 class FileGroupTask(Task[list[str]]):
-    """Files that one reader call reads together."""
+    """Files that one reader call takes together."""
 
-    reader_config: dict[str, Any] = field(default_factory=dict)
+    dataset_name: str
     data: list[str] = field(default_factory=list)
-
-    @property
-    def num_items(self) -> int:
-        return len(self.data)
+    reader_config: dict[str, Any] = field(default_factory=dict)
 
     def validate(self) -> bool:
         if not isinstance(self.data, list):
             raise TypeError(f"a FileGroupTask holds a list of paths, not {type(self.data).__name__}")
-        if not self.data:
-            logger.warning("file group %s is empty", self.task_id or "(new)")
         return bool(self.data)
 
     def get_deterministic_id(self) -> str:
-        """Depends on the paths only: files that come or go leave the ids of the other groups alone."""
-        return content_hash(self.data)
-
-
-def _empty_table() -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({})
+        """From the paths in any order, so that files that come or go do not change the ids of others."""
+        return content_id(sorted(self.data))
 
 
 @dataclass
 class DocumentBatch(Task["pa.Table | pd.DataFrame"]):
-    """Documents as one Arrow table or pandas frame; a row is a document."""
-
-    data: pa.Table | pd.DataFrame = field(default_factory=_empty_table)
+    """Documents as rows of an Arrow table or a pandas frame."""
 
     @property
     def num_items(self) -> int:
         return len(self.data)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """The documents as a frame; the payload itself where it is one."""
+        import pandas as pd
+
+        if isinstance(self.data, pd.DataFrame):
+            return self.data
+        return self.data.to_pandas()
+
     def to_pyarrow(self) -> pa.Table:
-        """The documents as an Arrow table; no copy if they are one already."""
+        """The documents as a table; the payload itself where it is one."""
         import pyarrow as pa
 
         if isinstance(self.data, pa.Table):
             return self.data
-        self._require_frame()
         return pa.Table.from_pandas(self.data, preserve_index=False)
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The documents as a pandas frame; no copy if they are one already."""
-        import pyarrow as pa
-
-        if isinstance(self.data, pa.Table):
-            return self.data.to_pandas()
-        self._require_frame()
-        return self.data
-
     def get_columns(self) -> list[str]:
-        """Column names, in order."""
-        import pyarrow as pa
-
-        if isinstance(self.data, pa.Table):
-            return list(self.data.column_names)
-        self._require_frame()
-        return [str(column) for column in self.data.columns]
-
-    def _require_frame(self) -> None:
-        import pandas as pd
-
-        if not isinstance(self.data, pd.DataFrame):
-            raise TypeError(f"a DocumentBatch holds an Arrow table or a pandas frame, not {type(self.data).__name__}")
+        """Names of the columns, in order."""
+        names = getattr(self.data, "column_names", None)
+        return list(names if names is not None else self.data.columns)
 
 
-def assign_root_ids(tasks: list[Any]) -> list[Any]:
-    """Give initial tasks the ids ``0_0``, ``0_1``, ...; an ``EmptyTask`` is the root itself and keeps ``0``."""
-    for position, task in enumerate(tasks):
-        if not has_kind(task, "EmptyTask"):
-            task._set_task_id(ROOT_TASK_ID, position)
-    return tasks
+def is_none_marker(task: Any) -> bool:
+    """Whether a stage's output means that its input was filtered; NeMo Curator's own markers count."""
+    return task is None or _is_marker(task, "NoneTask")
 
 
-def has_kind(obj: object, *names: str) -> bool:
-    """Whether one of the object's classes has one of these names: recognises NeMo Curator's classes without importing it."""
-    return any(cls.__name__ in names for cls in type(obj).__mro__)
+def is_failed_marker(task: Any) -> bool:
+    """Whether a stage's output means that its input failed."""
+    return _is_marker(task, "FailedTask")
 
 
-def is_task(obj: object) -> bool:
-    """Whether the object can travel through a pipeline."""
-    return hasattr(obj, "_set_task_id") and hasattr(obj, "_stage_perf")
+def _is_marker(task: Any, name: str) -> bool:
+    names = {cls.__name__ for cls in type(task).__mro__}
+    return name in names and "SentinelTask" in names
+
+
+def assign_root_task_ids(tasks: Iterable[Any]) -> None:
+    """Give initial tasks of a user the ids `0_0`, `0_1`...; an EmptyTask keeps the root's own."""
+    for index, task in enumerate(tasks):
+        if not _is_marker(task, "EmptyTask"):
+            task.task_id = join_id(ROOT_ID, index)
