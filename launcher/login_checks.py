@@ -1,0 +1,97 @@
+"""What can be seen before submission, on the machine where the user is: files, folders, secrets."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from curator_slurm.launcher.spec import EnvironmentSpec, Spec
+from curator_slurm.launcher.speclocation import is_address
+
+
+def problems(spec: Spec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(dotted key, sentence) of everything that would make a run of this resolved spec fail."""
+    yield from _input(spec)
+    yield from _environment(spec.environment)
+    yield from _secrets(spec.environment, environ)
+    yield from _output(spec)
+    yield from _runs_folder(spec)
+
+
+def _input(spec: Spec) -> Iterator[tuple[str, str]]:
+    for index, pattern in enumerate(spec.input.paths if spec.input else ()):
+        if not is_address(pattern) and not _names_a_file(pattern):
+            what = "is a folder without files" if Path(pattern).is_dir() else "names no file"
+            yield f"input.paths.{index}", f"`input.paths`: {pattern} {what}"
+
+
+def _names_a_file(pattern: str) -> bool:
+    """Whether a path, folder or glob names any file; stops at the first, because there may be millions."""
+    here = [pattern] if Path(pattern).exists() else glob.iglob(pattern, recursive=True)  # noqa: PTH207
+    return any(Path(match).is_file() or any(files for _, _, files in os.walk(match)) for match in here)
+
+
+def _environment(environment: EnvironmentSpec) -> Iterator[tuple[str, str]]:
+    if environment.venv is not None:
+        python = Path(environment.venv, "bin", "python")
+        if not os.access(python, os.X_OK):
+            yield "environment.venv", f"`environment.venv` {environment.venv} is no virtual environment: no {python}"
+    if environment.python is not None:
+        python = Path(environment.python)
+        # An interpreter may be there on the nodes alone; then its folder is not here either.
+        if python.parent.is_dir() and not (python.is_file() and os.access(python, os.X_OK)):
+            yield "environment.python", f"`environment.python` {python} is no program that can be run"
+    if environment.conda is not None and environment.conda.startswith("/"):
+        prefix = Path(environment.conda)
+        if prefix.parent.is_dir() and not (prefix / "conda-meta").is_dir():
+            yield "environment.conda", f"`environment.conda` {prefix} is no conda environment: no conda-meta in it"
+
+
+def _secrets(environment: EnvironmentSpec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for index, name in enumerate(environment.secrets):
+        if name not in environ:
+            yield (
+                f"environment.secrets.{index}",
+                f"`environment.secrets`: {name} is not set in your environment; export it before you submit",
+            )
+
+
+def _output(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.output.path is None:
+        return
+    path = Path(spec.output.path)
+    if is_address(spec.output.path):
+        yield "output.path", f"`output.path` must be a folder on storage that all nodes share; found {spec.output.path}"
+    elif path.is_dir():
+        if any(path.iterdir()):
+            yield "output.path", f"`output.path` {path} is not empty; outputs would mix with what is there"
+    elif path.exists():
+        yield "output.path", f"`output.path` {path} is a file, not a folder"
+    elif problem := _cannot_create(path):
+        yield "output.path", f"`output.path` {path} cannot be made: {problem}"
+
+
+def _runs_folder(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.storage.runs is None:
+        return
+    path = Path(spec.storage.runs)
+    advice = "give another folder with storage.runs or $CURATOR_SLURM_RUNS"
+    if is_address(spec.storage.runs):
+        yield "storage.runs", f"`storage.runs` must be a folder on storage that all nodes share; found {path}"
+    elif path.is_dir():
+        if not os.access(path, os.W_OK | os.X_OK):
+            yield "storage.runs", f"the runs folder {path} cannot be written; {advice}"
+    elif problem := _cannot_create(path):
+        yield "storage.runs", f"the runs folder {path} cannot be made: {problem}; {advice}"
+
+
+def _cannot_create(path: Path) -> str:
+    """Why `path` and the folders around it cannot be made; empty where they can."""
+    for parent in (path, *path.parents):
+        if parent.is_dir():
+            return "" if os.access(parent, os.W_OK | os.X_OK) else f"{parent} cannot be written"
+        if parent.exists() or parent.is_symlink():
+            return f"{parent} is not a folder"
+    return ""

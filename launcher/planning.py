@@ -1,0 +1,134 @@
+"""From a spec file, `--set` and a choice of cluster to a plan: every default filled in, every path absolute."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from curator_slurm.launcher import login_checks, sbatch_options, specfile
+from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.runs import default_folder
+from curator_slurm.launcher.spec import ClusterSpec, EnvironmentSpec, InputSpec, OutputSpec, Spec, StorageSpec
+from curator_slurm.launcher.specfile import Reading
+from curator_slurm.launcher.speclocation import absolute
+
+
+def make_plan(
+    spec_path: Path,
+    set_options: Sequence[str],
+    cluster: Cluster,
+    environ: Mapping[str, str],
+    python: str = sys.executable,
+) -> Plan:
+    """The plan of a spec; `python` is the interpreter for the nodes where the spec names none.
+
+    Raises:
+        SpecError: with every mistake of the spec and everything that this machine shows to be missing.
+    """
+    reading = specfile.read(spec_path, set_options)
+    plan = _resolve(reading, spec_path.absolute().parent, cluster, environ, python)
+    if plan is not None:
+        for key, message in login_checks.problems(plan.spec, environ):
+            reading.add_at(key, message)
+    reading.finish()
+    assert plan is not None
+    return plan
+
+
+def choose_cluster(wanted: str, path: str | None = None) -> Cluster:
+    """The cluster that `--cluster` names; `auto` is Slurm where sbatch is found on PATH.
+
+    Unlike a submission, checking and rendering for Slurm needs no sbatch.
+    """
+    if wanted != "auto":
+        return Cluster(wanted)
+    return Cluster.SLURM if shutil.which("sbatch", path=path) else Cluster.LOCAL
+
+
+class _Locator:
+    """Makes the paths of one spec absolute and notes those that cannot be."""
+
+    def __init__(self, reading: Reading, folder: Path, environ: Mapping[str, str]) -> None:
+        self.reading, self.folder, self.environ = reading, folder, environ
+
+    def path(self, key: str, path: str | None) -> str | None:
+        if path is None:
+            return None
+        try:
+            return absolute(path, self.folder, self.environ)
+        except ValueError as error:
+            self.reading.add_at(key, f"`{key}` {error}")
+            return None
+
+
+def _resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str) -> Plan | None:
+    spec = reading.spec
+    if spec is None:
+        return None
+    origins = specfile.origins(reading)
+    locate = _Locator(reading, folder, environ)
+    environment = _environment(spec.environment, locate)
+    runs = locate.path("storage.runs", spec.storage.runs)
+    if spec.storage.runs is None:
+        runs = str(default_folder(environ))
+        origins["storage.runs"] = "$CURATOR_SLURM_RUNS" if environ.get("CURATOR_SLURM_RUNS") else "default"
+    sections: dict[str, object] = {
+        "environment": environment,
+        "storage": StorageSpec(runs=runs, node_local=locate.path("storage.node_local", spec.storage.node_local)),
+        "output": OutputSpec(path=locate.path("output.path", spec.output.path)),
+        "input": _input(spec.input, locate),
+        "resources": spec.resources.model_copy(update={"sbatch": sbatch_options.normalise(spec.resources.sbatch)[0]}),
+    }
+    if cluster is Cluster.LOCAL:
+        sections |= _one_node(spec, sections, origins)
+    return Plan(
+        version=__version__,
+        cluster=cluster,
+        spec=spec.model_copy(update=sections),
+        spec_dir=str(folder),
+        python=_interpreter(environment, python),
+        origins=origins,
+    )
+
+
+def _environment(environment: EnvironmentSpec, locate: _Locator) -> EnvironmentSpec:
+    conda = environment.conda
+    if conda is not None and ("/" in conda or conda.startswith(("~", "."))):
+        conda = locate.path("environment.conda", conda)
+    return environment.model_copy(
+        update={
+            "python": locate.path("environment.python", environment.python),
+            "venv": locate.path("environment.venv", environment.venv),
+            "conda": conda,
+        }
+    )
+
+
+def _input(files: InputSpec | None, locate: _Locator) -> InputSpec | None:
+    if files is None:
+        return None
+    paths = [locate.path(f"input.paths.{index}", path) for index, path in enumerate(files.paths)]
+    # A path that cannot be expanded is noted; the plan with the others serves further checks only.
+    return files.model_copy(update={"paths": [path for path in paths if path is not None]})
+
+
+def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) -> dict[str, object]:
+    """The local cluster is this machine, whatever number of nodes the spec asks Slurm for."""
+    resources = sections["resources"]
+    assert isinstance(resources, type(spec.resources))
+    cluster: ClusterSpec = spec.cluster.model_copy(update={"min_nodes": None})
+    if spec.resources.nodes != 1:
+        origins["resources.nodes"] = origins["cluster.min_nodes"] = "local cluster: this machine is the only node"
+    return {"resources": resources.model_copy(update={"nodes": 1}), "cluster": cluster}
+
+
+def _interpreter(environment: EnvironmentSpec, python: str) -> str | None:
+    """The interpreter on the nodes; None leaves it to conda."""
+    if environment.conda is not None:
+        return None
+    if environment.venv is not None:
+        return f"{environment.venv}/bin/python"
+    return environment.python or python

@@ -1,0 +1,114 @@
+"""The script of a run: a plan as text. Pure: the same plan gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from curator_slurm import slurm_templates
+from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.shelltext import quote, sbatch_quote
+
+TEMPLATE = "job.sbatch.j2"
+MAX_NODE_PART = 120_000
+"""Bytes of what every node runs: it is one argument of srun, and Linux takes at most 128 KiB in one."""
+
+
+def render(plan: Plan) -> str:
+    """The whole script, byte for byte what `submit` gives to sbatch (or to bash, on the local cluster).
+
+    Raises:
+        UsageError: environment.env and environment.setup are too long for a command line.
+    """
+    slurm = plan.cluster is Cluster.SLURM
+    environment = plan.spec.environment
+    text = (
+        _templates()
+        .get_template(TEMPLATE)
+        .render(
+            plan=plan,
+            environment=environment,
+            slurm=slurm,
+            options=list(sbatch_lines(plan)) if slurm else [],
+            no_kill=_outlives_nodes(plan),
+            functions=_functions(plan),
+        )
+    )
+    values = [*environment.setup, *environment.env.values()]
+    if sum(3 * len(quote(value).encode()) for value in values) > MAX_NODE_PART and len(text.encode()) > MAX_NODE_PART:
+        raise UsageError(
+            f"environment.env and environment.setup make a script of {len(text.encode()):,} bytes; "
+            f"{MAX_NODE_PART:,} are possible: put long values into a file and read it in environment.setup"
+        )
+    return text
+
+
+def sbatch_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:
+    """Every option of sbatch with its value, None for a bare flag: ours first, then the user's own."""
+    resources = plan.spec.resources
+    yield "job-name", plan.spec.name
+    yield "nodes", str(resources.nodes)
+    yield "ntasks-per-node", "1"
+    for option, value in (
+        ("gpus-per-node", resources.gpus_per_node),
+        ("cpus-per-task", resources.cpus_per_node),
+        ("mem", resources.mem_per_node),
+        ("time", resources.time),
+        ("partition", resources.partition),
+        ("account", resources.account),
+    ):
+        if value is not None:
+            yield option, str(value)
+    for option, value in resources.sbatch.items():
+        yield option, None if value is True else str(value)
+    yield "output", "slurm-%j.log"
+    yield "open-mode", "append"
+    yield "export", "NIL"
+    yield "no-requeue", None
+    if _outlives_nodes(plan):
+        yield "no-kill", None
+
+
+def _outlives_nodes(plan: Plan) -> bool:
+    return plan.cluster is Cluster.SLURM and plan.spec.min_nodes < plan.spec.resources.nodes
+
+
+def _functions(plan: Plan) -> list[str]:
+    functions = ["start_agent", "prepare_software", "run_agent", "node_fail", "json_text"]
+    if plan.spec.environment.modules:
+        functions.append("find_module_command")
+    if plan.python is None:
+        functions.append("activate_conda")
+    return functions
+
+
+@cache
+def _templates() -> Environment:
+    folder = Path(str(slurm_templates.__file__)).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["quote"] = _quote
+    environment.filters["sbatch"] = sbatch_quote
+    environment.filters["summary"] = _summary
+    return environment
+
+
+def _summary(text: str) -> str:
+    """A command in a message: one line, not too long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= 200 else line[:197] + "..."
+
+
+def _quote(value: str | list[str]) -> str:
+    """One bash word; several for a list."""
+    return " ".join(map(quote, value)) if isinstance(value, list) else quote(value)

@@ -1,0 +1,57 @@
+"""Paths of a spec made absolute: `~` and variables expanded, relative ones taken from the spec's folder. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_VARIABLE = re.compile(r"\$\$|\$(?:\{(?P<braced>[^{}]*)\}|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def is_address(path: str) -> bool:
+    """Whether this is an fsspec address such as s3://bucket/key, which stays as it is."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
+
+
+def absolute(path: str, folder: Path, environ: Mapping[str, str]) -> str:
+    """The absolute path that a user wrote as `path` in a spec in `folder`.
+
+    Links and `..` stay as they are. `$$` is a dollar sign.
+
+    Raises:
+        ValueError: a sentence about a variable that is not set, or a home folder that is not known.
+    """
+    if is_address(path):
+        return path
+    expanded = _expand_home(_expand_variables(path, environ), environ)
+    if any(ord(c) < 32 or ord(c) == 127 for c in expanded):
+        raise ValueError("contains a control character once its variables are expanded")
+    return str(folder / expanded)
+
+
+def _expand_variables(path: str, environ: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match.group() == "$$":
+            return "$"
+        name = match["braced"] if match["braced"] is not None else match["bare"]
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"uses `{match.group()}`; only environment variables, such as ${{USER}}, can stand here")
+        if not environ.get(name):
+            raise ValueError(f"uses ${name}, which is not set in your environment; $$ stands for a dollar sign")
+        return environ[name]
+
+    return _VARIABLE.sub(value, path)
+
+
+def _expand_home(path: str, environ: Mapping[str, str]) -> str:
+    if path == "~" or path.startswith("~/"):
+        home = environ.get("HOME") or str(Path.home())
+        return home + path[1:]
+    if not path.startswith("~"):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        raise ValueError("names the home folder of a user who is not known here; ./~ is a file of that name") from None
