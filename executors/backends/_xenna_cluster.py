@@ -13,6 +13,7 @@ from loguru import logger
 from curator_slurm.executors.backends._xenna_fit import Demand, Fit, Node, fit, shrink_further
 from curator_slurm.executors.backends._xenna_gpus import gpu_resources, probe_gpu_names
 
+_HEAD = "node:__internal_head__"
 _SHRINK = 0.8
 _MAX_SHRINKS = 30
 
@@ -20,11 +21,11 @@ _MAX_SHRINKS = 30
 class Cluster:
     """The alive nodes of the connected Ray, and the names of their GPUs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ignore_head_node: bool = False) -> None:
         self.nodes = [
             Node(node["NodeID"], node["Resources"].get("CPU", 0.0), math.floor(node["Resources"].get("GPU", 0.0)))
             for node in ray.nodes()
-            if node["Alive"]
+            if node["Alive"] and not (ignore_head_node and _HEAD in node["Resources"])
         ]
         self.gpu_names = probe_gpu_names({node.id: node.gpus for node in self.nodes})
 

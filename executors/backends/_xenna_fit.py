@@ -61,7 +61,7 @@ class Fit:
 def fit(nodes: Sequence[Node], demands: Sequence[Demand], cpu_share: float, *, together: bool) -> Fit:
     """Find CPU counts and requests under which all stages run, ``together`` or one after the other."""
     if not nodes:
-        raise DoesNotFitError("the Ray cluster has no alive node")
+        raise DoesNotFitError("the Ray cluster has no node that workers may run on")
     demands = [replace(demand, cpus=max(demand.cpus, MIN_CPUS)) for demand in demands]
     groups = [list(demands)] if together else [[demand] for demand in demands]
     for group in groups:

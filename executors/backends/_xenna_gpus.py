@@ -75,7 +75,7 @@ def probe_gpu_names(counts: Mapping[str, int]) -> dict[str, list[str]]:
     return {node_id: gpu_names(value, count) for (node_id, count), value in zip(asked.items(), visible, strict=True)}
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
 def _visible_devices() -> str | None:
     import os
 

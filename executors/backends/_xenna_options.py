@@ -26,6 +26,7 @@ OWN_DEFAULTS: dict[str, Any] = {
     "autoscale_interval_s": 180,
     "max_workers_per_stage": None,
     "resource_monitor": False,
+    "task_timeout_s": None,
 }
 """Keys that are ours or that we interpret, with their defaults."""
 
@@ -82,6 +83,7 @@ class XennaOptions:
     cpu_share: float
     max_workers_per_stage: int | None
     resource_monitor: bool
+    task_timeout_s: float | None
     pipeline: dict[str, Any] = field(default_factory=dict)
     streaming: dict[str, Any] = field(default_factory=dict)
 
@@ -121,6 +123,7 @@ def parse_config(config: Mapping[str, Any], shared_keys: Iterable[str] = ()) -> 
         cpu_share=_share(settings["cpu_allocation_percentage"]),
         max_workers_per_stage=_worker_limit(settings["max_workers_per_stage"]),
         resource_monitor=bool(settings["resource_monitor"]),
+        task_timeout_s=None if settings["task_timeout_s"] is None else _positive(settings, "task_timeout_s", 0.0),
         pipeline=_typed(values, pipeline_fields, skip=_INTERPRETED),
         streaming=_typed(values, streaming_fields, skip=()),
     )
@@ -132,6 +135,8 @@ class StageOptions:
 
     num_workers: int | None
     num_workers_per_node: float | None
+    ignore_failures: bool | None
+    """Whether this stage skips or fails, where it differs from the executor; never given to the engine."""
     overrides: dict[str, Any]
 
     def workers(self, nodes: int) -> int | None:
@@ -151,6 +156,7 @@ def parse_stage(stage: Any) -> StageOptions:
     for key in spec:
         _check_key(key, set(fields), _OWNED_STAGE, where=f" in xenna_stage_spec() of stage {name!r}")
     per_node = spec.pop("num_workers_per_node", None)
+    ignore = spec.pop("ignore_failures", None)
     count = _call(stage, "num_workers")
     if count is not None and per_node is not None:
         raise XennaOptionError(
@@ -161,7 +167,7 @@ def parse_stage(stage: Any) -> StageOptions:
     for key, value in (("num_workers", count), ("num_workers_per_node", per_node)):
         if value is not None and value <= 0:
             raise XennaOptionError(key, f"{key} of stage {name!r} must be greater than 0, not {value!r}")
-    return StageOptions(count, per_node, _typed(spec, fields, skip=()))
+    return StageOptions(count, per_node, ignore, _typed(spec, fields, skip=()))
 
 
 def _call(stage: Any, method: str) -> Any:

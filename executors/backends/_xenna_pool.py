@@ -19,6 +19,7 @@ from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
 from curator_slurm.executors.backends._xenna_gpus import on_node
 from curator_slurm.executors.backends._xenna_queue import SizedTask
 from curator_slurm.executors.backends._xenna_stage import Goodbye
+from curator_slurm.executors.failures import ExecutorError
 
 WORKER_DEATHS: tuple[type[BaseException], ...] = (
     ray.exceptions.RayActorError,
@@ -34,7 +35,7 @@ GOODBYE_TIMEOUT_S = 30.0
 """How long teardown() of a stage may take at the end of a run."""
 
 
-class WorkerLostError(RuntimeError):
+class WorkerLostError(ExecutorError):
     """Workers of a stage die before they can process anything."""
 
 
@@ -43,8 +44,7 @@ class RunContext(Protocol):
 
     task_timeout_s: float | None
 
-    @property
-    def task_retries(self) -> int: ...
+    def task_retries(self, stage: int) -> int: ...
 
     def add_pool(self, pool: RunPool) -> int: ...
     def worker_limit(self, stage: int) -> int | None: ...
@@ -63,7 +63,7 @@ class SuspectTask(actor_pool.Task):  # type: ignore[misc]
         self.single = single
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
 def _singles(*chunks: Chunk) -> list[Any]:
     return [ray.put(Chunk([task])) for chunk in chunks for task in chunk.tasks]
 
@@ -169,7 +169,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         single = getattr(task, "single", False)
         if not blame:
             self._task_queue.appendleft(task)
-        elif single and alone and deaths > self._run.task_retries + 1:
+        elif single and alone and deaths > self._run.task_retries(self._stage_index) + 1:
             self._run.on_quarantine(self._stage_index, task.task_data, error, deaths)
         elif alone and not single and deaths > 1:
             # It died alone, so one of its tasks is guilty: run each of them alone.

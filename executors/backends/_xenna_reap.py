@@ -76,7 +76,7 @@ def end_processes(pids: Sequence[int], patience_s: float = _PATIENCE_S) -> list[
     return killed
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
 def _end_processes_there(pids: list[int]) -> list[int]:
     return end_processes(pids)
 

@@ -32,9 +32,7 @@ class Requests:
 class XennaStage(v1.Stage):  # type: ignore[misc]
     """Hands the engine's calls to the shared adapter."""
 
-    def __init__(
-        self, adapter: StageAdapter, requests: Requests, env: Any, next_batch_size: int | None
-    ) -> None:
+    def __init__(self, adapter: StageAdapter, requests: Requests, env: Any, next_batch_size: int | None) -> None:
         self._adapter = adapter
         self._requests = requests
         self._env = env

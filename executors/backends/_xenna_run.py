@@ -1,0 +1,114 @@
+"""One run as its pools see it: limits and policy on the way in, reports and losses on the way out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from loguru import logger
+
+from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
+from curator_slurm.executors.backends._xenna_pool import RunPool
+from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
+from curator_slurm.executors.monitor import RunMonitor
+
+_GAUGE_S = 0.5
+
+
+@dataclass
+class XennaRun:
+    """Follows one run of the engine; its pools call it from the engine's main loop."""
+
+    monitor: RunMonitor
+    initial: int
+    policies: Sequence[FailurePolicy]
+    limits: Sequence[int | None]
+    task_timeout_s: float | None = None
+    pools: list[RunPool] = field(default_factory=list)
+    workers_lost: int = 0
+    _gauged: float = 0.0
+
+    def task_retries(self, stage: int) -> int:
+        """How often a task is tried again after its worker died."""
+        return self.policies[stage].task_retries
+
+    def add_pool(self, pool: RunPool) -> int:
+        """The engine makes its pools in the order of the stages."""
+        self.pools.append(pool)
+        return len(self.pools) - 1
+
+    def worker_limit(self, stage: int) -> int | None:
+        """The most workers a stage may have."""
+        return self.limits[stage]
+
+    def on_report(self, stage: int, report: Report) -> None:
+        """A batch is done."""
+        self.monitor.record(stage, report.note)
+
+    def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None:
+        """A worker died; its tasks run again."""
+        self.workers_lost += 1
+        logger.warning(
+            f"a worker of stage {self._label(stage)!r} died on node {node_id[:12]}; its tasks run again "
+            f"({short_error(error)})"
+        )
+
+    def on_quarantine(self, stage: int, refs: list[Any], error: BaseException, attempts: int) -> None:
+        """A task whose worker died every time is given up: recorded as failed, or the end of the run."""
+        label = self._label(stage)
+        reason = (
+            f"its worker died {attempts} times while processing it, or was ended for taking too long: "
+            f"{short_error(error)}"
+        )
+        identities: list[tuple[str, str]] = ray.get(_identify.remote(*refs))
+        if not self.policies[stage].skips:
+            named = ", ".join(task_id for task_id, _ in identities)
+            raise StageError(label, f"process_batch of task {named}", reason, str(error))
+        records = tuple(
+            FailedTaskRecord(label, task_id, source, attempts, reason, str(error)) for task_id, source in identities
+        )
+        self.monitor.record(stage, BatchReport(len(records), 0, 0, 0, 0.0, records))
+
+    def on_round(self) -> None:
+        """One round of the engine's loop: now and then, measure what is not counted."""
+        now = time.monotonic()
+        if now - self._gauged < _GAUGE_S:
+            return
+        self._gauged = now
+        progress = self.monitor.progress
+        sent: int = self.initial
+        complete = True
+        for index, pool in enumerate(self.pools):
+            taken = progress.stages[index].tasks_in
+            progress.gauge(
+                index,
+                queued=max(0, sent - taken),
+                workers=pool.num_ready_actors,
+                expected=sent if complete else None,
+            )
+            complete = complete and taken == sent
+            sent = progress.stages[index].tasks_out
+
+    def stop(self) -> None:
+        """End all workers, also where the engine did not get to it."""
+        for pool in self.pools:
+            try:
+                pool.stop()
+            except Exception as error:
+                logger.warning(f"could not stop the workers of {pool.name}: {error}")
+
+    def _label(self, stage: int) -> str:
+        return self.monitor.progress.stages[stage].name
+
+
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+def _identify(*chunks: Chunk) -> list[tuple[str, str]]:
+    return [
+        (str(getattr(task, "task_id", "")), str(getattr(task, "_source_id", "") or ""))
+        for chunk in chunks
+        for task in chunk.tasks
+    ]

@@ -1,0 +1,163 @@
+"""XennaExecutor: all stages of a pipeline at once on cosmos-xenna, scaled to balance each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ray
+from cosmos_xenna.pipelines import v1
+from loguru import logger
+
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._xenna_chunks import Chunk, make_chunks
+from curator_slurm.executors.backends._xenna_cluster import Cluster
+from curator_slurm.executors.backends._xenna_engine import adjusted_engine
+from curator_slurm.executors.backends._xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
+from curator_slurm.executors.backends._xenna_errors import raise_own_error
+from curator_slurm.executors.backends._xenna_fit import Demand
+from curator_slurm.executors.backends._xenna_gpus import StageRuntimeEnv
+from curator_slurm.executors.backends._xenna_options import StageOptions, parse_config, parse_stage, xenna_version
+from curator_slurm.executors.backends._xenna_reap import end_worker_processes
+from curator_slurm.executors.backends._xenna_run import XennaRun
+from curator_slurm.executors.backends._xenna_stage import Requests, StageSpec, XennaStage
+from curator_slurm.executors.base import BaseExecutor
+from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy, OnTaskError
+from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.ray_connection import ray_session
+from curator_slurm.executors.tasks import assign_root_task_ids
+
+_CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
+
+
+class XennaExecutor(BaseExecutor):
+    """Runs a pipeline on cosmos-xenna 0.2.0 to 0.5.12.
+
+    `config` takes `execution_mode` (`streaming` or `batch`), `logging_interval`, `cpu_allocation_percentage`,
+    `autoscale_interval_s`, `max_workers_per_stage`, the failure policy of all back ends, `task_timeout_s` (a worker
+    that needs longer per task is replaced, and the task counts as failed like one that kills its worker),
+    `resource_monitor` (measure CPU and memory per stage: one more process on every node), and every option that the
+    installed cosmos-xenna has for pipelines and streaming, under its own name. Stages may override some of them in
+    `xenna_stage_spec()`.
+    """
+
+    def check_config(self) -> None:
+        """Refuse what the installed cosmos-xenna does not know.
+
+        Raises:
+            ValueError: with the nearest known key, or the version that has it.
+        """
+        self._options = parse_config(self.config, POLICY_KEYS)
+
+    def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
+        """Run the stages on the initial tasks (none: one EmptyTask); the tasks that leave the last stage."""
+        tasks = self.first_tasks(initial_tasks)
+        if not stages:
+            return tasks
+        assign_root_task_ids(tasks)
+        settings = [parse_stage(stage) for stage in stages]
+        # The variables are for a Ray that starts here; one that runs already got them from whoever started it.
+        with (
+            scoped_environment({**RAY_START_ENV, XENNA_METRICS_PORT: None}),
+            ray_session(),
+            RunMonitor("xenna", stages, self.policy) as monitor,
+        ):
+            return self._run(stages, settings, tasks, monitor)
+
+    def _run(
+        self, stages: Sequence[Any], settings: Sequence[StageOptions], tasks: list[Any], monitor: RunMonitor
+    ) -> list[Any]:
+        options = self._options
+        adapters = [
+            StageAdapter(stage, self._stage_policy(setting)) for stage, setting in zip(stages, settings, strict=True)
+        ]
+        cluster = Cluster(ignore_head_node=self.ignore_head_node)
+        batches = -(-len(tasks) // adapters[0].batch_size)
+        workers = [setting.workers(len(cluster.nodes)) for setting in settings]
+        if workers[0] is None and batches == 1:
+            workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
+        described, found = cluster.plan(_demands(stages, workers), options.cpu_share, together=not options.batch)
+        workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
+
+        specs = [
+            StageSpec(
+                stage=XennaStage(
+                    adapter,
+                    Requests(adapter.name, cpus, float(adapter.stage.resources.gpus), adapter.batch_size),
+                    StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), cluster.gpu_names),
+                    next_batch_size=following.batch_size if following else None,
+                ),
+                num_workers=count,
+                **setting.overrides,
+            )
+            for adapter, following, cpus, count, setting in zip(
+                adapters, [*adapters[1:], None], found.stage_cpus, workers, settings, strict=True
+            )
+        ]
+        config = options.pipeline_config()
+        if not cluster.has_gpus and _CLEAR_CUDA not in self.config:
+            # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
+            setattr(config, _CLEAR_CUDA, False)
+        limits = [options.max_workers_per_stage if count is None else None for count in workers]
+        policies = [adapter.policy for adapter in adapters]
+        run = XennaRun(monitor, len(tasks), policies, limits, options.task_timeout_s)
+        pipeline = v1.PipelineSpec(_Inputs(make_chunks(tasks, adapters[0].batch_size)), specs, config)
+        outputs = self._run_engine(pipeline, run, described)
+        monitor.check_counts(len(tasks), len(outputs))
+        return outputs
+
+    def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
+        if setting.ignore_failures is None:
+            return self.policy
+        action = OnTaskError.SKIP if setting.ignore_failures else OnTaskError.FAIL
+        return replace(self.policy, on_task_error=action)
+
+    def _run_engine(self, pipeline: Any, run: XennaRun, described: Any) -> list[Any]:
+        options = self._options
+        logger.info(
+            f"cosmos-xenna {xenna_version()}, {'batch' if options.batch else 'streaming'} mode, "
+            f"{len(pipeline.stages)} stage(s), {run.initial} initial task(s)"
+        )
+        started = time.time()
+        address = ray.get_runtime_context().gcs_address
+        try:
+            with (
+                scoped_environment({"RAY_ADDRESS": address}),
+                adjusted_engine(
+                    run,
+                    lambda *_args, **_kwargs: described,
+                    batch_mode=options.batch,
+                    resource_monitor=options.resource_monitor,
+                ),
+            ):
+                try:
+                    chunks: list[Chunk] = v1.run_pipeline(pipeline) or []
+                finally:
+                    run.stop()
+        except Exception as error:
+            raise_own_error(error)
+        finally:
+            end_worker_processes(started)
+        return [task for chunk in chunks for task in chunk.tasks]
+
+
+class _Inputs(list[Chunk]):
+    """The input, which the engine would copy deeply together with its specification."""
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> _Inputs:
+        return self
+
+
+def _demands(stages: Sequence[Any], workers: Sequence[int | None]) -> list[Demand]:
+    return [
+        Demand(
+            stage.name,
+            float(stage.resources.cpus),
+            float(stage.resources.gpus),
+            workers=count or 1,
+            fixed=count is not None,
+        )
+        for stage, count in zip(stages, workers, strict=True)
+    ]
