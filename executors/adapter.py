@@ -6,16 +6,18 @@ batch, and `teardown` at the end. Stages are taken by protocol, not by class: Ne
 
 from __future__ import annotations
 
-import copy
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.executors.deadline import deadline
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
+from curator_slurm.executors.lineage import Child, children_of_batch, children_of_one
 from curator_slurm.executors.perf import StagePerfStats
-from curator_slurm.executors.tasks import content_id, is_failed_marker, is_none_marker, join_id
+from curator_slurm.executors.snapshot import Snapshot
+from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
 
 
 @dataclass
@@ -101,115 +103,116 @@ class StageAdapter:
 
         A stage may change its input, so a second try needs it as it was: from `fetch_again` where the back end can
         fetch the batch anew, else from a copy that is made before the first try, if the policy may need one.
+        A stage without a `process_batch` of its own is called task by task, so that ids and failures are exact.
 
         Raises:
             StageError: the policy is `fail` and the batch failed.
         """
-        began = time.perf_counter()
-        again = fetch_again or _copies(tasks, self.policy)
-        outputs: list[Any] = []
-        filtered = 0
-        failures: list[FailedTaskRecord] = []
-        for part in self._attempts(tasks, again, failures):
-            outputs.extend(part.outputs)
-            filtered += part.filtered
-            failures.extend(part.failures)
-        report = BatchReport(
-            tasks_in=len(tasks),
-            tasks_out=len(outputs),
-            tasks_filtered=filtered,
-            items_out=sum(_items(task) for task in outputs),
-            seconds=time.perf_counter() - began,
-            failures=tuple(failures),
-        )
-        return outputs, report
-
-    def _attempts(
-        self, tasks: list[Any], again: Callable[[], list[Any]], failures: list[FailedTaskRecord]
-    ) -> list[_Part]:
-        """Try the whole batch; retry it; then halve what still fails, so that one bad task fails alone."""
-        tries = 1 + self.policy.task_retries
-        first_error: Exception | None = None
-        for attempt in range(1, tries + 1):
-            try:
-                return [self._call(tasks if attempt == 1 else again())]
-            except Exception as error:
-                first_error = error
-                if attempt == tries:
-                    if not self.policy.skips:
-                        raise self._stage_error(tasks, error) from None
-                    if len(tasks) == 1:
-                        failures.append(self._record(tasks[0], error, attempt))
-                        return []
-        assert first_error is not None
-        return self._halves(range(len(tasks)), again, failures, tries)
-
-    def _halves(
-        self, indices: range, again: Callable[[], list[Any]], failures: list[FailedTaskRecord], attempt: int
-    ) -> list[_Part]:
-        middle = indices.start + (len(indices) + 1) // 2
-        parts: list[_Part] = []
-        for half in (range(indices.start, middle), range(middle, indices.stop)):
-            if not half:
-                continue
-            fresh = again()[half.start : half.stop]
-            try:
-                parts.append(self._call(fresh))
-            except Exception as error:
-                if len(half) == 1:
-                    failures.append(self._record(fresh[0], error, attempt + 1))
-                else:
-                    parts.extend(self._halves(half, again, failures, attempt + 1))
-        return parts
-
-    def _call(self, tasks: list[Any]) -> _Part:
-        """One call of the stage, with ids and metrics put on its outputs."""
+        tasks = list(tasks)
         began = time.perf_counter()
         idle = began - self._idle_since if self._idle_since is not None else 0.0
         items = sum(_items(task) for task in tasks)
+        again = fetch_again or self._keep(tasks)
+        result = _Result([], 0, [])
         try:
-            results = self.stage.process_batch(tasks)
+            if _is_per_task(self.stage):
+                for index in range(len(tasks)):
+                    self._attempts(tasks, again, range(index, index + 1), self._call_one, result)
+            elif tasks:
+                self._attempts(tasks, again, range(len(tasks)), self._call_batch, result)
         finally:
             custom = _consume_metrics(self.stage)
-            ended = time.perf_counter()
-            self._idle_since = ended
-        if not isinstance(results, (list, tuple)):
-            raise TypeError(f"process_batch returned {type(results).__name__}, not a list of tasks")
-        ids = _output_ids(self.stage, tasks, results)
-        sources = _sources(self.stage, tasks, results, ids)
-        perf = StagePerfStats(self.name, ended - began, idle, items / (1 << 20), items, custom)
-        outputs: list[Any] = []
-        failures: list[FailedTaskRecord] = []
-        produced: set[int] = set()
-        seen: set[int] = set()
-        one_to_one = len(results) == len(tasks)
-        for index, (result, task_id, source) in enumerate(zip(results, ids, sources, strict=True)):
-            if is_none_marker(result):
-                continue
-            parent = tasks[index if one_to_one else 0]
-            produced.add(index if one_to_one else 0)
-            if is_failed_marker(result):
-                failures.append(FailedTaskRecord(self.name, parent.task_id, source, 1, "FailedTask", ""))
-                continue
-            if not hasattr(result, "task_id"):
-                raise TypeError(f"process_batch returned a {type(result).__name__} among its tasks")
-            output = copy.copy(result) if id(result) in seen else result
-            seen.add(id(result))
-            output.task_id = task_id
-            output._source_id = source
-            output._stage_perf = [*output._stage_perf, perf]
-            outputs.append(output)
-        if failures and getattr(self.stage, "is_source_stage", False):
-            raise ValueError("a source stage returned a FailedTask; it must raise instead")
-        ambiguous = not one_to_one and len(tasks) > 1
-        filtered = (0 if produced else len(tasks)) if ambiguous else len(tasks) - len(produced)
-        return _Part(outputs, filtered, failures)
+            ended = self._idle_since = time.perf_counter()
+        perf = StagePerfStats(self.name, max(ended - began, 1e-9), idle, items / (1 << 20), items, custom)
+        _add_perf(result.outputs, perf)
+        report = BatchReport(
+            tasks_in=len(tasks),
+            tasks_out=len(result.outputs),
+            tasks_filtered=result.filtered,
+            items_out=sum(_items(task) for task in result.outputs),
+            seconds=ended - began,
+            failures=tuple(result.failures),
+        )
+        return result.outputs, report
 
-    def _record(self, task: Any, error: Exception, attempt: int) -> FailedTaskRecord:
+    def _keep(self, tasks: list[Any]) -> Callable[[], list[Any]]:
+        """The input as it was, if the policy may run a task twice."""
+        retried = self.policy.task_retries > 0
+        split = self.policy.skips and len(tasks) > 1 and not _is_per_task(self.stage)
+        return Snapshot(tasks).restore if retried or split else lambda: tasks
+
+    def _attempts(
+        self,
+        tasks: list[Any],
+        again: Callable[[], list[Any]],
+        span: range,
+        call: Callable[[list[Any]], _Result],
+        result: _Result,
+    ) -> None:
+        """Try all tasks of the span; retry them; then halve what still fails, so that one bad task fails alone."""
+        tries = 1 + self.policy.task_retries
+        attempt = 0
+        pending = [(span, tries, 0)]
+        while pending:
+            part, allowed, before = pending.pop()
+            for attempt in range(before + 1, before + allowed + 1):
+                fresh = (tasks if attempt == 1 else again())[part.start : part.stop]
+                try:
+                    result.add(call(fresh))
+                    break
+                except (Exception, SystemExit) as error:
+                    if attempt < before + allowed:
+                        continue
+                    if not self.policy.skips and (len(part) == 1 or self.policy.task_retries == 0):
+                        raise self._stage_error(fresh, error) from None
+                    if len(part) == 1:
+                        result.failures.append(self._record(fresh[0], error, attempt))
+                        break
+                    middle = part.start + (len(part) + 1) // 2
+                    pending.append((range(middle, part.stop), 1, attempt))
+                    pending.append((range(part.start, middle), 1, attempt))
+
+    def _call_one(self, tasks: list[Any]) -> _Result:
+        (task,) = tasks
+        validate = getattr(self.stage, "validate_input", None)
+        if validate is not None and not validate(task):
+            raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; its log says what is missing")
+        with deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}"):
+            output = self.stage.process(task)
+        return self._collect(tasks, children_of_one(self.stage, task, output))
+
+    def _call_batch(self, tasks: list[Any]) -> _Result:
+        seconds = self.policy.task_timeout_s
+        with deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks"):
+            outputs = self.stage.process_batch(tasks)
+        return self._collect(tasks, children_of_batch(self.stage, tasks, outputs))
+
+    def _collect(self, tasks: list[Any], children: list[Child]) -> _Result:
+        """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs."""
+        result = _Result([], 0, [])
+        used: set[int] = set()
+        for child in children:
+            if is_none_marker(child.task):
+                continue
+            used.update([child.parent] if child.parent is not None else range(len(tasks)))
+            if is_failed_marker(child.task):
+                if getattr(self.stage, "is_source_stage", False):
+                    raise ValueError("a source stage returned a FailedTask; it must raise instead")
+                origin = tasks[child.parent or 0]
+                result.failures.append(
+                    FailedTaskRecord(self.name, origin.task_id, child.source, 1, "the stage returned a FailedTask", "")
+                )
+                continue
+            result.outputs.append(child.claim())
+        result.filtered = len(tasks) - len(used)
+        return result
+
+    def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
         details = "".join(traceback.format_exception(error))
-        return FailedTaskRecord(self.name, task.task_id, _source_of(task), attempt, short_error(error), details)
+        source = str(getattr(task, "_source_id", "") or "")
+        return FailedTaskRecord(self.name, task.task_id, source, attempt, short_error(error), details)
 
-    def _stage_error(self, tasks: Sequence[Any], error: Exception) -> StageError:
+    def _stage_error(self, tasks: Sequence[Any], error: BaseException) -> StageError:
         if isinstance(error, StageError):
             return error
         named = ", ".join(task.task_id or "?" for task in tasks[:3]) + (", ..." if len(tasks) > 3 else "")
@@ -219,16 +222,21 @@ class StageAdapter:
 
 
 @dataclass
-class _Part:
+class _Result:
     outputs: list[Any]
     filtered: int
     failures: list[FailedTaskRecord]
 
+    def add(self, other: _Result) -> None:
+        self.outputs.extend(other.outputs)
+        self.filtered += other.filtered
+        self.failures.extend(other.failures)
 
-def _copies(tasks: list[Any], policy: FailurePolicy) -> Callable[[], list[Any]]:
-    repeats = policy.task_retries > 0 or (policy.skips and len(tasks) > 1)
-    kept = copy.deepcopy(tasks) if repeats else tasks
-    return lambda: copy.deepcopy(kept)
+
+def _is_per_task(stage: Any) -> bool:
+    """Whether the stage's `process_batch` is the inherited loop over `process`."""
+    supports = getattr(stage, "supports_batch_processing", None)
+    return supports is not None and not supports() and "process_batch" not in vars(stage)
 
 
 def _items(task: Any) -> int:
@@ -240,38 +248,7 @@ def _consume_metrics(stage: Any) -> dict[str, float]:
     return dict(consume()) if consume is not None else {}
 
 
-def _segment(stage: Any, task: Any, position: int) -> str | int:
-    """A source stage names its outputs by their content where they can say it, else by position."""
-    if getattr(stage, "is_source_stage", False) and not is_none_marker(task):
-        own = getattr(task, "get_deterministic_id", lambda: None)()
-        if own:
-            return str(own)
-    return position
-
-
-def _output_ids(stage: Any, tasks: list[Any], results: Sequence[Any]) -> list[str]:
-    """Ids of the outputs: children of a single input, or of the input at the same position.
-
-    Where neither holds (several in, another number out) the id starts with "r" and is derived from all inputs and
-    the position, so that it is the same in every run that makes the same batches.
-    """
-    if len(tasks) == 1:
-        return [join_id(tasks[0].task_id, _segment(stage, result, index)) for index, result in enumerate(results)]
-    if len(results) == len(tasks):
-        return [join_id(task.task_id, _segment(stage, result, 0)) for task, result in zip(tasks, results, strict=True)]
-    origin = [str(stage.name), *(task.task_id for task in tasks)]
-    return [f"r{content_id([*origin, str(index)])}" for index in range(len(results))]
-
-
-def _sources(stage: Any, tasks: list[Any], results: Sequence[Any], ids: list[str]) -> list[str]:
-    """The source partition of each output: its own at a source stage, else that of its parent."""
-    if getattr(stage, "is_source_stage", False):
-        return [task_id.rsplit("_", 1)[-1] for task_id in ids]
-    if len(results) == len(tasks):
-        return [_source_of(task) for task in tasks]
-    known = {_source_of(task) for task in tasks}
-    return [known.pop() if len(known) == 1 else ""] * len(results)
-
-
-def _source_of(task: Any) -> str:
-    return str(getattr(task, "_source_id", "") or "")
+def _add_perf(outputs: list[Any], perf: StagePerfStats) -> None:
+    """Every output gets a list of its own: a stage may have handed its input's list on to several of them."""
+    for output in outputs:
+        output._stage_perf = [*output._stage_perf, perf]

@@ -16,18 +16,20 @@ class OnTaskError(StrEnum):
     SKIP = "skip"
 
 
-POLICY_KEYS = ("on_task_error", "task_retries", "max_failed_tasks", "ignore_failures")
+POLICY_KEYS = ("on_task_error", "task_retries", "max_failed_tasks", "task_timeout_s", "ignore_failures")
 """Keys of an executor's config that make up its failure policy."""
 
 
 @dataclass(frozen=True)
 class FailurePolicy:
     """`task_retries` is how often a failing batch is tried again before it is split or given up;
-    `max_failed_tasks` is the most tasks that may be skipped, None for any number."""
+    `max_failed_tasks` is the most tasks that may be skipped, None for any number; `task_timeout_s` is the time that
+    one task may take, and a batch as many times that as it has tasks."""
 
     on_task_error: OnTaskError = OnTaskError.FAIL
     task_retries: int = 0
     max_failed_tasks: int | None = None
+    task_timeout_s: float | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> FailurePolicy:
@@ -51,7 +53,10 @@ class FailurePolicy:
         for name, value in (("task_retries", retries), ("max_failed_tasks", most)):
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ValueError(f"{name} must be a whole number, 0 or more, not {value!r}")
-        return cls(action, retries or 0, most)
+        timeout = config.get("task_timeout_s")
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0):
+            raise ValueError(f"task_timeout_s must be a number of seconds above 0, not {timeout!r}")
+        return cls(action, retries or 0, most, timeout)
 
     @property
     def skips(self) -> bool:

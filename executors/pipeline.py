@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ class Pipeline:
                 self.decomposition_info[stage.name] = [part.name for part in parts]
             built.extend(parts if parts is not None else [stage])
         self.stages = built
-        _mark(built, "is_source_stage", built[0])
-        _mark(built, "is_sink_stage", built[-1])
+        _mark(built, "is_source_stage", 0)
+        _mark(built, "is_sink_stage", len(built) - 1)
 
     def run(
         self,
@@ -120,9 +121,11 @@ def _parts(stage: Any) -> list[Any] | None:
     return parts
 
 
-def _mark(stages: list[Any], role: str, default: Any) -> None:
+def _mark(stages: list[Any], role: str, default: int) -> None:
     marked = [stage for stage in stages if getattr(stage, role, False)]
     if len(marked) > 1:
         raise ValueError(f"more than one stage has {role}: {[stage.name for stage in marked]}")
     if not marked:
-        setattr(default, role, True)
+        # a copy: the user's object may have another place in another pipeline
+        stages[default] = copy.copy(stages[default])
+        setattr(stages[default], role, True)

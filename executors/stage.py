@@ -274,7 +274,7 @@ class CompositeStage(ProcessingStage[X, Y], ABC):
     def outputs(self) -> InputSpec:
         return self.decompose()[-1].outputs()
 
-    def process(self, task: X) -> Y | list[Y] | None:
+    def process(self, task: X) -> Y | list[Y] | None:  # noqa: ARG002
         raise RuntimeError(f"{self.name!r} is a composite stage: add it to a Pipeline, which runs its parts")
 
     def get_description(self) -> str:

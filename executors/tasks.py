@@ -38,11 +38,10 @@ class Task(Generic[T]):
 
     @property
     def num_items(self) -> int:
-        """Number of items in the payload, 1 where it has no length."""
-        try:
-            return len(self.data)  # type: ignore[arg-type]
-        except TypeError:
+        """Length of a payload that is a collection, else 1."""
+        if isinstance(self.data, (str, bytes, dict)) or not hasattr(self.data, "__len__"):
             return 1
+        return len(self.data)
 
     def validate(self) -> bool:
         """Whether the payload makes sense; called when the task is made."""
@@ -133,8 +132,12 @@ class FileGroupTask(Task[list[str]]):
         return bool(self.data)
 
     def get_deterministic_id(self) -> str:
-        """From the paths in any order, so that files that come or go do not change the ids of others."""
-        return content_id(sorted(self.data))
+        """From the paths in any order, so that files that come or go do not change the ids of others.
+
+        The digest is NeMo Curator's, so that a partition has the same id there and here.
+        """
+        joined = "|".join(sorted(self.data)) + "|"
+        return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 @dataclass

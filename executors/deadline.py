@@ -1,0 +1,73 @@
+"""A time limit for a block of Python code."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class TaskTimeoutError(TimeoutError):
+    """A task took longer than `task_timeout_s`."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float | None, what: str) -> Iterator[None]:
+    """Raise TaskTimeoutError inside the block after `seconds`; None means no limit.
+
+    Code that sits in a C extension is interrupted when it returns to Python; in the main thread, blocking system
+    calls are interrupted at once.
+    """
+    if seconds is None:
+        yield
+    elif threading.current_thread() is threading.main_thread():
+        with _alarm(seconds, what):
+            yield
+    else:
+        with _thread_alarm(seconds, what):
+            yield
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float, what: str) -> Iterator[None]:
+    def on_alarm(_signal: int, _frame: FrameType | None) -> None:
+        raise TaskTimeoutError(f"{what}: over the limit of {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _thread_alarm(seconds: float, what: str) -> Iterator[None]:
+    thread = threading.get_ident()
+    lock = threading.Lock()
+    fired = over = False
+
+    def interrupt() -> None:
+        nonlocal fired
+        with lock:
+            if not over:
+                fired = True
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TaskTimeoutError))
+
+    timer = threading.Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except TaskTimeoutError:
+        if not fired:
+            raise
+        raise TaskTimeoutError(f"{what}: over the limit of {seconds:g} s") from None
+    finally:
+        with lock:
+            over = True
+        timer.cancel()
