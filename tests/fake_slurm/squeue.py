@@ -71,12 +71,14 @@ def _forget_old(store: Store, elements: list[Element]) -> None:
 
 def _rows(elements: list[Element], *, one_per_line: bool) -> Iterator[list[Element]]:
     """Group the pending elements of an array, as squeue does unless told not to."""
-    pending = [e for e in elements if e.state == "PENDING" and e.task is not None and not e.restarts]
-    if one_per_line or not pending:
-        yield from ([e] for e in elements)
-        return
-    yield pending
-    yield from ([e] for e in elements if e not in pending)
+    pending: list[Element] = []
+    single: list[Element] = []
+    for element in elements:
+        grouped = element.state == "PENDING" and element.task is not None and not element.restarts
+        (pending if grouped and not one_per_line else single).append(element)
+    if pending:
+        yield pending
+    yield from ([element] for element in single)
 
 
 def _values(job: Job, elements: list[Element]) -> dict[str, str]:
