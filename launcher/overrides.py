@@ -54,6 +54,7 @@ def apply(document: Document, override: Override) -> SpecProblem | None:
         fits = isinstance(here, dict) and here.get(slot) is None
         if fits or (isinstance(here, list) and slot == len(here)):
             _put(here, slot, [] if isinstance(override.path[depth + 1], int) else {})
+            document.lines[below] = 0
         here = here[slot]
     slot = _slot(here, override.path[-1])
     if slot is None:

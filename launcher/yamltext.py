@@ -86,7 +86,8 @@ def parse(text: str) -> Document:
         line = text.count("\n", 0, error.position) + 1
         raise YamlSyntaxError(f"is no valid YAML: the character {_character(error)} is not allowed", line) from None
     except yaml.MarkedYAMLError as error:
-        raise YamlSyntaxError(_sentence(error), _line_of(error)) from None
+        last = max(1, text.rstrip().count("\n") + 1)
+        raise YamlSyntaxError(_sentence(error), min(_line_of(error), last)) from None
     document = Document()
     if node is not None:
         document.value = _Builder(document).build(node, ())

@@ -1,0 +1,78 @@
+"""Options of sbatch: names and values."""
+
+import pytest
+
+from curator_slurm.launcher.sbatch_options import EITHER, FLAGS, OWNED, SHORT, VALUES, normalise
+
+
+def only(options):
+    _, [(_, message)] = normalise(options)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"constraint": "h100"}, {"constraint": "h100"}),
+        ({"mail_type": "ALL"}, {"mail-type": "ALL"}),
+        ({"mail-type": "ALL"}, {"mail-type": "ALL"}),
+        ({"--mail-type": "ALL"}, {"mail-type": "ALL"}),
+        ({"C": "a&b"}, {"constraint": "a&b"}),
+        ({"exclusive": True}, {"exclusive": True}),
+        ({"exclusive": "user"}, {"exclusive": "user"}),
+        ({"hold": False, "comment": None}, {}),
+        ({"nice": 10, "core_spec": 2}, {"nice": "10", "core-spec": "2"}),
+        ({"some-site-option": "x"}, {"some-site-option": "x"}),
+        ({"--constraints": "new in some Slurm"}, {"constraints": "new in some Slurm"}),
+    ],
+)
+def test_what_is_passed_on(options, expected):
+    assert normalise(options) == (expected, [])
+
+
+@pytest.mark.parametrize("option", OWNED)
+def test_options_of_the_launcher_are_refused_in_every_spelling(option):
+    for key in (option, option.replace("-", "_"), f"--{option}"):
+        assert "cannot be given here" in only({key: "x"})
+
+
+@pytest.mark.parametrize("letter", [letter for letter, name in SHORT.items() if name in OWNED])
+def test_short_forms_too(letter):
+    assert "cannot be given here" in only({letter: "x"})
+
+
+def test_the_key_to_use_instead():
+    assert only({"N": 3}).endswith("cannot be given here: use `resources.nodes`")
+    assert "`environment.env`" in only({"export": "ALL"})
+    assert "not available yet" in only({"array": "1-3"})
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"constrain": "x"}, "did you mean `constraint`?"),
+        ({"mail-typ": "x"}, "written as `--mail-typ`"),
+        ({"job_nam": "x"}, "did you mean `job-name` (use `name`)?"),
+        ({"z": "x"}, "is not an option of sbatch"),
+        ({"a b": "x"}, "is not the name of an option"),
+        ({"": "x"}, "is not the name of an option"),
+        ({"x=1\n": "x"}, "is not the name of an option"),
+        ({"comment": "a\nb"}, "control character"),
+        ({"comment": "a\tb"}, "control character"),
+        ({"comment": "x" * 5000}, "longer than"),
+        ({"comment": ""}, "is empty"),
+        ({"comment": ["a"]}, "found a list"),
+        ({"comment": {"a": 1}}, "found a section"),
+        ({"constraint": True}, "needs a value; found true"),
+        ({"hold": "yes"}, "is a flag without a value"),
+        ({"C": "x", "constraint": "y"}, "are the same option"),
+    ],
+)
+def test_mistakes(options, part):
+    assert part in only(options)
+
+
+def test_every_option_has_one_kind():
+    kinds = [set(OWNED), FLAGS, EITHER, VALUES]
+    assert sum(map(len, kinds)) == len(set().union(*kinds))
+    assert set(SHORT.values()) <= set().union(*kinds)

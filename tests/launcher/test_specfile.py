@@ -1,0 +1,238 @@
+"""Specs read and checked: all mistakes at once, each with its key, place and a sentence that helps."""
+
+import pytest
+
+from curator_slurm.launcher.errors import SpecError
+from curator_slurm.launcher.spec import NOT_YET
+from curator_slurm.launcher.specfile import origins, read, read_string
+
+GOOD = "name: demo\npipeline: {command: echo hi}\n"
+
+
+def problems(text, *overrides):
+    return read_string(text, "s.yaml", overrides).problems
+
+
+def only(text, *overrides):
+    """The one problem there must be."""
+    found = problems(text, *overrides)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_good_spec_has_no_problem_and_defaults():
+    reading = read_string(GOOD + "resources: {time: 8:00:00, nodes: 2}\n", "s.yaml")
+    assert not reading.problems
+    assert reading.spec.resources.time == "8:00:00"
+    found = origins(reading)
+    assert found["resources.nodes"] == "s.yaml:3"
+    assert found["resources.partition"] == "default"
+    assert found["name"] == "s.yaml:1"
+
+
+def test_all_mistakes_at_once_in_the_order_of_the_file():
+    text = "name: a b\npipeline: {entry: foo}\nnodes: 3\nresources:\n  gpu_per_node: 4\nexecutor: {backend: xena}\n"
+    reading = read_string(text, "s.yaml")
+    with pytest.raises(SpecError) as caught:
+        reading.finish()
+    assert [(each.key, each.where) for each in caught.value.problems] == [
+        ("name", "s.yaml:1"),
+        ("pipeline.entry", "s.yaml:2"),
+        ("nodes", "s.yaml:3"),
+        ("resources.gpu_per_node", "s.yaml:5"),
+        ("executor.backend", "s.yaml:6"),
+    ]
+    assert str(caught.value).startswith("s.yaml has 5 mistakes:\n  s.yaml:1: `name` must be letters")
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "part"),
+    [
+        ("resources: {gpu_per_node: 4}", "resources.gpu_per_node", "did you mean `gpus_per_node`?"),
+        ("resources: {gpus-per-node: 4}", "resources.gpus-per-node", "did you mean `gpus_per_node`?"),
+        ("nodes: 4", "nodes", "did you mean `resources.nodes`?"),
+        ("resources: {backend: xenna}", "resources.backend", "did you mean `executor.backend`?"),
+        ("resources: {constraint: h100}", "resources.constraint", "`resources.sbatch.constraint`"),
+        ("resources: {cpus_per_task: 4}", "resources.cpus_per_task", "`resources.cpus_per_node`"),
+        ("walltime: 5", "walltime", "did you mean `resources.time`?"),
+        ("resources: {qwerty: 1}", "resources.qwerty", "`resources` has nodes, gpus_per_node"),
+        ("cluster: {objekt_store_fraction: 0.2}", "cluster.objekt_store_fraction", "`object_store_fraction`"),
+        ("x: 1", "x", "a spec has name, pipeline"),
+    ],
+)
+def test_unknown_keys_get_a_suggestion(line, key, part):
+    problem = only(GOOD + line)
+    assert problem.key == key
+    assert problem.where == "s.yaml:3"
+    assert problem.message.startswith(f"`{key}` is not a setting; ")
+    assert part in problem.message
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("resources: {nodes: four}", "`resources.nodes` must be a whole number; found the text 'four'"),
+        ("resources: {nodes: 1.5}", "`resources.nodes` must be a whole number; found 1.5"),
+        ("resources: {nodes: true}", "`resources.nodes` must be a number; found true"),
+        ("resources: {nodes: 0}", "`resources.nodes` must be at least 1; found 0"),
+        ("resources: {nodes: [1]}", "`resources.nodes` must be a whole number; found a list"),
+        ("resources: 3", "`resources` must be a section (keys and values); found 3"),
+        ("resources: {sbatch: [a]}", "`resources.sbatch` must be a section (keys and values); found a list"),
+        ("resources: {partition: ''}", "`resources.partition` must not be empty"),
+        ("resources: {partition: true}", "`resources.partition` must be text; found true"),
+        ("cluster: {join_timeout_s: .nan}", "`cluster.join_timeout_s` must be a finite number; found nan"),
+        ("cluster: {object_store_fraction: 1}", "`cluster.object_store_fraction` must be less than 1; found 1"),
+        (
+            "executor: {backend: xena}",
+            "`executor.backend` must be one of xenna, ray_data, ray_actor_pool; found the text 'xena'; "
+            "did you mean xenna?",
+        ),
+        ("input: {paths: []}", "`input.paths` must not be empty"),
+        ("input: {}", "`input.paths` is missing: files, folders, globs or fsspec addresses"),
+        ("network: {port_range: [1, 2, 3]}", "`network.port_range` must be a list of two numbers; found a list"),
+        ("network: {port_range: 3}", "`network.port_range` must be a list of two numbers; found 3"),
+        ("environment: {env: {A: null}}", "`environment.env.A` must be text; found nothing"),
+        ("environment: {env: {A: [1]}}", "`environment.env.A` must be text; found a list"),
+        (
+            'environment: {env: {"1x": a}}',
+            "`environment.env.1x`: '1x' is not the name of an environment variable",
+        ),
+        (
+            "environment: {python: a, venv: b}",
+            "`environment` takes one of python, venv and conda; python and venv are given",
+        ),
+        ("cluster: {min_nodes: 2}", "`cluster.min_nodes` is 2, but `resources.nodes` is 1"),
+        ("resources: {sbatch: {output: x}}", "`resources.sbatch.output` cannot be given here: curator-slurm sets it"),
+    ],
+)
+def test_wrong_values_say_what_was_found_and_what_is_wanted(line, message):
+    assert message in only(GOOD + line).message
+
+
+def test_no_jargon_of_pydantic():
+    text = GOOD + "resources: {nodes: [], time: {}, mem_per_node: lots}\ninput: 3\ncluster: {min_nodes: a}\n"
+    for problem in problems(text):
+        for word in ("Input should", "pydantic", "type=", "str", "int", "dict", "model", "Value error"):
+            assert word not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("name: x\n", ["`pipeline` is missing: What to run: exactly one of `entry`, `stages` and `command`"]),
+        ("pipeline: {command: x}\n", ["`name` is missing: names the run, its folder and the Slurm job"]),
+        ("name: x\npipeline:\n", ["`pipeline` is missing"]),
+        ("name: x\npipeline: {}\n", ["`pipeline` needs exactly one of entry, stages and command; none"]),
+        ("name: x\npipeline: {command: a, entry: b:c}\n", ["entry and command are given"]),
+        ("name: x\npipeline: {command: a, args: {b: 1}}\n", ["`pipeline.args` belong to `pipeline.entry`"]),
+        ("name: x\npipeline: {command: ''}\n", ["`pipeline.command` must not be empty"]),
+        ("name: x\npipeline: {command: {a: 1}}\n", ["`pipeline.command` must be a text, which is given to bash, or"]),
+        ("name: x\npipeline: {stages: [{with: {}}]}\n", ["`pipeline.stages.0.use` is missing"]),
+        ("name: x\npipeline: {stages: [{use: 'a:B', wiht: {}}]}\n", ["did you mean `with`?"]),
+        ("", ["this is empty", "`name` is missing", "`pipeline` is missing"]),
+        ("# only a comment\n", ["this is empty", "`name` is missing", "`pipeline` is missing"]),
+    ],
+)
+def test_pipeline_and_required_keys(text, messages):
+    found = problems(text)
+    assert len(found) == len(messages), found
+    for problem, message in zip(found, messages, strict=True):
+        assert message in problem.message
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_keys_that_come_later_are_refused_with_the_reason(key):
+    nested = "x"
+    for part in reversed(key.split(".")):
+        nested = f"{{{part}: {nested}}}"
+    text = GOOD + nested[1:-1] + "\n"
+    problem = only(text)
+    assert (problem.key, problem.where) == (key, "s.yaml:3")
+    assert NOT_YET[key] in problem.message
+
+
+def test_a_setting_without_value_is_not_given():
+    text = GOOD + "resources:\nenvironment:\n  python:\n  env:\ncluster: {join_timeout_s: null}\n"
+    reading = read_string(text, "s.yaml")
+    assert not reading.problems
+    assert reading.spec.cluster.join_timeout_s == 300
+
+
+def test_numbers_stay_as_written_where_text_is_wanted():
+    text = (
+        "name: 2026\npipeline: {command: [python, 1.10, 007]}\nresources: {account: 0123, time: 90, gpus_per_node: 4,"
+        " sbatch: {nice: 010, exclusive: true}}\nenvironment: {env: {A: 1.10, B: True, C: 1e3, D: 0x10},"
+        " conda: 3.10, modules: [1.20]}\n"
+    )
+    spec = read_string(text, "s.yaml").spec
+    assert spec.name == "2026"
+    assert spec.pipeline.command == ["python", "1.10", "007"]
+    assert (spec.resources.account, spec.resources.time, spec.resources.gpus_per_node) == ("0123", "90", "4")
+    assert spec.resources.sbatch == {"nice": "010", "exclusive": True}
+    assert spec.environment.env == {"A": "1.10", "B": "True", "C": "1e3", "D": "0x10"}
+    assert (spec.environment.conda, spec.environment.modules) == ("3.10", ["1.20"])
+
+
+def test_numbers_stay_numbers_in_arguments():
+    spec = read_string("name: x\npipeline: {entry: 'a:b', args: {n: 1.10, m: 3, t: true, z: null}}", "s.yaml").spec
+    assert spec.pipeline.args == {"n": 1.1, "m": 3, "t": True, "z": None}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "key", "part"),
+    [
+        ("{entry: 'a:b', args: {x: '${output_dri}'}}", "pipeline.args.x", "did you mean `${output_dir}`?"),
+        ("{entry: 'a:b', args: {x: ['${input.files}']}}", "pipeline.args.x.0", "needs `input.paths`"),
+        ("{stages: [{use: 'a:B', with: {x: '${HOME}'}}]}", "pipeline.stages.0.with.x", "`${env:HOME}`"),
+        ("{command: 'cat ${shard.files}'}", "pipeline.command", "needs `input.paths`"),
+        ("{command: [cat, '${HOME}']}", "pipeline.command.1", "`${env:HOME}`"),
+        ("{entry: 'a:b', args: {x: '${open'}}", "pipeline.args.x", "is not closed"),
+    ],
+)
+def test_placeholders_are_checked(pipeline, key, part):
+    problem = only(f"name: x\npipeline: {pipeline}\n")
+    assert (problem.key, problem.where) == (key, "s.yaml:2")
+    assert part in problem.message
+
+
+def test_placeholders_that_are_fine():
+    text = "name: x\ninput: {paths: a}\npipeline: {command: 'cat ${input.files} ${HOME:-x} > \"${output_dir}\"'}"
+    assert not problems(text)
+    assert not problems("name: x\npipeline: {entry: 'a:b', args: {x: '$${y} ${env:A} ${run_dir}/b'}}")
+
+
+def test_duplicate_keys_come_with_the_others():
+    found = problems(GOOD + "resources: {nodes: 1}\nname: y\nresources: {nodez: 2}\n")
+    assert [each.where for each in found] == ["s.yaml:4", "s.yaml:5"]
+
+
+@pytest.mark.parametrize("text", ["- a\n", "just text", "3"])
+def test_not_a_mapping(text):
+    with pytest.raises(SpecError, match="a spec is a mapping"):
+        read_string(text, "s.yaml")
+
+
+def test_syntax_errors_name_file_and_line():
+    with pytest.raises(SpecError) as caught:
+        read_string("name: x\npipeline: [1\nb: 2", "s.yaml")
+    assert caught.value.problems[0].where.startswith("s.yaml:")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(SpecError, match="no such file"):
+        read(tmp_path / "missing.yaml")
+    with pytest.raises(SpecError, match="this is a folder"):
+        read(tmp_path)
+    with pytest.raises(SpecError, match="no file name"):
+        read(tmp_path / "a\0b")
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("name: x\n# caf\xe9\n".encode("latin-1"))
+    with pytest.raises(SpecError, match=r"latin\.yaml:2: this is not UTF-8 text: byte 0xe9"):
+        read(latin)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    spec = tmp_path / "bom.yaml"
+    spec.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert not read(spec).problems
