@@ -99,14 +99,14 @@ class Slurm:
 
     def _job_in(self, run_dir: Path) -> str | None:
         """The id of the job whose work dir is `run_dir`."""
-        found = parse.parse_work_dirs(self._squeue(f"--user={os.getuid()}", parse.WORK_DIR_FORMAT))
+        found = parse.parse_work_dirs(self._squeue("--me", parse.WORK_DIR_FORMAT))
         ids = [job_id for job_id, work_dir in found.items() if work_dir == str(run_dir)]
         return ids[0].partition("_")[0] if ids else None
 
     def job_states(
         self, job_ids: Iterable[str], *, details: bool = False, forgotten: Container[str] | None = None
     ) -> dict[str, list[JobInfo]]:
-        """What Slurm says of these jobs: at most three commands, however many jobs.
+        """What Slurm says of these jobs: at most four commands, however many jobs.
 
         squeue knows active jobs and those that ended minutes ago; with `details`, scontrol adds exit code and
         restarts; sacct, where there is accounting, knows the older ones (of these, only those in `forgotten` are
@@ -116,8 +116,7 @@ class Slurm:
         wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
         if not wanted:
             return {}
-        which = f"--jobs={','.join(wanted)}" if len(wanted) <= LONGEST_JOB_LIST else f"--user={os.getuid()}"
-        found = _group(parse.parse_squeue(self._squeue(which, parse.SQUEUE_FORMAT)), wanted)
+        found = _group(parse.parse_squeue(self._queued(wanted)), wanted)
         if details and found:
             found = self._with_details(found)
         missing = [job_id for job_id in wanted if job_id not in found]
@@ -125,14 +124,22 @@ class Slurm:
             found.update(_group(self._accounted(missing), missing))
         return found
 
+    def _queued(self, job_ids: Sequence[str]) -> str:
+        """What squeue says of jobs; some versions refuse a whole list for one job that is gone."""
+        if len(job_ids) <= LONGEST_JOB_LIST:
+            try:
+                return self._squeue(f"--jobs={','.join(job_ids)}", parse.SQUEUE_FORMAT)
+            except SlurmError as error:
+                if not messages.UNKNOWN_JOB.search(error.stderr):
+                    raise
+                if len(job_ids) == 1:
+                    return ""
+        return self._squeue("--me", parse.SQUEUE_FORMAT)
+
     def _squeue(self, which: str, line_format: str) -> str:
-        command = ["squeue", *self._cluster_option, "--noheader", "--states=all", which, f"--format={line_format}"]
-        try:
-            return self.run(command)
-        except SlurmError as error:
-            if messages.UNKNOWN_JOB.search(error.stderr):
-                return ""
-            raise
+        return self.run(
+            ["squeue", *self._cluster_option, "--noheader", "--states=all", which, f"--format={line_format}"]
+        )
 
     def _with_details(self, found: dict[str, list[JobInfo]]) -> dict[str, list[JobInfo]]:
         """`found` with what scontrol knows besides; one job is asked for alone, several all at once."""

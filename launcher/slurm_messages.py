@@ -176,7 +176,7 @@ _WAITING = {
 def waiting(reason: str, job_id: str) -> Waiting:
     """What a pending job waits for, in words; Slurm's own word is always part of it."""
     reason = reason or "None"
-    known = _WAITING.get(reason.split(",")[0].strip("() "))
+    known = _WAITING.get(reason) or _WAITING.get(reason.split(",")[0].strip("() "))
     if known is None and reason.startswith(("QOS", "Assoc")):
         per_job = "PerJob" in reason or "MaxWallDuration" in reason or reason.endswith("MinCpuNotSatisfied")
         known = (

@@ -1,0 +1,158 @@
+"""Parsers against what a real Slurm 22.05 printed (data/slurm, recorded)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curator_slurm.launcher import slurm_parse as parse
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.states import SlurmState
+
+DATA = Path(__file__).parent / "data" / "slurm"
+
+
+def recorded(name: str) -> str:
+    return (DATA / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4711\n", ("4711", None)),
+        ("18;lab\n", ("18", "lab")),
+        ("Welcome to the cluster!\n4711\n", ("4711", None)),
+        ("4711\nPlease clean up your scratch 2026\n", ("4711", None)),
+    ],
+)
+def test_job_id_of_sbatch(text: str, expected: tuple[str, str | None]) -> None:
+    assert parse.parse_job_id(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "Submitted batch job 12\n", "sbatch: error\n"])
+def test_sbatch_without_a_job_id(text: str) -> None:
+    with pytest.raises(ValueError, match="no job id"):
+        parse.parse_job_id(text)
+
+
+def test_squeue() -> None:
+    jobs = {job.job_id: job for job in parse.parse_squeue(recorded("squeue_all.txt"))}
+    assert len(jobs) == 14
+    assert jobs["1"].state is SlurmState.COMPLETED
+    assert jobs["1"].nodes == ("n1",)
+    assert jobs["1"].ended is not None
+    assert jobs["2"].reason == "NonZeroExitCode"
+    assert jobs["3"].name == "odd|na_me"
+    assert jobs["3"].reason.startswith("Nodes required for job are DOWN")
+    assert jobs["4"].reason == "PartitionConfig"
+    assert jobs["4"].nodes == ()
+    assert jobs["7"].state is SlurmState.RUNNING
+    assert jobs["7"].ended is None
+    assert jobs["7"].time_is_up is not None
+    assert jobs["13"].state.failure_class is FailureClass.OUT_OF_MEMORY
+
+
+def test_squeue_of_an_array() -> None:
+    rest, first = parse.parse_squeue(recorded("squeue_array.txt"))
+    assert (rest.job_id, rest.array_job_id, rest.array_task) == ("5_[1-9%1]", "5", "1-9%1")
+    assert (first.job_id, first.array_job_id, first.array_task) == ("5_0", "5", "0")
+    assert rest.base_id == first.base_id == "5"
+
+
+def test_squeue_ignores_lines_that_are_none_of_its_own() -> None:
+    assert parse.parse_squeue("CLUSTER: lab\n\nsomething|else\n") == []
+
+
+def test_work_dirs() -> None:
+    assert parse.parse_work_dirs(recorded("work_dirs.txt"))["7"] == "/tmp/labops/shared"
+    assert parse.parse_work_dirs("7|/a|b c\n") == {"7": "/a|b c"}
+
+
+def test_scontrol() -> None:
+    jobs = {job.job_id: job for job in parse.parse_scontrol(recorded("scontrol_all.txt"))}
+    assert jobs["2"].exit_code == 3
+    assert jobs["2"].signal == 0
+    assert jobs["6"].state is SlurmState.CANCELLED
+    assert (jobs["6"].exit_code, jobs["6"].signal) == (0, 15)
+    assert jobs["13"].signal == 125
+    assert jobs["3"].name == "odd|na_me"
+    assert jobs["4"].reason == "PartitionConfig"
+    assert jobs["5_0"].array_task == "0"
+    assert jobs["5_[1-9%1]"].state is SlurmState.PENDING
+    assert jobs["7"].restarts == 0
+    assert jobs["7"].work_dir == "/tmp/labops/shared"
+    assert jobs["12"].exit_code == 0
+
+
+def test_scontrol_values_may_hold_spaces() -> None:
+    line = "JobId=9 JobName=a b c JobState=RUNNING Reason=None WorkDir=/data/my runs/x StdErr=/dev/null"
+    (job,) = parse.parse_scontrol(line)
+    assert (job.name, job.work_dir, job.state) == ("a b c", "/data/my runs/x", SlurmState.RUNNING)
+
+
+def test_sacct_leaves_out_steps() -> None:
+    jobs = {job.job_id: job for job in parse.parse_sacct(recorded("sacct.txt"))}
+    assert "1.batch" not in jobs
+    assert jobs["2"].exit_code == 3
+    assert jobs["6"].state is SlurmState.CANCELLED
+    assert jobs["13"].state is SlurmState.OUT_OF_MEMORY
+    assert jobs["5_0"].array_job_id == "5"
+    assert jobs["5_[1-9%1]"].array_task == "1-9%1"
+    assert jobs["3"].nodes == ()
+
+
+def test_sacct_counts_the_runs_of_a_requeued_job() -> None:
+    (job,) = parse.parse_sacct(recorded("sacct_requeued.txt"))
+    assert job.restarts == 1
+    assert job.state is SlurmState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n1", ["n1"]),
+        ("n[1-3]", ["n1", "n2", "n3"]),
+        ("n[1,3-4],gpu05", ["n1", "n3", "n4", "gpu05"]),
+        ("n[08-11]", ["n08", "n09", "n10", "n11"]),
+        ("r[1-2]n[01-02]", ["r1n01", "r1n02", "r2n01", "r2n02"]),
+        ("a-b[1-2]-ib,c", ["a-b1-ib", "a-b2-ib", "c"]),
+        ("", []),
+    ],
+)
+def test_nodelists(text: str, expected: list[str]) -> None:
+    assert parse.expand_nodelist(text) == expected
+
+
+@pytest.mark.parametrize("text", ["n[1-", "n[a-b]"])
+def test_damaged_nodelists(text: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        parse.expand_nodelist(text)
+
+
+def test_times() -> None:
+    assert parse.parse_time("N/A") is None
+    assert parse.parse_time("Unknown") is None
+    early, late = parse.parse_time("2026-11-24T03:36:24"), parse.parse_time("2026-11-24T03:37:24")
+    assert early is not None
+    assert late is not None
+    assert late - early == 60
+
+
+def test_merge_adds_only_what_is_missing() -> None:
+    known = JobInfo(job_id="1", state=SlurmState.RUNNING, reason="A", nodes=("n1",))
+    more = JobInfo(job_id="1", state=SlurmState.FAILED, reason="B", exit_code=0, restarts=2, time_limit="1:00")
+    merged = parse.merge(known, more)
+    assert (merged.state, merged.reason, merged.exit_code, merged.restarts) == (SlurmState.RUNNING, "A", 0, 2)
+    assert merged.time_limit == "1:00"
+
+
+def test_why_a_job_is_being_ended() -> None:
+    running = JobInfo(job_id="1", state=SlurmState.RUNNING, time_is_up=100.0)
+    assert running.end_reason(now=99) is None
+    assert running.end_reason(now=101) is FailureClass.TIME_LIMIT
+    completing = JobInfo(job_id="1", state=SlurmState.COMPLETING, reason="TimeLimit")
+    assert completing.end_reason(now=0) is FailureClass.TIME_LIMIT
+    preempted = JobInfo(job_id="1", state=SlurmState.PREEMPTED)
+    assert preempted.end_reason(now=0) is FailureClass.PREEMPTED

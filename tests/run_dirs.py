@@ -1,0 +1,168 @@
+"""Runs for tests: run directories in any state, and an agent that does what it is told in no time."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curator_slurm.launcher.files import append_jsonl, write_json
+from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.runs import NewRun, Run, Submission, add_submission, create_run
+
+SCRIPT = '#!/bin/bash\nsleep "${1:-0}"\n'
+
+STAGES: list[dict[str, Any]] = [
+    {
+        "name": "reader", "tasks_in": 4, "tasks_out": 12, "tasks_filtered": 0, "tasks_failed": 0, "items_out": 1200,
+        "queued": 0, "workers": 1, "expected": 4, "rate": 2.5, "eta_s": 0.0,
+    },
+    {
+        "name": "quality filter", "tasks_in": 9, "tasks_out": 7, "tasks_filtered": 1, "tasks_failed": 1,
+        "items_out": 650, "queued": 3, "workers": 2, "expected": 12, "rate": 1.5, "eta_s": 2.0,
+    },
+]  # fmt: skip
+
+
+def new_run(folder: Path, name: str = "demo", cluster: str = "slurm", script: str = SCRIPT, **more: Any) -> Run:
+    """A run directory as `submit` makes it, not submitted yet."""
+    new = NewRun(
+        name=name,
+        cluster=cluster,
+        spec_path="/home/me/spec.yaml",
+        spec_text=f"name: {name}\n",
+        plan_text="schema_version: 1\n",
+        plan_sha256="0" * 64,
+        script=script,
+        **more,
+    )
+    return create_run(folder, new)
+
+
+def submitted_run(folder: Path, job_id: str = "4711", **more: Any) -> Run:
+    """A run with one submission."""
+    local = {key: more.pop(key) for key in ("pid", "pid_started", "host") if key in more}
+    run = new_run(folder, **more)
+    return add_submission(run, Submission(job_id=job_id, submitted=time.time(), **local))
+
+
+def new_attempt(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
+    """An attempt whose agent has started."""
+    attempt = run.paths.attempt(0, job_id, restart)
+    attempt.nodes.mkdir(parents=True)
+    event(attempt, "agent_started")
+    attempt.heartbeat.touch()
+    return attempt
+
+
+def event(attempt: AttemptPaths, name: str, message: str = "") -> None:
+    append_jsonl(attempt.events, {"time": time.time(), "event": name, "node": "n1", "message": message or name})
+
+
+def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dict[str, Any]:
+    now = time.time()
+    content = {
+        "schema": 1, "state": state, "failure_class": None, "message": "", "evidence": [], "next_step": "",
+        "exit_code": 0 if state == "completed" else 1, "started": now - 72, "ended": now, "nodes": ["n1", "n2"],
+        "outputs": None, **more,
+    }  # fmt: skip
+    write_json(attempt.outcome, content)
+    return content
+
+
+def progress(attempt: AttemptPaths, state: str = "running", stages: list[dict[str, Any]] | None = None) -> None:
+    now = time.time()
+    content = {"schema": 1, "pipeline": "p", "backend": "xenna", "state": state, "started": now, "updated": now}
+    write_json(attempt.progress, content | {"stages": stages or STAGES, "totals": {"tasks_failed": 1}})
+
+
+def node_status(attempt: AttemptPaths, node: str, state: str, **more: Any) -> None:
+    paths = attempt.node(node)
+    paths.root.mkdir(parents=True, exist_ok=True)
+    content = {"schema": 1, "node": node, "node_id": 0, "role": "worker", "state": state, "time": time.time()}
+    write_json(paths.status, content | {"failure_class": None, "message": "", "next_step": "", **more})
+
+
+AGENT = r'''
+#!{python}
+"""Takes the place of the Python on the nodes: a node agent that follows orders."""
+import json, os, signal, sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+if "node_agent" not in " ".join(sys.argv):
+    sys.exit(0)
+options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+if int(os.environ.get("SLURM_NODEID", "0")) > 0:
+    sys.exit(0)
+from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+import run_dirs
+run = RunPaths(Path(options["--run-dir"]))
+attempt = AttemptPaths(Path(options["--attempt-dir"]), run)
+orders = json.loads({orders!r})
+def stop(*_):
+    run_dirs.outcome(attempt, "cancelled", failure_class="cancelled", message="stopped by SIGTERM", exit_code=143)
+    os._exit(143)
+if orders.get("stubborn"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+else:
+    signal.signal(signal.SIGTERM, stop)
+attempt.nodes.mkdir(parents=True, exist_ok=True)
+run_dirs.event(attempt, "agent_started")
+(attempt.root / "environment.json").write_text(json.dumps(dict(os.environ)))
+attempt.heartbeat.touch()
+print("agent is here", flush=True)
+if orders.get("die"):
+    sys.exit(orders["die"])
+run_dirs.event(attempt, "driver_started")
+attempt.driver_log.write_text("driver line 1\ndriver line 2\n")
+run_dirs.progress(attempt)
+time.sleep(orders.get("sleep", 0))
+run_dirs.progress(attempt, "completed")
+state = orders.get("state", "completed")
+if state == "completed":
+    run.outputs.mkdir()
+run_dirs.outcome(attempt, state, outputs=str(run.outputs), **orders.get("outcome", {{}}))
+sys.exit(0 if state == "completed" else 1)
+'''
+
+
+def fake_python(path: Path, **orders: Any) -> Path:
+    """An interpreter for `environment.python` whose node agent obeys `orders` (sleep, state, die, stubborn...)."""
+    import sys
+
+    text = textwrap.dedent(AGENT).lstrip()
+    path.write_text(text.format(python=sys.executable, tests=str(Path(__file__).parent), orders=json.dumps(orders)))
+    path.chmod(0o755)
+    return path
+
+
+def write_spec(folder: Path, python: Path, **more: Any) -> Path:
+    """A spec that runs with `fake_python`."""
+    spec = {
+        "name": "demo",
+        "pipeline": {"command": "true"},
+        "environment": {"python": str(python)},
+        "storage": {"runs": str(folder / "runs")},
+        **more,
+    }
+    path = folder / "spec.yaml"
+    path.write_text(json.dumps(spec))
+    return path
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own: no runs, no index of folders, no colours."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in ("XDG_STATE_HOME", "CURATOR_SLURM_RUNS"):
+        monkeypatch.delenv(name, raising=False)
+    assert os.environ["HOME"] == str(home)
+    return home
