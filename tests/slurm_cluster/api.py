@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -64,7 +63,7 @@ class SlurmCluster:
                 raise ClusterInUseError(f"the cluster in {self.layout.root} is up already: take it down first")
             self._clear()
             if fresh:
-                shutil.rmtree(self.layout.root, ignore_errors=True)
+                build.remove(self.layout)
             try:
                 state = build.prepare(self.layout, options, self._network, owner)
                 self._boot(state)
@@ -93,7 +92,7 @@ class SlurmCluster:
         with self._lock():
             self._clear()
             if purge:
-                shutil.rmtree(self.layout.root, ignore_errors=True)
+                build.remove(self.layout)
 
     def _clear(self) -> None:
         state = load(self.layout)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from slurm_cluster import cgroups, config
+from slurm_cluster.errors import ClusterError
 from slurm_cluster.layout import Layout
 from slurm_cluster.options import LOGIN, NEIGHBOUR, SUBMITTER, Options
 from slurm_cluster.processes import Handle
@@ -16,6 +17,10 @@ NULL_DEVICE = os.makedev(1, 3)
 
 def prepare(layout: Layout, options: Options, network: str, owner: Handle | None) -> State:
     """Write everything that booting needs; only the shared storage is kept from an earlier cluster."""
+    layout.root.mkdir(parents=True, exist_ok=True)
+    if any(layout.root.iterdir()) and not layout.marker.exists():
+        raise ClusterError(f"{layout.root} holds something else: choose another $SLURM_CLUSTER_DIR")
+    layout.marker.touch()
     for old in (layout.etc, layout.log, layout.devices, layout.controller, layout.database, layout.root / "nodes"):
         shutil.rmtree(old, ignore_errors=True)
     for new in (layout.log, layout.devices, layout.controller, layout.shared):
@@ -58,6 +63,12 @@ def _users(layout: Layout) -> dict[str, int]:
     for user, uid in users.items():
         _home(layout.home(user), uid)
     return users
+
+
+def remove(layout: Layout) -> None:
+    """Remove a cluster's directory, and never another one."""
+    if layout.marker.exists():
+        shutil.rmtree(layout.root, ignore_errors=True)
 
 
 def _configuration(layout: Layout, options: Options, network: str, table: dict[str, str]) -> None:

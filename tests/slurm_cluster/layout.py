@@ -66,6 +66,11 @@ class Layout:
         return self.root / "state.json"
 
     @property
+    def marker(self) -> Path:
+        """Says that the directory is a cluster's, and may be removed."""
+        return self.root / "this-is-a-test-cluster"
+
+    @property
     def lock(self) -> Path:
         """Beside the directory, so that it outlives a purge."""
         return Path(f"{self.root}.lock")
