@@ -246,9 +246,15 @@ class CompositeStage(ProcessingStage[X, Y], ABC):
     def decompose(self) -> list[ProcessingStage[Any, Any]]:
         """The stages that run in its place."""
 
-    def with_(self, stage_with_dict: Mapping[str, dict[str, Any]]) -> CompositeStage[X, Y]:  # type: ignore[override]
-        """Settings for the inner stages: stage name -> arguments of its `with_`."""
-        self.__dict__.setdefault("_with_operations", []).append(dict(stage_with_dict))
+    def with_(  # type: ignore[override]
+        self, stage_with_dict: Mapping[str, dict[str, Any]] | None = None, **changes: Any
+    ) -> CompositeStage[X, Y]:
+        """Settings for the inner stages: stage name -> arguments of its `with_`. Keywords are for the last one."""
+        operations = self.__dict__.setdefault("_with_operations", [])
+        if stage_with_dict:
+            operations.append(dict(stage_with_dict))
+        if changes:
+            operations.append({self.decompose()[-1].name: changes})
         return self
 
     def decompose_and_apply_with(self) -> list[ProcessingStage[Any, Any]]:
