@@ -204,6 +204,9 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         try:
             ray.get(call)
         except WORKER_DEATHS as error:
+            if getattr(error, "actor_init_failed", False):
+                # Not a death: the stage cannot even be unpickled there, most often for want of a module.
+                raise WorkerLostError(f"no worker of stage {self.name!r} can be started: {error}") from None
             self._setup_deaths += 1
             if self._setup_deaths > MAX_SETUP_DEATHS:
                 raise WorkerLostError(

@@ -1,0 +1,142 @@
+"""Configuration keys against the installed cosmos-xenna."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from cosmos_xenna.pipelines import v1
+from cosmos_xenna.utils.verbosity import VerbosityLevel
+
+from curator_slurm.executors.backends import _xenna_options as options
+from curator_slurm.executors.backends._xenna_options import XennaOptionError, parse_config, parse_stage
+
+
+class FakeStage:
+    name = "fake"
+
+    def __init__(self, spec: dict[str, Any] | None = None, workers: int | None = None) -> None:
+        self._spec = spec or {}
+        self._workers = workers
+
+    def xenna_stage_spec(self) -> dict[str, Any]:
+        return self._spec
+
+    def num_workers(self) -> int | None:
+        return self._workers
+
+
+def test_defaults_are_nemo_curators() -> None:
+    config = parse_config({}).pipeline_config()
+    assert config.execution_mode is v1.ExecutionMode.STREAMING
+    assert config.logging_interval_s == 60
+    assert config.mode_specific.autoscale_interval_s == 180
+    assert config.return_last_stage_outputs
+    assert not config.ignore_failures
+    assert parse_config({}).cpu_share == 0.95
+
+
+def test_named_keys_reach_the_engine() -> None:
+    config = parse_config(
+        {"execution_mode": "streaming", "logging_interval": 5, "autoscale_interval_s": 7, "slots_per_actor": 3}
+    ).pipeline_config()
+    assert (config.logging_interval_s, config.mode_specific.autoscale_interval_s) == (5, 7)
+    assert config.slots_per_actor == 3
+
+
+def test_batch_mode_has_no_streaming_options() -> None:
+    config = parse_config({"execution_mode": "batch"}).pipeline_config()
+    assert config.execution_mode is v1.ExecutionMode.BATCH
+    assert config.mode_specific is None
+
+
+@pytest.mark.parametrize("cls", [v1.PipelineConfig, v1.StreamingSpecificSpec])
+def test_every_option_of_the_engine_is_reachable_or_refused_with_a_reason(cls: type) -> None:
+    for field in attrs.fields(cls):
+        if field.name in options._OWNED_PIPELINE:
+            with pytest.raises(XennaOptionError, match="cannot be set"):
+                parse_config({field.name: field.default})
+        elif field.name not in ("execution_mode",):
+            parse_config({field.name: field.default}).pipeline_config()
+
+
+def test_every_option_of_a_stage_is_reachable_or_refused_with_a_reason() -> None:
+    for field in attrs.fields(v1.StageSpec):
+        stage = FakeStage({field.name: 1})
+        if field.name in options._OWNED_STAGE:
+            with pytest.raises(XennaOptionError, match="cannot be set"):
+                parse_stage(stage)
+        else:
+            parse_stage(stage)
+
+
+def test_ignore_failures_never_reaches_the_engine() -> None:
+    assert not parse_config({"ignore_failures": True}).pipeline_config().ignore_failures
+    setting = parse_stage(FakeStage({"ignore_failures": True}))
+    assert setting.ignore_failures
+    assert "ignore_failures" not in setting.overrides
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"autoscale_interval": 1}, "did you mean `autoscale_interval_s`"),
+        ({"execution_mode": "serving"}, "streaming, batch"),
+        ({"logging_interval": 0}, "greater than 0"),
+        ({"logging_interval": 1, "logging_interval_s": 1}, "not both"),
+        ({"cpu_allocation_percentage": 95}, "0.95 is 95 %"),
+        ({"max_workers_per_stage": 0}, "whole number from 1"),
+        ({"task_timeout_s": -1}, "greater than 0"),
+        ({"monitoring_verbosity_level": "LOUD"}, "NONE, INFO, DEBUG"),
+    ],
+)
+def test_mistakes_say_what_to_do(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(XennaOptionError, match=words) as caught:
+        parse_config(config)
+    assert caught.value.key in config
+
+
+def test_an_option_of_another_version_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(options._LATER_OPTIONS, "option_of_tomorrow", "9.9")
+    with pytest.raises(XennaOptionError, match=rf"installed cosmos-xenna {options.xenna_version()}.*9\.9 has it"):
+        parse_config({"option_of_tomorrow": 1})
+
+
+def test_options_of_later_versions_are_refused_or_accepted_by_what_is_installed() -> None:
+    known = {field.name for cls in (v1.PipelineConfig, v1.StreamingSpecificSpec) for field in attrs.fields(cls)}
+    for name in options._LATER_OPTIONS:
+        if name not in known:
+            with pytest.raises(XennaOptionError, match="not an option of the installed"):
+                parse_config({name: None})
+
+
+def test_enumerations_are_written_by_name() -> None:
+    config = parse_config({"monitoring_verbosity_level": "debug"}).pipeline_config()
+    assert config.monitoring_verbosity_level is VerbosityLevel.DEBUG
+
+
+def test_workers_of_a_stage() -> None:
+    assert parse_stage(FakeStage(workers=3)).workers(nodes=4) == 3
+    assert parse_stage(FakeStage({"num_workers_per_node": 2})).workers(nodes=4) == 8
+    assert parse_stage(FakeStage({"num_workers_per_node": 0.5})).workers(nodes=3) == 2
+    assert parse_stage(FakeStage()).workers(nodes=4) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (FakeStage({"num_workers_per_node": 1}, workers=1), "only one of them"),
+        (FakeStage({"num_workers": 2}), r"num_workers\(\)"),
+        (FakeStage({"slots_per_actr": 2}), "did you mean `slots_per_actor`"),
+        (FakeStage(workers=0), "greater than 0"),
+    ],
+)
+def test_mistakes_of_a_stage_name_it(stage: FakeStage, words: str) -> None:
+    with pytest.raises(XennaOptionError, match=words) as caught:
+        parse_stage(stage)
+    assert "fake" in str(caught.value)
+
+
+def test_a_stage_without_these_methods_is_fine() -> None:
+    assert parse_stage(object()).overrides == {}

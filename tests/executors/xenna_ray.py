@@ -1,0 +1,105 @@
+"""A Ray of its own for tests, held by a child process so that nothing of it stays in the test process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from curator_slurm.executors.backends._xenna_env import RAY_START_ENV
+
+_HOLD = """
+import os, signal, sys, threading
+cpus, gpus, port, folder = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+import ray
+context = ray.init(
+    address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_port=port,
+    _temp_dir=folder + "/ray", log_to_driver=False,
+)
+with open(folder + "/address.tmp", "w") as file:
+    file.write(context.address_info["gcs_address"])
+os.rename(folder + "/address.tmp", folder + "/address")
+ended = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: ended.set())
+ended.wait()
+ray.shutdown()
+"""
+
+
+@dataclass(frozen=True)
+class TestRay:
+    """A running Ray: where it is and what a driver needs in its environment."""
+
+    __test__ = False
+    env: dict[str, str]
+    folder: Path
+
+
+@contextlib.contextmanager
+def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> Iterator[TestRay]:
+    """Start a Ray with its dashboard on a port that is not the default one; end it with all its processes."""
+    folder = Path(tempfile.mkdtemp(prefix="xr-", dir="/tmp"))
+    variables = {"RAY_AUTH_MODE": "disabled", **RAY_START_ENV, **(env or {})}
+    variables = {name: value.replace("{folder}", str(folder)) for name, value in variables.items()}
+    if "RAY_AUTH_TOKEN_PATH" in variables:
+        Path(variables["RAY_AUTH_TOKEN_PATH"]).write_text("ab" * 32)
+    outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with (folder / "log").open("w") as log:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(cpus), str(gpus), str(_free_port()), str(folder)],
+            env={**outside, "PYTHONPATH": str(Path(__file__).parent), **variables},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        address = _wait_for(folder / "address", holder)
+        driver = {name: value for name, value in variables.items() if name.startswith("RAY_AUTH")}
+        yield TestRay({**driver, "RAY_ADDRESS": address}, folder)
+    finally:
+        holder.send_signal(signal.SIGTERM)
+        try:
+            holder.wait(30)
+        except subprocess.TimeoutExpired:
+            holder.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def worker_pids() -> set[int]:
+    """Processes of the engine on this machine."""
+    found = set()
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        command = process.info["cmdline"] or [""]
+        if (
+            command[0].startswith(("ray::StageWorker", "ray::NodeResourceMonitor", "ray::Stage "))
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        ):
+            found.add(process.info["pid"])
+    return found
+
+
+def _wait_for(path: Path, holder: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if path.exists():
+            return path.read_text()
+        if holder.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise RuntimeError(f"Ray did not start:\n{(path.parent / 'log').read_text()[-3000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
