@@ -1,0 +1,346 @@
+"""The script: its options, and what it does when bash runs it with values that break careless quoting."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from script_lab import ScriptLab
+
+from curator_slurm import slurm_templates
+from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.script import render, sbatch_lines
+
+VARIANTS = {
+    "plain": {},
+    "full": {
+        "resources": {
+            "nodes": 3,
+            "gpus_per_node": "a100:4",
+            "cpus_per_node": 8,
+            "mem_per_node": "100G",
+            "time": "8:00:00",
+            "partition": "gpu",
+            "account": "it's ours",
+            "sbatch": {"exclusive": True, "comment": 'a #b "c" \\d'},
+        },
+        "cluster": {"min_nodes": 2},
+        "environment": {
+            "modules": ["cuda/12.6", "a b"],
+            "env": {"A": "x y", "B": "a\nb", "C": "$(id) `id`"},
+            "setup": ["ulimit -n 1024", 'if true; then\n  X="don\'t"\nfi'],
+        },
+    },
+    "conda": {"environment": {"conda": "my env"}},
+}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return ScriptLab(tmp_path)
+
+
+@pytest.fixture(params=list(Cluster))
+def cluster(request):
+    return request.param
+
+
+def variant(lab, name, cluster):
+    return lab.plan(cluster, None if name == "conda" else "", **VARIANTS[name])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_clean(lab, name, cluster, tmp_path):
+    script = tmp_path / "job.sbatch"
+    script.write_text(render(variant(lab, name, cluster)))
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert "\n\n\n" not in script.read_text()
+    assert not re.search(r"[ \t]$", script.read_text(), re.MULTILINE)
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_frozen_plan_renders_the_same_bytes(lab, name, cluster):
+    plan = variant(lab, name, cluster)
+    assert render(Plan.from_yaml(plan.to_yaml())) == render(plan)
+
+
+def test_options_for_slurm(lab):
+    assert list(sbatch_lines(variant(lab, "full", Cluster.SLURM))) == [
+        ("job-name", "demo"),
+        ("nodes", "3"),
+        ("ntasks-per-node", "1"),
+        ("gpus-per-node", "a100:4"),
+        ("cpus-per-task", "8"),
+        ("mem", "100G"),
+        ("time", "8:00:00"),
+        ("partition", "gpu"),
+        ("account", "it's ours"),
+        ("exclusive", None),
+        ("comment", 'a #b "c" \\d'),
+        ("output", "slurm-%j.log"),
+        ("open-mode", "append"),
+        ("export", "NIL"),
+        ("no-requeue", None),
+        ("no-kill", None),
+    ]
+    text = render(variant(lab, "full", Cluster.SLURM))
+    assert '#SBATCH --comment="a #b \\"c\\" \\\\d"\n' in text
+    assert "#SBATCH --exclusive\n" in text
+    assert "--cpu-bind=none --no-kill --input=none" in text
+
+
+def test_no_kill_only_where_the_run_outlives_nodes(lab):
+    assert "no-kill" not in render(variant(lab, "plain", Cluster.SLURM))
+
+
+def test_the_local_script_has_nothing_of_slurm(lab):
+    text = render(variant(lab, "full", Cluster.LOCAL))
+    for word in ("#SBATCH", "srun", "scontrol"):
+        assert word not in text
+
+
+def test_every_value_of_the_templates_goes_through_a_filter():
+    for path in Path(str(slurm_templates.__file__)).parent.glob("*.j2"):
+        for expression in re.findall(r"\{\{(.*?)\}\}", path.read_text(), re.DOTALL):
+            assert re.search(r"\| (quote|sbatch) $", expression), f"{path.name}: {expression}"
+        assert not re.search(r"""["']\{\{.*?\| quote \}\}["']""", re.sub(r"^#.*$", "", path.read_text(), flags=re.M))
+
+
+def test_the_agent_is_started_in_the_run_directory(lab, cluster):
+    outcome = lab.run(lab.plan(cluster))
+    assert outcome.returncode == 0, outcome.stderr
+    [attempt] = (lab.run_dir / "attempts/00000").iterdir()
+    assert outcome.argv == [
+        "-m",
+        "curator_slurm.launcher.node_agent",
+        "--run-dir",
+        str(lab.run_dir),
+        "--attempt-dir",
+        str(attempt),
+    ]
+    assert outcome.cwd == str(lab.run_dir)
+    assert attempt.stat().st_mode & 0o777 == 0o700
+    log = (attempt / "slurm.log").readlink()
+    assert str(log).startswith("../../../slurm-")
+    if cluster is Cluster.SLURM:
+        assert attempt.name == "4711.0"
+    else:
+        assert re.fullmatch(r"local-\d+-\d+\.0", attempt.name)
+
+
+def test_the_launcher_names_a_local_job(lab):
+    lab.run(lab.plan(Cluster.LOCAL), CURATOR_SLURM_JOB_ID="local-17-42")
+    assert (lab.run_dir / "attempts/00000/local-17-42.0/nodes").is_dir()
+
+
+def test_restarts_are_attempts_of_their_own(lab):
+    lab.run(lab.plan(Cluster.SLURM), SLURM_RESTART_COUNT="2")
+    assert (lab.run_dir / "attempts/00000/4711.2").is_dir()
+
+
+def test_the_exit_code_is_that_of_the_agent(lab, cluster):
+    assert lab.run(lab.plan(cluster, environment={"env": {"FAKE_EXIT": "6"}})).returncode == 6
+
+
+def test_an_agent_that_is_killed_is_cleaned_up_after(lab, cluster):
+    lab.python.write_text(
+        '#!/bin/bash\nif [[ $3 == --clean-up ]]; then printf "%s\\n" "$@" >"$RECORD.clean"; exit; fi\nkill -KILL $$\n'
+    )
+    assert lab.run(lab.plan(cluster)).returncode == 137
+    assert "--clean-up" in lab.record.with_name("record.clean").read_text()
+
+
+def test_the_agent_gets_the_signals_and_ends_in_peace(lab):
+    lab.python.write_text(
+        "#!/bin/bash\ntrap 'sleep 0.3; echo ended >\"$RECORD.end\"; exit 9' TERM\n"
+        'kill -TERM "$PPID"\nfor i in {1..100}; do sleep 0.1; done\n'
+    )
+    assert lab.run(lab.plan(Cluster.LOCAL)).returncode == 9
+    assert lab.record.with_name("record.end").exists()
+
+
+def test_srun_is_called_once_over_all_nodes(lab):
+    lab.run(lab.plan(Cluster.SLURM))
+    options = (lab.bin / "srun.argv").read_text().splitlines()
+    assert options[:3] == ["--nodes=1", "--ntasks=1", "--ntasks-per-node=1"]
+    assert {"--export=ALL", "--kill-on-bad-exit=0", "--wait=0", "--cpu-bind=none", "--input=none"} <= set(options)
+
+
+def test_nothing_of_the_submitter_is_inherited(lab):
+    outcome = lab.run(
+        lab.plan(Cluster.SLURM),
+        PYTHONPATH="/x",
+        LD_PRELOAD="",
+        RAY_ADDRESS="y",
+        CUDA_VISIBLE_DEVICES="0,1",
+        TMPDIR="/tmp/x",
+        SLURM_CPUS_PER_TASK="4",
+        SLURM_EXPORT_ENV="NIL",
+        WEIRD="a\nb",
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    for name in ("PYTHONPATH", "RAY_ADDRESS", "WEIRD", "SLURM_CPUS_PER_TASK", "SLURM_EXPORT_ENV"):
+        assert name not in outcome.environment
+    assert outcome.environment["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert outcome.environment["TMPDIR"] == "/tmp/x"
+    assert outcome.environment["HOME"] != "/nowhere"
+    assert outcome.environment["USER"]
+    assert outcome.environment["PATH"].startswith(str(lab.bin))
+
+
+def test_submitted_from_elsewhere(lab, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    outcome = lab.run(lab.plan(Cluster.SLURM), cwd=elsewhere)
+    assert outcome.cwd == str(lab.run_dir)
+
+
+def test_started_from_elsewhere_without_slurm(lab, tmp_path):
+    assert lab.run(lab.plan(Cluster.LOCAL), cwd=tmp_path).cwd == str(lab.run_dir)
+
+
+def test_a_script_far_from_its_run_directory_says_so(lab, tmp_path):
+    script = tmp_path / "stray.sbatch"
+    script.write_text(render(lab.plan(Cluster.LOCAL)))
+    done = subprocess.run(["bash", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert "no plan.yaml" in done.stderr
+
+
+def test_hostile_values_of_the_environment_arrive_unchanged(lab, cluster, weird_value, tmp_path):
+    outcome = lab.run(lab.plan(cluster, environment={"env": {"VALUE": weird_value}}))
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.environment["VALUE"] == weird_value
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_every_control_character_arrives_unchanged(lab, cluster):
+    value = "".join(map(chr, range(1, 128)))
+    assert lab.run(lab.plan(cluster, environment={"env": {"VALUE": value}})).environment["VALUE"] == value
+
+
+def test_a_hostile_run_directory(tmp_path, cluster, weird_path):
+    if cluster is Cluster.SLURM and "\n" in str(weird_path):
+        (tmp_path / "x").mkdir()
+    lab = ScriptLab(tmp_path, weird_path)
+    outcome = lab.run(lab.plan(cluster))
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.argv[3] == str(weird_path)
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_hostile_interpreter(lab, cluster, weird_path):
+    python = weird_path / "py thon"
+    shutil.copy(lab.python, python)
+    outcome = lab.run(lab.plan(cluster, str(python)))
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.argv[0] == "-m"
+
+
+def test_hostile_options_of_sbatch_stay_on_their_line(lab, weird_values):
+    for value in weird_values:
+        if not value or any(ord(c) < 32 for c in value):
+            continue  # refused in the spec
+        lines = render(lab.plan(Cluster.SLURM, resources={"sbatch": {"comment": value}})).splitlines()
+        [line] = [line for line in lines if line.startswith("#SBATCH --comment=")]
+        text = line.removeprefix("#SBATCH --comment=")
+        assert _as_sbatch_reads(text) == value
+        assert sum(line.startswith("#SBATCH") for line in lines) == 8
+
+
+def _as_sbatch_reads(text):
+    """One argument as Slurm 22.05 splits it (seen with a real sbatch)."""
+    result, quote, at = "", "", 0
+    while at < len(text):
+        char = text[at]
+        if char == "\\":
+            at += 1
+            result += text[at]
+        elif char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        elif not quote and (char.isspace() or char == "#"):
+            break
+        else:
+            result += char
+        at += 1
+    return result
+
+
+def test_setup_commands_share_one_shell_and_see_the_environment(lab, cluster):
+    setup = ["X=$VALUE", 'export X="$X two"', "cd /", "if true; then\n  export Y='multi\n  line'\nfi"]
+    outcome = lab.run(lab.plan(cluster, environment={"env": {"VALUE": "one"}, "setup": setup}))
+    assert (outcome.environment["X"], outcome.environment["Y"]) == ("one two", "multi\n  line")
+    assert outcome.cwd == str(lab.run_dir)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"setup": ["true", "test 'a' = \"b\\n\""]}, "this command failed: test 'a' = \"b\\n\""),
+        ({"setup": ["exit 0"]}, "a command ended the shell"),
+        ({"setup": ["if true; then"]}, "this command failed: if true; then"),
+        ({"setup": ["}"]}, "this command failed: }"),
+        ({"setup": ["false #\n\n\ttab"]}, "this command failed: false # tab"),
+        ({"modules": ["no such $(touch pwned)"]}, "environment.modules"),
+    ],
+)
+def test_software_that_fails_is_told_in_status_json(lab, cluster, environment, message):
+    outcome = lab.run(lab.plan(cluster, environment=environment))
+    assert outcome.returncode == 78
+    assert not outcome.argv
+    status = lab.node_status()
+    assert message in status["message"]
+    assert message in outcome.stderr
+    assert status["failure_class"] == "environment"
+    assert (status["state"], status["role"], status["node_id"], status["schema"]) == ("failed", "head", 0, 1)
+    assert status["next_step"]
+    assert abs(status["time"] - lab.run_dir.stat().st_mtime) < 100
+
+
+def test_a_missing_interpreter(lab, cluster):
+    assert lab.run(lab.plan(cluster, '/no/such "python"')).returncode == 78
+    assert '/no/such "python" is missing on this node' in lab.node_status()["message"]
+
+
+def test_an_interpreter_without_the_package(lab, cluster):
+    lab.python.write_text("#!/bin/bash\necho no module >&2\nexit 1\n")
+    assert lab.run(lab.plan(cluster)).returncode == 78
+    assert "cannot import curator_slurm" in lab.node_status()["message"]
+
+
+def test_modules_and_conda_are_used_where_there_are_any(lab, cluster, tmp_path):
+    modules = tmp_path / "modules" / "init"
+    modules.mkdir(parents=True)
+    (modules / "bash").write_text('module() { export LOADED="$LOADED <$2>"; }\n')
+    home = tmp_path / "home"
+    conda = home / "miniforge3" / "etc" / "profile.d"
+    conda.mkdir(parents=True)
+    (conda / "conda.sh").write_text(f'conda() {{ export CONDA_ENV="$2"; ln -s "{lab.python}" "{lab.bin}/python"; }}\n')
+    text = render(lab.plan(cluster, None, environment={"modules": ["a b", "c"], "conda": "my env"}))
+    assert "module load 'a b' ||" in text
+    assert "conda activate 'my env' ||" in text
+    if cluster is Cluster.LOCAL:
+        plan = lab.plan(cluster, None, environment={"modules": ["a b", "c"], "conda": "my env"})
+        outcome = lab.run(plan, HOME=str(home), MODULESHOME=str(tmp_path / "modules"))
+        assert outcome.environment["LOADED"] == " <a b> <c>"
+        assert outcome.environment["CONDA_ENV"] == "my env"
+
+
+def test_a_storage_that_cannot_be_written(lab):
+    (lab.run_dir / "attempts").write_text("a file in the way")
+    outcome = lab.run(lab.plan(Cluster.LOCAL))
+    assert outcome.returncode == 78
+    assert "cannot write" in outcome.stderr
+
+
+def test_an_environment_too_long_for_a_command_line(lab):
+    with pytest.raises(UsageError, match="put long values into a file"):
+        render(lab.plan(Cluster.SLURM, environment={"env": {"A": "x" * 130_000}}))
