@@ -10,6 +10,19 @@ from pydantic import Field
 from curator_slurm.launcher.spec import Section, Spec
 
 
+class _PlanDumper(yaml.SafeDumper):
+    """Writes every text so that it is read back unchanged."""
+
+
+def _represent_text(dumper: _PlanDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML folds plain text at U+0085 and its like, and reads a blank there.
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_PlanDumper.add_representer(str, _represent_text)
+
+
 class Cluster(StrEnum):
     """Where a plan runs."""
 
@@ -34,7 +47,7 @@ class Plan(Section):
     def to_yaml(self) -> str:
         """The text of plan.yaml."""
         data = self.model_dump(mode="json", by_alias=True)
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+        return yaml.dump(data, Dumper=_PlanDumper, sort_keys=False, allow_unicode=True, width=110)
 
     @classmethod
     def from_yaml(cls, text: str) -> Plan:

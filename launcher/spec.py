@@ -139,7 +139,7 @@ Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 class Section(BaseModel):
     """One section of the spec: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
 
 class StageResources(Section):

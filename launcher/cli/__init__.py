@@ -32,7 +32,7 @@ VERBS: dict[str, dict[str, str]] = {
     "Run it": {
         "submit": "Submit a spec and print the id of the run.",
         "run": "Submit a spec, follow it to its end, and exit as it does.",
-        "cancel": "Cancel a run.",
+        "cancel": "Cancel runs.",
     },
     "Look at runs": {
         "list": "List your runs, newest first.",

@@ -16,9 +16,10 @@ KINDS = ("stages", "entry", "command")
 @click.option("--force", is_flag=True, help="Overwrite SPEC.")
 @click.option("--list", "list_kinds", is_flag=True, help="Say what each kind is for, and write nothing.")
 def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kinds: bool) -> None:
-    """Write a commented starter spec to SPEC (default: spec.yaml).
+    """Write a commented starter spec.
 
-    It is valid as it stands, once its input files are there. A file that exists is kept, unless --force is given.
+    SPEC (default: spec.yaml) is valid as it stands, once its input files are there. A file that exists is kept,
+    unless --force is given.
     """
     from curator_slurm.launcher import starters
     from curator_slurm.launcher.errors import StorageError, UsageError

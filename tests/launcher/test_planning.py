@@ -1,0 +1,183 @@
+"""Plans: everything absolute and filled in, and what can be seen before submission reported with the rest."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curator_slurm.launcher.errors import SpecError
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.planning import choose_cluster, make_plan
+from curator_slurm.launcher.spec import Spec
+
+BASE = "name: demo\npipeline: {command: echo hi}\n"
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """Write a spec that goes on from a minimal one."""
+
+    def write(text=""):
+        path = tmp_path / "spec.yaml"
+        path.write_text(BASE + text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def environ(tmp_path):
+    return {"HOME": str(tmp_path / "home"), "USER": "ann", "CURATOR_SLURM_RUNS": str(tmp_path / "runs")}
+
+
+def keys(caught):
+    return [problem.key for problem in caught.value.problems]
+
+
+def test_everything_is_absolute(spec, environ, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").touch()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "bin" / "python").symlink_to("/bin/sh")
+    path = spec(
+        "input: {paths: [data, 's3://b/x', '${HOME}/../data/*.txt']}\nenvironment: {venv: env}\n"
+        "output: {path: out}\nstorage: {runs: 'r/${USER}', node_local: ~/scratch}\n"
+    )
+    plan = make_plan(path, [], Cluster.SLURM, environ)
+    assert plan.spec.input.paths == [f"{tmp_path}/data", "s3://b/x", f"{tmp_path}/home/../data/*.txt"]
+    assert plan.spec.environment.venv == f"{tmp_path}/env"
+    assert plan.python == f"{tmp_path}/env/bin/python"
+    assert plan.spec.output.path == f"{tmp_path}/out"
+    assert plan.spec.storage.runs == f"{tmp_path}/r/ann"
+    assert plan.spec.storage.node_local == f"{tmp_path}/home/scratch"
+    assert plan.spec_dir == str(tmp_path)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "r").exists()
+
+
+def test_defaults_and_origins(spec, environ):
+    plan = make_plan(spec("resources: {nodes: 2}\n"), ["executor.backend=ray_data"], Cluster.SLURM, environ, "/py")
+    assert plan.python == "/py"
+    assert plan.spec.storage.runs == environ["CURATOR_SLURM_RUNS"]
+    assert plan.origins["resources.nodes"].endswith("spec.yaml:3")
+    assert plan.origins["executor.backend"] == "--set"
+    assert plan.origins["storage.runs"] == "$CURATOR_SLURM_RUNS"
+    assert plan.origins["cluster.join_timeout_s"] == "default"
+
+
+def test_the_same_spec_gives_the_same_plan(spec, environ):
+    path = spec("resources: {sbatch: {mail_type: ALL}}\n")
+    first, second = (make_plan(path, [], Cluster.SLURM, environ).to_yaml() for _ in range(2))
+    assert first == second
+    assert Plan.from_yaml(first).spec.resources.sbatch == {"mail-type": "ALL"}
+
+
+def test_on_this_machine_there_is_one_node(spec, environ):
+    plan = make_plan(spec("resources: {nodes: 4}\ncluster: {min_nodes: 3}\n"), [], Cluster.LOCAL, environ)
+    assert (plan.spec.resources.nodes, plan.spec.min_nodes) == (1, 1)
+    assert plan.origins["resources.nodes"].startswith("local cluster")
+
+
+@pytest.mark.parametrize(
+    ("environment", "python"),
+    [
+        ("python: /usr/bin/env", "/usr/bin/env"),
+        ("conda: my-env", None),
+        ("python: /only/on/nodes/python", "/only/on/nodes/python"),
+    ],
+)
+def test_interpreters(spec, environ, environment, python):
+    assert make_plan(spec(f"environment: {{{environment}}}\n"), [], Cluster.SLURM, environ, "/py").python == python
+
+
+def test_everything_that_is_missing_is_told_at_once(spec, environ, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    path = spec(
+        "resources: {nodes: many}\n"
+        "input: {paths: [nope/*.txt, empty, $NOPE/x]}\n"
+        "environment: {venv: no-env, secrets: [HF_TOKEN, USER]}\n"
+        "output: {path: full}\n"
+        "storage: {runs: file/runs}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        make_plan(path, [], Cluster.SLURM, environ)
+    assert keys(caught) == [
+        "resources.nodes",
+        "input.paths.2",
+        "input.paths.0",
+        "input.paths.1",
+        "environment.venv",
+        "environment.secrets.0",
+        "output.path",
+        "storage.runs",
+    ]
+    text = str(caught.value)
+    for part in ("nope/*.txt names no file", "is a folder without files", "uses $NOPE", "no virtual environment"):
+        assert part in text
+    for part in ("HF_TOKEN is not set", "is not empty", "file is not a folder", "spec.yaml:7"):
+        assert part in text
+
+
+def test_interpreters_and_conda_prefixes_that_are_not_there(spec, environ, tmp_path):
+    with pytest.raises(SpecError, match="no program that can be run"):
+        make_plan(spec("environment: {python: pyhton}\n"), [], Cluster.SLURM, environ)
+    with pytest.raises(SpecError, match="no conda environment"):
+        make_plan(spec("environment: {conda: ./env}\n"), [], Cluster.SLURM, environ)
+
+
+def test_addresses_cannot_be_outputs(spec, environ):
+    with pytest.raises(SpecError) as caught:
+        make_plan(spec("output: {path: 's3://b/x'}\nstorage: {runs: 's3://b'}\n"), [], Cluster.SLURM, environ)
+    assert keys(caught) == ["output.path", "storage.runs"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
+def test_a_folder_that_cannot_be_written(spec, environ, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(SpecError, match="cannot be written"):
+        make_plan(spec("storage: {runs: locked/runs}\n"), [], Cluster.SLURM, environ)
+
+
+def test_a_folder_is_looked_at_only_until_its_first_file(spec, environ, tmp_path):
+    deep = tmp_path / "data" / "a" / "b"
+    deep.mkdir(parents=True)
+    (deep / "x.txt").touch()
+    assert make_plan(spec("input: {paths: data}\n"), [], Cluster.SLURM, environ).spec.input.paths == [
+        str(tmp_path / "data")
+    ]
+
+
+def test_the_cluster(tmp_path):
+    assert choose_cluster("slurm") is Cluster.SLURM
+    assert choose_cluster("local") is Cluster.LOCAL
+    assert choose_cluster("auto", str(tmp_path)) is Cluster.LOCAL
+    (tmp_path / "sbatch").write_text("#!/bin/sh\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    assert choose_cluster("auto", str(tmp_path)) is Cluster.SLURM
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(), below, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4), st.text(st.characters(blacklist_characters="\0")))
+def test_a_plan_survives_its_file(args, value):
+    spec = Spec.model_validate(
+        {"name": "x", "pipeline": {"entry": "a:b", "args": args}, "environment": {"env": {"A": value}}}
+    )
+    plan = Plan(version="1", cluster=Cluster.LOCAL, spec=spec, spec_dir="/x", python="/py")
+    assert Plan.from_yaml(plan.to_yaml()) == plan
+
+
+def test_no_secret_is_in_the_plan(spec, environ):
+    environ["HF_TOKEN"] = "s3cr3t-value"
+    plan = make_plan(spec("environment: {secrets: [HF_TOKEN]}\n"), [], Cluster.SLURM, environ)
+    assert "s3cr3t-value" not in plan.to_yaml()
