@@ -26,7 +26,6 @@ OWN_DEFAULTS: dict[str, Any] = {
     "autoscale_interval_s": 180,
     "max_workers_per_stage": None,
     "resource_monitor": False,
-    "task_timeout_s": None,
 }
 """Keys that are ours or that we interpret, with their defaults."""
 
@@ -83,7 +82,6 @@ class XennaOptions:
     cpu_share: float
     max_workers_per_stage: int | None
     resource_monitor: bool
-    task_timeout_s: float | None
     pipeline: dict[str, Any] = field(default_factory=dict)
     streaming: dict[str, Any] = field(default_factory=dict)
 
@@ -123,7 +121,6 @@ def parse_config(config: Mapping[str, Any], shared_keys: Iterable[str] = ()) -> 
         cpu_share=_share(settings["cpu_allocation_percentage"]),
         max_workers_per_stage=_worker_limit(settings["max_workers_per_stage"]),
         resource_monitor=bool(settings["resource_monitor"]),
-        task_timeout_s=None if settings["task_timeout_s"] is None else _positive(settings, "task_timeout_s", 0.0),
         pipeline=_typed(values, pipeline_fields, skip=_INTERPRETED),
         streaming=_typed(values, streaming_fields, skip=()),
     )

@@ -7,6 +7,7 @@ and set aside, workers are limited and told to clean up, and what a batch did is
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
 from curator_slurm.executors.backends._xenna_gpus import on_node
 from curator_slurm.executors.backends._xenna_queue import SizedTask
 from curator_slurm.executors.backends._xenna_stage import Goodbye
-from curator_slurm.executors.failures import ExecutorError
+from curator_slurm.executors.failures import ExecutorError, FailurePolicy
 
 WORKER_DEATHS: tuple[type[BaseException], ...] = (
     ray.exceptions.RayActorError,
@@ -30,6 +31,9 @@ WORKER_DEATHS: tuple[type[BaseException], ...] = (
 
 MAX_SETUP_DEATHS = 3
 """How often in a row workers of a stage may die before one is ready; then the pipeline fails."""
+
+HANG_GRACE_S = 2.0
+"""How long after its last deadline a worker may still bring a result."""
 
 GOODBYE_TIMEOUT_S = 30.0
 """How long teardown() of a stage may take at the end of a run."""
@@ -42,9 +46,7 @@ class WorkerLostError(ExecutorError):
 class RunContext(Protocol):
     """What a pool needs to know of its run."""
 
-    task_timeout_s: float | None
-
-    def task_retries(self, stage: int) -> int: ...
+    def policy(self, stage: int) -> FailurePolicy: ...
 
     def add_pool(self, pool: RunPool) -> int: ...
     def worker_limit(self, stage: int) -> int | None: ...
@@ -55,7 +57,10 @@ class RunContext(Protocol):
 
 
 class SuspectTask(actor_pool.Task):  # type: ignore[misc]
-    """A batch whose worker died: it runs alone from now on, so that the culprit shows."""
+    """A batch whose worker died: it runs alone from now on, so that the culprit shows.
+
+    ``deaths`` counts the workers that died or were ended for it and nothing else.
+    """
 
     def __init__(self, refs: list[Any], node_id: str | None, deaths: int, *, single: bool) -> None:
         super().__init__(refs, node_id)
@@ -78,6 +83,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         self._setup_deaths = 0
         self._last_done: dict[str, float] = {}
         self._dead: set[str] = set()
+        self._hung: dict[str, Any] = {}
         self._looking_for_idle = False
         self._stage_index = run.add_pool(self)
 
@@ -147,9 +153,15 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         self._run.on_worker_lost(self._stage_index, node_id, error)
         held = self._take_tasks(group)
         self._dead.update(group.actors)
-        blame = _node_is_alive(node_id)
+        hung = [self._hung.pop(actor_id) for actor_id in group.actors if actor_id in self._hung]
         for task in held:
-            self._queue_again(task, error, alone=len(held) == 1, blame=blame)
+            if not _node_is_alive(node_id):
+                self._task_queue.appendleft(task)  # not the task's fault
+            elif hung:
+                self._queue_again(task, error, guilty=any(task is other for other in hung), allowed=0)
+            else:
+                # Anyone may have killed a worker once: a second time tells more.
+                self._queue_again(task, error, guilty=len(held) == 1, allowed=1)
         self._replace(group_id)
 
     def _take_tasks(self, group: Any) -> list[Any]:
@@ -164,17 +176,17 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
                     slot.clear_task()
         return list(tasks.values())
 
-    def _queue_again(self, task: Any, error: BaseException, *, alone: bool, blame: bool) -> None:
-        deaths = getattr(task, "deaths", 0) + (1 if blame else 0)
+    def _queue_again(self, task: Any, error: BaseException, *, guilty: bool, allowed: int) -> None:
+        """Run a batch again: alone, in single tasks if it is proven guilty, and not for ever."""
+        deaths = getattr(task, "deaths", 0) + guilty
         single = getattr(task, "single", False)
-        if not blame:
-            self._task_queue.appendleft(task)
-        elif single and alone and deaths > self._run.task_retries(self._stage_index) + 1:
+        if guilty and not single:
+            singles = ray.get(_singles.remote(*task.task_data))
+            deaths = deaths if len(singles) == 1 else 0
+            for ref in reversed(singles):
+                self._task_queue.appendleft(SuspectTask([ref], task.origin_node_id, deaths, single=True))
+        elif guilty and deaths > self._run.policy(self._stage_index).task_retries + allowed:
             self._run.on_quarantine(self._stage_index, task.task_data, error, deaths)
-        elif alone and not single and deaths > 1:
-            # It died alone, so one of its tasks is guilty: run each of them alone.
-            for ref in reversed(ray.get(_singles.remote(*task.task_data))):
-                self._task_queue.appendleft(SuspectTask([ref], task.origin_node_id, 1, single=True))
         else:
             self._task_queue.appendleft(SuspectTask(task.task_data, task.origin_node_id, deaths, single=single))
 
@@ -245,23 +257,29 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
 
     def update(self) -> None:
         """One round of the engine's loop."""
-        if self._run.task_timeout_s is not None:
-            self._kill_hung_workers(self._run.task_timeout_s)
+        policy = self._run.policy(self._stage_index)
+        if policy.task_timeout_s is not None:
+            self._end_hung_workers(policy.task_timeout_s, policy.task_retries)
         super().update()
         self._run.on_round()
 
-    def _kill_hung_workers(self, timeout_s: float) -> None:
+    def _end_hung_workers(self, timeout_s: float, retries: int) -> None:
+        """The adapter interrupts Python code that takes too long; code that it cannot interrupt ends here."""
         now = time.time()
         for actor in self._ready_actors.values():
-            scheduled = [slot.get_task.scheduled_time for slot in actor.slots if slot.has_task]
-            if not scheduled:
+            held = [slot.get_task for slot in actor.slots if slot.has_task]
+            worker_id = actor.metadata.worker_id
+            if not held or worker_id in self._hung:
                 continue
             # Slots are served one after the other: the oldest runs since it came or its predecessor ended.
-            started = max(min(scheduled), self._last_done.get(actor.metadata.worker_id, 0.0))
-            if now - started > timeout_s * max(1, self._params.stage_batch_size):
+            oldest = min(held, key=lambda slot: slot.scheduled_time)
+            started = max(oldest.scheduled_time, self._last_done.get(worker_id, 0.0))
+            tasks = 1 if getattr(oldest.task, "single", False) else self._params.stage_batch_size
+            rounds = 1 + retries + math.ceil(math.log2(tasks))  # the adapter's own tries and halvings
+            if now - started > timeout_s * tasks * rounds + HANG_GRACE_S:
                 logger.warning(f"{self.name}: no result within {timeout_s:g} s per task; replacing the worker")
+                self._hung[worker_id] = oldest.task
                 ray.kill(actor.actor_ref)
-                self._last_done[actor.metadata.worker_id] = now
 
     # ---- the end -------------------------------------------------------------------------------------
 

@@ -27,14 +27,13 @@ class XennaRun:
     initial: int
     policies: Sequence[FailurePolicy]
     limits: Sequence[int | None]
-    task_timeout_s: float | None = None
     pools: list[RunPool] = field(default_factory=list)
     workers_lost: int = 0
     _gauged: float = 0.0
 
-    def task_retries(self, stage: int) -> int:
-        """How often a task is tried again after its worker died."""
-        return self.policies[stage].task_retries
+    def policy(self, stage: int) -> FailurePolicy:
+        """What to do about failures in a stage."""
+        return self.policies[stage]
 
     def add_pool(self, pool: RunPool) -> int:
         """The engine makes its pools in the order of the stages."""
@@ -61,7 +60,7 @@ class XennaRun:
         """A task whose worker died every time is given up: recorded as failed, or the end of the run."""
         label = self._label(stage)
         reason = (
-            f"its worker died {attempts} times while processing it, or was ended for taking too long: "
+            f"its worker died, or was ended for taking too long, {attempts} time(s) while processing it alone: "
             f"{short_error(error)}"
         )
         identities: list[tuple[str, str]] = ray.get(_identify.remote(*refs))

@@ -102,7 +102,7 @@ class XennaExecutor(BaseExecutor):
             setattr(config, _CLEAR_CUDA, False)
         limits = [options.max_workers_per_stage if count is None else None for count in workers]
         policies = [adapter.policy for adapter in adapters]
-        run = XennaRun(monitor, len(tasks), policies, limits, options.task_timeout_s)
+        run = XennaRun(monitor, len(tasks), policies, limits)
         pipeline = v1.PipelineSpec(_Inputs(make_chunks(tasks, adapters[0].batch_size)), specs, config)
         outputs = self._run_engine(pipeline, run, described)
         monitor.check_counts(len(tasks), len(outputs))

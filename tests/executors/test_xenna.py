@@ -149,9 +149,7 @@ def test_a_killed_worker_loses_no_task(run: Run, mode: str, tmp_path: Path) -> N
     assert (tmp_path / "flag").exists()
 
 
-def test_a_task_that_kills_every_worker_is_set_aside(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_that_kills_every_worker_is_set_aside(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CURATOR_SLURM_FAILURES", str(tmp_path / "failures.jsonl"))
     outputs = run([Step("a"), Kill("kill", None), Step("c")], on_task_error="skip")
     assert values(outputs) == [number for number in range(20) if number != 7]
@@ -192,9 +190,7 @@ def test_a_runtime_environment_of_a_stage(run: Run) -> None:
     assert {task._metadata["env"].get("FLAVOUR") for task in run([stage], 2)} == {"vanilla"}
 
 
-def test_the_drivers_environment_is_left_alone_and_no_time_is_lost(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_drivers_environment_is_left_alone_and_no_time_is_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XENNA_RAY_METRICS_PORT", "9999")
     before = dict(os.environ)
     began = time.monotonic()
@@ -207,9 +203,7 @@ def test_the_engines_own_monitor_finds_the_dashboard_of_this_ray(run: Run) -> No
     assert len(run([Step("a", cpus=0.5)], 4, resource_monitor=True)) == 4
 
 
-def test_a_connection_of_the_caller_is_used_and_kept(
-    two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_of_the_caller_is_used_and_kept(two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

@@ -87,7 +87,6 @@ def test_ignore_failures_never_reaches_the_engine() -> None:
         ({"logging_interval": 1, "logging_interval_s": 1}, "not both"),
         ({"cpu_allocation_percentage": 95}, "0.95 is 95 %"),
         ({"max_workers_per_stage": 0}, "whole number from 1"),
-        ({"task_timeout_s": -1}, "greater than 0"),
         ({"monitoring_verbosity_level": "LOUD"}, "NONE, INFO, DEBUG"),
     ],
 )
