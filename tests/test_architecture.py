@@ -1,0 +1,167 @@
+"""Who may import what: the layers of the design, seen in the sources and in running processes."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("launcher", "executors", "slurm_templates")
+MAX_LINES = 500
+
+DRIVER_SIDE = {"launcher.driver", "launcher.pipeline_loader"}
+"""The child process that builds and runs the pipeline: the only part of launcher that knows the executors."""
+SHARED_WITH_EXECUTORS = {"launcher.agent.ray_process": {"executors.backends._xenna_env"}}
+"""Ray's processes need some variables of the executors before any driver runs."""
+NODE_SIDE = {"launcher.node_agent", "launcher.agent", *DRIVER_SIDE}
+RUNS_PROCESSES = {
+    "launcher.slurm": "the only place that runs Slurm's commands",
+    "launcher.submission": "starts the script of a local run",
+    "launcher.agent.ray_process": "starts Ray",
+    "launcher.agent.driver_process": "starts the driver",
+}
+HEAVY = {"ray", "pandas", "pyarrow", "cosmos_xenna", "nemo_curator", "numpy", "torch"}
+"""What login nodes never load; submitit is loaded only where something is submitted."""
+
+
+def sources():
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sources()}
+
+
+def imports(path, top_level_only=False):
+    """Dotted names that a file imports; ours without `curator_slurm.`; not those for type checkers."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    checking = {
+        node
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
+        for statement in branch.body
+        for node in ast.walk(statement)
+    }
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if node in checking:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name.removeprefix("curator_slurm.") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            base = node.module.removeprefix("curator_slurm.") if node.module != "curator_slurm" else ""
+            for alias in node.names:
+                full = f"{base}.{alias.name}".lstrip(".")
+                yield full if full in MODULES else base
+
+
+def is_login_side(module):
+    return module.startswith("launcher") and not any(
+        module == part or module.startswith(f"{part}.") for part in NODE_SIDE
+    )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_layers(module):
+    for name in imports(MODULES[module]):
+        package = name.split(".")[0]
+        if module.startswith(("executors", "slurm_templates")):
+            assert package != "launcher", f"{module} imports {name}"
+        if module.startswith("launcher") and package == "executors" and module not in DRIVER_SIDE:
+            assert name in SHARED_WITH_EXECUTORS.get(module, ()), f"{module} imports {name}"
+        if is_login_side(module):
+            assert package not in HEAVY, f"{module} imports {name}"
+            assert not any(name.startswith(part) for part in DRIVER_SIDE), f"{module} imports {name}"
+        if package == "subprocess" and module.startswith("launcher"):
+            assert module in RUNS_PROCESSES, f"{module} runs processes"
+        if package == "submitit" and is_login_side(module):
+            assert module == "launcher.submission", f"{module} imports submitit"
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("launcher.script", {"subprocess", "os", "time"}),
+        ("launcher.placeholders", {"subprocess", "os", "time"}),
+        ("launcher.shelltext", {"subprocess", "os", "time"}),
+        ("launcher.sbatch_options", {"subprocess", "os", "time"}),
+        ("launcher.speclocation", {"subprocess", "os", "time"}),
+        ("launcher.slurm_parse", {"subprocess", "os"}),
+    ],
+)
+def test_pure_modules_do_nothing_but_compute(module, forbidden):
+    assert not {name.split(".")[0] for name in imports(MODULES[module])} & forbidden
+
+
+def test_no_import_cycles():
+    graph = {module: {name for name in imports(path, True) if name in MODULES} for module, path in MODULES.items()}
+    done, open_now = set(), []
+
+    def visit(module):
+        assert module not in open_now, " -> ".join([*open_now[open_now.index(module) :], module])
+        if module in done:
+            return
+        open_now.append(module)
+        for name in sorted(graph[module] - {module}):
+            visit(name)
+        open_now.pop()
+        done.add(module)
+
+    for module in graph:
+        visit(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_file_is_too_long(module):
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def loaded_by(tmp_path, *arguments):
+    """Top-level names of the modules that a command of curator-slurm loads."""
+    code = (
+        "import json, sys\n"
+        "from curator_slurm.launcher.cli import main\n"
+        "code = 0\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    exit_code, modules = json.loads(done.stderr.splitlines()[-1])
+    assert exit_code == 0, done.stderr
+    return modules
+
+
+def test_help_loads_nothing_slower_than_click(tmp_path):
+    modules = loaded_by(tmp_path, "--help")
+    assert not {name.split(".")[0] for name in modules} & {
+        *HEAVY,
+        *("pydantic", "pydantic_core", "yaml", "jinja2", "rich", "submitit", "psutil", "asyncio", "difflib"),
+    }
+    ours = {name for name in modules if name.startswith("curator_slurm.")}
+    assert ours == {
+        "curator_slurm.launcher",
+        "curator_slurm.launcher._version",
+        "curator_slurm.launcher.cli",
+        "curator_slurm.launcher.errors",
+    }
+
+
+@pytest.mark.parametrize("verb", ["validate", "render", "schema", "list"])
+def test_login_verbs_load_nothing_heavy(tmp_path, verb):
+    (tmp_path / "s.yaml").write_text("name: x\npipeline: {command: a}\n")
+    modules = loaded_by(tmp_path, verb, *(["s.yaml"] if verb in ("validate", "render") else []))
+    top = {name.split(".")[0] for name in modules}
+    assert not top & {*HEAVY, "submitit"}
+    assert not any(name.startswith("curator_slurm.executors") for name in modules)
+    if verb == "validate":
+        assert not top & {"jinja2", "rich", "psutil"}
