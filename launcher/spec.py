@@ -357,6 +357,11 @@ class Spec(Section):
         return self
 
     @property
+    def uses_xenna(self) -> bool:
+        """Whether cosmos-xenna will run the pipeline; a command is a program of its own."""
+        return self.pipeline.command is None and self.executor.backend is Backend.XENNA
+
+    @property
     def min_nodes(self) -> int:
         """The number of nodes with which the run may start."""
         return self.cluster.min_nodes or self.resources.nodes

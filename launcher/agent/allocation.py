@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.launcher.slurm_parse import expand_nodelist
+
 MEGABYTE = 1 << 20
 LOCAL_JOB_ID = "CURATOR_SLURM_JOB_ID"
 MIN_LOCAL_CPUS = 4
@@ -43,13 +45,6 @@ class Allocation:
         return self.node_id == 0
 
 
-def expand_nodelist(text: str) -> tuple[str, ...]:
-    """Host names of a Slurm node list such as `n[1-3,7],gpu05`, in Slurm's order."""
-    from submitit.slurm.slurm import _parse_node_list
-
-    return tuple(_parse_node_list(text))
-
-
 def expand_per_node(text: str) -> list[int]:
     """Numbers of a per-node list such as `4(x2),8`, one for each node."""
     numbers: list[int] = []
@@ -67,7 +62,7 @@ def slurm_allocation(environ: Mapping[str, str]) -> Allocation:
     array_job, array_task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     job_id = f"{array_job}_{array_task}" if array_job and array_task else environ["SLURM_JOB_ID"]
     node_id = int(environ.get("SLURM_NODEID", "0"))
-    nodes = expand_nodelist(environ.get("SLURM_JOB_NODELIST") or environ["SLURM_NODELIST"])
+    nodes = tuple(expand_nodelist(environ.get("SLURM_JOB_NODELIST") or environ["SLURM_NODELIST"]))
     per_node = expand_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
     cpus = per_node[node_id] if node_id < len(per_node) else int(environ.get("SLURM_CPUS_ON_NODE", "1"))
     limit = int(environ.get("SLURM_MEM_PER_NODE", "0")) or int(environ.get("SLURM_MEM_PER_CPU", "0")) * cpus

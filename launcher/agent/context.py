@@ -112,7 +112,8 @@ def start_logging(path: Path, *, echo: bool) -> None:
 
 
 def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[str, str]:
-    """Environment for Ray and the driver: the secrets read, and the spec's folder on the module path.
+    """Environment for Ray and the driver: with the secrets, the programs of our Python first on PATH, and the spec's
+    folder on the module path.
 
     Raises:
         BootstrapError: a secret is not in the run's secrets, which are deleted when a run has ended.
@@ -132,5 +133,6 @@ def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[
     if plan.spec_dir not in path:
         path.append(plan.spec_dir)
     environment["PYTHONPATH"] = os.pathsep.join(path)
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

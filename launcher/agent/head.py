@@ -79,8 +79,9 @@ class Head:
         self.node.prepare()
         self.events.add("preflight_passed", "checks passed", node=allocation.node_name)
         self.node.start_ray()
-        self.driver = self._start_driver()
         assert self.node.ray is not None
+        self._send(cluster=self._cluster(self.node.ray.node.gcs_address))
+        self.driver = self._start_driver()
         probe = GcsProbe(self.node.ray.node.gcs_address, context.attempt.token)
         stopped = self._wait_for_head(probe) or self._wait_for_nodes(probe)
         if stopped is not None:
@@ -90,15 +91,16 @@ class Head:
     # -- bootstrap ---------------------------------------------------------------------------------------------
 
     def _wait_for_head(self, probe: GcsProbe) -> Outcome | None:
-        """Until Ray's head answers; then tell the workers."""
+        """Until Ray's head answers. The workers know its address already: their Ray waits for the head's."""
         assert self.node.ray is not None
         deadline = time.monotonic() + self.context.plan.spec.cluster.join_timeout_s
         while self.node.address not in (probe.alive_nodes() or ()):
             early = self._interrupted()
             if early is not None:
                 return early
-            self.node.check_ray()
-            probe.address = self.node.ray.node.gcs_address
+            if self.node.check_ray():
+                probe.address = self.node.ray.node.gcs_address
+                self._send(cluster=self._cluster(probe.address))
             if time.monotonic() > deadline:
                 raise BootstrapError(
                     FailureClass.BOOTSTRAP_TIMEOUT,
@@ -111,10 +113,8 @@ class Head:
         self.joined = {self.node.address}
         self.context.report(NodeState.JOINED, "runs Ray's head")
         self.events.add("ray_head_started", f"Ray's head answers at {address}", node=self.context.allocation.node_name)
-        cluster = self._cluster(address)
-        write_json(self.context.attempt.cluster, cluster)
-        self._send(cluster=cluster)
-        self.events.add("cluster_published", f"workers may join {address}")
+        write_json(self.context.attempt.cluster, self._cluster(address))
+        self.events.add("cluster_published", f"clients may connect to {address}")
         return None
 
     def _cluster(self, address: str) -> dict[str, Any]:
@@ -223,7 +223,7 @@ class Head:
     def _start_driver(self) -> DriverProcess:
         """Start it early: it imports while Ray boots, and waits for the word."""
         attempt, spec = self.context.attempt, self.context.plan.spec
-        environment = self.node.driver_environment()
+        environment = dict(self.node.environment)
         environment.update(
             {
                 "CURATOR_SLURM_RUN_DIR": str(attempt.run.root),

@@ -28,6 +28,8 @@ class Node:
         self.address = ""
         self.ray: ray_process.RayProcess | None = None
         self.starts = 0
+        self.environment: dict[str, str] = {}
+        """For processes that shall use this node's Ray; there once Ray has been started."""
         self._ports: ports.PortBlock | None = None
 
     def prepare(self) -> None:
@@ -83,18 +85,16 @@ class Node:
             object_store=store,
             head_address=head_address,
         )
-        environment = ray_process.ray_environment(context.environment, node, context.attempt.token)
-        self.ray = ray_process.RayProcess(node, environment, context.node.ray_output)
+        Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
+        self.environment = ray_process.ray_environment(
+            context.environment, node, context.attempt.token, xenna=context.plan.spec.uses_xenna
+        )
+        self.ray = ray_process.RayProcess(node, self.environment, context.node.ray_output)
         log.info("started Ray (pid %d) with ports %d-%d", self.ray.pid, self._ports.first, self._ports.last)
         return self.ray
 
-    def driver_environment(self) -> dict[str, str]:
-        """Environment of a process that shall use this node's Ray."""
-        assert self.ray is not None
-        return ray_process.ray_environment(self.context.environment, self.ray.node, self.context.attempt.token)
-
-    def check_ray(self, head_address: str | None = None) -> None:
-        """If `ray start` has died, start it again, a few times.
+    def check_ray(self, head_address: str | None = None) -> bool:
+        """If `ray start` has died, start it again, a few times; True if it had to be.
 
         Raises:
             BootstrapError: it died too often; carries what it printed.
@@ -102,7 +102,7 @@ class Node:
         assert self.ray is not None
         code = self.ray.exit_code()
         if code is None:
-            return
+            return False
         lines = self.ray.last_lines()
         log.warning("Ray ended with exit code %s:\n  %s", code, "\n  ".join(lines))
         if self.starts >= START_ATTEMPTS:
@@ -113,8 +113,9 @@ class Node:
                 f"read {self.context.node.ray_output}",
             )
         self._kill_leftovers()
-        time.sleep(0.5 * self.starts)
+        self.context.stop.wait(0.5 * self.starts)
         self.start_ray(head_address)
+        return True
 
     def take_down(self) -> None:
         """Stop Ray, kill what is left of it, keep its logs, remove the session folder. Never raises."""

@@ -40,6 +40,11 @@ class RayNode:
     def ray_dir(self) -> str:
         return f"{self.session_dir}/ray"
 
+    @property
+    def temporary_dir(self) -> str:
+        """TMPDIR of everything in the run, so that nothing of it stays on the node."""
+        return f"{self.session_dir}/tmp"
+
 
 def split_memory(memory: int, fraction: float, shm: int) -> tuple[int, int]:
     """(heap, object store) in bytes of a node with `memory`: the store takes `fraction`, but fits in /dev/shm.
@@ -86,8 +91,10 @@ def start_command(node: RayNode) -> list[str]:
     ]
 
 
-def ray_environment(base: Mapping[str, str], node: RayNode, token: Path) -> dict[str, str]:
+def ray_environment(base: Mapping[str, str], node: RayNode, token: Path, *, xenna: bool) -> dict[str, str]:
     """Environment of `ray start` and the driver, and so of every worker process of the node.
+
+    With `xenna`, Ray leaves the visible GPUs of workers to cosmos-xenna; any other program expects Ray to set them.
 
     The authentication mode is always set: Ray guesses it from files in the home directory otherwise, differently on
     the head and on workers. The token goes by path, never by value.
@@ -100,7 +107,8 @@ def ray_environment(base: Mapping[str, str], node: RayNode, token: Path) -> dict
         "RAY_JOB_CONFIG_JSON_ENV_VAR",
     )
     environment = {name: value for name, value in base.items() if name not in drop}
-    environment.update(RAY_START_ENV)
+    if xenna:
+        environment.update(RAY_START_ENV)
     environment.update(
         {
             "RAY_ADDRESS": node.gcs_address,
@@ -109,6 +117,7 @@ def ray_environment(base: Mapping[str, str], node: RayNode, token: Path) -> dict
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
             "DASHBOARD_METRIC_PORT": str(node.ports["dashboard_metrics"]),
+            "TMPDIR": node.temporary_dir,
             MARKER: node.session_dir,
         }
     )

@@ -31,7 +31,7 @@ def run_worker(context: AgentContext, node: Node) -> int:
     address = _wait_for_cluster(context, beacon)
     if address is None:
         return 0 if beacon.signal.ended or context.stop.requested else _head_lost(context)
-    preflight.check_versions(preflight.versions(), beacon.signal.cluster.get("versions", {}))
+    preflight.check_versions(preflight.versions(), beacon.signal.cluster["versions"])
     node.start_ray(address)
     return _follow(context, node, beacon, address)
 
@@ -69,6 +69,11 @@ def _follow(context: AgentContext, node: Node, beacon: BeaconReader, address: st
             log.info("joined the Ray cluster at %s", address)
         if beacon.silent_s > HEAD_SILENCE_S:
             return _head_lost(context)
+        current = str(beacon.signal.cluster["address"])
+        if current != address:
+            log.info("the head started anew at %s", current)
+            address, joined = current, False
+            node.start_ray(address)
         if node.ray.exit_code() is not None:
             if _outlived_by_head(context, beacon):
                 node.check_ray(address)
