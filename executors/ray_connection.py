@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 MIN_LOCAL_CPUS = 4
-"""Logical CPUs of a Ray that an executor starts: pipelines of several one-CPU stages must run on two cores."""
+"""The least logical CPUs of a Ray that an executor starts: several one-CPU stages must run on two cores."""
 
 
 @contextlib.contextmanager
-def ray_session(env_vars: Mapping[str, str] | None = None) -> Iterator[Any]:
+def ray_session(env_vars: Mapping[str, str] | None = None, stages: Sequence[Any] = ()) -> Iterator[Any]:
     """Connect to Ray for one run and disconnect after it; yields the ray module.
 
     A connection that the caller has made is used and kept. Else RAY_ADDRESS names the cluster. Without it a private
     one is started on this machine, with a folder and a token of its own, and ended with the run.
-    `env_vars` are set in every worker of the run (where the connection is made here).
+    `env_vars` are set in every worker of the run (where the connection is made here). A private Ray is given as many
+    logical CPUs as one worker of each of the `stages` needs, so that any pipeline runs on any machine.
     """
     import ray
 
@@ -36,12 +38,21 @@ def ray_session(env_vars: Mapping[str, str] | None = None) -> Iterator[Any]:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(address=os.environ["RAY_ADDRESS"], runtime_env=runtime_env, log_to_driver=True)
         else:
-            _start_private(ray, stack, runtime_env)
+            _start_private(ray, stack, runtime_env, cpus_for(stages))
         stack.callback(ray.shutdown)
         yield ray
 
 
-def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str, Any] | None) -> None:
+def cpus_for(stages: Sequence[Any]) -> int:
+    """CPUs that hold the fixed workers, or one, of every stage, with what engines keep for themselves."""
+    total = 0.0
+    for stage in stages:
+        fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
+        total += float(stage.resources.cpus) * (fixed or 1)
+    return math.ceil(total / 0.95) + 1 if total else 0
+
+
+def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str, Any] | None, needed_cpus: int) -> None:
     """Start Ray on this machine for this process alone."""
     folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -51,7 +62,7 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
         token.write_text(secrets.token_hex(32))
         stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)))
     real = len(os.sched_getaffinity(0))
-    cpus = max(real, MIN_LOCAL_CPUS)
+    cpus = max(real, MIN_LOCAL_CPUS, needed_cpus)
     if cpus > real:
         log.warning("%d CPUs here; the local Ray shows %d, so that stages take turns on them", real, cpus)
     ray.init(

@@ -1,0 +1,126 @@
+"""Where workers go: the driver's own account of CPUs and GPUs on every node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+_EPSILON = 1e-6
+_REFRESH_S = 5.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one worker takes."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass
+class Node:
+    """One Ray node with what is left of it."""
+
+    node_id: str
+    cpus: float
+    gpus: float
+    free_cpus: float
+    free_gpus: float
+
+    def fits(self, need: Need) -> bool:
+        return need.cpus <= self.free_cpus + _EPSILON and need.gpus <= self.free_gpus + _EPSILON
+
+    def could_fit(self, need: Need) -> bool:
+        return need.cpus <= self.cpus + _EPSILON and need.gpus <= self.gpus + _EPSILON
+
+
+class Nodes:
+    """All nodes that workers may use. Nodes that join later are found, nodes that die are dropped."""
+
+    def __init__(
+        self,
+        list_nodes: Callable[[], list[dict[str, Any]]],
+        *,
+        ignore_head_node: bool = False,
+        reserved_cpus: float = 0.0,
+        reserved_gpus: float = 0.0,
+    ) -> None:
+        self._list_nodes = list_nodes
+        self._ignore_head = ignore_head_node
+        self._reserved = Need(reserved_cpus, reserved_gpus)
+        self._nodes: dict[str, Node] = {}
+        self._refreshed = 0.0
+        self.refresh(force=True)
+        self._reserve()
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Look for nodes that came or went, now and then."""
+        now = time.monotonic()
+        if not force and now - self._refreshed < _REFRESH_S:
+            return
+        self._refreshed = now
+        alive: set[str] = set()
+        for info in self._list_nodes():
+            resources = info.get("Resources", {})
+            if not info.get("Alive") or (self._ignore_head and "node:__internal_head__" in resources):
+                continue
+            node_id = info["NodeID"]
+            alive.add(node_id)
+            if node_id not in self._nodes:
+                cpus, gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+                self._nodes[node_id] = Node(node_id, cpus, gpus, cpus, gpus)
+        for gone in set(self._nodes) - alive:
+            del self._nodes[gone]
+
+    def is_alive(self, node_id: str) -> bool:
+        return node_id in self._nodes
+
+    def could_ever_fit(self, need: Need) -> bool:
+        """Whether some node, with nothing else on it, has room for a worker."""
+        return any(node.could_fit(need) for node in self._nodes.values())
+
+    def capacity(self, need: Need) -> int:
+        """How many such workers all nodes hold at most."""
+        total = 0
+        for node in self._nodes.values():
+            limits = [int((have + _EPSILON) / want) for have, want in self._ratios(node, need) if want > 0]
+            total += min(limits, default=1_000_000)
+        return total
+
+    def place(self, need: Need) -> str | None:
+        """Take room for a worker on the node with the most of it; None if there is none now."""
+        candidates = [node for node in self._nodes.values() if node.fits(need)]
+        if need.gpus == 0:  # keep GPU nodes for those who need them, where there is a choice
+            candidates = [node for node in candidates if node.gpus == 0] or candidates
+        if not candidates:
+            return None
+        best = max(candidates, key=lambda node: (node.free_gpus if need.gpus else 0, node.free_cpus))
+        best.free_cpus -= need.cpus
+        best.free_gpus -= need.gpus
+        return best.node_id
+
+    def give_back(self, node_id: str, need: Need) -> None:
+        node = self._nodes.get(node_id)
+        if node is not None:
+            node.free_cpus += need.cpus
+            node.free_gpus += need.gpus
+
+    def __str__(self) -> str:
+        return ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self._nodes.values()) or "no node"
+
+    @staticmethod
+    def _ratios(node: Node, need: Need) -> list[tuple[float, float]]:
+        return [(node.cpus, need.cpus), (node.gpus, need.gpus)]
+
+    def _reserve(self) -> None:
+        """Leave some CPUs and GPUs of the cluster alone."""
+        cpus, gpus = self._reserved.cpus, self._reserved.gpus
+        for node in self._nodes.values():
+            kept_cpus, kept_gpus = min(cpus, node.cpus), min(gpus, node.gpus)
+            cpus -= kept_cpus
+            gpus -= kept_gpus
+            node.cpus -= kept_cpus
+            node.gpus -= kept_gpus
+            node.free_cpus, node.free_gpus = node.cpus, node.gpus

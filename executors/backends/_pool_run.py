@@ -1,0 +1,383 @@
+"""One run on the actor pool: the loop that hands out calls, takes results and replaces dead workers.
+
+The driver holds references and numbers. A call's inputs and outputs go from worker to worker through the object
+store; of its results only a CallResult, some hundred bytes, comes here.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from curator_slurm.executors.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.backends._pool_data import (
+    Batch,
+    CallResult,
+    Part,
+    TaskQueue,
+    batch_len,
+    describe,
+    size_of,
+    split_evenly,
+)
+from curator_slurm.executors.backends._pool_nodes import Nodes
+from curator_slurm.executors.backends._pool_scale import Scaler
+from curator_slurm.executors.backends._pool_stage import CALLS_AHEAD, Call, StageState, Suspect, Worker
+from curator_slurm.executors.backends._pool_worker import PoolWorker, identities
+from curator_slurm.executors.failures import ExecutorError, FailedTaskRecord, StageError, short_error
+from curator_slurm.executors.monitor import RunMonitor
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.5
+_SLOW_BATCH_S = 0.5
+_MAX_FAILED_STARTS = 3
+_MIN_DEATHS = 2
+_COPY_ABOVE = 100_000
+_DEAD = (ActorDiedError, ActorUnavailableError, RayActorError, WorkerCrashedError)
+
+
+class PoolRun:
+    """One run; used once."""
+
+    def __init__(
+        self,
+        adapters: Sequence[StageAdapter],
+        monitor: RunMonitor,
+        nodes: Nodes,
+        store_bytes: float,
+        actor_options: Callable[[StageState, str], dict[str, Any]],
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.stages = [StageState(index, adapter) for index, adapter in enumerate(adapters)]
+        self._monitor = monitor
+        self._nodes = nodes
+        self._budget = max(32 << 20, 0.5 * store_bytes / len(self.stages))
+        self._actor_options = actor_options
+        self._on_tick = on_tick
+        self._adapter_refs = [_put_adapter(adapter) for adapter in adapters]
+        self._pending: dict[Any, Callable[[Any], None]] = {}
+        self._held: dict[tuple[int, str], list[Worker]] = {}
+        self._outputs: list[Any] = []
+        self._closing: dict[Any, Worker] = {}
+        self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
+        self._check_room()
+
+    def run(self, tasks: list[Any]) -> list[Any]:
+        """Run all tasks through all stages; the last stage's outputs."""
+        first = self.stages[0]
+        first.upstream_done = True
+        self._monitor.progress.gauge(0, expected=len(tasks))
+        for chunk in split_evenly(tasks, max(1, min(64, len(tasks) // max(1, first.batch_size)))):
+            first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk)).all())
+        try:
+            while not self.stages[-1].finished or self._closing:
+                self._finish_stages()
+                self._dispatch()
+                self._scaler.step()
+                self._dispatch()
+                self._gauge()
+                self._wait()
+            self._gauge()
+        finally:
+            for stage in self.stages:
+                for worker in stage.workers:
+                    ray.kill(worker.actor)
+            for worker in self._closing.values():
+                ray.kill(worker.actor)
+        return self._outputs
+
+    # -- the loop
+
+    def _wait(self) -> None:
+        """Sleep until something happens, then take everything that has."""
+        refs = list(self._pending)
+        if not refs:
+            if not self.stages[-1].finished:
+                time.sleep(0.05)  # no room for any worker at the moment
+            return
+        ready, _ = ray.wait(refs, num_returns=1, timeout=_TICK_S)
+        if ready and len(refs) > 1:
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        for ref in ready:
+            handler = self._pending.pop(ref, None)
+            if handler is not None:  # a death may have taken others with it
+                handler(ref)
+        self._on_tick()
+
+    def _finish_stages(self) -> None:
+        for stage, following in zip(self.stages, [*self.stages[1:], None], strict=True):
+            if stage.exhausted and not stage.finished:
+                stage.finished = True
+                if following is not None:
+                    following.upstream_done = True
+                    self._monitor.progress.gauge(
+                        following.index, expected=self._monitor.progress.stages[stage.index].tasks_out
+                    )
+                for worker in list(stage.workers):
+                    self._retire(worker)
+
+    def _dispatch(self) -> None:
+        for stage in reversed(self.stages):
+            while stage.can_form_batch and not self._blocked(stage):
+                worker = self._free_worker(stage)
+                if worker is None:
+                    break
+                self._call(stage, worker)
+
+    def _free_worker(self, stage: StageState) -> Worker | None:
+        ready = [worker for worker in stage.workers if worker.ready and not worker.retiring]
+        if not ready:
+            return None
+        worker = min(ready, key=lambda worker: len(worker.calls))
+        if not worker.calls:
+            return worker
+        if len(worker.calls) >= CALLS_AHEAD or stage.suspects:
+            return None
+        slow = stage.batch_s is None or stage.batch_s > _SLOW_BATCH_S
+        return None if slow and len(stage.queue) < stage.batch_size * len(stage.workers) else worker
+
+    def _blocked(self, stage: StageState) -> bool:
+        """Whether the next stage has more waiting than its share of the object store."""
+        if stage.index + 1 == len(self.stages):
+            return False
+        following = self.stages[stage.index + 1]
+        ahead = following.queue.nbytes + following.in_flight_bytes + stage.output_bytes_ahead()
+        if ahead < self._budget:
+            return False
+        return following.has_work or stage.calls > 0
+
+    def _call(self, stage: StageState, worker: Worker) -> None:
+        batches, deaths = stage.next_batches()
+        tasks = sum(batch_len(batch) for batch in batches)
+        following = self.stages[stage.index + 1] if stage.index + 1 < len(self.stages) else None
+        parts = stage.parts_for(tasks, following)
+        spec, arguments = describe(batches, parts)
+        refs = worker.actor.run.options(num_returns=parts + 1).remote(spec, *arguments)
+        nbytes = sum(piece.nbytes for batch in batches for piece in batch)
+        call = Call(stage.index, batches, worker, refs, nbytes, deaths)
+        stage.in_flight_bytes += nbytes
+        worker.calls.append(call)
+        self._pending[refs[0]] = partial(self._on_result, call)
+
+    # -- results
+
+    def _on_result(self, call: Call, ref: Any) -> None:
+        stage = self.stages[call.stage]
+        try:
+            result: CallResult = ray.get(ref)
+        except _DEAD as error:
+            self._on_worker_dead(call.worker, error)
+            return
+        except RayTaskError as error:
+            raise _original(error, stage.name) from None
+        self._drop_call(call)
+        if call.worker.calls:
+            call.worker.calls[0].began = time.monotonic()
+        else:
+            call.worker.idle_since = time.monotonic()
+        stage.learn(
+            len(call.batches), result.report.seconds, result.report.tasks_in, sum(result.counts), sum(result.nbytes)
+        )
+        self._monitor.record(stage.index, result.report)
+        last = stage.index + 1 == len(self.stages)
+        for ref, count, nbytes in zip(call.refs[1:], result.counts, result.nbytes, strict=False):
+            if last:
+                tasks = ray.get(ref)
+                # a copy where it is large: else the result would hold on to the object store beyond the run
+                self._outputs += pickle.loads(pickle.dumps(tasks, protocol=5)) if nbytes > _COPY_ABOVE else tasks
+            else:
+                self.stages[stage.index + 1].queue.put(Part(ref, count, nbytes).all())
+        if call.worker.retiring and not call.worker.calls:
+            self._close(call.worker)
+
+    def _drop_call(self, call: Call) -> None:
+        call.worker.calls.remove(call)
+        self.stages[call.stage].in_flight_bytes -= call.nbytes
+
+    # -- workers
+
+    def _start(self, stage: StageState, node_id: str) -> None:
+        """A new worker on this node, whose room is taken already."""
+        options = self._actor_options(stage, node_id)
+        strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        actor = ray.remote(PoolWorker).options(**options, scheduling_strategy=strategy)
+        worker = Worker(actor.remote(self._adapter_refs[stage.index]), stage.index, node_id)
+        stage.workers.append(worker)
+        key = (stage.index, node_id)
+        if node_id in stage.prepared_nodes:
+            self._prepare(worker, first_on_node=False)
+        elif key in self._held:  # another worker is at setup_on_node there
+            self._held[key].append(worker)
+        else:
+            self._held[key] = []
+            self._prepare(worker, first_on_node=True)
+
+    def _prepare(self, worker: Worker, *, first_on_node: bool) -> None:
+        ref = worker.actor.prepare.remote(first_on_node)
+        self._pending[ref] = lambda ref: self._on_prepared(worker, first_on_node, ref)
+
+    def _on_prepared(self, worker: Worker, first_on_node: bool, ref: Any) -> None:
+        stage = self.stages[worker.stage]
+        if worker not in stage.workers:
+            return
+        try:
+            ray.get(ref)
+        except _DEAD as error:
+            stage.failed_starts += self._nodes.is_alive(worker.node_id)
+            if stage.failed_starts >= _MAX_FAILED_STARTS:
+                raise StageError(
+                    stage.name, "setup", f"its worker died {stage.failed_starts} times while starting", str(error)
+                ) from None
+            self._on_worker_dead(worker, error, starting=True)
+            if first_on_node:
+                self._release(stage, worker.node_id, prepared=False)
+            return
+        except RayTaskError as error:
+            raise _original(error, stage.name) from None
+        worker.ready = True
+        worker.idle_since = time.monotonic()
+        stage.failed_starts = 0
+        stage.startup_s = 0.5 * stage.startup_s + 0.5 * (worker.idle_since - worker.born)
+        if first_on_node:
+            self._release(stage, worker.node_id, prepared=True)
+        if worker.retiring:
+            self._close(worker)
+
+    def _release(self, stage: StageState, node_id: str, *, prepared: bool) -> None:
+        """Let the workers go on that waited for setup_on_node."""
+        held = [worker for worker in self._held.pop((stage.index, node_id), []) if worker in stage.workers]
+        if prepared:
+            stage.prepared_nodes.add(node_id)
+        elif held:
+            self._held[(stage.index, node_id)] = held[1:]
+            self._prepare(held[0], first_on_node=True)
+            return
+        for worker in held:
+            self._prepare(worker, first_on_node=False)
+
+    def _retire(self, worker: Worker) -> None:
+        """End a worker as soon as it has done what it was given."""
+        worker.retiring = True
+        if worker.idle:
+            self._close(worker)
+
+    def _close(self, worker: Worker) -> None:
+        stage = self.stages[worker.stage]
+        stage.workers.remove(worker)
+        ref = worker.actor.teardown.remote()
+        self._closing[ref] = worker
+        self._pending[ref] = self._on_closed
+
+    def _on_closed(self, ref: Any) -> None:
+        worker = self._closing.pop(ref)
+        stage = self.stages[worker.stage]
+        self._nodes.give_back(worker.node_id, stage.need)
+        try:
+            ray.get(ref)
+        except _DEAD as error:
+            log.warning("a worker of stage %r died in teardown: %s", stage.name, short_error(error))
+        except RayTaskError as error:
+            raise _original(error, stage.name) from None
+        finally:
+            ray.kill(worker.actor)
+
+    def _on_worker_dead(self, worker: Worker, error: BaseException, *, starting: bool = False) -> None:
+        """Give its tasks to others. The call it was at is the suspect, unless the whole node is gone."""
+        stage = self.stages[worker.stage]
+        if worker not in stage.workers:
+            return
+        stage.workers.remove(worker)
+        self._nodes.refresh(force=True)
+        node_lost = not self._nodes.is_alive(worker.node_id)
+        self._nodes.give_back(worker.node_id, stage.need)
+        if node_lost:
+            stage.prepared_nodes.discard(worker.node_id)
+        log.warning(
+            "a worker of stage %r died on node %s%s; %s", stage.name, worker.node_id[:12],
+            ", which is gone" if node_lost else "",
+            "another one is started" if starting else f"its {sum(call.tasks for call in worker.calls)} tasks run again",
+        )  # fmt: skip
+        ray.kill(worker.actor)
+        for position, call in enumerate(list(worker.calls)):
+            self._pending.pop(call.refs[0], None)
+            self._drop_call(call)
+            self._again(stage, call, error, blamed=position == 0 and not node_lost)
+
+    def _again(self, stage: StageState, call: Call, error: BaseException, *, blamed: bool) -> None:
+        """Queue a call's batches anew; divide a suspect until the deadly task stands alone."""
+        if not blamed:
+            stage.suspects.extend(Suspect(batch, call.deaths) for batch in call.batches)
+            return
+        if len(call.batches) > 1:
+            stage.suspects.extend(Suspect(batch, 0) for batch in call.batches)
+            return
+        (batch,) = call.batches
+        if batch_len(batch) > 1:
+            stage.suspects.extend(Suspect(single, 0) for single in _singles(batch))
+            return
+        deaths = call.deaths + 1
+        if deaths <= max(_MIN_DEATHS, self._monitor.policy.task_retries):
+            stage.suspects.append(Suspect(batch, deaths))
+            return
+        self._quarantine(stage, batch, deaths, error)
+
+    def _quarantine(self, stage: StageState, batch: Batch, deaths: int, error: BaseException) -> None:
+        (piece,) = batch
+        remote = ray.remote(num_cpus=0)(identities)
+        ((task_id, source),) = ray.get(remote.remote(piece.part.ref, piece.start, piece.stop))
+        reason = f"WorkerDied: the worker process died {deaths} times at this task"
+        if not self._monitor.policy.skips:
+            raise StageError(stage.name, f"process_batch of task {task_id}", reason, str(error))
+        record = FailedTaskRecord(stage.name, task_id, source, deaths, reason, str(error))
+        self._monitor.record(stage.index, BatchReport(1, 0, 0, 0, 0.0, (record,)))
+
+    # -- what is shown and checked
+
+    def _gauge(self) -> None:
+        for stage in self.stages:
+            waiting = len(stage.queue) + sum(batch_len(suspect.batch) for suspect in stage.suspects)
+            in_calls = sum(call.tasks for worker in stage.workers for call in worker.calls)
+            self._monitor.progress.gauge(stage.index, queued=waiting + in_calls, workers=len(stage.workers))
+
+    def _check_room(self) -> None:
+        for stage in self.stages:
+            if not self._nodes.could_ever_fit(stage.need):
+                raise ExecutorError(
+                    f"stage {stage.name!r} needs {stage.need.cpus:g} CPUs and {stage.need.gpus:g} GPUs per worker, and "
+                    f"no node has that (nodes: {self._nodes})"
+                )
+            room = self._nodes.capacity(stage.need)
+            if stage.fixed is not None and stage.fixed > room:
+                log.warning("stage %r asks for %d workers; there is room for %d", stage.name, stage.fixed, room)
+                stage.fixed = stage.min_workers = stage.max_workers = stage.initial_workers = max(1, room)
+
+
+def _put_adapter(adapter: StageAdapter) -> Any:
+    try:
+        return ray.put(adapter)
+    except Exception as error:
+        raise ExecutorError(f"stage {adapter.name!r} cannot be sent to workers: {short_error(error)}") from error
+
+
+def _singles(batch: Batch) -> list[Batch]:
+    queue = TaskQueue()
+    for piece in batch:
+        queue.put(piece)
+    return [queue.take(1) for _ in range(queue.tasks)]
+
+
+def _original(error: RayTaskError, stage: str) -> Exception:
+    """The adapter's own error out of Ray's wrapper; anything else becomes one."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, ExecutorError):
+        return cause
+    return StageError(stage, "a worker", short_error(cause or error), str(error))

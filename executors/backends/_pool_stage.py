@@ -1,0 +1,176 @@
+"""One stage of a run on the actor pool: its queue, its workers, and how fast it is."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._pool_data import Batch, TaskQueue, batch_len
+from curator_slurm.executors.backends._pool_nodes import Need
+
+CALLS_AHEAD = 2
+"""Calls a worker has at once: one runs while the next one's data arrives."""
+_CALL_S = 0.25
+"""About how long a call of tiny batches should take."""
+_MAX_BATCHES = 512
+_MAX_CALL_BYTES = 64 << 20
+_MANY_PARTS = 64
+
+
+@dataclass(eq=False)
+class Call:
+    """Batches on their way through a worker."""
+
+    stage: int
+    batches: list[Batch]
+    worker: Worker
+    refs: list[Any]
+    nbytes: int
+    deaths: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def tasks(self) -> int:
+        return sum(batch_len(batch) for batch in self.batches)
+
+
+@dataclass(eq=False)
+class Worker:
+    """One actor."""
+
+    actor: Any
+    stage: int
+    node_id: str
+    ready: bool = False
+    retiring: bool = False
+    calls: deque[Call] = field(default_factory=deque)
+    born: float = field(default_factory=time.monotonic)
+    idle_since: float = field(default_factory=time.monotonic)
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and not self.calls
+
+
+@dataclass
+class Suspect:
+    """Batches whose worker died; each runs in a call of its own, so that the deadly task is found."""
+
+    batch: Batch
+    deaths: int
+
+
+class StageState:
+    """The driver's view of one stage."""
+
+    def __init__(self, index: int, adapter: StageAdapter) -> None:
+        stage = adapter.stage
+        self.index = index
+        self.adapter = adapter
+        self.name = adapter.name
+        self.batch_size = adapter.batch_size
+        self.need = Need(float(stage.resources.cpus), float(stage.resources.gpus))
+        spec = dict(stage.ray_stage_spec()) if hasattr(stage, "ray_stage_spec") else {}
+        fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
+        self.fixed = fixed if fixed is not None and fixed > 0 else None
+        self.min_workers = self.fixed or max(1, int(spec.get("min_workers") or 1))
+        self.max_workers = self.fixed or int(spec.get("max_workers") or 1_000_000)
+        self.initial_workers = self.fixed or max(self.min_workers, int(spec.get("initial_workers") or 1))
+        if self.min_workers > self.max_workers:
+            raise ValueError(f"stage {self.name!r}: min_workers {self.min_workers} > max_workers {self.max_workers}")
+        self.queue = TaskQueue()
+        self.suspects: deque[Suspect] = deque()
+        self.workers: list[Worker] = []
+        self.prepared_nodes: set[str] = set()
+        self.upstream_done = False
+        self.finished = False
+        self.failed_starts = 0
+        self.startup_s = 1.0
+        self.batch_s: float | None = None
+        self.tasks_in = 0
+        self.tasks_out = 0
+        self.out_bytes = 0
+        self.in_flight_bytes = 0
+        self.starved_since: float | None = None
+
+    # -- work
+
+    @property
+    def calls(self) -> int:
+        return sum(len(worker.calls) for worker in self.workers)
+
+    @property
+    def can_form_batch(self) -> bool:
+        """Whether a batch is complete, or will not get any fuller."""
+        waiting = len(self.queue)
+        return bool(self.suspects) or waiting >= self.batch_size or (waiting > 0 and self.upstream_done)
+
+    @property
+    def has_work(self) -> bool:
+        return self.can_form_batch or self.calls > 0
+
+    @property
+    def exhausted(self) -> bool:
+        return self.upstream_done and not len(self.queue) and not self.suspects and self.calls == 0
+
+    def next_batches(self) -> tuple[list[Batch], int]:
+        """Batches for one call, and how many workers have died of them so far."""
+        if self.suspects:
+            suspect = self.suspects.popleft()
+            return [suspect.batch], suspect.deaths
+        available = self.queue.tasks / self.batch_size
+        wanted = 1
+        if self.batch_s is not None:
+            wanted = int(_CALL_S / max(self.batch_s, 1e-6))
+            share = math.ceil(available / max(1, len(self.workers)) / CALLS_AHEAD)
+            wanted = max(1, min(wanted, share, _MAX_BATCHES))
+        batches: list[Batch] = []
+        nbytes = 0
+        while self.can_form_batch and len(batches) < wanted and nbytes < _MAX_CALL_BYTES and len(self.queue):
+            batch = self.queue.take(self.batch_size)
+            nbytes += sum(piece.nbytes for piece in batch)
+            batches.append(batch)
+        return batches, 0
+
+    def parts_for(self, tasks: int, downstream: StageState | None) -> int:
+        """Into how many parts a call's output is cut: about one for each call of the next stage."""
+        if downstream is None:
+            return 1
+        if self.tasks_in == 0:
+            return _MANY_PARTS if tasks == 1 else max(1, min(_MANY_PARTS, tasks // downstream.batch_size))
+        outputs = tasks * self.tasks_out / self.tasks_in
+        per_call = downstream.batch_size
+        if downstream.batch_s is not None:
+            per_call *= max(1, min(_MAX_BATCHES, int(_CALL_S / max(downstream.batch_s, 1e-6))))
+        nbytes = tasks * self.out_bytes / self.tasks_in
+        return max(1, min(_MANY_PARTS, math.ceil(outputs / per_call), tasks * 64), math.ceil(nbytes / (32 << 20)))
+
+    # -- speed
+
+    def learn(self, batches: int, seconds: float, tasks_in: int, tasks_out: int, out_bytes: int) -> None:
+        """Take a finished call into account."""
+        per_batch = seconds / max(1, batches)
+        self.batch_s = per_batch if self.batch_s is None else 0.7 * self.batch_s + 0.3 * per_batch
+        self.tasks_in += tasks_in
+        self.tasks_out += tasks_out
+        self.out_bytes += out_bytes
+
+    def backlog_s(self, now: float) -> float:
+        """Seconds until this stage's workers are through with what waits for them."""
+        per_batch = self.batch_s
+        running = [now - worker.calls[0].began for worker in self.workers if worker.calls]
+        if per_batch is None:
+            per_batch = max(running, default=0.0)
+        waiting = len(self.queue) / self.batch_size + len(self.suspects)
+        queued = sum(len(call.batches) for worker in self.workers for call in list(worker.calls)[1:])
+        return (waiting + queued) * per_batch / max(1, len(self.workers))
+
+    def output_bytes_ahead(self) -> float:
+        """Bytes that the calls in flight will about put out."""
+        if not self.tasks_in:
+            return 0.0
+        return sum(call.tasks for worker in self.workers for call in worker.calls) * self.out_bytes / self.tasks_in

@@ -1,0 +1,53 @@
+"""The actor that runs a stage; everything in this module happens in the worker process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ray
+
+from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends._pool_data import CallResult, CallSpec, merge_reports, size_of, split_evenly
+
+
+class PoolWorker:
+    """One worker of one stage. Calls run one after the other, in the process's main thread."""
+
+    def __init__(self, adapter: StageAdapter) -> None:
+        self._adapter = adapter
+
+    def __repr__(self) -> str:
+        return self._adapter.name  # what Ray shows in front of the worker's log lines
+
+    def prepare(self, first_on_node: bool) -> int:
+        """`setup`, after `setup_on_node` if this worker is the stage's first on its node; returns the process id."""
+        context = ray.get_runtime_context()
+        worker = WorkerMetadata(worker_id=context.get_worker_id(), allocation=context.get_assigned_resources())
+        if first_on_node:
+            os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+            self._adapter.setup_on_node(NodeInfo(node_id=context.get_node_id()), worker)
+        self._adapter.setup(worker)
+        return os.getpid()
+
+    def run(self, spec: CallSpec, *arguments: list[Any]) -> Any:
+        """Run the batches; the first return value is a CallResult, the others are lists of tasks or None."""
+        outputs: list[Any] = []
+        reports = []
+        for batch in spec.batches:
+            tasks = [task for index, start, stop in batch for task in arguments[index][start:stop]]
+            done, report = self._adapter.process(tasks)
+            outputs += done
+            reports.append(report)
+        parts = split_evenly(outputs, spec.parts)
+        result = CallResult(merge_reports(reports), [len(part) for part in parts], [size_of(part) for part in parts])
+        return (result, *parts, *[None] * (spec.parts - len(parts)))
+
+    def teardown(self) -> None:
+        """The stage's `teardown`."""
+        self._adapter.teardown()
+
+
+def identities(chunk: list[Any], start: int, stop: int) -> list[tuple[str, str]]:
+    """(task id, source) of some tasks, for the record of a task that no worker survived."""
+    return [(task.task_id, str(getattr(task, "_source_id", "") or "")) for task in chunk[start:stop]]

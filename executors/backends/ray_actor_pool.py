@@ -1,0 +1,89 @@
+"""RayActorPoolExecutor: all stages at once, each on a pool of actors that grows and shrinks with its load."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.base import BaseExecutor, warn_experimental
+from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.ray_connection import ray_session
+
+log = logging.getLogger(__name__)
+
+NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+
+
+class RayActorPoolExecutor(BaseExecutor):
+    """Streams tasks through pools of Ray actors.
+
+    ``config``: `reserved_cpus` and `reserved_gpus` are left to others; `runtime_env` is for all workers; and the
+    failure policy of all back ends. A stage sizes its own pool by `num_workers()`, or in `ray_stage_spec()` by
+    `min_workers`, `max_workers` and `initial_workers`.
+    """
+
+    CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {"reserved_cpus": 0.0, "reserved_gpus": 0.0, "runtime_env": None}
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        ignore_head_node: bool = False,
+        show_progress: bool = True,
+        progress_interval: float = 10.0,
+    ) -> None:
+        super().__init__(config, ignore_head_node)
+        warn_experimental(type(self).__name__)
+        self.show_progress = show_progress
+        self.progress_interval = progress_interval
+
+    def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
+        """Run the stages; tasks come back in no particular order."""
+        tasks = self.first_tasks(initial_tasks)
+        if not stages:
+            return []
+        adapters = [StageAdapter(stage, self.policy) for stage in stages]
+        with ray_session(stages=stages) as ray, RunMonitor("ray_actor_pool", stages, self.policy) as monitor:
+            from curator_slurm.executors.backends._pool_nodes import Nodes
+            from curator_slurm.executors.backends._pool_run import PoolRun
+
+            nodes = Nodes(
+                ray.nodes,
+                ignore_head_node=self.ignore_head_node,
+                reserved_cpus=self.option("reserved_cpus"),
+                reserved_gpus=self.option("reserved_gpus"),
+            )
+            store = float(ray.cluster_resources().get("object_store_memory", 0))
+            run = PoolRun(adapters, monitor, nodes, store, self._actor_options, self._progress(monitor))
+            outputs = run.run(tasks)
+            monitor.check_counts(len(tasks), len(outputs))
+        return outputs
+
+    def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:
+        options: dict[str, Any] = {"num_cpus": stage.need.cpus, "num_gpus": stage.need.gpus, "max_restarts": 0}
+        own = getattr(stage.adapter.stage, "runtime_env", None) or {}
+        env = {**(self.option("runtime_env") or {}), **own}
+        if stage.need.gpus:  # a cluster made for Xenna keeps Ray from assigning GPUs; here it must
+            env["env_vars"] = {**env.get("env_vars", {}), NOSET_CUDA: ""}
+        if env:
+            options["runtime_env"] = env
+        return options
+
+    def _progress(self, monitor: RunMonitor) -> Any:
+        """A line in the log now and then."""
+        last = time.monotonic()
+
+        def show() -> None:
+            nonlocal last
+            if self.show_progress and time.monotonic() - last > self.progress_interval:
+                last = time.monotonic()
+                parts = [
+                    f"{stage.name} {stage.tasks_in} in, {stage.tasks_out} out, {stage.queued or 0} waiting, "
+                    f"{stage.workers or 0} workers"
+                    for stage in monitor.progress.stages
+                ]
+                log.info("%s", "; ".join(parts))
+
+        return show
