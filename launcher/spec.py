@@ -145,9 +145,9 @@ class Section(BaseModel):
 class StageResources(Section):
     """What one worker of a stage needs."""
 
-    cpus: Number | None = Field(default=None, ge=0)
-    gpus: Number | None = Field(default=None, ge=0)
-    gpu_memory_gb: Number | None = Field(default=None, ge=0)
+    cpus: Number | None = Field(default=None, ge=0, description="CPU cores, also parts of one")
+    gpus: Number | None = Field(default=None, ge=0, description="GPUs, also parts of one")
+    gpu_memory_gb: Number | None = Field(default=None, ge=0, description="GPU memory, in place of gpus")
 
 
 class StageSpec(Section):
@@ -155,13 +155,19 @@ class StageSpec(Section):
 
     use: Entry = Field(description="module:Class of the stage")
     with_: dict[str, Any] = Field(default={}, alias="with", description="arguments of its constructor")
-    name: Line | None = None
-    resources: StageResources | None = None
-    batch_size: Whole | None = Field(default=None, ge=1)
-    num_workers: Whole | None = Field(default=None, ge=1)
-    runtime_env: dict[str, Any] | None = None
-    xenna_stage_spec: dict[str, Any] | None = None
-    ray_stage_spec: dict[str, Any] | None = None
+    name: Line | None = Field(default=None, description="name of the stage in progress and logs")
+    resources: StageResources | None = Field(
+        default=None, description="what one worker needs; default: the stage's own"
+    )
+    batch_size: Whole | None = Field(default=None, ge=1, description="tasks given to the stage at once")
+    num_workers: Whole | None = Field(default=None, ge=1, description="exact number of workers; default: as needed")
+    runtime_env: dict[str, Any] | None = Field(default=None, description="Ray's runtime environment of the workers")
+    xenna_stage_spec: dict[str, Any] | None = Field(
+        default=None, description="options of cosmos-xenna for this stage, used by executor xenna"
+    )
+    ray_stage_spec: dict[str, Any] | None = Field(
+        default=None, description="options of Ray for this stage, used by executor ray_data"
+    )
 
 
 class PipelineSpec(Section):
@@ -169,7 +175,7 @@ class PipelineSpec(Section):
 
     entry: Entry | None = Field(default=None, description="module:callable that returns a Pipeline")
     args: dict[str, Any] = Field(default={}, description="arguments of entry")
-    stages: list[StageSpec] | None = Field(default=None, min_length=1)
+    stages: list[StageSpec] | None = Field(default=None, min_length=1, description="the stages, first to last")
     command: (
         Annotated[
             str | list[str],
@@ -206,7 +212,7 @@ class Backend(StrEnum):
 class ExecutorSpec(Section):
     """Which executor runs the pipeline, and its configuration."""
 
-    backend: Backend = Backend.XENNA
+    backend: Backend = Field(default=Backend.XENNA, description="which executor runs the stages")
     config: dict[str, Any] = Field(default={}, description="as the executor takes it, such as execution_mode")
 
 
@@ -219,11 +225,13 @@ class InputSpec(Section):
 class ResourcesSpec(Section):
     """What to ask Slurm for."""
 
-    nodes: Whole = Field(default=1, ge=1)
+    nodes: Whole = Field(default=1, ge=1, description="number of nodes")
     gpus_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_gpus), _TEXT_SCHEMA] | None = Field(
         default=None, description="4, or with a type a100:4"
     )
-    cpus_per_node: Whole | None = Field(default=None, ge=1)
+    cpus_per_node: Whole | None = Field(
+        default=None, ge=1, description="CPUs of each node; default: as the cluster gives"
+    )
     mem_per_node: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_memory), _TEXT_SCHEMA] | None = (
         Field(default=None, description="such as 480G")
     )
@@ -292,11 +300,17 @@ class OnTaskError(StrEnum):
 
 
 class FailuresSpec(Section):
-    """What happens to tasks that fail; None is the executor's default."""
+    """What happens to tasks that fail."""
 
-    on_task_error: OnTaskError | None = None
-    max_failed_tasks: Whole | None = Field(default=None, ge=0)
-    task_retries: Whole | None = Field(default=None, ge=0)
+    on_task_error: OnTaskError | None = Field(
+        default=None, description="fail ends the run, skip goes on without the task; default: fail"
+    )
+    max_failed_tasks: Whole | None = Field(
+        default=None, ge=0, description="with skip: the run fails after more than this many; default: any number"
+    )
+    task_retries: Whole | None = Field(
+        default=None, ge=0, description="how often a failing task is tried again; default: 0"
+    )
 
 
 class NetworkSpec(Section):
@@ -325,7 +339,7 @@ class StorageSpec(Section):
 class OutputSpec(Section):
     """Where the outputs go when the run has succeeded; default: `outputs` in the run directory."""
 
-    path: Path | None = None
+    path: Path | None = Field(default=None, description="an empty folder or one that is not there yet")
 
 
 class Spec(Section):

@@ -1,0 +1,109 @@
+"""The docs say what is there: commands, settings, links, and specs that are valid."""
+
+import importlib
+import re
+from pathlib import Path
+
+import click
+import pytest
+import spec_tables
+
+from curator_slurm.launcher import cli, errors
+from curator_slurm.launcher.spec import NOT_YET
+from curator_slurm.launcher.specfile import read_string
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for page in {*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")}
+    if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)
+)
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
+VERBS = [verb for verbs in cli.VERBS.values() for verb in verbs]
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+SPEC_PAGE = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+
+_BASE = "name: x\npipeline: {command: 'true'}\n"
+
+
+def without_code(text):
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def anchors(text):
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def spec_blocks(kind):
+    for page in PAGES:
+        blocks = re.findall(rf"^```yaml {kind}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        for number, block in enumerate(blocks):
+            yield pytest.param(block, id=f"{page.name}-{number}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), f"{page}: {target}"
+        if anchor and linked.suffix == ".md":
+            assert anchor in anchors(linked.read_text(encoding="utf-8")), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_and_option_is_documented(verb):
+    [row] = re.findall(rf"^\| `{verb}[ `].*$", COMMANDS, re.MULTILINE)
+    command = importlib.import_module(f"curator_slurm.launcher.cli.{verb}").command
+    for text in [cli.VERBS[heading][verb] for heading in cli.VERBS if verb in cli.VERBS[heading]]:
+        assert text.rstrip(".") in row
+    known = {option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts}
+    for option in known:
+        assert not option.startswith("--") or f"`{option}" in row, f"{verb} {option}"
+    assert set(re.findall(r"`(--[a-z-]+)", row)) <= known, f"{verb}: documents an option that is not there"
+
+
+def test_every_exit_code_is_documented():
+    codes = {
+        error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
+    }
+    documented = set(map(int, re.findall(r"^\| (\d+) \|", COMMANDS, re.MULTILINE)))
+    assert codes | {0, cli.INTERRUPTED} <= documented
+
+
+def test_the_tables_of_the_spec_are_those_of_the_classes():
+    assert spec_tables.page(SPEC_PAGE) == SPEC_PAGE, "run: python tests/spec_tables.py"
+    assert {match[1] for match in spec_tables.MARK.findall(SPEC_PAGE)} == set(spec_tables.sections())
+
+
+@pytest.mark.parametrize("name", spec_tables.sections())
+def test_every_setting_says_what_it_is(name):
+    for row in spec_tables.table(name).splitlines():
+        assert not row.endswith("|  |"), row
+
+
+def test_keys_that_are_not_available_are_told():
+    tail = SPEC_PAGE.partition("## Not available yet")[2]
+    for key in NOT_YET:
+        assert f"`{key}`" in tail or "keys of site configs" in tail
+
+
+@pytest.mark.parametrize("block", list(spec_blocks("spec")))
+def test_specs_in_the_docs_are_valid(block):
+    assert not read_string(block, "page").problems
+
+
+@pytest.mark.parametrize("block", list(spec_blocks("spec-part")))
+def test_parts_of_specs_in_the_docs_are_valid(block):
+    missing = "".join(line for line in _BASE.splitlines(True) if f"\n{line.split(':')[0]}:" not in f"\n{block}")
+    assert not read_string(missing + block, "page").problems
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_valid(example):
+    assert not read_string(example.read_text(encoding="utf-8"), example.name).problems
