@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.slurm import KEPT_VARIABLES
@@ -31,6 +32,27 @@ def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in _DROPPED and name not in KEPT_VARIABLES and not name.startswith(_DROPPED_PREFIXES)
     }
+
+
+def start_detached(command: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
+    """Start a process in a session of its own, which outlives us and our terminal; its process id.
+
+    Nothing waits for it: not `subprocess`, whose objects complain when they are dropped before the end.
+    """
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawnp(
+        command[0],
+        list(command),
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(output), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ],
+    )
 
 
 def is_process_alive(pid: int, created: float | None) -> bool:

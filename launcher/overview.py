@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from curator_slurm.launcher.errors import RunCancelledError, RunFailedError, SlurmError
+from curator_slurm.launcher.errors import RunCancelledError, RunFailedError, SlurmError, StorageError
 from curator_slurm.launcher.paths import AttemptPaths
 from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.states import RunState
@@ -14,13 +14,16 @@ from curator_slurm.launcher.status import Decision
 _EXIT_CODES = {
     RunState.FAILED: RunFailedError.exit_code,
     RunState.CANCELLED: RunCancelledError.exit_code,
-    RunState.UNKNOWN: SlurmError.exit_code,
 }
 
 
-def exit_code(state: RunState) -> int:
-    """What a command that reports this state exits with."""
-    return _EXIT_CODES.get(state, 0)
+def exit_code(run: Run, decision: Decision) -> int:
+    """What a command that reports this status exits with."""
+    if decision.state is not RunState.UNKNOWN:
+        return _EXIT_CODES.get(decision.state, 0)
+    if run.record is None:
+        return StorageError.exit_code
+    return 0 if run.record.is_local else SlurmError.exit_code
 
 
 def describe(run: Run, decision: Decision) -> dict[str, Any]:

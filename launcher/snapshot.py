@@ -17,6 +17,7 @@ from curator_slurm.launcher.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs import Run, RunRecord, Submission
 from curator_slurm.launcher.slurm import Slurm
 from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import AttemptFacts, Decision, Facts, decide
 from curator_slurm.launcher.textfiles import last_lines
 
@@ -42,14 +43,27 @@ def status_of(run: Run, *, jobs: Jobs | None = None) -> Decision:
     attempt = read_attempt(run.paths)
     if jobs is None:
         jobs = ask_slurm([(run, attempt)], details=True)
-    return decide(gather(run, attempt, jobs))
+    return decide_now(run, attempt, jobs)
 
 
 def statuses_of(runs: Sequence[Run]) -> list[Decision]:
     """The status of many runs, with as many commands of Slurm as for one."""
     attempts = [(run, read_attempt(run.paths)) for run in runs]
     jobs = ask_slurm(attempts, details=False)
-    return [decide(gather(run, attempt, jobs)) for run, attempt in attempts]
+    return [decide_now(run, attempt, jobs) for run, attempt in attempts]
+
+
+def decide_now(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Decision:
+    """The status from these facts; a run that seems to have ended without an outcome gets a second look.
+
+    Its outcome may have been written after its files were read and before Slurm, or the process table, was asked.
+    """
+    if run.record is None and (attempt is None or attempt.outcome is None):
+        return Decision(state=RunState.UNKNOWN, message=f"This run cannot be read: {run.problem}.")
+    decision = decide(gather(run, attempt, jobs))
+    if decision.state.is_final and (attempt is None or attempt.outcome is None):
+        decision = decide(gather(run, read_attempt(run.paths), jobs))
+    return decision
 
 
 def ask_slurm(runs: Sequence[tuple[Run, AttemptFacts | None]], *, details: bool) -> Jobs:

@@ -9,11 +9,11 @@ This module imports submitit; import it only where something is really submitted
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ from submitit.slurm import slurm as submitit_slurm
 from curator_slurm.launcher import slurm
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.local_process import is_process_alive, local_environment, stop_process
+from curator_slurm.launcher.local_process import is_process_alive, local_environment, start_detached, stop_process
 from curator_slurm.launcher.paths import RunPaths
 from curator_slurm.launcher.slurm_parse import JobInfo, expand_nodelist, parse_job_id
 from curator_slurm.launcher.states import SlurmState
@@ -176,8 +176,8 @@ class CuratorLocalJob(_OutcomeJob, submitit_local.LocalJob):  # type: ignore[mis
 
     def get_info(self, mode: str = "force") -> dict[str, str]:
         del mode
-        if self._process is not None:
-            self._process.poll()  # else it stays a zombie as long as we live
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)  # else it stays a zombie as long as we live
         running = is_process_alive(self.pid, self.pid_started)
         return {"jobState": "RUNNING" if running else "FINISHED"}
 
@@ -193,10 +193,10 @@ class CuratorLocalExecutor(_ScriptExecutor, submitit_local.LocalExecutor):  # ty
     """Starts `<folder>/job.sbatch` as a process of its own session on this machine."""
 
     job_class = CuratorLocalJob
-    _children: ClassVar[list[subprocess.Popen[bytes]]] = []
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return ["bash", str(submission_file_path)]
+        """bash with the script, in the run directory."""
+        return ["bash", "-c", 'cd -- "$0" && exec bash "$1"', str(self.folder), str(submission_file_path)]
 
     def _submit_command(self, command: str) -> CuratorLocalJob:
         del command
@@ -204,22 +204,14 @@ class CuratorLocalExecutor(_ScriptExecutor, submitit_local.LocalExecutor):  # ty
         job_id = new_local_job_id()
         environment = {**local_environment(os.environ), LOCAL_JOB_ID_VARIABLE: job_id}
         try:
-            with paths.slurm_log(job_id).open("ab") as log:
-                process = subprocess.Popen(
-                    self._make_submission_command(paths.script),
-                    cwd=self.folder,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            pid = start_detached(
+                self._make_submission_command(paths.script), environment, output=paths.slurm_log(job_id)
+            )
         except OSError as error:
             raise StorageError(f"cannot start {paths.script}: {error.strerror or error}") from error
-        self._children.append(process)  # it outlives the handle
-        job = self.job_class(self.folder, job_id, process=process)
-        job.pid = process.pid
-        job.pid_started = _creation_time(process.pid)
+        job = self.job_class(self.folder, job_id)
+        job.pid = pid
+        job.pid_started = _creation_time(pid)
         return job
 
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -63,11 +63,11 @@ class Submitted:
     removed_variables: Sequence[str] = ()
 
 
-def choose_cluster(wanted: str, sbatch_found: Callable[[], bool] = slurm.is_available) -> Choice:
+def choose_cluster(wanted: str) -> Choice:
     """`auto` is Slurm where there is sbatch, else this machine; asking for Slurm without sbatch is an error."""
     if wanted == "local":
         return Choice(Cluster.LOCAL, "--cluster local was given")
-    found = sbatch_found()
+    found = slurm.is_available()
     if wanted == "slurm":
         if not found:
             raise SlurmError(messages.not_found("sbatch", os.environ.get("PATH", "")), ["sbatch"])

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from curator_slurm.launcher.runs import Run, load_run
-from curator_slurm.launcher.snapshot import Jobs, ask_slurm, gather, read_attempt
+from curator_slurm.launcher.snapshot import Jobs, ask_slurm, decide_now, read_attempt
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import AttemptFacts, Decision, decide
+from curator_slurm.launcher.status import AttemptFacts, Decision
 
 SLURM_INTERVAL_S = 10.0
 """Between two questions to Slurm. Progress comes from files, so this delays only news of the job itself."""
@@ -35,7 +35,7 @@ class Watcher:
         if self._is_due(attempt):
             self._jobs = ask_slurm([(self.run, attempt)], details=True)
             self._asked = self._clock()
-        self._last = decide(gather(self.run, attempt, self._jobs))
+        self._last = decide_now(self.run, attempt, self._jobs)
         return self._last
 
     def _is_due(self, attempt: AttemptFacts | None) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_slurm import FakeSlurm
 
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.paths import AttemptPaths
@@ -139,6 +140,15 @@ def fake_python(path: Path, **orders: Any) -> Path:
     path.write_text(text.format(python=sys.executable, tests=str(Path(__file__).parent), orders=json.dumps(orders)))
     path.chmod(0o755)
     return path
+
+
+def keep_element(fake: FakeSlurm) -> None:
+    """Let the fake srun know its job: our script removes the variables of the fake cluster, as all foreign ones."""
+    real = fake.bin / "srun"
+    kept = real.rename(fake.bin / "real-srun")
+    element = 'FAKE_SLURM_ELEMENT="${FAKE_SLURM_ELEMENT:-$SLURM_JOB_ID}"'
+    real.write_text(f"#!/bin/sh\nexec env FAKE_SLURM_STATE='{fake.folder}' {element} '{kept}' \"$@\"\n")
+    real.chmod(0o755)
 
 
 def write_spec(folder: Path, python: Path, **more: Any) -> Path:

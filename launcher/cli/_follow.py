@@ -39,7 +39,7 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
         say_json(overview)
     else:
         say("\n".join(["", *summary_lines(overview, width())]))
-    raise click.exceptions.Exit(exit_code(decision.state))
+    raise click.exceptions.Exit(exit_code(watcher.run, decision))
 
 
 def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> Decision:

@@ -66,10 +66,7 @@ def progress_text(decision: Decision) -> str:
     stages = " | ".join(words.stage_progress(stage) for stage in decision.stages)
     if decision.state is RunState.RUNNING and stages:
         return stages
-    text = " ".join(decision.message.split())
-    if decision.state.is_final and stages:
-        return f"{text} {stages}".strip()
-    return text
+    return " ".join(decision.message.split())
 
 
 class BarView:

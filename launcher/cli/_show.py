@@ -17,7 +17,7 @@ _INDENT = 11
 def status_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     """Everything about a run, for a reader who wants to know what to do next."""
     lines = [f"{'Run':<{_INDENT}}{overview['run_id']}  ({overview['name']})"]
-    failure = overview["failure_class"]
+    failure = _failure(overview)
     lines += _entry("State", coloured_state(overview["state"]) + (f"  {failure}" if failure else ""))
     for warning in overview["warnings"]:
         lines += _wrapped("Warning", warning, width)
@@ -35,7 +35,7 @@ def status_lines(overview: Mapping[str, Any], width: int) -> list[str]:
 def summary_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     """How a run ended: what was read, kept and dropped, what failed, and where everything is."""
     state = coloured_state(overview["state"])
-    failure = overview["failure_class"]
+    failure = _failure(overview)
     head = f"Run {overview['run_id']} {state}" + (f": {failure}" if failure else "")
     took = _elapsed(overview)
     lines = [head + (f" after {words.duration(took)}" if took is not None else "")]
@@ -46,6 +46,12 @@ def summary_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     lines += _stages(overview, width)
     lines += _files(overview)
     return lines
+
+
+def _failure(overview: Mapping[str, Any]) -> str:
+    """The failure class, unless the state says it all."""
+    failure = overview["failure_class"]
+    return str(failure) if failure and failure != overview["state"] else ""
 
 
 def _entry(label: str, text: str) -> list[str]:
@@ -113,7 +119,7 @@ def _files(overview: Mapping[str, Any]) -> list[str]:
     failed = overview["tasks_failed"]
     if failed:
         where = f", listed in {paths['failures']}" if paths["failures"] else ""
-        lines += _entry("Failed", f"{words.count(failed)} tasks{where}")
+        lines += _entry("Failed", f"{words.count(failed)} task{'' if failed == 1 else 's'}{where}")
     if overview["state"] == RunState.COMPLETED:
         lines += _entry("Outputs", paths["outputs"] or "")
     lines += _entry("Log", paths["driver_log"] or paths["slurm_log"] or "")

@@ -59,11 +59,24 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, lef
 
 
 def stage_table(stages: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
-    """What each stage read, kept, dropped and failed."""
-    header = ["stage", "tasks in", "out", "dropped", "failed", "items out"]
+    """What each stage read, kept, dropped and failed; `kept` compares its items with those of the stage before."""
+    header = ["stage", "tasks in", "out", "dropped", "failed", "items out", "kept"]
     keys = ("tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_out")
-    lines = [[str(stage.get("name", "?")), *(count(stage.get(key)) for key in keys)] for stage in stages]
+    lines = []
+    before = None
+    for stage in stages:
+        items = stage.get("items_out")
+        lines.append([str(stage.get("name", "?")), *(count(stage.get(key)) for key in keys), _share(items, before)])
+        before = items
     return table(header, lines, limit) if lines else []
+
+
+def _share(part: object, whole: object) -> str:
+    """`54%`; a dash where there is nothing to compare with."""
+    if not isinstance(part, int) or not isinstance(whole, int) or whole <= 0:
+        return "-"
+    share = 100 * part / whole
+    return f"{share:.0f}%" if share >= 10 or share == int(share) else f"{share:.1f}%"
 
 
 def stage_progress(stage: Mapping[str, Any]) -> str:

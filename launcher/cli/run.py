@@ -29,5 +29,6 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: 
     2 the spec has mistakes, 5 Slurm refused or is not reachable.
     """
     answer = submit_request(Request(spec_path, overrides, cluster))
-    say(f"Run {answer.run.run_id}, job {answer.job_id} ({answer.where})", err=as_json)
+    say(f"Run {answer.run.run_id}, job {answer.job_id}", err=as_json)
+    say(f"on {answer.where}", err=as_json)
     follow_to_end(answer.run, interval_s=INTERVAL_S / 2, as_json=as_json, cancel_on_interrupt=True)

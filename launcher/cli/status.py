@@ -29,7 +29,7 @@ def command(run: str | None, as_json: bool, runs_dir: Path | None) -> None:
 
     \b
     Exit codes: 0 completed or still under way, 6 failed, 8 cancelled,
-    5 Slurm cannot be asked and the files of the run do not tell.
+    3 no such run, 5 Slurm cannot be asked and the run's files do not tell.
     """
     folders = folders_of(runs_dir)
     found = runs.find_run(run, folders) if run else runs.latest_run(folders)
@@ -40,4 +40,4 @@ def command(run: str | None, as_json: bool, runs_dir: Path | None) -> None:
     else:
         say("\n".join(status_lines(overview, width())))
     sys.stdout.flush()
-    raise click.exceptions.Exit(exit_code(decision.state))
+    raise click.exceptions.Exit(exit_code(found, decision))

@@ -27,8 +27,8 @@ def command(
     is started in the background and goes on when the terminal is closed.
 
     \b
-    Exit codes: 0 submitted, 2 the spec has mistakes, 5 Slurm refused or is not reachable;
-    with --watch as those of `curator-slurm watch`.
+    Exit codes: 0 submitted, 2 the spec has mistakes,
+    5 Slurm refused or is not reachable; with --watch those of watch.
     """
     request = Request(spec_path, overrides, cluster)
     if dry_run:

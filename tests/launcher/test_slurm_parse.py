@@ -104,9 +104,17 @@ def test_sacct_leaves_out_steps() -> None:
 
 
 def test_sacct_counts_the_runs_of_a_requeued_job() -> None:
-    (job,) = parse.parse_sacct(recorded("sacct_requeued.txt"))
-    assert job.restarts == 1
-    assert job.state is SlurmState.RUNNING
+    jobs = {job.job_id: job for job in parse.parse_sacct(recorded("sacct_requeued.txt"))}
+    assert (jobs["1"].state, jobs["1"].restarts) == (SlurmState.TIMEOUT, 0)
+    assert (jobs["2"].state, jobs["2"].restarts) == (SlurmState.RUNNING, 1)
+    assert (jobs["3"].state, jobs["3"].restarts) == (SlurmState.PENDING, 1)
+
+
+def test_scontrol_of_jobs_that_ended_or_run_again() -> None:
+    jobs = {job.job_id: job for job in parse.parse_scontrol(recorded("scontrol_ended.txt"))}
+    assert (jobs["1"].state, jobs["1"].reason) == (SlurmState.TIMEOUT, "TimeLimit")
+    assert (jobs["2"].state, jobs["2"].restarts) == (SlurmState.RUNNING, 1)
+    assert (jobs["3"].state, jobs["3"].reason) == (SlurmState.PENDING, "BeginTime")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""Words, tables and the two views of progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from run_dirs import STAGES
+
+from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._progress import BarView, LineView
+from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status import Decision
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0, "0s"), (59.4, "59s"), (61, "1m 01s"), (3725, "1h 02m"), (90000, "1d 01h"), (-5, "0s")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(None, "-"), (0, "0"), (1234567, "1,234,567"), (2.0, "2"), (2.55, "2.5"), (True, "-")]
+)
+def test_counts(number: object, text: str) -> None:
+    assert words.count(number) == text
+
+
+def test_tables_fit_and_the_first_column_gives_way() -> None:
+    lines = words.table(["stage", "in"], [["a" * 100, "12"], ["b", "3"]], 40)
+    assert all(len(line) <= 40 for line in lines)
+    assert lines[1].endswith("...  12")
+    assert lines[2].endswith("   3")
+
+
+def test_the_stage_table_compares_items() -> None:
+    header, first, second = words.stage_table(STAGES, 69)
+    assert header.split()[-1] == "kept"
+    assert first.split()[-1] == "-"
+    assert second.split()[-2:] == ["650", "54%"]
+    assert len(header) <= 69
+    assert words.stage_table([], 69) == []
+    assert words.stage_table([{"name": "odd", "tasks_in": None}], 69)[1].split() == ["odd", *["-"] * 6]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def running(**more: Any) -> Decision:
+    return Decision(state=RunState.RUNNING, **more)
+
+
+def test_lines_only_when_something_has_changed() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    view = LineView(lines.append, clock)
+    view.show(Decision(state=RunState.PENDING, message="Job 1 waits: priority."))
+    view.show(Decision(state=RunState.PENDING, message="Job 1 waits: priority."))
+    clock.now += 1
+    view.show(Decision(state=RunState.PENDING, message="Job 1 waits: resources."))
+    assert [line[9:] for line in lines] == ["pending   Job 1 waits: priority.", "pending   Job 1 waits: resources."]
+
+
+def test_progress_lines_do_not_flood_a_log() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    view = LineView(lines.append, clock)
+    for step in range(20):
+        view.show(running(stages=[{"name": "reader", "tasks_in": step, "expected": 40}]))
+        clock.now += 1
+    assert [line.split()[-1] for line in lines] == ["0/40", "5/40", "10/40", "15/40"]
+
+
+def test_a_heartbeat_every_minute() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    view = LineView(lines.append, clock)
+    for _ in range(130):
+        view.show(running(message="still at it"))
+        clock.now += 1
+    assert len(lines) == 3
+
+
+def test_a_change_of_state_is_said_at_once() -> None:
+    lines: list[str] = []
+    view = LineView(lines.append, Clock())
+    view.show(running(stages=STAGES))
+    view.show(Decision(state=RunState.COMPLETED, stages=STAGES))
+    assert lines[-1].endswith("completed")
+    view.close()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_bars(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    view = BarView()
+    view.show(Decision(state=RunState.STARTING, message="[1] of 2 nodes"))
+    view.show(running(stages=[{**STAGES[0], "name": "read [gz]"}, {**STAGES[1], "expected": None}]))
+    view.show(Decision(state=RunState.COMPLETED, stages=STAGES))
+    view.close()
+    out = capsys.readouterr().out
+    assert "[1] of 2 nodes" in out
+    assert "read [gz]" in out
+    assert "1 failed" in out
