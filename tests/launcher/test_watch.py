@@ -9,8 +9,8 @@ from fake_slurm import FakeSlurm
 from run_dirs import event, new_attempt, outcome, submitted_run
 
 from curator_slurm.launcher import snapshot
-from curator_slurm.launcher.snapshot import Jobs, status_of
 from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.snapshot import Jobs, status_of
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status import AttemptFacts
 from curator_slurm.launcher.watch import Watcher
