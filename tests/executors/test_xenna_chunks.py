@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer, chunk_sizes, make_chunks
@@ -25,6 +25,7 @@ def test_outputs_of_the_last_stage_are_one_chunk() -> None:
     assert make_chunks([], None) == []
 
 
+@settings(deadline=None)
 @given(batch=st.integers(1, 120), groups=st.lists(st.integers(0, 300), max_size=12), places=st.integers(1, 3))
 def test_batches_are_exact_and_nothing_is_lost(batch: int, groups: list[int], places: int) -> None:
     buffer = ChunkBuffer()
