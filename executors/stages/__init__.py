@@ -1,20 +1,24 @@
-"""Ready-made stages: read, write, map, filter. Names, arguments and defaults are NeMo Curator's where it has them."""
+"""Stages that come with curator-slurm: files in, files out, and what curation does in between.
 
-from curator_slurm.executors.stages.documents import FilterBatches, FilterDocuments, MapBatches, MapDocuments
-from curator_slurm.executors.stages.jsonl import JsonlReader, JsonlReaderStage, JsonlWriter
-from curator_slurm.executors.stages.parquet import ParquetReader, ParquetReaderStage, ParquetWriter
-from curator_slurm.executors.stages.partitioning import FilePartitioningStage
-from curator_slurm.executors.stages.text import TextReader, TextReaderStage, TextWriter
+Names and arguments are NeMo Curator's where it has such a stage. Importing this package imports neither pandas,
+Arrow nor Ray.
+"""
+
+from curator_slurm.executors.stages.file_partitioning import FilePartitioningStage
+from curator_slurm.executors.stages.jsonl_reader import JsonlReader, JsonlReaderStage
+from curator_slurm.executors.stages.jsonl_writer import JsonlWriter
+from curator_slurm.executors.stages.multi_writer import MultiWriter
+from curator_slurm.executors.stages.parquet_reader import ParquetReader, ParquetReaderStage
+from curator_slurm.executors.stages.parquet_writer import ParquetWriter
+from curator_slurm.executors.stages.text_reader import TextReader, TextReaderStage
+from curator_slurm.executors.stages.text_writer import TextWriter
 
 __all__ = [
     "FilePartitioningStage",
-    "FilterBatches",
-    "FilterDocuments",
     "JsonlReader",
     "JsonlReaderStage",
     "JsonlWriter",
-    "MapBatches",
-    "MapDocuments",
+    "MultiWriter",
     "ParquetReader",
     "ParquetReaderStage",
     "ParquetWriter",

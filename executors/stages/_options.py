@@ -1,0 +1,23 @@
+"""Checks of arguments that stages share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def check_options(owner: str, key: str, given: Mapping[str, Any] | None, known: Iterable[str]) -> dict[str, Any]:
+    """The options of a dictionary argument such as `read_kwargs`, as a dictionary of their own.
+
+    Raises:
+        ValueError: one is unknown, with the nearest that is known.
+    """
+    options = dict(given or {})
+    names = sorted(known)
+    for name in options:
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+            raise ValueError(f"{owner}: {key} has no option {name!r}; {hint}")
+    return options

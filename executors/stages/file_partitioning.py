@@ -1,0 +1,145 @@
+"""The first stage of a pipeline over files: finds them and groups them into tasks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from curator_slurm.executors.resources import Resources
+from curator_slurm.executors.stage import ProcessingStage
+from curator_slurm.executors.stages._listing import list_files
+from curator_slurm.executors.stages._storage import absolute, is_address
+from curator_slurm.executors.tasks import EmptyTask, FileGroupTask
+
+log = logging.getLogger(__name__)
+
+DEFAULT_EXTENSIONS = (".jsonl", ".json", ".parquet")
+
+_RECOMMENDED_BYTES = 512_000_000
+_UNITS = {"": 1, "b": 1}
+_UNITS.update({f"{letter}{end}": 1000**power for power, letter in enumerate("kmgtp", 1) for end in ("", "b")})
+_UNITS.update({f"{letter}{end}": 1024**power for power, letter in enumerate("kmgtp", 1) for end in ("i", "ib")})
+_SIZE = re.compile(r"\s*(?P<number>\d+(\.\d*)?(e\d+)?|\.\d+)?\s*(?P<unit>[a-z]*)\s*", re.IGNORECASE)
+
+
+@dataclass
+class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
+    """Finds files and groups them, `files_per_partition` or `blocksize` bytes at a time, else one by one.
+
+    `file_paths` is a file, a folder (with all below it; names that begin with a dot apart), a glob or an fsspec
+    address, or a list of them. Local paths are made absolute where the stage is made. Each file is taken once, and
+    groups and their order depend on names (and, with `blocksize`, sizes) alone. `file_extensions` match with the
+    suffix of a compression too: `.jsonl` takes `a.jsonl.gz`. `limit` is the most groups to make.
+
+    Raises:
+        ValueError: both `files_per_partition` and `blocksize` are given, or one makes no sense.
+    """
+
+    file_paths: str | list[str]
+    files_per_partition: int | None = None
+    blocksize: int | str | None = None
+    file_extensions: list[str] | None = None
+    storage_options: dict[str, Any] | None = None
+    limit: int | None = None
+    name: str = "file_partitioning"
+
+    def __post_init__(self) -> None:
+        if self.files_per_partition is not None and self.blocksize is not None:
+            raise ValueError("give files_per_partition or blocksize, not both")
+        for key in ("files_per_partition", "limit"):
+            value = getattr(self, key)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{key} must be a whole number, 1 or more, not {value!r}")
+        given = [self.file_paths] if isinstance(self.file_paths, (str, os.PathLike)) else list(self.file_paths)
+        wrong = [path for path in given if not isinstance(path, (str, os.PathLike))]
+        if wrong:
+            raise TypeError(f"file_paths must be a path or a list of paths; {wrong[0]!r} is none")
+        self._paths = [absolute(os.fspath(path)) for path in given]
+        self._block_bytes = parse_bytes(self.blocksize) if self.blocksize is not None else None
+        if self._block_bytes is not None and self._block_bytes > _RECOMMENDED_BYTES:
+            log.warning("blocksize %s is more than 512 MB: workers may run out of memory", self.blocksize)
+        extensions = self.file_extensions if self.file_extensions is not None else list(DEFAULT_EXTENSIONS)
+        self.file_extensions = [extensions] if isinstance(extensions, str) else list(extensions)
+        self.resources = Resources(cpus=0.5)
+
+    def num_workers(self) -> int | None:
+        return 1
+
+    def process(self, _: EmptyTask) -> list[FileGroupTask]:
+        """The groups.
+
+        Raises:
+            FileNotFoundError: a path or glob names nothing.
+            ValueError: there are files, but none with one of the extensions.
+        """
+        by_size = self._block_bytes is not None
+        files = list_files(self._paths, self.file_extensions or [], self.storage_options, sizes=by_size)
+        if not files:
+            log.warning("there is no file in %s", ", ".join(self._paths) or "an empty list of paths")
+            return []
+        if self._block_bytes is not None:
+            groups = group_by_size(files, self._block_bytes)
+        else:
+            groups = group_by_count([path for path, _ in files], self.files_per_partition or 1)
+        log.info("%d files in %d groups", len(files), len(groups))
+        dataset = dataset_name(files[0][0])
+        return [
+            FileGroupTask(
+                dataset_name=dataset,
+                data=group,
+                _metadata={"partition_index": index, "total_partitions": len(groups), "source_files": group},
+            )
+            for index, group in enumerate(groups[: self.limit])
+        ]
+
+
+def group_by_count(files: Sequence[str], count: int) -> list[list[str]]:
+    """Groups of `count` files, the last one maybe smaller."""
+    return [list(files[start : start + count]) for start in range(0, len(files), count)]
+
+
+def group_by_size(files: Sequence[tuple[str, int]], block_bytes: int) -> list[list[str]]:
+    """Groups of at most `block_bytes`, small files first; a larger file is a group of its own."""
+    groups: list[list[str]] = []
+    room = 0
+    for path, size in sorted(files, key=lambda file: (file[1], file[0])):
+        if not groups or size > room:
+            groups.append([])
+            room = block_bytes
+            if size > block_bytes:
+                log.warning("%s has %d bytes, more than blocksize", path, size)
+        groups[-1].append(path)
+        room -= size
+    return groups
+
+
+def parse_bytes(size: int | float | str) -> int:
+    """Bytes of a size such as 1000, "512MB" (millions) or "512MiB" (units of 1024).
+
+    Raises:
+        ValueError: it is not a size, or not above 0.
+    """
+    number: float
+    if isinstance(size, str):
+        match = _SIZE.fullmatch(size)
+        if not match or not size.strip() or match["unit"].lower() not in _UNITS:
+            raise ValueError(f"{size!r} is not a size; write a number of bytes, or such as 512MB or 1GiB")
+        number = float(match["number"] or 1) * _UNITS[match["unit"].lower()]
+    else:
+        number = float(size)
+    if number < 1:
+        raise ValueError(f"a size must be at least one byte, not {size!r}")
+    return int(number)
+
+
+def dataset_name(path: str) -> str:
+    """A name for the dataset that a file belongs to: its folder's; for an address, the file's."""
+    if is_address(path):
+        return path.rstrip("/").rpartition("/")[2].lower()
+    file = PurePosixPath(path)
+    return (file.parent.name or file.stem).lower()

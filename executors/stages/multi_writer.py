@@ -1,0 +1,43 @@
+"""Several writers in one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curator_slurm.executors.stage import ProcessingStage
+from curator_slurm.executors.stages.writer import BaseWriter
+from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
+
+
+@dataclass
+class MultiWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
+    """Gives every batch to all of its writers, and hands on one FileGroupTask with the files of all.
+
+    A pipeline is a line, and a writer's output are files: this is how documents are written in two formats.
+    """
+
+    writers: Sequence[BaseWriter]
+    name: str = "multi_writer"
+
+    def __post_init__(self) -> None:
+        if not self.writers:
+            raise ValueError("MultiWriter needs a writer")
+        places = [(writer.path, writer.get_file_extension()) for writer in self.writers]
+        if len(set(places)) < len(places):
+            raise ValueError("two writers would write the same files; give them folders or extensions of their own")
+
+    def inputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], sorted({name for writer in self.writers for name in writer.inputs()[1]})
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], []
+
+    def process(self, task: DocumentBatch) -> FileGroupTask:
+        """Write the batch with every writer."""
+        return FileGroupTask(
+            dataset_name=task.dataset_name,
+            data=[path for writer in self.writers for path in writer.write_task(task)],
+            _metadata={**task._metadata, "format": [writer.get_file_extension() for writer in self.writers]},
+            _stage_perf=task._stage_perf,
+        )

@@ -1,0 +1,81 @@
+"""Reads text files, each one a document."""
+
+from __future__ import annotations
+
+import codecs
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from curator_slurm.executors.stages._columns import frame, select
+from curator_slurm.executors.stages._storage import read_bytes
+from curator_slurm.executors.stages.reader import BaseReader, CompositeReader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("text", "path", "file_name", "bytes")
+
+
+@dataclass
+class TextReaderStage(BaseReader):
+    """Reads groups of text files; a file is a document with the columns text, path, file_name and bytes.
+
+    `read_kwargs`: `storage_options`, `encoding` (default utf-8), `errors` (as Python's: `strict`, the default, is an
+    error that names the file; `replace` puts U+FFFD in place of what is wrong), `compression` (default: by the name's
+    suffix). A byte order mark is dropped; line ends stay as they are. `bytes` counts the decompressed file.
+    """
+
+    READ_KWARGS: ClassVar[tuple[str, ...]] = ("encoding", "errors", "compression")
+
+    name: str = "text_reader"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            codecs.lookup(self.read_kwargs.get("encoding", "utf-8"))
+            codecs.lookup_error(self.read_kwargs.get("errors", "strict"))
+        except LookupError as error:
+            raise ValueError(f"TextReader: {error}") from None
+        unknown = [name for name in self.fields or [] if name not in COLUMNS]
+        if unknown:
+            raise ValueError(f"TextReader has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], list(self.fields or COLUMNS)
+
+    def read_data(
+        self, paths: list[str], read_kwargs: dict[str, Any] | None = None, fields: list[str] | None = None
+    ) -> pd.DataFrame | None:
+        """One row for each file.
+
+        Raises:
+            ValueError: a file is not in this encoding; it names the file and the place.
+        """
+        options = dict(read_kwargs or {})
+        encoding, errors = options.get("encoding", "utf-8"), options.get("errors", "strict")
+        rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        for path in paths:
+            content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
+            try:
+                text = content.decode(encoding, errors)
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}: not {encoding}: {error}; read_kwargs={{'errors': 'replace'}} reads it all the same"
+                ) from None
+            rows["text"].append(text.removeprefix("\ufeff"))
+            rows["path"].append(path)
+            rows["file_name"].append(posixpath.basename(path))
+            rows["bytes"].append(len(content))
+        data = frame(rows, len(paths))
+        return data if fields is None else select(data, fields)
+
+
+@dataclass
+class TextReader(CompositeReader):
+    """Reads text files: `FilePartitioningStage` and `TextReaderStage`."""
+
+    STAGE: ClassVar[type[BaseReader]] = TextReaderStage
+    DEFAULT_EXTENSIONS: ClassVar[tuple[str, ...]] = (".txt",)
+
+    name: str = "text_reader"

@@ -1,0 +1,136 @@
+"""What all writers share: one task, one file, named by the task's id, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, ClassVar
+
+from curator_slurm.executors.stage import ProcessingStage
+from curator_slurm.executors.stages import _storage as storage
+from curator_slurm.executors.stages._columns import select
+from curator_slurm.executors.stages._options import check_options
+from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
+
+MODES = ("ignore", "overwrite", "append", "error")
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
+
+
+@dataclass
+class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
+    """Writes each batch to a file of its own and hands on a FileGroupTask with its path and the batch's metadata.
+
+    The file appears under its name, `<task id>.<extension>`, when it is complete and on disk; a task that runs again
+    puts the same file in its place. A batch without rows leaves no file (and removes the one of an earlier run), and
+    its FileGroupTask is empty: an empty file would have columns without types, which do not fit its neighbours'.
+
+    `mode` is about what `path` holds when the stage is made: `ignore` leaves it, and replaces files of the same
+    names; `overwrite` removes the whole folder; `error` refuses an existing one; `append` is not available.
+    """
+
+    WRITE_KWARGS: ClassVar[tuple[str, ...]] = ()
+
+    path: str
+    file_extension: str
+    write_kwargs: dict[str, Any] = field(default_factory=dict)
+    fields: list[str] | None = None
+    name: str = "writer"
+    mode: str = "ignore"
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError(f"{type(self).__name__}: path must not be empty")
+        self.path = storage.absolute(os.fspath(self.path))
+        self.file_extension = self.file_extension.lstrip(".")
+        if not re.fullmatch(r"[\w.-]+", self.file_extension):
+            raise ValueError(f"{type(self).__name__}: {self.file_extension!r} is not a file extension")
+        known = ("storage_options", *self.WRITE_KWARGS)
+        self.write_kwargs = check_options(type(self).__name__, "write_kwargs", self.write_kwargs, known)
+        if isinstance(self.fields, str):
+            self.fields = [self.fields]
+        check_output_mode(self.mode, self.path, self.storage_options)
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """What fsspec needs to open addresses."""
+        return dict(self.write_kwargs.get("storage_options") or {})
+
+    def inputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], list(self.fields or [])
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], []
+
+    def get_file_extension(self) -> str:
+        """What file names end with."""
+        return self.file_extension
+
+    def process(self, task: DocumentBatch) -> FileGroupTask:
+        """Write the batch.
+
+        Raises:
+            ValueError: a field is missing, a value cannot be written, or the task has no id.
+        """
+        files = self.write_task(task)
+        return FileGroupTask(
+            dataset_name=task.dataset_name,
+            data=files,
+            _metadata={**task._metadata, "format": self.get_file_extension()},
+            _stage_perf=task._stage_perf,
+        )
+
+    def write_task(self, task: DocumentBatch) -> list[str]:
+        """Write the batch; the files written."""
+        path = storage.join(self.path, f"{file_stem(task.task_id)}.{self.get_file_extension()}")
+        if task.num_items == 0:
+            storage.remove(path, self.storage_options)
+            return []
+        data = select(task.data, self.fields) if self.fields is not None else task.data
+        try:
+            storage.write_atomically(path, lambda sink: self.write_data(data, sink), self.storage_options)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{self.name}: task {task.task_id}: {error}") from error
+        return [path]
+
+    @abstractmethod
+    def write_data(self, data: Any, sink: IO[bytes]) -> None:
+        """Write the payload, which has rows, to an open file."""
+
+
+def file_stem(task_id: str) -> str:
+    """A file name from a task's id: the id itself, or a digest of it where it is too long or has odd characters.
+
+    Raises:
+        ValueError: there is no id.
+    """
+    if not task_id:
+        raise ValueError("the task has no id, which would name its file; executors give ids")
+    if _SAFE_ID.fullmatch(task_id):
+        return task_id
+    return "t" + hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def check_output_mode(mode: str, path: str, storage_options: dict[str, Any] | None = None) -> None:
+    """Do what `mode` says about a folder that is there already.
+
+    Raises:
+        ValueError: there is no such mode, or `overwrite` would remove a folder that cannot be meant.
+        FileExistsError: the mode is `error`, and the folder is there.
+        NotImplementedError: the mode is `append`.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
+    if mode == "append":
+        raise NotImplementedError("mode='append' is not available; 'ignore' keeps files that have other names")
+    if mode == "ignore" or not storage.exists(path, storage_options):
+        return
+    if mode == "error":
+        raise FileExistsError(f"{path} is there already, and mode is 'error'")
+    if not storage.is_address(path) and (len(Path(path).parts) < 3 or Path(path) == Path.home()):
+        raise ValueError(f"mode='overwrite' would remove {path} with all it holds; give a folder of its own")
+    store, inner = storage.filesystem(path, storage_options)
+    store.rm(inner, recursive=True)
