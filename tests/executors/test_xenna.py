@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xenna_ray import TestRay, start_ray, worker_pids
+from xenna_ray import TestRay, start_ray
 from xenna_stages import (
     DieInSetup,
     Environment,
@@ -52,13 +52,12 @@ def run(two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
 def runner(cluster: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name, value in cluster.env.items():
         monkeypatch.setenv(name, value)
-    before = worker_pids()
 
     def run_stages(stages: list[Any], count: int = 20, **config: Any) -> list[Any]:
         try:
             return XennaExecutor(config).execute(stages, numbers(count))
         finally:
-            assert worker_pids() <= before
+            assert not cluster.worker_pids()
 
     return run_stages
 
@@ -209,10 +208,9 @@ def test_a_connection_of_the_caller_is_used_and_kept(two_cpus: TestRay, monkeypa
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     ray.init(address=two_cpus.env["RAY_ADDRESS"], log_to_driver=False)
     try:
-        before = worker_pids()
         assert len(XennaExecutor().execute([Step("a")], numbers(3))) == 3
         assert ray.is_initialized()
-        assert worker_pids() <= before
+        assert not two_cpus.worker_pids()
     finally:
         ray.shutdown()
 

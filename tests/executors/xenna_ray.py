@@ -45,6 +45,14 @@ class TestRay:
     env: dict[str, str]
     folder: Path
 
+    def worker_pids(self) -> set[int]:
+        """Processes of the engine that belong to this Ray, whoever their parent is by now."""
+        return {
+            process.pid
+            for process in psutil.process_iter()
+            if _is_engine_worker(process) and _writes_below(process.pid, self.folder)
+        }
+
 
 @contextlib.contextmanager
 def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> Iterator[TestRay]:
@@ -75,17 +83,21 @@ def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> 
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def worker_pids() -> set[int]:
-    """Processes of the engine on this machine."""
-    found = set()
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        command = process.info["cmdline"] or [""]
-        if (
-            command[0].startswith(("ray::StageWorker", "ray::NodeResourceMonitor", "ray::Stage "))
-            and process.info["status"] != psutil.STATUS_ZOMBIE
-        ):
-            found.add(process.info["pid"])
-    return found
+def _is_engine_worker(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline() or [""]
+        running = process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+    return running and command[0].startswith(("ray::Stage", "ray::NodeResourceMonitor"))
+
+
+def _writes_below(pid: int, folder: Path) -> bool:
+    """Whether its standard output goes to a log in this folder, which tells one Ray's workers from another's."""
+    try:
+        return Path(f"/proc/{pid}/fd/1").readlink().is_relative_to(folder)
+    except OSError:
+        return False
 
 
 def _wait_for(path: Path, holder: subprocess.Popen[bytes]) -> str:
