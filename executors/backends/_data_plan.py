@@ -1,0 +1,130 @@
+"""How stages become operators of Ray Data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._data_stage import Step, overrides
+
+NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+STAGE_KEYS = frozenset(
+    {
+        "is_actor_stage", "is_fanout_stage", "is_raft_actor", "is_lsh_stage", "is_shuffle_stage",
+        "max_calls_per_worker", "min_workers", "max_workers", "initial_workers", "ray_remote_args", "ray_num_cpus",
+    }
+)  # fmt: skip
+_OWN_ARGUMENTS = {"compute", "max_calls", "num_cpus", "num_gpus"}
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers an operator may have."""
+
+    fixed: int | None
+    least: int = 1
+    most: int | None = None
+    initial: int | None = None
+
+
+@dataclass(frozen=True)
+class OperatorPlan:
+    """Stages that share an operator, and what each of its workers needs."""
+
+    steps: tuple[Step, ...]
+    is_actor: bool
+    cpus: float
+    gpus: float
+    fans_out: bool
+    workers: Workers
+    max_calls: int | None
+    remote_args: dict[str, Any]
+
+    @property
+    def batch_size(self) -> int:
+        """Tasks that the first stage gets at once."""
+        return self.steps[0].adapter.batch_size
+
+    def fuses_with(self, other: OperatorPlan) -> bool:
+        """Whether the next stage can run in the same worker."""
+        plain = Workers(None)
+        return (
+            not self.is_actor
+            and not other.is_actor
+            and not self.fans_out
+            and self.cpus == other.cpus
+            and self.remote_args == other.remote_args
+            and self.workers == other.workers == plain
+            and self.max_calls == other.max_calls
+        )
+
+    def fuse(self, other: OperatorPlan) -> OperatorPlan:
+        return OperatorPlan(
+            (*self.steps, *other.steps), False, self.cpus, 0.0, other.fans_out, self.workers, self.max_calls,
+            self.remote_args,
+        )  # fmt: skip
+
+
+def plan_operators(adapters: Sequence[StageAdapter]) -> list[OperatorPlan]:
+    """Operators for the stages, neighbours fused where they can be."""
+    plans: list[OperatorPlan] = []
+    for index, adapter in enumerate(adapters):
+        plan = _plan(Step(index, adapter))
+        if plans and plans[-1].fuses_with(plan):
+            plans[-1] = plans[-1].fuse(plan)
+        else:
+            plans.append(plan)
+    return plans
+
+
+def _plan(step: Step) -> OperatorPlan:
+    stage = step.adapter.stage
+    spec = dict(stage.ray_stage_spec()) if hasattr(stage, "ray_stage_spec") else {}
+    spec = {str(getattr(key, "value", key)): value for key, value in spec.items()}
+    unknown = sorted(set(spec) - STAGE_KEYS)
+    if unknown:
+        raise ValueError(f"stage {step.adapter.name!r}: ray_stage_spec has no {', '.join(unknown)}")
+    gpus = float(stage.resources.gpus)
+    by_nature = overrides(stage, "setup") or overrides(stage, "teardown") or gpus > 0
+    remote_args = dict(spec.get("ray_remote_args") or {})
+    clash = sorted(_OWN_ARGUMENTS & set(remote_args))
+    if clash:
+        raise ValueError(f"stage {step.adapter.name!r}: ray_remote_args must not have {', '.join(clash)}")
+    env = {**(remote_args.get("runtime_env") or {}), **(getattr(stage, "runtime_env", None) or {})}
+    if gpus:  # a cluster made for Xenna keeps Ray from assigning GPUs; here it must
+        env["env_vars"] = {**env.get("env_vars", {}), NOSET_CUDA: ""}
+    if env:
+        remote_args["runtime_env"] = env
+    fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
+    return OperatorPlan(
+        steps=(step,),
+        is_actor=bool(spec.get("is_actor_stage", by_nature)),
+        cpus=float(spec.get("ray_num_cpus") or stage.resources.cpus),
+        gpus=gpus,
+        fans_out=bool(spec.get("is_fanout_stage")),
+        workers=Workers(
+            fixed if fixed else None,
+            int(spec.get("min_workers") or 1),
+            spec.get("max_workers"),
+            spec.get("initial_workers"),
+        ),
+        max_calls=spec.get("max_calls_per_worker"),
+        remote_args=remote_args,
+    )
+
+
+def cpu_scale(plans: Sequence[OperatorPlan], cpus: float) -> float:
+    """By how much CPU requests must shrink so that one worker of every actor stage, and a task, fit at once."""
+    actors = sum(plan.cpus * (plan.workers.fixed or plan.workers.least) for plan in plans if plan.is_actor)
+    tasks = max((plan.cpus for plan in plans if not plan.is_actor), default=0.0)
+    needed = actors + tasks
+    return 1.0 if needed <= cpus or needed == 0 else cpus / needed
+
+
+def block_count(tasks: int, batch_size: int, cpus: float) -> int:
+    """Blocks for so many tasks: enough for all CPUs to have several, but not one for each tiny task."""
+    batches = math.ceil(tasks / max(1, batch_size))
+    return max(1, min(batches, max(16, int(8 * cpus))))

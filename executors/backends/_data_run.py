@@ -1,0 +1,186 @@
+"""One run on Ray Data: nodes prepared, operators chained, outputs collected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends._data_ledger import Ledger, RemoteLedger
+from curator_slurm.executors.backends._data_plan import OperatorPlan, block_count, cpu_scale, plan_operators
+from curator_slurm.executors.backends._data_stage import Operator, Step, overrides, to_table, to_tasks
+from curator_slurm.executors.failures import ExecutorError, FailurePolicy
+
+log = logging.getLogger(__name__)
+
+_RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when it is enough
+
+
+class DataRun:
+    """One run; used once."""
+
+    def __init__(self, adapters: Sequence[StageAdapter], policy: FailurePolicy, *, ignore_head_node: bool) -> None:
+        self._plans = plan_operators(adapters)
+        most = policy.max_failed_tasks if policy.skips else None
+        self._actor = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).remote(most)
+        self._ledger = RemoteLedger(self._actor)
+        nodes = [node for node in ray.nodes() if node.get("Alive")]
+        heads = [node for node in nodes if "node:__internal_head__" in node["Resources"]]
+        self._avoid = heads[0]["NodeID"] if ignore_head_node and heads else None
+        self._nodes = [node for node in nodes if node["NodeID"] != self._avoid]
+        self._cpus = sum(float(node["Resources"].get("CPU", 0)) for node in self._nodes)
+        self._scale = cpu_scale(self._plans, self._cpus)
+        self._check_room()
+
+    def news(self) -> list[tuple[int, BatchReport]]:
+        """Reports that have come in since the last call."""
+        reports: list[tuple[int, BatchReport]] = ray.get(self._actor.news.remote()).reports
+        return reports
+
+    def execute(self, tasks: list[Any]) -> list[Any]:
+        """All tasks through all operators."""
+        context = DataContext.get_current()
+        before = (context.enable_progress_bars, context.raise_original_map_exception)
+        context.enable_progress_bars, context.raise_original_map_exception = False, True
+        try:
+            self._prepare_nodes()
+            dataset = self._source(tasks)
+            outputs: list[Any] = []
+            if dataset is not None:
+                for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                    outputs += to_tasks(batch)
+            return outputs
+        finally:
+            context.enable_progress_bars, context.raise_original_map_exception = before
+
+    # -- the chain
+
+    def _source(self, tasks: list[Any]) -> Dataset | None:
+        """The dataset of the whole pipeline.
+
+        A single first task, the usual EmptyTask, is run on its own: what comes out of it is what the work is cut from,
+        and only then is it known into how many blocks.
+        """
+        plans = list(self._plans)
+        if len(tasks) == 1:
+            first = plans.pop(0)
+            following = plans[0].batch_size if plans else 1
+            refs = self._run_first(first, tasks[0], following)
+        else:
+            count = block_count(len(tasks), plans[0].batch_size, self._cpus)
+            refs = [ray.put(to_table(part)) for part in _split(tasks, count)]
+        if not refs:
+            return None
+        dataset = ray.data.from_arrow_refs(refs)
+        for index, plan in enumerate(plans):
+            dataset = self._apply(dataset, plan)
+            if plan.fans_out and index + 1 < len(plans):
+                dataset = dataset.repartition(target_num_rows_per_block=plans[index + 1].batch_size)
+        return dataset
+
+    def _apply(self, dataset: Dataset, plan: OperatorPlan) -> Dataset:
+        arguments: dict[str, Any] = {
+            "batch_format": "pyarrow",
+            "batch_size": plan.batch_size if plan.batch_size > 1 else None,
+            "num_cpus": max(0.001, plan.cpus * self._scale),
+            **plan.remote_args,
+        }
+        if plan.gpus:
+            arguments["num_gpus"] = plan.gpus
+        if self._avoid is not None:
+            arguments["label_selector"] = {"ray.io/node-id": f"!{self._avoid}"}
+        workers = plan.workers
+        name = "+".join(type(step.adapter.stage).__name__ for step in plan.steps)
+        if plan.is_actor:
+            if workers.fixed is not None:
+                arguments["compute"] = ActorPoolStrategy(size=workers.fixed)
+            else:
+                arguments["compute"] = ActorPoolStrategy(
+                    min_size=workers.least, max_size=workers.most, initial_size=workers.initial
+                )
+            operator = type(f"{name}Actor", (Operator,), {"__module__": Operator.__module__})
+            return dataset.map_batches(
+                operator,
+                fn_constructor_args=(plan.steps, self._ledger),
+                fn_constructor_kwargs={"is_actor": True},
+                **arguments,
+            )
+        if workers.fixed is not None:
+            arguments["compute"] = TaskPoolStrategy(size=workers.fixed)
+        if plan.max_calls is not None:
+            arguments["max_calls"] = plan.max_calls
+        steps, ledger = ray.put(plan.steps), self._ledger
+
+        def run(table: Any) -> Any:
+            return Operator(ray.get(steps), ledger, is_actor=False)(table)
+
+        run.__name__ = run.__qualname__ = f"{name}Task"
+        return dataset.map_batches(run, **arguments)
+
+    def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> list[Any]:
+        """One task through the first operator, its output in several blocks."""
+        most = max(16, int(8 * self._cpus))
+        options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
+        remote = ray.remote(_first).options(
+            num_cpus=plan.cpus * self._scale, num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
+            label_selector={"ray.io/node-id": f"!{self._avoid}"} if self._avoid else None, **options,
+        )  # fmt: skip
+        count, *blocks = remote.remote(plan, self._ledger, task, following, self._cpus, most)
+        filled: list[Any] = blocks[: ray.get(count)]
+        return filled
+
+    # -- before the run
+
+    def _prepare_nodes(self) -> None:
+        """`setup_on_node` of every stage that has one, on all nodes at once."""
+        refs = []
+        for plan in self._plans:
+            for step in plan.steps:
+                if not overrides(step.adapter.stage, "setup_on_node"):
+                    continue
+                for node in self._nodes:
+                    if float(node["Resources"].get("GPU", 0)) < plan.gpus:
+                        continue  # no worker of this stage can come here
+                    strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                    options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
+                    remote = ray.remote(_setup_on_node).options(
+                        num_cpus=plan.cpus * self._scale, num_gpus=plan.gpus, scheduling_strategy=strategy, **options
+                    )
+                    refs.append(remote.remote(step, self._ledger))
+        ray.get(refs)
+
+    def _check_room(self) -> None:
+        for plan in self._plans:
+            if not any(
+                float(node["Resources"].get("CPU", 0)) >= plan.cpus * self._scale
+                and float(node["Resources"].get("GPU", 0)) >= plan.gpus
+                for node in self._nodes
+            ):
+                raise ExecutorError(
+                    f"stage {plan.steps[0].adapter.name!r} needs {plan.cpus:g} CPUs and {plan.gpus:g} GPUs per worker, "
+                    "and no node has that"
+                )
+
+
+def _setup_on_node(step: Step, ledger: RemoteLedger) -> None:
+    context = ray.get_runtime_context()
+    ledger.node_prepared(step.index, context.get_node_id())
+    step.adapter.setup_on_node(NodeInfo(context.get_node_id()), WorkerMetadata(context.get_worker_id()))
+
+
+def _first(plan: OperatorPlan, ledger: RemoteLedger, task: Any, following: int, cpus: float, most: int) -> Any:
+    operator = Operator(plan.steps, ledger, is_actor=plan.is_actor)
+    tasks = to_tasks(operator(to_table([task])))
+    operator.tear_down()
+    parts = _split(tasks, min(most, block_count(len(tasks), following, cpus))) if tasks else []
+    return (len(parts), *[to_table(part) for part in parts], *[None] * (most - len(parts)))
+
+
+def _split(tasks: list[Any], parts: int) -> list[list[Any]]:
+    parts = min(parts, len(tasks))
+    return [tasks[len(tasks) * i // parts : len(tasks) * (i + 1) // parts] for i in range(parts)]

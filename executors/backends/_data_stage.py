@@ -1,0 +1,137 @@
+"""What runs inside Ray Data's workers: blocks of pickled tasks in, through one or several stages, and out again.
+
+A row is a task. Stages that need neither a worker of their own nor other resources than their neighbour run in one
+operator, one after the other, so that tasks are not pickled between them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray import cloudpickle
+
+from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends._data_ledger import RemoteLedger
+from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
+
+COLUMN = "task"
+_MIN_DEATHS = 2
+
+
+def to_table(tasks: Sequence[Any]) -> pa.Table:
+    """Tasks as a block."""
+    return pa.table({COLUMN: pa.array([cloudpickle.dumps(task) for task in tasks], type=pa.large_binary())})
+
+
+def to_tasks(table: pa.Table) -> list[Any]:
+    """The tasks of a block."""
+    return [cloudpickle.loads(value.as_buffer()) for value in table.column(COLUMN)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of an operator."""
+
+    index: int
+    adapter: StageAdapter
+
+
+class Operator:
+    """Some stages as one function over blocks; made anew in every worker, where it calls `setup`."""
+
+    def __init__(self, steps: Sequence[Step], ledger: RemoteLedger, *, is_actor: bool) -> None:
+        self._steps = steps
+        self._ledger = ledger
+        self._torn_down = not is_actor
+        if is_actor:
+            self.set_up()
+
+    def set_up(self) -> None:
+        """`setup` of all stages, and `setup_on_node` where this node joined after the run began."""
+        context = ray.get_runtime_context()
+        worker = WorkerMetadata(context.get_worker_id(), context.get_assigned_resources())
+        for step in self._steps:
+            if overrides(step.adapter.stage, "setup_on_node"):
+                node_id = context.get_node_id()
+                if not self._ledger.node_prepared(step.index, node_id):
+                    step.adapter.setup_on_node(NodeInfo(node_id), worker)
+            step.adapter.setup(worker)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        tasks = to_tasks(table)
+        for step in self._steps:
+            tasks = self._run(step, tasks)
+        return to_table(tasks)
+
+    def tear_down(self) -> None:
+        """`teardown` of all stages, once."""
+        if not self._torn_down:
+            self._torn_down = True
+            for step in self._steps:
+                step.adapter.teardown()
+
+    def __del__(self) -> None:
+        """How Ray Data ends an actor's function."""
+        with contextlib.suppress(Exception):
+            self.tear_down()
+
+    def _run(self, step: Step, tasks: list[Any]) -> list[Any]:
+        """All tasks through one stage, batch by batch; one by one where a worker has died of them before."""
+        if not tasks:
+            return []
+        key = (step.index, _digest(tasks))
+        outputs: list[Any] = []
+        reports: list[BatchReport] = []
+        if self._ledger.begin(key) == 0:
+            size = step.adapter.batch_size
+            for start in range(0, len(tasks), size):
+                done, report = step.adapter.process(tasks[start : start + size])
+                outputs += done
+                reports.append(report)
+        else:
+            for task in tasks:
+                done, report = self._run_suspect(step, task)
+                outputs += done
+                reports.append(report)
+        if not self._ledger.end(key, reports):
+            raise TooManyFailedTasksError(
+                f"more tasks failed than max_failed_tasks allows; stage {step.adapter.name!r}"
+            )
+        return outputs
+
+    def _run_suspect(self, step: Step, task: Any) -> tuple[list[Any], BatchReport]:
+        key = (step.index, f"suspect {task.task_id}")
+        deaths = self._ledger.begin(key)
+        policy = step.adapter.policy
+        if deaths > max(_MIN_DEATHS, policy.task_retries):
+            reason = f"WorkerDied: the worker process died {deaths} times at this task"
+            if not policy.skips:
+                raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, "")
+            source = str(getattr(task, "_source_id", "") or "")
+            record = FailedTaskRecord(step.adapter.name, task.task_id, source, deaths, reason, "")
+            return [], BatchReport(1, 0, 0, 0, 0.0, (record,))
+        result = step.adapter.process([task])
+        self._ledger.end(key, [])
+        return result
+
+
+def overrides(stage: Any, method: str) -> bool:
+    """Whether a stage has its own version of a method of ProcessingStage, ours or NeMo Curator's."""
+    for cls in type(stage).__mro__:
+        if method in vars(cls):
+            return cls.__name__ not in ("ProcessingStage", "CompositeStage")
+    return False
+
+
+def _digest(tasks: list[Any]) -> str:
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(task.task_id.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""RayDataExecutor: a pipeline as a streaming Ray Data dataset whose rows are tasks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.base import BaseExecutor, warn_experimental
+from curator_slurm.executors.failures import ExecutorError, StageError, short_error
+from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.ray_connection import ray_session
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.5
+
+
+class RayDataExecutor(BaseExecutor):
+    """Runs a pipeline on Ray Data, which schedules and scales it.
+
+    Stages with `setup`, `teardown` or GPUs run on actors, others as tasks. Of `ray_stage_spec` all keys of NeMo
+    Curator's are known. ``config`` holds the failure policy of all back ends.
+    """
+
+    CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, config: Mapping[str, Any] | None = None, ignore_head_node: bool = False) -> None:
+        super().__init__(config, ignore_head_node)
+        warn_experimental(type(self).__name__)
+
+    def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
+        """Run the stages; tasks come back in no particular order."""
+        tasks = self.first_tasks(initial_tasks)
+        if not stages:
+            return []
+        adapters = [StageAdapter(stage, self.policy) for stage in stages]
+        with ray_session(stages=stages), RunMonitor("ray_data", stages, self.policy) as monitor:
+            from curator_slurm.executors.backends._data_run import DataRun
+
+            run = DataRun(adapters, self.policy, ignore_head_node=self.ignore_head_node)
+            monitor.progress.gauge(0, expected=len(tasks))
+            with _Poller(monitor, run.news):
+                outputs = run.execute(tasks)
+            monitor.check_counts(len(tasks), len(outputs))
+        return outputs
+
+
+class _Poller:
+    """Carries reports from the ledger to the monitor while Ray Data works, and the rest at the end."""
+
+    def __init__(self, monitor: RunMonitor, news: Callable[[], Sequence[tuple[int, Any]]]) -> None:
+        self._monitor = monitor
+        self._news = news
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="ledger")
+        self._error: Exception | None = None
+
+    def __enter__(self) -> _Poller:
+        self._thread.start()
+        return self
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _traceback: Any) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._take()
+        if self._error is not None:
+            raise self._error from None
+        if isinstance(error, Exception) and not isinstance(error, ExecutorError):
+            raise find_cause(error) from None
+
+    def _follow(self) -> None:
+        while not self._stop.wait(_POLL_S):
+            self._take()
+
+    def _take(self) -> None:
+        try:
+            for stage, report in self._news():
+                self._monitor.record(stage, report)
+        except Exception as error:
+            self._error = self._error or error
+
+
+def find_cause(error: BaseException) -> Exception:
+    """The adapter's error inside what Ray and Ray Data have wrapped around it."""
+    seen: set[int] = set()
+    pending: list[Any] = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, ExecutorError) and type(current).__module__.startswith("curator_slurm"):
+            return current
+        pending += [getattr(current, "cause", None), current.__cause__, current.__context__]
+    return StageError("a stage", "Ray Data", short_error(error), str(error))
