@@ -14,8 +14,8 @@ from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.shelltext import quote, sbatch_quote
 
 TEMPLATE = "job.sbatch.j2"
-MAX_NODE_PART = 120_000
-"""Bytes of what every node runs: it is one argument of srun, and Linux takes at most 128 KiB in one."""
+MAX_SCRIPT = 120_000
+"""Bytes: nearly all of a script is one argument of srun, and Linux takes at most 128 KiB in one."""
 
 
 def render(plan: Plan) -> str:
@@ -38,11 +38,11 @@ def render(plan: Plan) -> str:
             functions=_functions(plan),
         )
     )
-    values = [*environment.setup, *environment.env.values()]
-    if sum(3 * len(quote(value).encode()) for value in values) > MAX_NODE_PART and len(text.encode()) > MAX_NODE_PART:
+    size = len(text.encode())
+    if size > MAX_SCRIPT:
         raise UsageError(
-            f"environment.env and environment.setup make a script of {len(text.encode()):,} bytes; "
-            f"{MAX_NODE_PART:,} are possible: put long values into a file and read it in environment.setup"
+            f"environment.env and environment.setup make a script of {size:,} bytes; "
+            f"{MAX_SCRIPT:,} are possible: put long values into a file and read it in environment.setup"
         )
     return text
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import SpecError
@@ -168,6 +168,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.text(st.characters(blacklist_characters="\0")))
 def test_a_plan_survives_its_file(args, value):
     spec = Spec.model_validate(

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.yamltext import YamlSyntaxError, parse
@@ -99,6 +99,7 @@ def test_an_alias_bomb_is_refused():
         parse("\n".join(["a0: &a0 [x, x]", *levels]))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(YamlSyntaxError):
