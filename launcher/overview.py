@@ -63,7 +63,7 @@ def _paths(run: Run, decision: Decision) -> dict[str, str | None]:
         "run_dir": str(run.paths.root),
         "script": str(run.paths.script),
         "plan": str(run.paths.plan),
-        "slurm_log": str(slurm_log) if slurm_log else None,
+        "slurm_log": str(slurm_log) if slurm_log and slurm_log.exists() else None,
         "attempt": str(attempt.root) if attempt else None,
         "driver_log": str(attempt.driver_log) if attempt and attempt.driver_log.exists() else None,
         "failures": str(attempt.failures) if attempt and attempt.failures.exists() else None,

@@ -15,7 +15,10 @@ from curator_slurm.launcher import slurm_parse as parse
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.textfiles import last_lines
 
+LOG_LINES = 50
+"""Of a job's output, where Slurm says at its end why it ends."""
 LONGEST_JOB_LIST = 2000
 """With more jobs than this, squeue is asked for all jobs of the user."""
 
@@ -164,10 +167,14 @@ class Slurm:
         return parse.parse_sacct(text)
 
     def end_reason(self, job_id: str) -> FailureClass | None:
-        """Why Slurm is ending this job, asked from inside it after a signal; None where it does not say."""
+        """Why Slurm is ending this job, asked from inside it after a signal; None where it does not say.
+
+        While a job is being ended, its state says only that; the reason of a preemption or of scancel stands
+        nowhere but in the job's own output.
+        """
         for info in self.job_states([job_id], details=True).get(job_id.partition("_")[0], []):
             if info.job_id == job_id:
-                return info.end_reason(time.time())
+                return info.end_reason or messages.reason_in_log(last_lines(Path(info.output), LOG_LINES))
         return None
 
     def cancel(self, job_ids: Sequence[str]) -> None:

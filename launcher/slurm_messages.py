@@ -6,8 +6,10 @@ Pure functions over text. Slurm's own words are always kept: advice is added to 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.states import SlurmState
 
 TRANSIENT = re.compile(
@@ -35,7 +37,7 @@ class _Advice:
     def text(self, match: re.Match[str]) -> str:
         """What to do, with the groups of the match filled in."""
         key, hint = (match.expand(part) if match.re.groups else part for part in (self.key, self.hint))
-        change = f"Change {key} in the spec, or give --set {key.split(',')[0]}=..." if key else ""
+        change = f"Change {key} in the spec, or give --set {key.split(',')[0]}=VALUE" if key else ""
         return ". ".join(part for part in (change, hint) if part)
 
 
@@ -188,6 +190,21 @@ def waiting(reason: str, job_id: str) -> Waiting:
         return Waiting(reason)
     words = known.words if len(reason) > 40 or reason == "None" else f"{known.words} ({reason})"
     return Waiting(words, known.never, known.next_step.format(job_id=job_id))
+
+
+_IN_LOG = (
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO TIME LIMIT"), FailureClass.TIME_LIMIT),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO PREEMPTION"), FailureClass.PREEMPTED),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO NODE FAIL"), FailureClass.NODE_FAILED),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ \*\*\*"), FailureClass.CANCELLED),
+    (re.compile(r"oom[_-]kill event|Out Of Memory", re.IGNORECASE), FailureClass.OUT_OF_MEMORY),
+)
+
+
+def reason_in_log(lines: Iterable[str]) -> FailureClass | None:
+    """Why Slurm ended a job, by what slurmstepd and srun wrote into its output."""
+    text = "\n".join(lines)
+    return next((failure for pattern, failure in _IN_LOG if pattern.search(text)), None)
 
 
 _ENDINGS = {

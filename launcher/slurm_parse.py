@@ -52,16 +52,14 @@ class JobInfo:
     exit_code: int | None = None
     signal: int | None = None
     restarts: int | None = None
-    time_is_up: float | None = None
     work_dir: str = ""
+    output: str = ""
     name: str = ""
 
-    def end_reason(self, now: float) -> FailureClass | None:
-        """Why Slurm ends or has ended this job; a job that is being ended often still has the state RUNNING."""
-        if failure := self.state.failure_class or _REASONS_OF_END.get(self.reason):
-            return failure
-        late = self.time_is_up is not None and now >= self.time_is_up
-        return FailureClass.TIME_LIMIT if late and not self.state.is_final else None
+    @property
+    def end_reason(self) -> FailureClass | None:
+        """Why Slurm ends or has ended this job, where it says so: while it ends one, its state is COMPLETING."""
+        return self.state.failure_class or _REASONS_OF_END.get(self.reason)
 
     @property
     def base_id(self) -> str:
@@ -101,7 +99,6 @@ def parse_squeue(text: str) -> list[JobInfo]:
                 submitted=parse_time(submitted),
                 started=parse_time(start),
                 ended=parse_time(end) if parsed.is_final else None,
-                time_is_up=None if parsed.is_final else parse_time(end),
                 time_limit=limit.strip(),
                 name=name,
             )
@@ -140,12 +137,12 @@ def parse_scontrol(text: str) -> list[JobInfo]:
                 submitted=parse_time(fields.get("SubmitTime", "")),
                 started=parse_time(fields.get("StartTime", "")),
                 ended=parse_time(fields.get("EndTime", "")) if state.is_final else None,
-                time_is_up=None if state.is_final else parse_time(fields.get("EndTime", "")),
                 time_limit=fields.get("TimeLimit", ""),
                 exit_code=_number(status),
                 signal=_number(signal),
                 restarts=_number(fields.get("Restarts", "")),
                 work_dir=fields.get("WorkDir", ""),
+                output=fields.get("StdOut", ""),
                 name=fields.get("JobName", ""),
             )
         )
@@ -205,6 +202,7 @@ def merge(known: JobInfo, more: JobInfo) -> JobInfo:
         signal=more.signal if known.signal is None else known.signal,
         restarts=more.restarts if known.restarts is None else known.restarts,
         work_dir=known.work_dir or more.work_dir,
+        output=known.output or more.output,
         name=known.name or more.name,
     )
 

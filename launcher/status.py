@@ -284,18 +284,19 @@ def _cancelled(facts: Facts, message: str) -> Decision:
 
 def _failed(facts: Facts, attempt: AttemptFacts | None, job: JobInfo | None, message: str) -> Decision:
     """A failure without an outcome: Slurm's state is the best witness, then what the nodes said."""
-    failure = job.end_reason(facts.now) if job else None
+    failure = job.end_reason if job else None
     next_step = messages.ending(job.state)[1] if job else ""
-    evidence = list(facts.log_tail)
     if failure is None and (node := _failed_node(attempt)) is not None:
         failure = _failure_class(node.get("failure_class"))
         message = f"Node {node.get('node')}: {node.get('message')}"
         next_step = str(node.get("next_step") or "")
+    if failure is None and not facts.is_local:
+        failure = messages.reason_in_log(facts.log_tail)
     return Decision(
         state=RunState.FAILED,
         failure_class=failure or FailureClass.UNKNOWN,
         message=message,
-        evidence=evidence,
+        evidence=list(facts.log_tail),
         next_step=next_step or f"`curator-slurm logs {facts.run_id} --all` shows everything that was logged.",
         nodes=job.nodes if job else (),
         started=(job.started if job else None) or (attempt.started if attempt else None),

@@ -161,6 +161,18 @@ def test_cancel_is_idempotent(fake_slurm: FakeSlurm, run_dir: Path) -> None:
     assert QUICK.end_reason("99999") is None
 
 
+def test_why_a_job_is_being_ended_stands_in_its_output(fake_slurm: FakeSlurm, run_dir: Path) -> None:
+    log = run_dir.parent / "out.log"
+    (run_dir / "job.sbatch").write_text(f"#!/bin/bash\n#SBATCH --output={log}\nexit 0\n")
+    job_id = submit(run_dir)
+    fake_slurm.wait(job_id)
+    fake_slurm.set_state(job_id, "COMPLETING")
+    assert QUICK.end_reason(job_id) is None
+    line = f"slurmstepd: error: *** JOB {job_id} ON n1 CANCELLED AT 2026-11-24T04:22:05 DUE TO PREEMPTION ***\n"
+    log.write_text(line)
+    assert QUICK.end_reason(job_id) is FailureClass.PREEMPTED
+
+
 def test_commands_get_no_terminal_input(fake_slurm: FakeSlurm) -> None:
     (fake_slurm.bin / "squeue").write_text("#!/bin/sh\ncat\n")
     assert QUICK.run(["squeue"]) == ""

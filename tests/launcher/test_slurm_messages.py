@@ -26,7 +26,7 @@ def test_a_refusal_keeps_slurms_words_and_names_the_setting(name: str, words: st
     text = messages.refusal((DATA / name).read_text())
     assert words in text
     assert f"Change {key}" in text
-    assert f"--set {key}=..." in text
+    assert f"--set {key}=VALUE" in text
     assert "sbatch: error:" not in text
 
 
@@ -98,3 +98,22 @@ def test_every_state_has_an_ending_or_none() -> None:
     for state in SlurmState:
         assert len(messages.ending(state)) == 2
     assert "time limit" in messages.ending(SlurmState.TIMEOUT)[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "failure"),
+    [
+        ("slurmstepd-n2: error: *** JOB 8 ON n2 CANCELLED AT 2026-11-24T04:22:03 DUE TO TIME LIMIT ***", "time_limit"),
+        (
+            "slurmstepd-n1: error: *** STEP 10.0 ON n1 CANCELLED AT 2026-11-24T04:22:05 DUE TO PREEMPTION ***",
+            "preempted",
+        ),
+        ("slurmstepd-n2: error: *** JOB 9 ON n2 CANCELLED AT 2026-11-24T04:20:38 ***", "cancelled"),
+        ("slurmstepd-n2: error: *** JOB 11 ON n2 CANCELLED AT 2026-11-24T04:20:38 DUE TO JOB REQUEUE ***", None),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=13.batch.", "out_of_memory"),
+        ("srun: forcing job termination", None),
+    ],
+)
+def test_why_a_job_was_ended_by_its_own_log(line: str, failure: str | None) -> None:
+    """Lines that a real Slurm wrote."""
+    assert messages.reason_in_log(["something", line, "srun: got SIGCONT"]) == failure

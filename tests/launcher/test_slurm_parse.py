@@ -50,7 +50,6 @@ def test_squeue() -> None:
     assert jobs["4"].nodes == ()
     assert jobs["7"].state is SlurmState.RUNNING
     assert jobs["7"].ended is None
-    assert jobs["7"].time_is_up is not None
     assert jobs["13"].state.failure_class is FailureClass.OUT_OF_MEMORY
 
 
@@ -157,10 +156,8 @@ def test_merge_adds_only_what_is_missing() -> None:
 
 
 def test_why_a_job_is_being_ended() -> None:
-    running = JobInfo(job_id="1", state=SlurmState.RUNNING, time_is_up=100.0)
-    assert running.end_reason(now=99) is None
-    assert running.end_reason(now=101) is FailureClass.TIME_LIMIT
+    assert JobInfo(job_id="1", state=SlurmState.RUNNING).end_reason is None
+    assert JobInfo(job_id="1", state=SlurmState.COMPLETING).end_reason is None
     completing = JobInfo(job_id="1", state=SlurmState.COMPLETING, reason="TimeLimit")
-    assert completing.end_reason(now=0) is FailureClass.TIME_LIMIT
-    preempted = JobInfo(job_id="1", state=SlurmState.PREEMPTED)
-    assert preempted.end_reason(now=0) is FailureClass.PREEMPTED
+    assert completing.end_reason is FailureClass.TIME_LIMIT
+    assert JobInfo(job_id="1", state=SlurmState.PREEMPTED).end_reason is FailureClass.PREEMPTED
