@@ -112,6 +112,11 @@ class AttemptPaths:
         return self.root / "outcome.json"
 
     @property
+    def exit_code(self) -> Path:
+        """exit-code: what the batch script shall end with; written by the head agent as its last act."""
+        return self.root / "exit-code"
+
+    @property
     def result(self) -> Path:
         """driver.json: what the driver tells the head agent at its end (error class, message, traceback)."""
         return self.root / "driver.json"

@@ -16,6 +16,7 @@ from curator_slurm.launcher.agent.beacon import Beacon
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.gcs import GcsProbe
+from curator_slurm.launcher.agent.job_control import cancel_step, reason_of_end
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.processes import reap
 from curator_slurm.launcher.agent.publish import publish
@@ -28,6 +29,8 @@ from curator_slurm.launcher.states import RunState
 _BEAT_S = 2.0
 _WATCH_S = 2.0
 _DRIVER_GRACE_S = 4.0
+_LEAVE_S = 15.0
+"""How long the other nodes have for taking their Ray down and keeping its logs."""
 
 
 class Head:
@@ -66,7 +69,30 @@ class Head:
         self._forget_secrets()
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         outcome.write(self.context.attempt)
+        write_atomic(self.context.attempt.exit_code, f"{outcome.exit_code}\n")
+        self._end_step()
         return outcome.exit_code
+
+    def _end_step(self) -> None:
+        """End the step if a node does not leave: its agent hangs, or the node is gone and Slurm waits for it.
+
+        The batch script goes on after that, and ends with our exit code.
+        """
+        step = self.context.environment.get("SLURM_STEP_ID")
+        if self.context.allocation.local or self.context.stop.requested or step is None:
+            return
+        others = set(self.context.allocation.nodes) - {self.context.allocation.node_name}
+        deadline = time.monotonic() + _LEAVE_S
+        while stuck := {name for name in others if not self._has_left(name)}:
+            if self.context.stop.wait(0.2):
+                return
+            if time.monotonic() > deadline:
+                log.warning("ending the step: no sign of %s", ", ".join(sorted(stuck)))
+                cancel_step(self.context.environment["SLURM_JOB_ID"], step)
+                return
+
+    def _has_left(self, node: str) -> bool:
+        return read_node_status(self.context.attempt.node(node)).get("state") in (NodeState.LEFT, NodeState.FAILED)
 
     def _attempt(self) -> Outcome:
         context = self.context
@@ -337,8 +363,6 @@ class Head:
 
     def _reason_of_signal(self) -> tuple[RunState, FailureClass, str]:
         if not self.context.allocation.local:
-            from curator_slurm.launcher.agent.job_end import reason_of_end
-
             failure = reason_of_end(self.context.allocation.job_id)
             if failure is not None and failure is not FailureClass.CANCELLED:
                 return RunState.FAILED, failure, f"Slurm ended the job: {failure.replace('_', ' ')}"

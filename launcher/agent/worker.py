@@ -8,9 +8,10 @@ import time
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.beacon import BeaconReader
 from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.records import NodeState, Outcome, read_node_status
-from curator_slurm.launcher.errors import BootstrapError, SlurmError
+from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.states import RunState
 
@@ -113,12 +114,7 @@ def _head_lost(context: AgentContext) -> int:
             next_step="submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
         ).write(context.attempt)
     if not allocation.local:
-        from curator_slurm.launcher.slurm import Slurm
-
-        try:
-            Slurm().cancel([allocation.job_id])
-        except SlurmError as error:
-            log.error("the job could not be ended: %s", error)
+        cancel_job(allocation.job_id)
     return 1
 
 

@@ -1,0 +1,234 @@
+"""What goes wrong on a cluster: a clear message in `status`, the right exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from slurm_cluster import SlurmCluster
+from slurm_cluster.waiting import wait_for
+
+from on_slurm.runs import SMALL, WAIT_S, Runs, program
+
+SLEEPER = program("time.sleep(600)")
+
+
+def failed(runs: Runs, failure_class: str, *words: str) -> dict[str, object]:
+    """Assert that the newest run failed in this way, and that nothing of it is left."""
+    status = runs.status()
+    assert status["state"] == "failed", status
+    assert status["failure_class"] == failure_class, status
+    shown = runs.command("status", runs.latest().name)
+    assert shown.returncode == 6
+    for word in words:
+        assert word in " ".join(shown.output.split()), shown.output
+    runs.assert_nothing_left()
+    return status
+
+
+def test_a_pipeline_that_raises(runs: Runs) -> None:
+    (runs.folder / "broken.py").write_text("def build():\n    raise ValueError('no such luck')\n")
+    done = runs.run({"name": "broken", "pipeline": {"entry": "broken:build"}, "resources": SMALL})
+    assert done.returncode == 6, done.output
+    assert "ValueError: no such luck" in done.output
+    failed(runs, "app_failed", "ValueError: no such luck", "broken.py")
+    assert "ValueError: no such luck" in runs.read("attempts/*/*/driver.log")
+    assert {path.parent.name for path in runs.latest().glob("attempts/*/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+
+
+def test_an_entry_that_is_not_there(runs: Runs) -> None:
+    done = runs.run({"name": "typo", "pipeline": {"entry": "no_such_module:build"}, "resources": SMALL})
+    assert done.returncode == 6, done.output
+    failed(runs, "environment", "no_such_module", "pipeline.entry")
+
+
+def test_an_interpreter_that_the_nodes_do_not_have(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    only_here = "/tmp/only-on-login"
+    slurm_cluster.run(["python", "-m", "venv", "--without-pip", only_here], check=True)
+    spec = {**SLEEPER, "environment": {"venv": only_here}}
+    done = runs.run(spec)
+    slurm_cluster.run(["rm", "-r", only_here], check=True)
+    assert done.returncode == 6, done.output
+    failed(runs, "environment", only_here, "missing", "environment.python")
+
+
+def test_an_agent_that_is_killed_while_the_cluster_boots(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    run_id = runs.submit({**SLEEPER, "cluster": {"join_timeout_s": 60}})["run_id"]
+
+    def agents() -> list[int]:
+        found = slurm_cluster.processes(node="n2")
+        return [process.pid for process in found if "node_agent --run-dir" in process.command]
+
+    wait_for("the agent of n2", lambda: agents(), WAIT_S)
+    for pid in agents():
+        os.kill(pid, 9)
+    done = runs.watch(run_id)
+    assert done.returncode == 6, done.output
+    failed(runs, "bootstrap_timeout", "n2", "2 of 3 nodes")
+
+
+def test_a_worker_that_never_joins(runs: Runs) -> None:
+    spec = {
+        **SLEEPER,
+        "cluster": {"join_timeout_s": 40},
+        "environment": {"setup": ["[[ $SLURM_NODEID != 2 ]] || sleep 300"]},
+    }
+    done = runs.run(spec)
+    assert done.returncode == 6, done.output
+    failed(runs, "bootstrap_timeout", "n3", "cluster.join_timeout_s", "min_nodes")
+
+
+def test_a_worker_that_never_joins_and_need_not(runs: Runs) -> None:
+    spec = {
+        **program("print('nodes', len(ray.nodes()))"),
+        "cluster": {"join_timeout_s": 60, "min_nodes": 2},
+        "environment": {"setup": ["[[ $SLURM_NODEID != 2 ]]"]},
+    }
+    done = runs.run(spec)
+    assert done.returncode == 0, done.output
+    assert "nodes 2" in runs.read("attempts/*/*/driver.log")
+    assert "node_missing" in runs.events()
+    runs.assert_nothing_left()
+
+
+def test_a_partition_that_does_not_exist(runs: Runs) -> None:
+    done = runs.command("submit", str(runs.write(SLEEPER)), "--set", "resources.partition=nosuch")
+    assert done.returncode == 5
+    assert "nosuch" in done.stderr or "invalid partition" in done.stderr
+    assert "resources.partition" in done.stderr
+
+
+def test_no_sbatch(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    spec = runs.write(SLEEPER)
+    python = slurm_cluster.run(["python", "-c", "import sys; print(sys.executable)"], check=True).stdout.strip()
+    done = slurm_cluster.run(
+        [python, "-m", "curator_slurm.launcher.cli", "submit", str(spec), "--cluster", "slurm"],
+        cwd=runs.folder,
+        env={"PATH": "/nowhere", "CURATOR_SLURM_RUNS": str(runs.runs_dir)},
+    )
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "sbatch" in done.stderr
+    assert "--cluster local" in done.stderr
+
+
+def test_a_runs_folder_that_cannot_be_written(runs: Runs) -> None:
+    runs.runs_dir.mkdir(mode=0o555)
+    done = runs.command("submit", str(runs.write(SLEEPER)))
+    assert done.returncode == 2, done.output
+    assert str(runs.runs_dir) in done.stderr
+    assert "CURATOR_SLURM_RUNS" in done.stderr or "storage.runs" in done.stderr
+
+
+def test_three_mistakes_are_reported_together(runs: Runs) -> None:
+    spec = {"name": "bad name", "pipeline": {"command": "true"}, "resources": {"gpu_per_node": 2, "nodes": 0}}
+    done = runs.command("submit", str(runs.write(spec)))
+    assert done.returncode == 2
+    assert "`gpus_per_node`" in done.stderr
+    for line in ("spec.yaml:1", "spec.yaml:5", "spec.yaml:6"):
+        assert line in done.stderr, done.stderr
+    assert not runs.runs_dir.exists()
+
+
+def test_a_temp_dir_that_is_too_long(runs: Runs) -> None:
+    done = runs.run({**SLEEPER, "storage": {"node_local": "/tmp/" + "long" * 10}})
+    assert done.returncode == 6, done.output
+    failed(runs, "environment", "storage.node_local", "too long", "107 bytes")
+
+
+def test_a_port_range_that_is_exhausted(runs: Runs) -> None:
+    done = runs.run({**SLEEPER, "network": {"port_range": [21000, 21019]}})
+    assert done.returncode == 6, done.output
+    failed(runs, "port_conflict", "network.port_range", "21000-21019")
+
+
+def test_an_interface_that_no_node_has(runs: Runs) -> None:
+    done = runs.run({**SLEEPER, "network": {"interface": "ib7"}})
+    assert done.returncode == 6, done.output
+    failed(runs, "environment", "network.interface", "ib7", "eth0")
+
+
+def test_a_stale_token_in_the_home_directory(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    home = slurm_cluster.home("alice")
+    slurm_cluster.run(["mkdir", "-p", f"{home}/.ray"], check=True)
+    slurm_cluster.run(["sh", "-c", f"echo stale > {home}/.ray/auth_token"], check=True)
+    done = runs.run(program("print('nodes', len(ray.nodes()))"))
+    slurm_cluster.run(["rm", "-r", f"{home}/.ray"], check=True)
+    assert done.returncode == 0, done.output
+    assert "nodes 3" in runs.read("attempts/*/*/driver.log")
+    runs.assert_nothing_left()
+
+
+def test_cancel(runs: Runs) -> None:
+    run_id = runs.submit(SLEEPER)["run_id"]
+    runs.wait_for_event("driver_started")
+    done = runs.command("cancel", run_id)
+    assert done.returncode == 0, done.output
+    assert runs.watch(run_id).returncode == 8
+    status = runs.status(run_id)
+    assert (status["state"], status["failure_class"]) == ("cancelled", "cancelled")
+    runs.assert_nothing_left()
+    assert json.loads((runs.attempt() / "outcome.json").read_text())["state"] == "cancelled"
+    assert {path.parent.name for path in runs.latest().glob("attempts/*/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+
+
+def test_the_time_limit(runs: Runs) -> None:
+    spec = {**SLEEPER, "resources": {**SMALL, "nodes": 1, "time": 1}}
+    done = runs.run(spec)
+    assert done.returncode == 6, done.output
+    failed(runs, "time_limit", "time")
+
+
+def test_a_worker_node_that_loses_power_when_the_rest_may_go_on(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    go_on = runs.folder / "go-on"
+    spec = program(
+        f"""
+while not os.path.exists({str(go_on)!r}):
+    time.sleep(0.2)
+print('alive', sum(node['Alive'] for node in ray.nodes()))
+""",
+        cluster={"min_nodes": 2},
+    )
+    run_id = runs.submit(spec)["run_id"]
+    runs.wait_for_event("driver_started")
+    slurm_cluster.kill_node("n3")
+    runs.wait_for_event("node_lost")
+    go_on.touch()
+    done = runs.watch(run_id)
+    assert done.returncode == 0, done.output
+    assert "alive 2" in runs.read("attempts/*/*/driver.log")
+
+
+def test_the_head_node_loses_power(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    run_id = runs.submit({**SLEEPER, "cluster": {"min_nodes": 2}})["run_id"]
+    runs.wait_for_event("driver_started")
+    slurm_cluster.kill_node("n1")
+    done = runs.watch(run_id)
+    assert done.returncode == 6, done.output
+    assert runs.status(run_id)["failure_class"] == "node_failed"
+    slurm_cluster.heal()
+    assert slurm_cluster.processes() == []
+
+
+@pytest.mark.parametrize("size", [900])
+def test_out_of_memory(runs: Runs, size: int) -> None:
+    text = f"x = bytearray({size} << 20); time.sleep(5)"
+    spec = {**program(text), "resources": {**SMALL, "nodes": 1, "mem_per_node": "1500M"}}
+    done = runs.run(spec)
+    assert done.returncode == 6, done.output
+    failed(runs, "out_of_memory", "mem_per_node")
+
+
+def test_files_of_a_failed_run_are_private(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    run_id = runs.submit(SLEEPER)["run_id"]
+    runs.wait_for_event("driver_started")
+    run_dir = runs.latest()
+    assert run_dir.stat().st_mode & 0o777 == 0o700
+    seen = slurm_cluster.run(["ls", str(run_dir)], user=slurm_cluster.other_user)
+    assert seen.returncode != 0
+    (token,) = Path(run_dir / "secrets").glob("ray-token*")
+    assert token.stat().st_mode & 0o777 == 0o600
+    runs.command("cancel", run_id)
+    runs.watch(run_id)
+    assert not (run_dir / "secrets").exists()
