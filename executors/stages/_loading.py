@@ -1,0 +1,71 @@
+"""Functions and objects given in YAML: by name, or by name and arguments."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+
+def resolve(given: Any) -> Any:
+    """What an argument stands for: `module:name` is imported, `{use: module:Class, with: {...}}` is made.
+
+    A class that is given as it is, or by its name alone, is made without arguments. Anything else is what it is.
+
+    Raises:
+        ValueError: the name cannot be imported.
+    """
+    if isinstance(given, Mapping):
+        if "use" not in given or set(given) - {"use", "with"}:
+            raise ValueError(f"{dict(given)!r} must be {{use: module:Class, with: {{...}}}}")
+        return _named(given["use"])(**dict(given.get("with") or {}))
+    if isinstance(given, str):
+        given = _named(given)
+    return given() if isinstance(given, type) else given
+
+
+def _named(name: Any) -> Any:
+    module, separator, attribute = str(name).partition(":")
+    if not separator or not module or not attribute:
+        raise ValueError(f"{name!r} must be module:name, such as my_project.filters:is_english")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{name!r} cannot be imported: {error}") from error
+    return found
+
+
+def name_of(thing: Any) -> str:
+    """A short name of a function or object, for stages and statistics."""
+    own = getattr(thing, "name", None)
+    if isinstance(own, str) and own:
+        return own
+    return str(getattr(thing, "__name__", type(thing).__name__))
+
+
+def one_each(key: str, given: Any, count: int) -> list[Any]:
+    """An argument that is one value for all functions, or a list with one for each.
+
+    Raises:
+        ValueError: the list has another length.
+    """
+    values = list(given) if isinstance(given, (list, tuple)) else [given]
+    if len(values) == 1:
+        return values * count
+    if len(values) != count:
+        raise ValueError(f"{key} has {len(values)} values for {count} functions; give one, or one for each")
+    return values
+
+
+def as_list(given: Any) -> list[Any]:
+    """The functions or objects of an argument, resolved.
+
+    Raises:
+        ValueError: there is none, or one is neither callable nor an object with methods.
+    """
+    things = [resolve(thing) for thing in (given if isinstance(given, (list, tuple)) else [given])]
+    if not things:
+        raise ValueError("give at least one function")
+    return things

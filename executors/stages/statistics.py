@@ -1,0 +1,83 @@
+"""Counts that travel with the batches, and their sum over a whole run.
+
+What a stage counts goes into the metadata of the batch and from there, through the writers, into the tasks that
+`Pipeline.run` returns; each of them comes once, however often something was retried, so that the sums are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from curator_slurm.executors.stage import ProcessingStage
+from curator_slurm.executors.stages._columns import values_of, with_data
+from curator_slurm.executors.tasks import DocumentBatch
+
+DROPPED = "dropped"
+"""Key of the metadata: reason -> number of documents."""
+STATISTICS = "statistics"
+"""Key of the metadata: what DocumentStatistics counted."""
+
+
+@dataclass
+class DocumentStatistics(ProcessingStage[DocumentBatch, DocumentBatch]):
+    """Counts documents, characters, words and lines of a text column; the documents stay as they are."""
+
+    text_field: str = "text"
+    name: str = "document_statistics"
+
+    def inputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], [self.text_field]
+
+    def outputs(self) -> tuple[list[str], list[str]]:
+        return ["data"], [self.text_field]
+
+    def process(self, task: DocumentBatch) -> DocumentBatch:
+        texts = [text for text in values_of(task.data, self.text_field) if text is not None]
+        words = [len(text.split()) for text in texts]
+        counted = {
+            "documents": task.num_items,
+            "characters": sum(map(len, texts)),
+            "bytes": sum(len(text.encode("utf-8", "surrogatepass")) for text in texts),
+            "words": sum(words),
+            "lines": sum(text.count("\n") + (not text.endswith("\n")) for text in texts if text),
+            "words_min": min(words, default=None),
+            "words_max": max(words, default=None),
+        }
+        return with_data(task, task.data, **{STATISTICS: counted})
+
+
+def add_dropped(batch: DocumentBatch, reason: str, count: int) -> None:
+    """Count documents that were dropped from a batch."""
+    before = batch._metadata.get(DROPPED, {})
+    batch._metadata = {**batch._metadata, DROPPED: {**before, reason: before.get(reason, 0) + count}}
+
+
+def summarize(tasks: Iterable[Any] | None) -> dict[str, Any]:
+    """The sums over the tasks that a run returned: documents read, kept and dropped (by reason), and their sizes.
+
+    `kept` needs a DocumentStatistics stage behind the last filter; `read` is what was kept or dropped.
+    """
+    dropped: dict[str, int] = {}
+    kept: dict[str, Any] = {"documents": 0, "characters": 0, "bytes": 0, "words": 0, "lines": 0}
+    extremes: dict[str, list[int]] = {"words_min": [], "words_max": []}
+    for task in tasks or []:
+        for reason, count in task._metadata.get(DROPPED, {}).items():
+            dropped[reason] = dropped.get(reason, 0) + count
+        counted = task._metadata.get(STATISTICS, {})
+        for key in kept:
+            kept[key] += counted.get(key, 0)
+        for key, found in extremes.items():
+            if counted.get(key) is not None:
+                found.append(counted[key])
+    kept["words_min"] = min(extremes["words_min"], default=None)
+    kept["words_max"] = max(extremes["words_max"], default=None)
+    total = sum(dropped.values())
+    return {
+        "documents_read": kept["documents"] + total,
+        "documents_kept": kept["documents"],
+        "documents_dropped": total,
+        "dropped_by": dict(sorted(dropped.items(), key=lambda item: (-item[1], item[0]))),
+        "kept": kept,
+    }
