@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from curator_slurm.launcher.agent.allocation import Allocation
+from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
 from curator_slurm.launcher.agent.records import NodeState, NodeStatus
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
@@ -60,6 +61,7 @@ class AgentContext:
     stop: StopRequest
     environment: dict[str, str]
     status: NodeStatus = field(init=False)
+    memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 
     def __post_init__(self) -> None:
         role = "head" if self.allocation.is_head else "worker"
@@ -94,6 +96,7 @@ class AgentContext:
             address=address or self.status.address,
             session_dir=session_dir or self.status.session_dir,
             versions=versions or self.status.versions,
+            memory_kills=self.memory.kills(),
         )
         self.status.write(self.node)
 

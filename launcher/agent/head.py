@@ -24,6 +24,7 @@ from curator_slurm.launcher.agent.records import EventLog, NodeState, Outcome, r
 from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import write_atomic, write_json
+from curator_slurm.launcher.paths import NodePaths
 from curator_slurm.launcher.states import RunState
 
 _BEAT_S = 2.0
@@ -205,7 +206,7 @@ class Head:
             self.events.add("node_joined", f"joined with address {address}", node=names.get(address, address))
 
     def _note_failures(self, failed: dict[str, dict[str, Any]]) -> None:
-        for paths in self.context.attempt.existing_nodes():
+        for paths in self._nodes():
             if paths.name in failed or paths.name == self.context.allocation.node_name:
                 continue
             status = read_node_status(paths)
@@ -216,7 +217,7 @@ class Head:
     def _names(self) -> dict[str, str]:
         """Address -> name of the nodes that have said theirs."""
         found = {}
-        for paths in self.context.attempt.existing_nodes():
+        for paths in self._nodes():
             status = read_node_status(paths)
             if status.get("address"):
                 found[str(status["address"])] = paths.name
@@ -330,6 +331,17 @@ class Head:
         return None
 
     def _driver_failed(self, verdict: Verdict) -> Outcome:
+        killed = self._memory_kills()
+        if killed:
+            where = ", ".join(f"{count} on {name}" for name, count in killed.items())
+            return self._outcome(
+                RunState.FAILED,
+                f"out of memory: the kernel killed processes of the run ({where}); {verdict.message}",
+                verdict.exit_code,
+                FailureClass.OUT_OF_MEMORY,
+                evidence=list(verdict.evidence),
+                next_step="raise resources.mem_per_node, or lower cluster.object_store_fraction",
+            )
         return self._outcome(
             RunState.FAILED,
             verdict.message,
@@ -338,6 +350,15 @@ class Head:
             evidence=list(verdict.evidence),
             next_step=verdict.next_step or f"read {self.context.attempt.driver_log}",
         )
+
+    def _memory_kills(self) -> dict[str, int]:
+        """Node -> processes that the kernel killed there for memory."""
+        counts = {paths.name: int(read_node_status(paths).get("memory_kills") or 0) for paths in self._nodes()}
+        counts[self.context.allocation.node_name] = self.context.memory.kills()
+        return {name: count for name, count in sorted(counts.items()) if count}
+
+    def _nodes(self) -> list[NodePaths]:
+        return self.context.attempt.existing_nodes()
 
     def _ray_died(self) -> Outcome:
         assert self.driver is not None

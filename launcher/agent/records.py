@@ -39,6 +39,7 @@ class NodeStatus:
     address: str | None = None
     session_dir: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    memory_kills: int = 0
     time: float = 0.0
 
     def write(self, paths: NodePaths) -> None:

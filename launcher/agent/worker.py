@@ -68,6 +68,9 @@ def _follow(context: AgentContext, node: Node, beacon: BeaconReader, address: st
             joined = True
             context.report(NodeState.JOINED, "joined the Ray cluster")
             log.info("joined the Ray cluster at %s", address)
+        if context.memory.kills() > context.status.memory_kills:
+            log.warning("the kernel killed a process of this node for memory")
+            context.report(context.status.state)
         if beacon.silent_s > HEAD_SILENCE_S:
             return _head_lost(context)
         current = str(beacon.signal.cluster["address"])

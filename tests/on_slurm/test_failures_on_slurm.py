@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 
-import pytest
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
@@ -102,9 +101,9 @@ def test_a_partition_that_does_not_exist(runs: Runs) -> None:
 
 def test_no_sbatch(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     spec = runs.write(SLEEPER)
-    python = slurm_cluster.run(["python", "-c", "import sys; print(sys.executable)"], check=True).stdout.strip()
+    command = slurm_cluster.run(["bash", "-c", "command -v curator-slurm"], check=True).stdout.strip()
     done = slurm_cluster.run(
-        [python, "-m", "curator_slurm.launcher.cli", "submit", str(spec), "--cluster", "slurm"],
+        [command, "submit", str(spec), "--cluster", "slurm"],
         cwd=runs.folder,
         env={"PATH": "/nowhere", "CURATOR_SLURM_RUNS": str(runs.runs_dir)},
     )
@@ -211,10 +210,11 @@ def test_the_head_node_loses_power(runs: Runs, slurm_cluster: SlurmCluster) -> N
     assert slurm_cluster.processes() == []
 
 
-@pytest.mark.parametrize("size", [900])
-def test_out_of_memory(runs: Runs, size: int) -> None:
-    text = f"x = bytearray({size} << 20); time.sleep(5)"
-    spec = {**program(text), "resources": {**SMALL, "nodes": 1, "mem_per_node": "1500M"}}
+def test_out_of_memory(runs: Runs) -> None:
+    spec = {
+        **program("x = bytearray(900 << 20); time.sleep(5)"),
+        "resources": {**SMALL, "nodes": 1, "mem_per_node": "1500M"},
+    }
     done = runs.run(spec)
     assert done.returncode == 6, done.output
     failed(runs, "out_of_memory", "mem_per_node")
