@@ -86,7 +86,7 @@ class DataRun:
     def _apply(self, dataset: Dataset, plan: OperatorPlan) -> Dataset:
         arguments: dict[str, Any] = {
             "batch_format": "pyarrow",
-            "batch_size": plan.batch_size if plan.batch_size > 1 else None,
+            "batch_size": plan.batch_size if plan.batch_size > 1 or plan.gpus else None,
             "num_cpus": max(0.001, plan.cpus * self._scale),
             **plan.remote_args,
         }

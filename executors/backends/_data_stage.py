@@ -48,9 +48,14 @@ class Operator:
     def __init__(self, steps: Sequence[Step], ledger: RemoteLedger, *, is_actor: bool) -> None:
         self._steps = steps
         self._ledger = ledger
-        self._torn_down = not is_actor
+        self._torn_down = True
+        self._broken: StageError | None = None
         if is_actor:
-            self.set_up()
+            try:
+                self.set_up()
+                self._torn_down = False
+            except StageError as error:
+                self._broken = error  # raised by the first call: Ray hides what a constructor raises
 
     def set_up(self) -> None:
         """`setup` of all stages, and `setup_on_node` where this node joined after the run began."""
@@ -64,6 +69,8 @@ class Operator:
             step.adapter.setup(worker)
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        if self._broken is not None:
+            raise self._broken
         tasks = to_tasks(table)
         for step in self._steps:
             tasks = self._run(step, tasks)

@@ -68,7 +68,7 @@ class _Poller:
         self._take()
         if self._error is not None:
             raise self._error from None
-        if isinstance(error, Exception) and not isinstance(error, ExecutorError):
+        if isinstance(error, Exception):
             raise find_cause(error) from None
 
     def _follow(self) -> None:
