@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -13,11 +14,26 @@ from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
 from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy
 from curator_slurm.executors.tasks import EmptyTask
 
+log = logging.getLogger(__name__)
+
 __all__ = ["BaseExecutor", "ExperimentalWarning", "NodeInfo", "WorkerMetadata", "check_keys", "warn_experimental"]
 
 
 class ExperimentalWarning(UserWarning):
     """An executor whose behaviour may still change; filter it with warnings.simplefilter."""
+
+
+_OPTIONS_OF = {
+    "execution_mode": "XennaExecutor",
+    "logging_interval": "XennaExecutor",
+    "cpu_allocation_percentage": "XennaExecutor",
+    "autoscale_interval_s": "XennaExecutor",
+    "max_workers_per_stage": "XennaExecutor",
+    "reserved_cpus": "RayActorPoolExecutor",
+    "reserved_gpus": "RayActorPoolExecutor",
+}
+"""Options that belong to one executor: the others leave them out and say so, so that changing the executor of a
+pipeline is one change."""
 
 
 class BaseExecutor(ABC):
@@ -31,10 +47,17 @@ class BaseExecutor(ABC):
     CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: Mapping[str, Any] | None = None, ignore_head_node: bool = False) -> None:
-        self.config = dict(config or {})
+        self.config = self._without_others_options(config or {})
         self.ignore_head_node = ignore_head_node or _head_node_ignored()
         self.check_config()
         self.policy = FailurePolicy.from_config(self.config)
+
+    def _without_others_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        classes = {cls.__name__ for cls in type(self).__mro__}
+        others = {key: owner for key, owner in _OPTIONS_OF.items() if key in config and owner not in classes}
+        for key, owner in others.items():
+            log.warning("%s has no use for %r, an option of %s", type(self).__name__, key, owner)
+        return {key: value for key, value in config.items() if key not in others}
 
     def check_config(self) -> None:
         """Refuse unknown keys.

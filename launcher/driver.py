@@ -51,10 +51,12 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
     pipeline_spec = plan.spec.pipeline
     if plan.spec_dir not in sys.path:
         sys.path.append(plan.spec_dir)
+    executor = None
     if pipeline_spec.command is None:
         import ray  # noqa: F401  (the slowest import, while Ray boots anyway)
 
         load_entry(pipeline_spec)
+        executor = _make_executor(plan)
     address = _wait_for_go()
     os.environ["RAY_ADDRESS"] = address
     context = _placeholders(plan, attempt)
@@ -63,15 +65,29 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         _say(f"running {command!r}")
         sys.stdout.flush()
         os.execvp(command[0], command)
-    return _run_pipeline(plan, context)
+    return _run_pipeline(plan, executor, context)
 
 
-def _run_pipeline(plan: Plan, context: dict[str, Any]) -> str:
+def _make_executor(plan: Plan) -> Any:
+    """The executor of the spec, before the cluster is up: a wrong option is found at once.
+
+    Raises:
+        PipelineLoadError: the spec's `executor.config` or `failures` do not fit it.
+    """
     from curator_slurm.executors.registry import make_executor
 
+    spec = plan.spec
+    failures = spec.failures.model_dump(mode="json", exclude_none=True)
+    try:
+        return make_executor(str(spec.executor.backend), {**spec.executor.config, **failures})
+    except (ValueError, TypeError) as error:
+        raise PipelineLoadError(
+            f"executor.config: {error}", FailureClass.APP_FAILED, "change executor.config in the spec"
+        ) from error
+
+
+def _run_pipeline(plan: Plan, executor: Any, context: dict[str, Any]) -> str:
     pipeline = build_pipeline(plan.spec.pipeline, plan.spec.name, context)
-    failures = plan.spec.failures.model_dump(mode="json", exclude_none=True)
-    executor = make_executor(str(plan.spec.executor.backend), {**plan.spec.executor.config, **failures})
     _say(f"running the pipeline on {type(executor).__name__}")
     began = time.monotonic()
     results = pipeline.run(executor)
