@@ -6,6 +6,7 @@ batch, and `teardown` at the end. Stages are taken by protocol, not by class: Ne
 
 from __future__ import annotations
 
+import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from curator_slurm.executors.lineage import Child, children_of_batch, children_o
 from curator_slurm.executors.perf import StagePerfStats
 from curator_slurm.executors.snapshot import Snapshot
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
+
+_NODE = socket.gethostname().split(".", 1)[0]
 
 
 @dataclass
@@ -45,13 +48,17 @@ class BatchReport:
     items_out: int
     seconds: float
     failures: tuple[FailedTaskRecord, ...] = ()
+    node: str = ""
+    """Host name of the node that did it; empty where nobody could (a task that kills its workers)."""
 
 
 class StageAdapter:
     """Runs one stage for a back end."""
 
-    def __init__(self, stage: Any, policy: FailurePolicy | None = None) -> None:
+    def __init__(self, stage: Any, policy: FailurePolicy | None = None, *, kill_when_hung: bool = False) -> None:
+        """`kill_when_hung`: end the process if a task ignores `task_timeout_s`; for workers that will be replaced."""
         self.stage = stage
+        self._kill = kill_when_hung
         self.policy = policy or FailurePolicy()
         self.last_report: BatchReport | None = None
         self._idle_since: float | None = None
@@ -132,6 +139,7 @@ class StageAdapter:
             items_out=sum(_items(task) for task in result.outputs),
             seconds=ended - began,
             failures=tuple(result.failures),
+            node=_NODE,
         )
         return result.outputs, report
 
@@ -177,13 +185,13 @@ class StageAdapter:
         validate = getattr(self.stage, "validate_input", None)
         if validate is not None and not validate(task):
             raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; its log says what is missing")
-        with deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}"):
+        with deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill):
             output = self.stage.process(task)
         return self._collect(tasks, children_of_one(self.stage, task, output))
 
     def _call_batch(self, tasks: list[Any]) -> _Result:
         seconds = self.policy.task_timeout_s
-        with deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks"):
+        with deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill):
             outputs = self.stage.process_batch(tasks)
         return self._collect(tasks, children_of_batch(self.stage, tasks, outputs))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,21 +15,30 @@ class TaskTimeoutError(TimeoutError):
     """A task took longer than `task_timeout_s`."""
 
 
+_GRACE_S = 2.0
+
+
 @contextlib.contextmanager
-def deadline(seconds: float | None, what: str) -> Iterator[None]:
+def deadline(seconds: float | None, what: str, *, kill: bool = False) -> Iterator[None]:
     """Raise TaskTimeoutError inside the block after `seconds`; None means no limit.
 
     Code that sits in a C extension is interrupted when it returns to Python; in the main thread, blocking system
-    calls are interrupted at once.
+    calls are interrupted at once. With `kill`, a process that still has not reacted after as long again is killed,
+    for back ends that run the tasks of dead workers again.
     """
     if seconds is None:
         yield
-    elif threading.current_thread() is threading.main_thread():
-        with _alarm(seconds, what):
+        return
+    alarm = _alarm if threading.current_thread() is threading.main_thread() else _thread_alarm
+    last_resort = threading.Timer(seconds + max(seconds, _GRACE_S), os.kill, (os.getpid(), signal.SIGKILL))
+    last_resort.daemon = True
+    if kill:
+        last_resort.start()
+    try:
+        with alarm(seconds, what):
             yield
-    else:
-        with _thread_alarm(seconds, what):
-            yield
+    finally:
+        last_resort.cancel()
 
 
 @contextlib.contextmanager

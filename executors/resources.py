@@ -42,7 +42,7 @@ class Resources:
 def gpu_memory_gb() -> float:
     """Memory of this machine's first GPU in GB; 24 where there is none to ask."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByIndex(0)

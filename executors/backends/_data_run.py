@@ -79,8 +79,9 @@ class DataRun:
         dataset = ray.data.from_arrow_refs(refs)
         for index, plan in enumerate(plans):
             dataset = self._apply(dataset, plan)
-            if plan.fans_out and index + 1 < len(plans):
-                dataset = dataset.repartition(target_num_rows_per_block=plans[index + 1].batch_size)
+            after = plans[index + 1] if index + 1 < len(plans) else None
+            if after is not None and (plan.fans_out or after.gpus):  # else few workers would get it all
+                dataset = dataset.repartition(target_num_rows_per_block=after.batch_size)
         return dataset
 
     def _apply(self, dataset: Dataset, plan: OperatorPlan) -> Dataset:
@@ -98,7 +99,7 @@ class DataRun:
         name = "+".join(type(step.adapter.stage).__name__ for step in plan.steps)
         if plan.is_actor:
             if workers.fixed is not None:
-                arguments["compute"] = ActorPoolStrategy(size=workers.fixed)
+                arguments["compute"] = ActorPoolStrategy(size=workers.fixed, max_tasks_in_flight_per_actor=2)
             else:
                 arguments["compute"] = ActorPoolStrategy(
                     min_size=workers.least, max_size=workers.most, initial_size=workers.initial

@@ -122,7 +122,7 @@ def describe(batches: list[Batch], parts: int) -> tuple[CallSpec, list[Any]]:
 
 
 def merge_reports(reports: list[BatchReport]) -> BatchReport:
-    """One report for several batches."""
+    """One report for several batches of one call."""
     return BatchReport(
         tasks_in=sum(report.tasks_in for report in reports),
         tasks_out=sum(report.tasks_out for report in reports),
@@ -130,6 +130,7 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
         items_out=sum(report.items_out for report in reports),
         seconds=sum(report.seconds for report in reports),
         failures=tuple(failure for report in reports for failure in report.failures),
+        node=reports[0].node if reports else "",
     )
 
 

@@ -6,6 +6,7 @@ store; of its results only a CallResult, some hundred bytes, comes here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pickle
 import time
@@ -88,12 +89,18 @@ class PoolRun:
                 self._wait()
             self._gauge()
         finally:
-            for stage in self.stages:
-                for worker in stage.workers:
-                    ray.kill(worker.actor)
-            for worker in self._closing.values():
-                ray.kill(worker.actor)
+            self._abandon()
         return self._outputs
+
+    def _abandon(self) -> None:
+        """End what still runs; nothing does after a run that went well."""
+        left = [worker for stage in self.stages for worker in stage.workers]
+        refs = [ref for worker in left for call in worker.calls for ref in call.refs]
+        for worker in [*left, *self._closing.values()]:
+            ray.kill(worker.actor)
+        for ref in [*self._pending, *refs]:  # Ray logs every error that nobody has looked at
+            with contextlib.suppress(Exception):
+                ray.get(ref, timeout=1)
 
     # -- the loop
 

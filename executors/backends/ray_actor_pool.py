@@ -44,7 +44,7 @@ class RayActorPoolExecutor(BaseExecutor):
         tasks = self.first_tasks(initial_tasks)
         if not stages:
             return []
-        adapters = [StageAdapter(stage, self.policy) for stage in stages]
+        adapters = [StageAdapter(stage, self.policy, kill_when_hung=True) for stage in stages]
         with ray_session(stages=stages) as ray, RunMonitor("ray_actor_pool", stages, self.policy) as monitor:
             from curator_slurm.executors.backends._pool_nodes import Nodes
             from curator_slurm.executors.backends._pool_run import PoolRun
