@@ -61,13 +61,22 @@ def _faithful(column: pa.ChunkedArray) -> bool:
     if not pa.types.is_float64(kind):
         return False
     largest = pc.max(pc.abs(column)).as_py()
-    return largest is None or largest <= _EXACT_IN_DOUBLE
+    return largest is None or largest < _EXACT_IN_DOUBLE
 
 
 def _one_row_per_line(content: bytes, rows: int) -> bool:
-    if content.count(b"\n") + (not content.endswith(b"\n")) == rows:
-        return True
-    return sum(1 for line in content.split(b"\n") if line.strip(b" \t\r")) == rows  # there are blank lines
+    """Whether each line that is not blank is one object.
+
+    Inside of JSON, `}` is never followed by `{`: where every line starts and ends so, each holds whole objects.
+    """
+    count = 0
+    for line in content.split(b"\n"):
+        text = line.strip(b" \t\r")
+        if text:
+            count += 1
+            if text[0] != 0x7B or text[-1] != 0x7D:
+                return False
+    return count == rows
 
 
 def _is_utf8(content: bytes) -> bool:
