@@ -6,11 +6,14 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+_METHODS = ("score_document", "keep_document", "modify_document")
+
 
 def resolve(given: Any) -> Any:
     """What an argument stands for: `module:name` is imported, `{use: module:Class, with: {...}}` is made.
 
-    A class that is given as it is, or by its name alone, is made without arguments. Anything else is what it is.
+    A class of filters or modifiers, given as it is or by its name alone, is made without arguments; other classes,
+    such as `str`, are functions. Anything else is what it is.
 
     Raises:
         ValueError: the name cannot be imported.
@@ -21,7 +24,7 @@ def resolve(given: Any) -> Any:
         return _named(given["use"])(**dict(given.get("with") or {}))
     if isinstance(given, str):
         given = _named(given)
-    return given() if isinstance(given, type) else given
+    return given() if isinstance(given, type) and any(hasattr(given, name) for name in _METHODS) else given
 
 
 def _named(name: Any) -> Any:
