@@ -1,0 +1,245 @@
+"""Whole runs on three nodes, as an ordinary user: the same rows on every executor, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from slurm_cluster import SlurmCluster
+
+from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BACKENDS = ("xenna", "ray_data", "ray_actor_pool")
+
+
+def rows(outputs: Path) -> list[str]:
+    """The documents that a quickstart run has written, in any order."""
+    found = [line for path in outputs.rglob("*.jsonl") for line in path.read_text().splitlines()]
+    return sorted(json.dumps(json.loads(line), sort_keys=True) for line in found)
+
+
+@pytest.fixture(scope="module")
+def expected(slurm_cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Runs], list[str]]:
+    """Rows of the quickstart on one machine without Slurm, made when first asked for."""
+    made: list[list[str]] = []
+
+    def make(runs: Runs) -> list[str]:
+        if not made:
+            spec = str(EXAMPLES / "quickstart.yaml")
+            done = runs.command("run", spec, "--cluster", "local", "--set", "executor.backend=ray_actor_pool")
+            assert done.returncode == 0, done.output
+            made.append(rows(runs.latest() / "outputs"))
+        return made[0]
+
+    return make
+
+
+def test_one_spec_runs_on_one_machine_without_slurm(runs: Runs, expected: Callable[[Runs], list[str]]) -> None:
+    assert len(expected(runs)) > 300
+    assert runs.cluster.processes() == []
+    assert runs.cluster.files() == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_quickstart_on_three_nodes(
+    runs: Runs, slurm_cluster: SlurmCluster, backend: str, expected: Callable[[Runs], list[str]]
+) -> None:
+    wanted = expected(runs)
+    overrides = {
+        "executor.backend": backend,
+        "resources": json.dumps(SMALL),
+        "pipeline.args.files_per_partition": "10",
+    }
+    options = [part for key, value in overrides.items() for part in ("--set", f"{key}={value}")]
+    done = runs.command("run", str(EXAMPLES / "quickstart.yaml"), *options)
+    assert done.returncode == 0, done.output
+    runs.assert_nothing_left()
+
+    assert rows(runs.latest() / "outputs") == wanted
+    states = [row.split("|")[1:] for row in accounting(slurm_cluster, runs.status()["job_id"])]
+    assert states == [["COMPLETED", "0:0"]] * len(states)
+    (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if "quickstart completed" in line]
+    assert re.findall(r"\d+ on (n\d)", line) == ["n1", "n2", "n3"]
+    attempt = runs.attempt()
+    assert {path.parent.name for path in attempt.glob("nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+    assert {path.parent.name for path in attempt.glob("nodes/*/agent.log")} == {"n1", "n2", "n3"}
+    assert not (runs.latest() / "secrets").exists()
+
+
+def test_render_is_what_submit_submits(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    spec = runs.write(program("print('hello')"))
+    rendered = runs.command("render", str(spec)).stdout
+    done = runs.command("run", str(spec), "--set", "resources.nodes=1")
+    assert done.returncode == 0, done.output
+    changed = runs.command("render", str(spec), "--set", "resources.nodes=1").stdout
+    assert (runs.latest() / "job.sbatch").read_text() == changed != rendered
+
+
+def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    done = runs.run(program("print('hello')"), "--set", "resources.nodes=1")
+    assert done.returncode == 0, done.output
+    run_dir = runs.latest()
+    job = slurm_cluster.run(["sbatch", "--parsable", "job.sbatch"], cwd=run_dir, check=True).stdout.strip()
+    slurm_cluster.wait_for_job(job, timeout=WAIT_S)
+    attempt = run_dir / "attempts" / "00000" / f"{job}.0"
+    assert json.loads((attempt / "outcome.json").read_text())["state"] == "completed"
+    assert "hello" in (attempt / "driver.log").read_text()
+    runs.assert_nothing_left()
+
+
+def test_two_runs_on_the_same_nodes_do_not_disturb_each_other(runs: Runs) -> None:
+    meet = runs.folder / "meet"
+    meet.mkdir()
+    meet.chmod(0o777)
+    text = f"""
+name = os.environ["CURATOR_SLURM_RUN_DIR"].rsplit("/", 1)[-1]
+open({str(meet)!r} + "/" + name, "w").close()
+while len(os.listdir({str(meet)!r})) < 2:
+    time.sleep(0.2)
+host = ray.remote(lambda: socket.gethostname())
+places = [f"node:{{node['NodeManagerAddress']}}" for node in ray.nodes()]
+hosts = ray.get([host.options(resources={{place: 0.1}}).remote() for place in places])
+print("hosts", sorted(hosts), "actors", len(ray.nodes()))
+"""
+    first = runs.submit(program(text))["run_id"]
+    second = runs.submit(program(text))["run_id"]
+    for run in (first, second):
+        done = runs.watch(run)
+        assert done.returncode == 0, done.output
+        log = "\n".join(p.read_text() for p in runs.runs_dir.glob(f"*/{run}/attempts/*/*/driver.log"))
+        assert "hosts ['n1', 'n2', 'n3'] actors 3" in log
+    runs.assert_nothing_left()
+
+
+GPU_STAGES = """
+import os, socket, time
+from curator_slurm.executors import Pipeline, ProcessingStage, Resources, Task
+
+
+class Make(ProcessingStage):
+    name = "make"
+    resources = Resources(cpus=0.5)
+
+    def process(self, task):
+        return [Task("d", number) for number in range(12)]
+
+
+class OnGpu(ProcessingStage):
+    # Every task waits until all six workers have been set up.
+    name = "on_gpu"
+    resources = Resources(cpus=0.5, gpus=1)
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def setup(self, worker_metadata=None):
+        name = f"{socket.gethostname()}_{os.environ['CUDA_VISIBLE_DEVICES']}"
+        open(f"{self.folder}/{name}", "w").close()
+
+    def process(self, task):
+        deadline = time.monotonic() + 200
+        while len(os.listdir(self.folder)) < 6 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return task
+
+
+def build(folder):
+    return Pipeline("gpus", stages=[Make(), OnGpu(folder).with_(num_workers=6)])
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs, backend: str) -> None:
+    (runs.folder / "gpu_stages.py").write_text(GPU_STAGES)
+    spec = {
+        "name": "gpus",
+        "pipeline": {"entry": "gpu_stages:build", "args": {"folder": "${output_dir}"}},
+        "executor": {"backend": backend},
+        "resources": {**SMALL, "mem_per_node": "3000M", "gpus_per_node": 2},
+    }
+    done = runs.run(spec)
+    assert done.returncode == 0, done.output
+    seen = sorted(path.name for path in (runs.latest() / "outputs").iterdir())
+    assert seen == [f"n{node}_{gpu}" for node in (1, 2, 3) for gpu in (0, 1)]
+
+
+STAGES: dict[str, Any] = {
+    "name": "stages",
+    "pipeline": {
+        "stages": [
+            {
+                "use": "curator_slurm.executors.stages:JsonlReader",
+                "with": {"file_paths": "${input.files}", "files_per_partition": 1},
+            },
+            {"use": "curator_slurm.executors.stages:ParquetWriter", "with": {"path": "${output_dir}/parquet"}},
+        ]
+    },
+    "executor": {"backend": "ray_actor_pool"},
+    "resources": {**SMALL, "nodes": 1},
+}
+
+
+def test_stages_given_in_the_spec(runs: Runs) -> None:
+    data = runs.folder / "in put's"
+    data.mkdir()
+    for number in range(3):
+        (data / f"{number}.jsonl").write_text("".join(f'{{"text": "é{number} {line}"}}\n' for line in range(5)))
+    done = runs.run({**STAGES, "input": {"paths": [str(data / "*.jsonl")]}})
+    assert done.returncode == 0, done.output
+    import pyarrow.dataset
+
+    table = pyarrow.dataset.dataset(runs.latest() / "outputs" / "parquet").to_table()
+    assert sorted(table["text"].to_pylist()) == sorted(f"é{n} {line}" for n in range(3) for line in range(5))
+
+
+def test_outputs_go_where_the_spec_says_and_secrets_reach_the_pipeline(
+    runs: Runs, make_shared_dir: Callable[..., Path]
+) -> None:
+    target = make_shared_dir() / "published here"
+    spec = {
+        **program("open(os.environ['CURATOR_SLURM_OUTPUT_DIR'] + '/x', 'w').write(os.environ['HF_TOKEN'])"),
+        "environment": {"secrets": ["HF_TOKEN"]},
+        "output": {"path": str(target)},
+    }
+    secret = "s3cr3t \"'$(id)"
+    done = runs.run(spec, "--set", "resources.nodes=1", env={"HF_TOKEN": secret})
+    assert done.returncode == 0, done.output
+    assert (target / "x").read_text() == secret
+    kept = "\n".join(path.read_text(errors="replace") for path in runs.latest().rglob("*") if path.is_file())
+    assert "s3cr3t" not in kept
+    plan = yaml.safe_load((runs.latest() / "plan.yaml").read_text())
+    assert plan["spec"]["environment"]["secrets"] == ["HF_TOKEN"]
+
+
+def test_another_user_with_a_ray_of_their_own_can_neither_disturb_nor_enter(
+    runs: Runs, slurm_cluster: SlurmCluster
+) -> None:
+    """mallory runs a Ray with all defaults on n1, and tries to run code in alice's."""
+    theirs = ["ray", "start", "--head", "--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
+    slurm_cluster.run(theirs, user="mallory", node="n1", env={"RAY_AUTH_MODE": "disabled"}, timeout=WAIT_S, check=True)
+    run_id = runs.submit(program("print('nodes', len(ray.nodes()), flush=True); time.sleep(600)"))["run_id"]
+    runs.wait_for_event("driver_started")
+    address = json.loads((runs.attempt() / "cluster.json").read_text())["address"]
+    attack = f"import ray; ray.init(address={address!r}); print('inside', ray.nodes())"
+    tokens = ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64})
+
+    def enter(env: dict[str, str]) -> tuple[int, str]:
+        tried = slurm_cluster.run(["python", "-c", attack], user="mallory", node="n1", env=env, timeout=WAIT_S)
+        return tried.returncode, tried.stdout
+
+    with ThreadPoolExecutor() as pool:
+        for code, output in pool.map(enter, tokens):
+            assert code != 0
+            assert "inside" not in output
+    assert "nodes 3" in runs.read("attempts/*/*/driver.log")
+    runs.command("cancel", run_id)
+    assert runs.watch(run_id).returncode == 8
+    runs.assert_nothing_left()
+    assert slurm_cluster.processes("mallory") != [], "our clean-up must not hit another user's Ray"
