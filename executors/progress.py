@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from curator_slurm.executors.adapter import BatchReport
+
+log = logging.getLogger(__name__)
 
 PROGRESS_FILE = "CURATOR_SLURM_PROGRESS"
 pipeline_name: ContextVar[str] = ContextVar("pipeline_name", default="pipeline")
@@ -86,6 +89,8 @@ class ProgressReporter:
         self.backend = backend
         self.pipeline = pipeline or pipeline_name.get()
         self.stages = [StageProgress(name) for name in stages]
+        self.nodes: Counter[str] = Counter()
+        """Host name -> batches it has done."""
         self.state = "running"
         self.started = time.time()
         self._lock = threading.Lock()
@@ -98,6 +103,8 @@ class ProgressReporter:
         """Count one batch of the stage with this position."""
         with self._lock:
             self.stages[stage].add(report)
+            if report.node:
+                self.nodes[report.node] += 1
 
     def gauge(
         self, stage: int, *, queued: int | None = None, workers: int | None = None, expected: int | None = None
@@ -121,6 +128,7 @@ class ProgressReporter:
             "started": self.started,
             "updated": time.time(),
             "stages": stages,
+            "nodes": dict(sorted(self.nodes.items())),
             "totals": {"tasks_failed": sum(stage["tasks_failed"] for stage in stages)},
         }
 
@@ -137,6 +145,8 @@ class ProgressReporter:
         if self._thread is not None:
             self._thread.join()
             self._write()
+        done = ", ".join(f"{batches} on {node}" for node, batches in sorted(self.nodes.items()))
+        log.info("pipeline %s %s; batches: %s", self.pipeline, self.state, done or "none")
 
     def _write_often(self) -> None:
         while not self._stop.wait(_WRITE_S):

@@ -7,6 +7,7 @@ its end it leaves driver.json beside its log, from which the head agent takes me
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -51,6 +52,8 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
     pipeline_spec = plan.spec.pipeline
     if plan.spec_dir not in sys.path:
         sys.path.append(plan.spec_dir)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("curator_slurm").setLevel(logging.INFO)
     executor = None
     if pipeline_spec.command is None:
         import ray  # noqa: F401  (the slowest import, while Ray boots anyway)
