@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import math
 import os
@@ -60,7 +61,9 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
         token = folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
+        stack.callback(_reload_authentication)
         stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)))
+        _reload_authentication()
     real = len(os.sched_getaffinity(0))
     cpus = max(real, MIN_LOCAL_CPUS, needed_cpus)
     if cpus > real:
@@ -73,6 +76,17 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
         _temp_dir=str(folder / "ray"),
         runtime_env=runtime_env,
     )
+
+
+def _reload_authentication() -> None:
+    """Let Ray read its authentication variables again: it keeps those of its import, and a token once it was used.
+
+    Versions without these functions read the variables when they connect.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        _raylet: Any = importlib.import_module("ray._raylet")
+        _raylet.Config.initialize("")
+        _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,7 @@ class GcsProbe:
         """Addresses of the nodes that are alive."""
         try:
             if self._client is None:
-                from ray._raylet import GcsClient
-
-                self._client = GcsClient(address=self.address)
+                self._client = importlib.import_module("ray._raylet").GcsClient(address=self.address)
             nodes = self._client.get_all_node_info(timeout=timeout_s)
         except Exception:
             self._client = None
