@@ -50,6 +50,8 @@ class BatchReport:
     failures: tuple[FailedTaskRecord, ...] = ()
     node: str = ""
     """Host name of the node that did it; empty where nobody could (a task that kills its workers)."""
+    kind: str = ""
+    """Class of the output tasks; empty where there are none. Items of different kinds must not be compared."""
 
 
 class StageAdapter:
@@ -140,6 +142,7 @@ class StageAdapter:
             seconds=ended - began,
             failures=tuple(result.failures),
             node=_NODE,
+            kind=type(result.outputs[0]).__name__ if result.outputs else "",
         )
         return result.outputs, report
 

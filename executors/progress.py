@@ -40,6 +40,7 @@ class StageProgress:
         self.tasks_filtered = 0
         self.tasks_failed = 0
         self.items_out = 0
+        self.kind = ""
         self.queued: int | None = None
         self.workers: int | None = None
         self.expected: int | None = None
@@ -52,6 +53,7 @@ class StageProgress:
         self.tasks_filtered += report.tasks_filtered
         self.tasks_failed += len(report.failures)
         self.items_out += report.items_out
+        self.kind = report.kind or self.kind
         now = time.monotonic()
         self._history.append((now, self.tasks_in))
         while len(self._history) > 2 and now - self._history[0][0] > _RATE_WINDOW_S:
@@ -74,6 +76,7 @@ class StageProgress:
             "tasks_filtered": self.tasks_filtered,
             "tasks_failed": self.tasks_failed,
             "items_out": self.items_out,
+            "kind": self.kind,
             "queued": self.queued,
             "workers": self.workers,
             "expected": self.expected,

@@ -131,6 +131,7 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
         seconds=sum(report.seconds for report in reports),
         failures=tuple(failure for report in reports for failure in report.failures),
         node=reports[0].node if reports else "",
+        kind=next((report.kind for report in reports if report.kind), ""),
     )
 
 

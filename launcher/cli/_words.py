@@ -59,15 +59,20 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, lef
 
 
 def stage_table(stages: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
-    """What each stage read, kept, dropped and failed; `kept` compares its items with those of the stage before."""
+    """What each stage read, kept, dropped and failed.
+
+    `kept` compares the stage's items with those of the stage before, where both are of one kind: a reader makes
+    documents of files, and a writer files of documents.
+    """
     header = ["stage", "tasks in", "out", "dropped", "failed", "items out", "kept"]
     keys = ("tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_out")
     lines = []
-    before = None
+    before: Mapping[str, Any] = {}
     for stage in stages:
-        items = stage.get("items_out")
-        lines.append([str(stage.get("name", "?")), *(count(stage.get(key)) for key in keys), _share(items, before)])
-        before = items
+        same_kind = stage.get("kind") == before.get("kind")
+        share = _share(stage.get("items_out"), before.get("items_out")) if same_kind else "-"
+        lines.append([str(stage.get("name", "?")), *(count(stage.get(key)) for key in keys), share])
+        before = stage
     return table(header, lines, limit) if lines else []
 
 
