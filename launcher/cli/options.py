@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,13 +15,39 @@ spec_argument = click.argument("spec_path", metavar="SPEC", type=click.Path(path
 run_argument = click.argument("run", metavar="RUN")
 """RUN: a run id, a unique prefix of one, a name (its latest run), a Slurm job id, or the path of a run directory."""
 
-set_option = click.option(
-    "--set",
-    "overrides",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="Override one setting of the spec, such as resources.nodes=8 (VALUE is YAML). May be repeated.",
-)
+_SHORT = {
+    "nodes": ("N", "Nodes of the job"),
+    "gpus-per-node": ("N", "GPUs on each node"),
+    "time": ("TIME", "Time limit"),
+    "partition": ("NAME", "Partition"),
+    "account": ("NAME", "Account"),
+}
+"""Options that stand for --set resources.KEY=VALUE, under sbatch's names: those that change from run to run."""
+
+
+def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--set`, and the short forms of the settings that change most; all arrive as `overrides`."""
+
+    @functools.wraps(command)
+    def with_overrides(*args: Any, overrides: tuple[str, ...], **options: Any) -> Any:
+        given = {name: options.pop(name.replace("-", "_")) for name in _SHORT}
+        short = [f"resources.{name.replace('-', '_')}={value}" for name, value in given.items() if value is not None]
+        return command(*args, overrides=(*overrides, *short), **options)
+
+    decorated: Callable[..., Any] = with_overrides
+    for name, (metavar, what) in reversed(_SHORT.items()):
+        key = name.replace("-", "_")
+        decorated = click.option(f"--{name}", key, metavar=metavar, help=f"{what}: --set resources.{key}={metavar}.")(
+            decorated
+        )
+    return click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Override one setting of the spec, such as resources.nodes=8 (VALUE is YAML). May be repeated.",
+    )(decorated)
+
 
 cluster_option = click.option(
     "--cluster",

@@ -132,7 +132,7 @@ def test_render_prints_the_script_alone(run, here):
     assert result.stdout.startswith("#!/bin/bash\n")
     assert "#SBATCH --nodes=3\n" in result.stdout
     assert "export A='é'\n" in result.stdout
-    assert result.stdout.endswith('start_agent"\n')
+    assert result.stdout.endswith('exit "$code"\n')
     assert result.stderr == ""
     assert "#SBATCH" not in run("render", "s.yaml", "--cluster", "local").stdout
     assert run("render", "s.yaml", "--set", "x=1").exit_code == 2
