@@ -88,7 +88,7 @@ class DataRun:
         arguments: dict[str, Any] = {
             "batch_format": "pyarrow",
             "batch_size": plan.batch_size if plan.batch_size > 1 or plan.gpus else None,
-            "num_cpus": max(0.001, plan.cpus * self._scale),
+            "num_cpus": self._cpus_of(plan),
             **plan.remote_args,
         }
         if plan.gpus:
@@ -128,7 +128,7 @@ class DataRun:
         most = max(16, int(8 * self._cpus))
         options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
         remote = ray.remote(_first).options(
-            num_cpus=plan.cpus * self._scale, num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
+            num_cpus=self._cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
             label_selector={"ray.io/node-id": f"!{self._avoid}"} if self._avoid else None, **options,
         )  # fmt: skip
         count, *blocks = remote.remote(plan, self._ledger, task, following, self._cpus, most)
@@ -150,21 +150,21 @@ class DataRun:
                     strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                     options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
                     remote = ray.remote(_setup_on_node).options(
-                        num_cpus=plan.cpus * self._scale, num_gpus=plan.gpus, scheduling_strategy=strategy, **options
+                        num_cpus=self._cpus_of(plan), num_gpus=plan.gpus, scheduling_strategy=strategy, **options
                     )
                     refs.append(remote.remote(step, self._ledger))
         ray.get(refs)
 
+    def _cpus_of(self, plan: OperatorPlan) -> float:
+        """CPUs to ask for, scaled down alike where the cluster is too small: CPUs can be shared."""
+        sizes = [float(node["Resources"].get("CPU", 0)) for node in self._nodes]
+        return min(plan.cpus * self._scale, max(sizes, default=0.0))
+
     def _check_room(self) -> None:
         for plan in self._plans:
-            if not any(
-                float(node["Resources"].get("CPU", 0)) >= plan.cpus * self._scale
-                and float(node["Resources"].get("GPU", 0)) >= plan.gpus
-                for node in self._nodes
-            ):
+            if not any(float(node["Resources"].get("GPU", 0)) >= plan.gpus for node in self._nodes):
                 raise ExecutorError(
-                    f"stage {plan.steps[0].adapter.name!r} needs {plan.cpus:g} CPUs and {plan.gpus:g} GPUs per worker, "
-                    "and no node has that"
+                    f"stage {plan.steps[0].adapter.name!r} needs {plan.gpus:g} GPUs per worker, and no node has that"
                 )
 
 

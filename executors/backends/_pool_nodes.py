@@ -81,6 +81,11 @@ class Nodes:
         """Whether some node, with nothing else on it, has room for a worker."""
         return any(node.could_fit(need) for node in self._nodes.values())
 
+    def shrunk(self, need: Need) -> Need:
+        """The need with no more CPUs than the largest suitable node has: CPUs can be shared, GPUs cannot."""
+        cpus = max((node.cpus for node in self._nodes.values() if node.gpus >= need.gpus), default=need.cpus)
+        return Need(min(need.cpus, cpus), need.gpus)
+
     def capacity(self, need: Need) -> int:
         """How many such workers all nodes hold at most."""
         total = 0

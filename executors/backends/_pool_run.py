@@ -357,6 +357,12 @@ class PoolRun:
 
     def _check_room(self) -> None:
         for stage in self.stages:
+            fitting = self._nodes.shrunk(stage.need)
+            if fitting != stage.need:
+                log.warning(
+                    "stage %r asks for %g CPUs; no node has more than %g", stage.name, stage.need.cpus, fitting.cpus
+                )
+                stage.need = fitting
             if not self._nodes.could_ever_fit(stage.need):
                 raise ExecutorError(
                     f"stage {stage.name!r} needs {stage.need.cpus:g} CPUs and {stage.need.gpus:g} GPUs per worker, and "
