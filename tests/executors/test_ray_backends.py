@@ -1,0 +1,267 @@
+"""RayActorPoolExecutor and RayDataExecutor on a real Ray: one meaning, whatever happens to tasks and workers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plain_loop import Arithmetic, run_plainly
+from xenna_ray import TestRay, start_ray
+from xenna_stages import (
+    Environment,
+    FailInSetup,
+    FailOnNode,
+    Hang,
+    KeepEven,
+    Kill,
+    Lifecycle,
+    Raise,
+    Step,
+    Twice,
+    numbers,
+)
+
+from curator_slurm.executors import EmptyTask, Pipeline, Task
+from curator_slurm.executors.failures import StageError, TooManyFailedTasksError
+from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.tasks import assign_root_task_ids
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+Run = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[TestRay]:
+    with start_ray(cpus=2) as ray:
+        yield ray
+
+
+@pytest.fixture(params=["ray_actor_pool", "ray_data"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def run(backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return runner(backend, two_cpus, monkeypatch)
+
+
+def runner(backend: str, cluster: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+
+    def run_stages(stages: list[Any], count: int = 20, **config: Any) -> list[Any]:
+        tasks = numbers(count)
+        assign_root_task_ids(tasks)
+        outputs: list[Any] = make_executor(backend, config).execute(stages, tasks)
+        return outputs
+
+    return run_stages
+
+
+def values(tasks: list[Any]) -> list[int]:
+    return sorted(task.data for task in tasks)
+
+
+def test_more_stages_than_cpus(run: Run) -> None:
+    outputs = run([Step("a"), Step("b"), Step("c")], 10)
+    assert values(outputs) == list(range(10))
+    assert sorted(task.task_id for task in outputs) == sorted(f"0_{number}_0_0_0" for number in range(10))
+    assert all([perf.stage_name for perf in task._stage_perf] == ["a", "b", "c"] for task in outputs)
+
+
+def test_batches_have_the_size_the_stage_asks_for(two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runner("ray_actor_pool", two_cpus, monkeypatch)
+    outputs = run([Step("a", 8), KeepEven("even", 5), Twice("twice", 3), Step("last", 7)], 40)
+    assert values(outputs) == sorted([*range(0, 40, 2), *range(1000, 1040, 2)])
+    assert Counter(task._metadata["batches"]["last"] for task in outputs) == {7: 35, 5: 5}
+
+
+def test_one_empty_task_starts_a_pipeline(backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in two_cpus.env.items():
+        monkeypatch.setenv(name, value)
+    outputs = Pipeline("empty", stages=[Source("files"), Step("next", 2)]).run(make_executor(backend))
+    assert sorted(task.task_id for task in outputs or []) == [f"0_{number}_0" for number in range(5)]
+
+
+class Source(Step):
+    def process_batch(self, tasks: list[Any]) -> list[Any]:
+        assert [type(task) for task in tasks] == [EmptyTask]
+        return numbers(5)
+
+
+def test_everything_may_be_filtered(run: Run) -> None:
+    assert run([KeepEven("even"), Step("b", 4), Step("c")], 0 + 1) != []
+    assert run([Nothing("nothing", 3), Step("b", 4), Step("c")], 7) == []
+
+
+class Nothing(Step):
+    def process(self, task: Any) -> Any:
+        return None
+
+
+def test_a_failing_task_fails_the_pipeline_with_its_traceback(run: Run) -> None:
+    with pytest.raises(StageError) as caught:
+        run([Step("a"), Raise("picky"), Step("c")])
+    message = str(caught.value)
+    assert "picky" in message
+    assert "ValueError: seven is not allowed" in message
+    assert "xenna_stages.py" in message
+    assert type(caught.value) is StageError
+
+
+def test_a_failing_task_is_skipped_alone_and_recorded(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CURATOR_SLURM_FAILURES", str(tmp_path / "failures.jsonl"))
+    monkeypatch.setenv("CURATOR_SLURM_PROGRESS", str(tmp_path / "progress.json"))
+    outputs = run([Step("a"), Raise("picky", 4), Step("c")], on_task_error="skip")
+    assert values(outputs) == [number for number in range(20) if number != 7]
+    (record,) = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert (record["stage"], record["task_id"]) == ("picky", "0_7_0")
+    assert "seven is not allowed" in record["traceback"]
+    progress = json.loads((tmp_path / "progress.json").read_text())
+    counts = [(stage["tasks_in"], stage["tasks_out"], stage["tasks_failed"]) for stage in progress["stages"]]
+    assert counts == [(20, 20, 0), (20, 19, 1), (19, 19, 0)]
+    assert progress["state"] == "completed"
+
+
+def test_a_limit_on_failed_tasks(run: Run) -> None:
+    with pytest.raises(TooManyFailedTasksError, match="max_failed_tasks"):
+        run([Raise("picky")], on_task_error="skip", max_failed_tasks=0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (FailInSetup("bad"), "stage 'bad' failed in setup: RuntimeError: the model is missing"),
+        (FailOnNode("bad"), "stage 'bad' failed in setup_on_node: RuntimeError: the disk is full"),
+    ],
+)
+def test_failures_before_the_first_task(run: Run, stage: Step, words: str) -> None:
+    with pytest.raises(StageError, match=words):
+        run([Step("a"), stage], 4)
+
+
+def test_a_killed_worker_loses_no_task(run: Run, tmp_path: Path) -> None:
+    outputs = run([Step("a"), Kill("kill", tmp_path / "flag"), Step("c")])
+    assert values(outputs) == list(range(20))
+    assert (tmp_path / "flag").exists()
+
+
+def test_a_task_that_kills_every_worker_is_set_aside(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATOR_SLURM_FAILURES", str(tmp_path / "failures.jsonl"))
+    outputs = run([Step("a"), Kill("kill", None), Step("c")], on_task_error="skip")
+    assert values(outputs) == [number for number in range(20) if number != 7]
+    (record,) = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert (record["stage"], record["task_id"]) == ("kill", "0_7_0")
+
+
+def test_a_task_that_kills_every_worker_fails_the_pipeline(run: Run) -> None:
+    with pytest.raises(StageError, match=r"(?s)'kill' failed in process_batch of task 0_7.*worker process died"):
+        run([Kill("kill", None)])
+
+
+def test_a_task_that_hangs_is_ended(run: Run) -> None:
+    outputs = run([Hang("hang", 2), Step("c")], 10, on_task_error="skip", task_timeout_s=0.5)
+    assert values(outputs) == [number for number in range(10) if number != 7]
+
+
+class RayLifecycle(Lifecycle):
+    def setup(self, worker_metadata: Any = None) -> None:
+        self._note("setup", bool(worker_metadata.worker_id))
+
+
+def test_the_life_of_a_worker(run: Run, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    run([RayLifecycle("life", journal).with_(num_workers=2)])
+    lines = [line.split() for line in journal.read_text().splitlines()]
+    assert [line[0] for line in lines].count("setup_on_node") == 1
+    assert lines[0][0] == "setup_on_node"
+    assert len(lines[0][2]) == 56  # a real node id
+    setups = [line for line in lines if line[0] == "setup"]
+    assert len({line[1] for line in setups}) == 2
+    assert {line[1] for line in lines if line[0] == "teardown"} == {line[1] for line in setups}
+
+
+def test_a_runtime_environment_of_a_stage(run: Run) -> None:
+    stage = Environment("env").with_(runtime_env={"env_vars": {"FLAVOUR": "vanilla"}})
+    assert {task._metadata["env"].get("FLAVOUR") for task in run([stage], 2)} == {"vanilla"}
+
+
+def test_a_connection_of_the_caller_is_used_and_kept(
+    backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray.init(address=two_cpus.env["RAY_ADDRESS"], log_to_driver=False)
+    try:
+        assert len(make_executor(backend).execute([Step("a")], numbers(3))) == 3
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()
+
+
+def test_a_tiny_cluster(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start_ray(cpus=1) as cluster:
+        outputs = runner(backend, cluster, monkeypatch)([Step("a"), Step("b", cpus=4), Step("c")], 6)
+    assert len(outputs) == 6
+
+
+@pytest.mark.parametrize("noset", ["1", ""])
+def test_logical_gpus_are_used_one_worker_each(backend: str, noset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {"CUDA_VISIBLE_DEVICES": "2,3", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": noset}
+    with start_ray(cpus=2, gpus=2, env=env) as cluster:
+        stages = [Environment("cpu", cpus=0.5), Environment("gpu", cpus=0.5, gpus=1).with_(num_workers=2)]
+        outputs = runner(backend, cluster, monkeypatch)(stages, 12)
+    seen = {(task._metadata["pid"], task._metadata["env"]["CUDA_VISIBLE_DEVICES"]) for task in outputs}
+    assert {device for _, device in seen} == {"2", "3"}
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("backend", ["ray_actor_pool", "ray_data"])
+def test_random_pipelines_do_what_a_plain_loop_does(backend: str, two_cpus: TestRay) -> None:
+    import ray
+
+    stage = st.builds(
+        Arithmetic,
+        name=st.sampled_from(["a", "b", "c"]),
+        fan_out=st.integers(1, 3),
+        drop=st.sampled_from([0, 2, 3]),
+        fail=st.sampled_from([0, 0, 5, 7]),
+        batch_size=st.sampled_from([1, 2, 5]),
+        whole_batches=st.booleans(),
+    )
+
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(stages=st.lists(stage, min_size=1, max_size=3), count=st.integers(1, 30))
+    def compare(stages: list[Arithmetic], count: int) -> None:
+        tasks = [Task("numbers", number) for number in range(count)]
+        assign_root_task_ids(tasks)
+        outputs = make_executor(backend, {"on_task_error": "skip"}).execute(stages, tasks)
+        expected = run_plainly(stages, count)
+        assert sorted((task.task_id, task.data) for task in outputs) == sorted(expected)
+
+    before = dict(os.environ)
+    os.environ.update(two_cpus.env)
+    try:
+        ray.init(address=two_cpus.env["RAY_ADDRESS"], log_to_driver=False)
+        compare()
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)
