@@ -45,6 +45,40 @@ class RunPaths:
         """Published outputs; appears by one rename when the run has succeeded."""
         return self.root / "outputs"
 
+    def shard_outputs(self, shard: int) -> Path:
+        """Published outputs of one shard of a sharded run; appears by one rename, once, whoever did the shard."""
+        return self.outputs / f"shard-{shard:05d}"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    @property
+    def manifest(self) -> Path:
+        """Which input files make up which shard, one line per shard; written once, before the first submission."""
+        return self.shards / "manifest.jsonl"
+
+    def done(self, shard: int) -> Path:
+        """The shard is finished: its outputs are published. Written once, after the rename."""
+        return self.shards / f"{shard:05d}.done.json"
+
+    @property
+    def submissions(self) -> Path:
+        """One folder for each sbatch call of a sharded run."""
+        return self.root / "submissions"
+
+    def submission(self, number: int) -> SubmissionPaths:
+        return SubmissionPaths(self.submissions / f"{number:04d}", self)
+
+    @property
+    def elements(self) -> Path:
+        """What belongs to an array element and its Ray cluster, not to one shard: one folder per job id and restart."""
+        return self.root / "elements"
+
+    def element(self, job_id: str, restart: int) -> Path:
+        """Folder of an array element: `4711_12` started for the `restart`th time again."""
+        return self.elements / f"{job_id}.{restart}"
+
     @property
     def secrets(self) -> Path:
         return self.root / "secrets"
@@ -65,6 +99,41 @@ class RunPaths:
         """Attempts that have a directory, oldest first: job ids only grow, and so do restarts of one job."""
         found = [AttemptPaths(path, self) for path in self.attempts.glob("*/*") if path.is_dir()]
         return sorted(found, key=lambda attempt: [int(part) for part in re.findall(r"\d+", attempt.name)])
+
+
+@dataclass(frozen=True)
+class SubmissionPaths:
+    """Files of one sbatch call of a sharded run; `root` is `submissions/<number>`.
+
+    The folder is there before sbatch is called: one without a recorded job id was interrupted, and its job may exist.
+    """
+
+    root: Path
+    run: RunPaths
+
+    @property
+    def number(self) -> int:
+        return int(self.root.name)
+
+    @property
+    def window(self) -> Path:
+        """window.jsonl: which shards each array element processes, one line per element."""
+        return self.root / "window.jsonl"
+
+    @property
+    def record(self) -> Path:
+        """submission.json: why and when it was made, and its job id once Slurm has given one."""
+        return self.root / "submission.json"
+
+    @property
+    def plan(self) -> Path:
+        """The plan of this submission, where it differs from the run's own (`retry --set`)."""
+        return self.root / "plan.yaml"
+
+    @property
+    def script(self) -> Path:
+        """The script of this submission, where it differs from the run's own."""
+        return self.root / "job.sbatch"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Shards: fixed sets of input files, each processed once whatever dies."""

@@ -1,0 +1,130 @@
+"""What is written about shards, and how it is read: manifest lines, windows, done records. Pure: no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+MARKER = "_shard.json"
+"""Name of the file in a shard's outputs that holds its done record: so published folders are never empty (a rename
+onto them fails), and the done file can be written again from them. Readers of data sets skip names with `_`."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One input file as planning saw it; `bytes` None where nobody could say, `sha256` only where it was given."""
+
+    path: str
+    bytes: int | None = None
+    mtime_ns: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One line of manifest.jsonl: a shard and its files."""
+
+    index: int
+    files: tuple[InputFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Total of the sizes that are known."""
+        return sum(file.bytes or 0 for file in self.files)
+
+    @property
+    def paths(self) -> list[str]:
+        return [file.path for file in self.files]
+
+    def to_line(self) -> str:
+        """The line, without its newline; files as objects without empty fields."""
+        files = [{key: value for key, value in _fields(file) if value is not None} for file in self.files]
+        return json.dumps({"index": self.index, "bytes": self.bytes, "files": files}, ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> Shard:
+        """Raises ValueError where it is not such a line."""
+        try:
+            value = json.loads(line)
+            return cls(int(value["index"]), tuple(InputFile(**file) for file in value["files"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a line of a shard manifest: {error}") from error
+
+
+def _fields(file: InputFile) -> list[tuple[str, Any]]:
+    return [("path", file.path), ("bytes", file.bytes), ("mtime_ns", file.mtime_ns), ("sha256", file.sha256)]
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One line of window.jsonl: the array element with this index processes these shards, one after the other."""
+
+    element: int
+    shards: tuple[int, ...]
+
+    def to_line(self) -> str:
+        return json.dumps({"element": self.element, "shards": list(self.shards)})
+
+    @classmethod
+    def from_line(cls, line: str) -> Element:
+        """Raises ValueError where it is not such a line."""
+        try:
+            value = json.loads(line)
+            return cls(int(value["element"]), tuple(int(shard) for shard in value["shards"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a line of a window: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One published file, by its path below the shard's outputs; `rows` where the format tells."""
+
+    path: str
+    bytes: int
+    rows: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoneRecord:
+    """`shards/00012.done.json`, and the marker in the published folder: the same content."""
+
+    shard: int
+    attempt: str
+    """Job id and restart, such as 4711_12.1: the name of the attempt's folder."""
+    started: float
+    published: float
+    input_files: int
+    input_bytes: int
+    files: tuple[OutputFile, ...] = ()
+    tasks_failed: int = 0
+    schema: int = 1
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of all files; None where a file does not tell."""
+        rows = [file.rows for file in self.files]
+        return None if None in rows else sum(row or 0 for row in rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, with the totals for people and tools."""
+        return {**asdict(self), "bytes": self.bytes, "rows": self.rows}
+
+    @classmethod
+    def from_json(cls, value: Any) -> DoneRecord:
+        """Keys of later versions are ignored; a wrong shape is a ValueError."""
+        try:
+            files = tuple(
+                OutputFile(item["path"], item["bytes"], item.get("rows"), item.get("sha256")) for item in value["files"]
+            )
+            known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+            return cls(**{**known, "files": files})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a done record: {error}") from error
