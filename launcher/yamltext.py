@@ -115,6 +115,8 @@ def _line_of(error: yaml.MarkedYAMLError) -> int:
 
 def _sentence(error: yaml.MarkedYAMLError) -> str:
     problem = str(error.problem or "cannot be read")
+    if "nesting depth" in problem:  # libyaml has a limit of its own
+        return "is nested too deeply"
     advice = {
         "found character that cannot start any token": "tabs cannot indent; text that starts with @ ` % needs quotes",
         "mapping values are not allowed": "a text that contains ': ' needs quotes, or the indentation is wrong",
