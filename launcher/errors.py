@@ -83,9 +83,20 @@ class SlurmError(CuratorSlurmError):
         self.stdout = stdout
         self.stderr = stderr
 
+    @property
+    def may_have_worked(self) -> bool:
+        """Whether the command may have done its work all the same: its answer was lost, or makes no sense."""
+        return self.returncode == 0
+
 
 class StorageError(CuratorSlurmError):
     """A directory or file of the run cannot be created, written or read."""
+
+    exit_code = 2
+
+
+class RunBusyError(CuratorSlurmError):
+    """Another command is changing this run."""
 
     exit_code = 2
 

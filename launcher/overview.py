@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from curator_slurm.launcher.errors import RunCancelledError, RunFailedError, SlurmError, StorageError
+from curator_slurm.launcher.errors import (
+    RunCancelledError,
+    RunFailedError,
+    RunIncompleteError,
+    SlurmError,
+    StorageError,
+)
 from curator_slurm.launcher.paths import AttemptPaths
 from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.states import RunState
@@ -13,6 +19,7 @@ from curator_slurm.launcher.status import Decision
 
 _EXIT_CODES = {
     RunState.FAILED: RunFailedError.exit_code,
+    RunState.INCOMPLETE: RunIncompleteError.exit_code,
     RunState.CANCELLED: RunCancelledError.exit_code,
 }
 

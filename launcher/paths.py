@@ -79,6 +79,10 @@ class RunPaths:
         """Folder of an array element: `4711_12` started for the `restart`th time again."""
         return self.elements / f"{job_id}.{restart}"
 
+    def lock(self, purpose: str) -> Path:
+        """Held by the command that is changing this side of the run."""
+        return self.root / f".{purpose}.lock"
+
     @property
     def secrets(self) -> Path:
         return self.root / "secrets"

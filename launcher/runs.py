@@ -14,7 +14,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,6 +57,8 @@ class RunRecord:
     spec_path: str = ""
     submissions: tuple[Submission, ...] = ()
     cancelled: float | None = None
+    shards: int | None = None
+    """How many shards a sharded run has; None for one that is not."""
     schema: int = 1
 
     @property
@@ -123,6 +125,9 @@ class NewRun:
     plan_sha256: str
     script: str
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shards: int | None = None
+    fill: Callable[[RunPaths], None] | None = field(default=None, repr=False)
+    """Writes what else belongs into the directory before it appears."""
 
 
 # Folders of runs
@@ -184,6 +189,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
         created=now,
         plan_sha256=new.plan_sha256,
         spec_path=new.spec_path,
+        shards=new.shards,
     )
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -210,6 +216,8 @@ def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
     write_atomic(paths.spec, new.spec_text, mode=0o600)
     write_atomic(paths.plan, new.plan_text, mode=0o600)
     write_atomic(paths.script, new.script, mode=0o700)
+    if new.fill is not None:
+        new.fill(paths)
     write_json(paths.record, record.to_json(), mode=0o600)
 
 

@@ -14,7 +14,7 @@ from curator_slurm.launcher import slurm_messages as messages
 from curator_slurm.launcher import slurm_parse as parse
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.slurm_parse import ArrayTasks, JobInfo
 from curator_slurm.launcher.textfiles import last_lines
 
 LOG_LINES = 50
@@ -24,6 +24,8 @@ LONGEST_JOB_LIST = 2000
 
 KEPT_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
 """Where the cluster is and who we are; everything else of Slurm in our environment is somebody else's options."""
+_OUTPUT_VARIABLES = {"squeue": {"SLURM_BITSTR_LEN": "0"}}
+"""squeue cuts long lists of array tasks unless it is told not to."""
 _OPTION_PREFIXES = ("SBATCH_", "SLURM_")
 _QUERY_PREFIXES = (*_OPTION_PREFIXES, "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SCONTROL_")
 
@@ -59,10 +61,34 @@ def is_available() -> bool:
 class _TransientError(SlurmError):
     """The controller did not answer; it may a moment later."""
 
+    @property
+    def may_have_worked(self) -> bool:
+        return not messages.NEVER_REACHED.search(self.stderr)
 
-def submit_command(run_dir: Path, script: Path) -> list[str]:
-    """The command that submits a run."""
-    return ["sbatch", "--parsable", f"--chdir={run_dir}", str(script)]
+
+@dataclass(frozen=True)
+class SbatchCall:
+    """What one call of sbatch has beyond the script: it belongs to the call, not to the plan.
+
+    `after` are ids of jobs that must have ended, however they ended; `arguments` go to the script.
+    """
+
+    array: str = ""
+    comment: str = ""
+    after: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """Options of sbatch's command line; they win over those in the script."""
+        options = [f"--array={self.array}"] if self.array else []
+        options += [f"--comment={self.comment}"] if self.comment else []
+        return options + ([f"--dependency=afterany:{':'.join(self.after)}"] if self.after else [])
+
+
+def submit_command(run_dir: Path, script: Path, call: SbatchCall = SbatchCall()) -> list[str]:
+    """The command that submits a run, or one array of it."""
+    return ["sbatch", "--parsable", f"--chdir={run_dir}", *call.options, str(script), *call.arguments]
 
 
 @dataclass(frozen=True)
@@ -78,11 +104,11 @@ class Slurm:
     pauses_s: Sequence[float] = (0.5, 1.0, 2.0, 4.0)
     patience_s: float = 30.0
 
-    def submit(self, command: Sequence[str], run_dir: Path) -> Submitted:
+    def submit(self, command: Sequence[str], run_dir: Path, comment: str = "") -> Submitted:
         """Run `submit_command(run_dir, ...)` so that exactly one job comes of it.
 
-        After an answer that got lost the job may exist all the same, so it is looked for by its work dir, which
-        no other job has, before sbatch is tried again.
+        After an answer that got lost the job may exist all the same, so it is looked for before sbatch is tried
+        again: by its work dir and its comment, which no other job has both.
         """
         removed = tuple(inherited_options(os.environ))
         deadline = time.monotonic() + self.patience_s
@@ -91,7 +117,7 @@ class Slurm:
                 job_id, cluster = parse.parse_job_id(self._run_once(command))
                 return Submitted(job_id, cluster, removed)
             except _TransientError as error:
-                if not messages.NEVER_REACHED.search(error.stderr) and (found := self._job_in(run_dir)) is not None:
+                if error.may_have_worked and (found := self._job_in(run_dir, comment)) is not None:
                     return Submitted(found, None, removed)
                 if pause is None or time.monotonic() + pause > deadline:
                     raise
@@ -100,11 +126,31 @@ class Slurm:
                 raise SlurmError(f"cannot tell the id of the job: {error}", command, 0) from error
         raise AssertionError("the last pause is None")
 
-    def _job_in(self, run_dir: Path) -> str | None:
-        """The id of the job whose work dir is `run_dir`."""
+    def _job_in(self, run_dir: Path, comment: str) -> str | None:
+        """The id of the job whose work dir is `run_dir`, and which has this comment."""
+        if comment:
+            jobs = self.commented()
+            return next((job for job, folder, text in jobs if folder == str(run_dir) and text == comment), None)
         found = parse.parse_work_dirs(self._squeue("--me", parse.WORK_DIR_FORMAT))
         ids = [job_id for job_id, work_dir in found.items() if work_dir == str(run_dir)]
         return ids[0].partition("_")[0] if ids else None
+
+    def commented(self) -> list[tuple[str, str, str]]:
+        """Id, work dir and comment of all jobs of this user that Slurm remembers; one entry for an array."""
+        return parse.parse_comments(self._squeue("--me", parse.COMMENT_FORMAT))
+
+    def arrays(self, job_ids: Iterable[str]) -> list[ArrayTasks]:
+        """What squeue says of the elements of these arrays: at most two commands, however many."""
+        wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
+        if not wanted:
+            return []
+        found, known = parse.parse_arrays(self._queued(wanted, parse.ARRAY_FORMAT)), set(wanted)
+        return [tasks for tasks in found if tasks.job_id in known]
+
+    def max_array_size(self) -> int | None:
+        """The cluster's MaxArraySize: an array has at most so many elements, counted from 0; None if it is not told."""
+        text = parse.parse_setting(self.run(["scontrol", *self._cluster_option, "show", "config"]), "MaxArraySize")
+        return int(text) if text and text.isdigit() else None
 
     def job_states(
         self, job_ids: Iterable[str], *, details: bool = False, forgotten: Container[str] | None = None
@@ -127,17 +173,17 @@ class Slurm:
             found.update(_group(self._accounted(missing), missing))
         return found
 
-    def _queued(self, job_ids: Sequence[str]) -> str:
+    def _queued(self, job_ids: Sequence[str], line_format: str = parse.SQUEUE_FORMAT) -> str:
         """What squeue says of jobs; some versions refuse a whole list for one job that is gone."""
         if len(job_ids) <= LONGEST_JOB_LIST:
             try:
-                return self._squeue(f"--jobs={','.join(job_ids)}", parse.SQUEUE_FORMAT)
+                return self._squeue(f"--jobs={','.join(job_ids)}", line_format)
             except SlurmError as error:
                 if not messages.UNKNOWN_JOB.search(error.stderr):
                     raise
                 if len(job_ids) == 1:
                     return ""
-        return self._squeue("--me", parse.SQUEUE_FORMAT)
+        return self._squeue("--me", line_format)
 
     def _squeue(self, which: str, line_format: str) -> str:
         return self.run(
@@ -213,7 +259,7 @@ class Slurm:
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                env=clean_environment(os.environ),
+                env=clean_environment(os.environ) | _OUTPUT_VARIABLES.get(name, {}),
                 timeout=self.timeout_s,
                 check=False,
             )

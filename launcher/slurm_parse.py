@@ -19,6 +19,12 @@ SQUEUE_FORMAT = "%i|%F|%K|%T|%r|%N|%V|%S|%e|%l|%j"
 
 WORK_DIR_FORMAT = "%i|%Z"
 
+ARRAY_FORMAT = "%F|%K|%T|%S|%e|%r"
+"""Array job, array tasks, state, start, end, reason: the least that tells what thousands of elements do."""
+
+COMMENT_FORMAT = "%F|%Z|%k"
+"""Array job (or job), work dir, comment."""
+
 SACCT_FIELDS = "JobID,State,ExitCode,Submit,Start,End,NodeList,Timelimit"
 
 _REASONS_OF_END = {
@@ -29,6 +35,7 @@ _REASONS_OF_END = {
 }
 _NOTHING = frozenset({"", "N/A", "(null)", "Unknown", "None", "None assigned", "NONE"})
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w:/.-]*)=")
+_TASKS = re.compile(r"^(\d+)(?:-(\d+)(?::(\d+))?)?$")
 _RANGES = re.compile(r"^[\d,-]+$")
 
 
@@ -110,6 +117,65 @@ def parse_work_dirs(text: str) -> dict[str, str]:
     """Job id -> work dir, from `squeue --noheader --format=WORK_DIR_FORMAT`."""
     pairs = (line.partition("|") for line in text.splitlines())
     return {job_id.strip(): work_dir for job_id, bar, work_dir in pairs if bar}
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayTasks:
+    """One line of squeue about an array: a started element, or all that are pending; `tasks` None for other jobs."""
+
+    job_id: str
+    tasks: tuple[int, ...] | None
+    state: SlurmState
+    started: float | None = None
+    ended: float | None = None
+    reason: str = ""
+
+
+def parse_arrays(text: str) -> list[ArrayTasks]:
+    """The lines of `squeue --noheader --format=ARRAY_FORMAT`."""
+    found = []
+    states: dict[str, SlurmState] = {}
+    times: dict[str, float | None] = {}
+    for line in text.splitlines():
+        fields = line.split("|", 5)
+        if len(fields) != 6:
+            continue
+        job_id, tasks, state, started, ended, reason = map(str.strip, fields)
+        if state not in states:
+            states[state] = SlurmState.parse(state)
+        for time_ in (started, ended):
+            if time_ not in times:
+                times[time_] = parse_time(time_)
+        numbers = (int(tasks),) if tasks.isdigit() else _task_numbers(tasks)
+        parsed = states[state]
+        end = times[ended] if parsed.is_final else None
+        found.append(ArrayTasks(job_id, numbers, parsed, times[started], end, _text(reason) or ""))
+    return found
+
+
+def _task_numbers(text: str) -> tuple[int, ...] | None:
+    """The numbers in `1-9%1` or `3,7-20:2`; None where there are none."""
+    numbers: list[int] = []
+    for part in text.partition("%")[0].strip("[]").split(","):
+        match = _TASKS.match(part)
+        if not match:
+            return None
+        first = int(match[1])
+        numbers.extend(range(first, int(match[2] or first) + 1, int(match[3] or 1)))
+    return tuple(numbers)
+
+
+def parse_comments(text: str) -> list[tuple[str, str, str]]:
+    """Job id (of the array), work dir and comment, from `squeue --noheader --format=COMMENT_FORMAT`."""
+    lines = dict.fromkeys(text.splitlines())  # each element of an array has a line
+    parts = [(line.partition("|")[0].strip(), *line.partition("|")[2].rpartition("|")[::2]) for line in lines]
+    return [part for part in parts if part[0]]
+
+
+def parse_setting(text: str, name: str) -> str | None:
+    """One value of `scontrol show config`; None where it is not there."""
+    match = re.search(rf"^{re.escape(name)}\s*=\s*(.*?)\s*$", text, re.MULTILINE)
+    return match[1] if match else None
 
 
 def parse_scontrol(text: str) -> list[JobInfo]:

@@ -15,12 +15,13 @@ class RunState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    INCOMPLETE = "incomplete"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
     @property
     def is_final(self) -> bool:
-        return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+        return self in (RunState.COMPLETED, RunState.FAILED, RunState.INCOMPLETE, RunState.CANCELLED)
 
 
 class SlurmState(StrEnum):

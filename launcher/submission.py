@@ -49,7 +49,14 @@ class RunJobPaths(utils.JobPaths):  # type: ignore[misc]
 
     @property
     def stdout(self) -> Path:
+        """The batch script's log; `4711_3` is an element of an array."""
+        if self._element:
+            return self._run.elements / f"slurm-{self.job_id}.log"
         return self._run.slurm_log(str(self.job_id))
+
+    @property
+    def _element(self) -> bool:
+        return "_" in str(self.job_id)
 
     @property
     def stderr(self) -> Path:
@@ -58,7 +65,12 @@ class RunJobPaths(utils.JobPaths):  # type: ignore[misc]
 
     @property
     def result_pickle(self) -> Path:
-        """The outcome of the job's newest attempt; it need not exist."""
+        """The outcome of the job's newest attempt (of an element: of its newest start); it need not exist."""
+        if self._element:
+            starts = sorted(
+                self._run.elements.glob(f"{self.job_id}.*"), key=lambda path: int(path.name.rpartition(".")[2])
+            )
+            return (starts[-1] if starts else self._run.element(str(self.job_id), 0)) / "outcome.json"
         attempts = [attempt for attempt in self._run.existing_attempts() if attempt.job_id == self.job_id]
         newest = attempts[-1] if attempts else self._run.attempt(0, str(self.job_id), 0)
         return newest.outcome
@@ -114,6 +126,12 @@ class CuratorSlurmJob(_OutcomeJob, submitit_slurm.SlurmJob):  # type: ignore[mis
     slurm_cluster: str | None = None
     removed_variables: tuple[str, ...] = ()
 
+    def element(self, index: int) -> CuratorSlurmJob:
+        """The handle of one element of an array."""
+        job = type(self)(self.paths.folder, f"{self.job_id}_{index}")
+        job.slurm_cluster = self.slurm_cluster
+        return job
+
     def cancel(self, check: bool = True) -> None:
         del check  # scancel says by itself whether it worked
         slurm.Slurm(self.slurm_cluster).cancel([self.job_id])
@@ -122,8 +140,13 @@ class CuratorSlurmJob(_OutcomeJob, submitit_slurm.SlurmJob):  # type: ignore[mis
 class _ScriptExecutor(core.PicklingExecutor):  # type: ignore[misc]
     """What both executors share: `submit_script` in the place of `submit`."""
 
-    def submit_script(self) -> Any:
-        """Submit the script of the run directory."""
+    call = slurm.SbatchCall()
+    script: Path | None = None
+
+    def submit_script(self, call: slurm.SbatchCall | None = None, script: Path | None = None) -> Any:
+        """Submit the script of the run directory, or another one; `call` has what this submission adds to it."""
+        self.call = call or slurm.SbatchCall()
+        self.script = script or RunPaths(self.folder).script
         return self._submit_command("")
 
     def _internal_process_submissions(self, delayed_submissions: list[utils.DelayedSubmission]) -> list[core.Job[Any]]:
@@ -132,7 +155,7 @@ class _ScriptExecutor(core.PicklingExecutor):  # type: ignore[misc]
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         """The script as it is; `command` and `uid` have no place in it."""
         del command, uid
-        return RunPaths(self.folder).script.read_text(encoding="utf-8")
+        return (self.script or RunPaths(self.folder).script).read_text(encoding="utf-8")
 
     def _num_tasks(self) -> int:
         """One job, whatever runs inside it."""
@@ -149,7 +172,7 @@ class CuratorSlurmExecutor(_ScriptExecutor, submitit_slurm.SlurmExecutor):  # ty
         return 2 if slurm.is_available() else -1
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return slurm.submit_command(self.folder, submission_file_path)
+        return slurm.submit_command(self.folder, submission_file_path, self.call)
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -161,7 +184,9 @@ class CuratorSlurmExecutor(_ScriptExecutor, submitit_slurm.SlurmExecutor):  # ty
 
     def _submit_command(self, command: str) -> CuratorSlurmJob:
         del command
-        submitted = slurm.Slurm().submit(self._make_submission_command(RunPaths(self.folder).script), self.folder)
+        assert self.script is not None
+        line = self._make_submission_command(self.script)
+        submitted = slurm.Slurm().submit(line, self.folder, self.call.comment)
         job = self.job_class(self.folder, submitted.job_id)
         job.slurm_cluster = submitted.cluster
         job.removed_variables = submitted.removed_variables
@@ -193,22 +218,24 @@ class CuratorLocalExecutor(_ScriptExecutor, submitit_local.LocalExecutor):  # ty
     """Starts `<folder>/job.sbatch` as a process of its own session on this machine."""
 
     job_class = CuratorLocalJob
+    job_id: str | None = None
+    """The id of the next job, where it is known before; else a new one is made."""
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         """bash with the script, in the run directory."""
-        return ["bash", "-c", 'cd -- "$0" && exec bash "$1"', str(self.folder), str(submission_file_path)]
+        words = [str(self.folder), str(submission_file_path), *self.call.arguments]
+        return ["bash", "-c", 'cd -- "$0" && exec bash "$@"', *words]
 
     def _submit_command(self, command: str) -> CuratorLocalJob:
         del command
-        paths = RunPaths(self.folder)
-        job_id = new_local_job_id()
+        assert self.script is not None
+        job_id = self.job_id or new_local_job_id()
         environment = {**local_environment(os.environ), LOCAL_JOB_ID_VARIABLE: job_id}
+        output = RunPaths(self.folder).slurm_log(job_id)
         try:
-            pid = start_detached(
-                self._make_submission_command(paths.script), environment, output=paths.slurm_log(job_id)
-            )
+            pid = start_detached(self._make_submission_command(self.script), environment, output=output)
         except OSError as error:
-            raise StorageError(f"cannot start {paths.script}: {error.strerror or error}") from error
+            raise StorageError(f"cannot start {self.script}: {error.strerror or error}") from error
         job = self.job_class(self.folder, job_id)
         job.pid = pid
         job.pid_started = _creation_time(pid)

@@ -14,6 +14,7 @@ WIDEST = 100
 _STATE_COLOURS = {
     "completed": "green",
     "failed": "red",
+    "incomplete": "red",
     "cancelled": "yellow",
     "unknown": "yellow",
     "running": "cyan",

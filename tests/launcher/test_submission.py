@@ -15,6 +15,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError, Uncomplet
 
 from curator_slurm.launcher import submission
 from curator_slurm.launcher.local_process import stop_process, wait_for_end
+from curator_slurm.launcher.slurm import SbatchCall
 from curator_slurm.launcher.submission import (
     CuratorLocalExecutor,
     CuratorLocalJob,
@@ -42,6 +43,7 @@ def names(folder: Path) -> set[str]:
 @pytest.fixture(autouse=True)
 def fresh_watcher() -> None:
     CuratorSlurmJob.watcher.clear()
+    CuratorSlurmJob.watcher._registered.clear()
 
 
 def test_sbatch_gets_our_script_and_submitit_leaves_nothing(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -91,6 +93,23 @@ def test_the_watcher_asks_for_all_jobs_at_once(fake_slurm: FakeSlurm, tmp_path: 
         fake_slurm.wait(job.job_id)
     assert all(job.done() for job in jobs)
     assert len(fake_slurm.calls_of("squeue")) == 1
+
+
+def test_elements_of_an_array_have_handles_of_their_own(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    script = SCRIPT.format(seconds=0).replace("slurm-%j", "elements/slurm-%A_%a")
+    run = new_run(tmp_path, script=script)
+    run.paths.elements.mkdir()
+    array = CuratorSlurmExecutor(run.paths.root).submit_script(SbatchCall(array="0-1", arguments=["0000"]))
+    fake_slurm.wait(array.job_id)
+    element = array.element(1)
+    assert (element.done(force_check=True), element.state, element.stdout()) == (True, "COMPLETED", "hello\n")
+    for restart, state in enumerate(["failed", "completed"]):
+        folder = run.paths.element(element.job_id, restart)
+        folder.mkdir()
+        (folder / "outcome.json").write_text(json.dumps({"state": state}))
+    assert element.result() == {"state": "completed"}
+    with pytest.raises(UncompletedJobError, match="left no outcome"):
+        array.element(0).result()
 
 
 def test_functions_are_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:

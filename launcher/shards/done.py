@@ -1,0 +1,79 @@
+"""Done files: which shards are finished, read in one look at a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.shards.records import MARKER, DoneRecord
+
+_SUFFIX = ".done.json"
+_FOLDER = "shard-"
+
+
+def done_shards(run: RunPaths) -> dict[int, float]:
+    """Finished shards and when they were; one that was published, but whose element died then, gets its done file."""
+    done = _done_files(run)
+    for shard in published_shards(run) - done.keys():
+        record = recover_done(run, shard)
+        if record is not None:
+            done[shard] = record.published
+    return done
+
+
+def _done_files(run: RunPaths) -> dict[int, float]:
+    found = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(run.shards) as entries:
+        for entry in entries:
+            number = entry.name.removesuffix(_SUFFIX)
+            if number.isdigit() and entry.name.endswith(_SUFFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    found[int(number)] = entry.stat().st_mtime
+    return found
+
+
+def published_shards(run: RunPaths) -> set[int]:
+    """Shards whose outputs are in their place."""
+    with contextlib.suppress(OSError), os.scandir(run.outputs) as entries:
+        numbers = (entry.name.removeprefix(_FOLDER) for entry in entries if entry.name.startswith(_FOLDER))
+        return {int(number) for number in numbers if number.isdigit()}
+    return set()
+
+
+def read_done(run: RunPaths, shard: int) -> DoneRecord | None:
+    """The done record of a shard, None where it is not done.
+
+    Raises:
+        ValueError: its done file is damaged.
+    """
+    value = read_json(run.done(shard))
+    return None if value is None else DoneRecord.from_json(value)
+
+
+def read_marker(folder: Path) -> DoneRecord | None:
+    """The done record that lies in published outputs; None where there is none that can be read."""
+    try:
+        value = read_json(folder / MARKER)
+        return None if value is None else DoneRecord.from_json(value)
+    except (OSError, ValueError):
+        return None
+
+
+def recover_done(run: RunPaths, shard: int) -> DoneRecord | None:
+    """Write the done file of a published shard again, from the marker in its outputs; None where there is none."""
+    record = read_marker(run.shard_outputs(shard))
+    if record is None or record.shard != shard:
+        return None
+    with contextlib.suppress(OSError):  # a reader without the right to write knows it all the same
+        write_json(run.done(shard), record.to_json())
+    return record
+
+
+def missing(total: int, done: Iterable[int]) -> list[int]:
+    """Shards that are not done."""
+    finished = set(done)
+    return [shard for shard in range(total) if shard not in finished]

@@ -1,0 +1,157 @@
+"""Submitting windows: intent, sbatch, record; what was accepted is known whatever happens in between."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher import slurm_messages as messages
+from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards.lock import RunLock
+from curator_slurm.launcher.shards.records import Element
+from curator_slurm.launcher.shards.submissions import (
+    Submission,
+    SubmissionRecord,
+    comment_of,
+    read_submissions,
+    write_submission,
+)
+from curator_slurm.launcher.shards.windows import Window
+from curator_slurm.launcher.slurm import SbatchCall
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.submission import CuratorLocalJob, CuratorSlurmJob
+
+_SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be submitted: windows of a run, and what they have in common.
+
+    `files` are a plan and a script of this submission's own, where they are not the run's; `after` are jobs that the
+    first windows wait for.
+    """
+
+    windows: Sequence[Window]
+    purpose: str
+    plan: Plan
+    files: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, str] = field(default_factory=dict)
+    after: Sequence[str] = ()
+
+
+@dataclass
+class Launched:
+    """What came of it: the submissions that were accepted, and the error that ended it."""
+
+    run: Run
+    accepted: list[Submission] = field(default_factory=list)
+    error: CuratorSlurmError | None = None
+    missing: int = 0
+    removed_variables: Sequence[str] = ()
+
+    @property
+    def job_ids(self) -> list[str]:
+        return [submission.record.job_id for submission in self.accepted if submission.record.job_id]
+
+
+def launch(run: Run, order: Order, lock: RunLock) -> Launched:
+    """Submit one window after the other, until all are accepted or one is not.
+
+    An error of Slurm ends it and is part of the result; what was accepted before is recorded.
+    """
+    done = Launched(run)
+    number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
+    for position, window in enumerate(order.windows):
+        lock.check()
+        now = runs.load_run(run.paths.root)
+        if now.record is not None and now.record.cancelled is not None:
+            done.missing = sum(len(left.shards) for left in order.windows[position:])
+            done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
+            return done
+        submission = _prepare(run, number + position, window, order, done.accepted)
+        try:
+            done.accepted.append(_submit(done, submission))
+        except SlurmError as error:
+            if not error.may_have_worked:
+                submission.update(refused=str(error))
+            done.missing = sum(len(left.shards) for left in order.windows[position:])
+            done.error = error
+            return done
+    return done
+
+
+def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Sequence[Submission]) -> Submission:
+    """Write down what is about to be submitted."""
+    local = order.plan.cluster is Cluster.LOCAL
+    comment = order.plan.spec.resources.sbatch.get("comment") or ""
+    after = order.after if window.after is None else [str(earlier[window.after].record.job_id)]
+    elements = [Element(0, tuple(window.shards))] if local else window.elements
+    record = SubmissionRecord(
+        number=number,
+        purpose=order.purpose,
+        prepared=time.time(),
+        comment=comment_of(run.run_id, number, str(comment)),
+        elements=len(elements),
+        shards=len(window.shards),
+        array="" if local else window.array,
+        max_running=window.max_running,
+        after=tuple(after),
+        changes=dict(order.changes),
+        host=socket.gethostname(),
+        job_id=_new_local_id() if local else None,
+    )
+    return write_submission(run.paths, record, elements, order.files)
+
+
+def _new_local_id() -> str:
+    from curator_slurm.launcher.submission import new_local_job_id
+
+    return new_local_job_id()
+
+
+def _submit(done: Launched, submission: Submission) -> Submission:
+    """Hand one submission over, through submitit, and record its job."""
+    from curator_slurm.launcher.submission import CuratorLocalExecutor, CuratorSlurmExecutor
+
+    record, paths = submission.record, submission.paths
+    call = SbatchCall(
+        array=record.array, comment=record.comment, after=record.after, arguments=[f"{record.number:04d}"]
+    )
+    script = paths.script if paths.script.exists() else done.run.paths.script
+    job: CuratorSlurmJob | CuratorLocalJob
+    if record.array:
+        job = CuratorSlurmExecutor(done.run.paths.root).submit_script(call, script)
+    else:
+        executor = CuratorLocalExecutor(done.run.paths.root)
+        executor.job_id = record.job_id
+        job = executor.submit_script(call, script)
+    done.removed_variables = getattr(job, "removed_variables", ())
+    found: dict[str, Any] = {
+        "job_id": job.job_id,
+        "submitted": time.time(),
+        "slurm_cluster": getattr(job, "slurm_cluster", None),
+        "pid": getattr(job, "pid", None),
+        "pid_started": getattr(job, "pid_started", None),
+    }
+    accepted = submission.update(**found)
+    done.run = runs.add_submission(done.run, runs.Submission(host=record.host, **found))
+    return accepted
+
+
+def advice(error: CuratorSlurmError, run_id: str) -> str:
+    """What to do about windows that were not accepted."""
+    retry = f"`curator-slurm retry {run_id}` submits the rest"
+    if isinstance(error, SlurmError) and _SUBMIT_LIMIT.search(error.stderr):
+        return f"{retry} once some of your jobs have ended. Fewer elements at a time need a larger shards.per_element."
+    if isinstance(error, SlurmError) and messages.sbatch_advice(error.stderr):
+        return f"{retry}; settings are changed there with --set."
+    return f"{retry}."

@@ -1,0 +1,197 @@
+"""One command at a time on a run: a lock that works on shared storage and outlives nobody.
+
+The lock is a file that is made by `link`, which is atomic on network file systems too, where `flock` often is not
+available. Its holder touches it every few seconds. A lock whose holder is dead is broken: at once where the holder was
+a process of this machine; after a minute without a touch, by our own clock, where it was one of another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from curator_slurm.launcher.errors import RunBusyError, StorageError
+from curator_slurm.launcher.local_process import is_process_alive
+
+TOUCH_S = 5.0
+STALE_S = 60.0
+PATIENCE_S = 90.0
+_POLL_S = 0.2
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+class RunLock:
+    """`with RunLock(run.lock("submissions"), "retry"): ...`; waits for another holder, then gives up.
+
+    Raises:
+        RunBusyError: another command held it for `patience_s`.
+        StorageError: the lock cannot be written.
+    """
+
+    def __init__(self, path: Path, purpose: str, *, patience_s: float = PATIENCE_S, stale_s: float = STALE_S) -> None:
+        self.path = path
+        self.token = secrets.token_hex(8)
+        self._patience_s = patience_s
+        self._stale_s = stale_s
+        self._content = json.dumps(
+            {
+                "token": self.token,
+                "purpose": purpose,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "pid_started": _own_start(),
+                "time": time.time(),
+            }
+        )
+        self._released = threading.Event()
+        self._toucher = threading.Thread(target=self._touch, daemon=True)
+
+    def __enter__(self) -> RunLock:
+        deadline = time.monotonic() + self._patience_s
+        seen: tuple[Any, float] = (None, time.monotonic())
+        while not self._take():
+            holder, touched = _read(self.path)
+            if (holder.get("token"), touched) != seen[0]:
+                seen = ((holder.get("token"), touched), time.monotonic())
+            if touched is not None and self._is_stale(holder, time.monotonic() - seen[1]):
+                _break(self.path, holder.get("token"))
+                continue
+            if time.monotonic() > deadline:
+                raise RunBusyError(_busy(holder, self.path))
+            time.sleep(_POLL_S)
+        self._toucher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._released.set()
+        self._toucher.join()
+        if self.is_held():
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def is_held(self) -> bool:
+        """Whether it is still ours: a holder that was suspended for long may have lost it."""
+        return _read(self.path)[0].get("token") == self.token
+
+    def check(self) -> None:
+        """Raise RunBusyError if the lock was lost."""
+        if not self.is_held():
+            raise RunBusyError(f"another command has taken over: {self.path} is no longer ours; run this one again")
+
+    def _take(self) -> bool:
+        """Make the lock; False where there is one."""
+        temporary = self.path.with_name(f"{self.path.name}.{self.token}")
+        try:
+            try:
+                temporary.write_text(self._content, encoding="utf-8")
+                os.link(temporary, self.path)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return self._take_without_links()
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error.strerror or error}") from error
+        return True
+
+    def _take_without_links(self) -> bool:
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return False
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(self._content)
+        return True
+
+    def _is_stale(self, holder: dict[str, Any], silent_s: float) -> bool:
+        if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
+            return not is_process_alive(holder["pid"], holder.get("pid_started"))
+        return silent_s > self._stale_s
+
+    def _touch(self) -> None:
+        while not self._released.wait(TOUCH_S):
+            with contextlib.suppress(OSError):
+                if self.is_held():
+                    os.utime(self.path)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a command holds this lock, as far as can be seen without waiting."""
+    holder, touched = _read(path)
+    if touched is None:
+        return False
+    if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
+        return is_process_alive(holder["pid"], holder.get("pid_started"))
+    return abs(time.time() - touched) < STALE_S
+
+
+def _own_start() -> float | None:
+    import psutil
+
+    try:
+        return psutil.Process().create_time()
+    except psutil.Error:
+        return None
+
+
+def _read(path: Path) -> tuple[dict[str, Any], float | None]:
+    """What the lock says of its holder, and when it was touched; None where there is no lock."""
+    try:
+        touched = path.stat().st_mtime
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, None
+    except (OSError, ValueError):
+        return {}, 0.0
+    return (value if isinstance(value, dict) else {}), touched
+
+
+def _break(path: Path, token: str | None) -> None:
+    """Remove the lock of a dead holder, and no other: one breaker at a time, as far as the storage can tell."""
+    with _guard(path):
+        holder, touched = _read(path)
+        if touched is None or holder.get("token") != token:
+            return
+        grave = path.with_name(f"{path.name}.{secrets.token_hex(4)}.stale")
+        with contextlib.suppress(OSError):
+            path.rename(grave)
+            grave.unlink()
+
+
+@contextlib.contextmanager
+def _guard(path: Path) -> Iterator[None]:
+    """Keeps breakers apart where `flock` works; elsewhere their window is a few microseconds."""
+    guard = path.with_name(f"{path.name}.guard")
+    descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+        guard.unlink(missing_ok=True)
+
+
+def _busy(holder: dict[str, Any], path: Path) -> str:
+    what = holder.get("purpose") or "another command"
+    where = f" (process {holder['pid']} on {holder['host']})" if "pid" in holder and "host" in holder else ""
+    return (
+        f"`{what}` is at work on this run{where}, and has not come to its end.\n"
+        f"Try again later. If that command is gone, remove {path}"
+    )

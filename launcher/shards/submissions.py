@@ -1,0 +1,166 @@
+"""The submissions of a sharded run: one folder for each sbatch call, written before it, completed after it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import read_json, sync_directory, write_atomic, write_json
+from curator_slurm.launcher.paths import RunPaths, SubmissionPaths
+from curator_slurm.launcher.shards.ranges import parse_numbers
+from curator_slurm.launcher.shards.records import Element
+
+COMMENT = "curator-slurm"
+
+
+def comment_of(run_id: str, number: int, users: str = "") -> str:
+    """The comment that the jobs of a submission carry, after the user's own one: by it they are found again."""
+    ours = f"{COMMENT}:{run_id}:{number:04d}"
+    return f"{users} {ours}" if users else ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Elements whose end was asked for, and when."""
+
+    time: float
+    elements: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionRecord:
+    """submission.json: what was to be submitted, and what came of it.
+
+    Without a job id it was interrupted, unless it was `refused` (Slurm's words) or is known to be `lost`: then no
+    job of it can exist any more.
+    """
+
+    number: int
+    purpose: str
+    prepared: float
+    comment: str
+    elements: int
+    shards: int
+    array: str = ""
+    max_running: int | None = None
+    after: tuple[str, ...] = ()
+    changes: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
+    job_id: str | None = None
+    submitted: float | None = None
+    slurm_cluster: str | None = None
+    pid: int | None = None
+    pid_started: float | None = None
+    adopted: bool = False
+    refused: str = ""
+    lost: float | None = None
+    cancelled: tuple[Request, ...] = ()
+    schema: int = 1
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a job of it may exist although none is recorded."""
+        return self.job_id is None and not self.refused and self.lost is None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> SubmissionRecord:
+        """Keys of later versions are ignored; a wrong shape is a ValueError."""
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
+        try:
+            known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+            requests = tuple(
+                Request(time=item["time"], elements=item["elements"]) for item in known.get("cancelled", ())
+            )
+            return cls(**{**known, "after": tuple(known.get("after", ())), "cancelled": requests})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"it lacks something: {error}") from error
+
+    def cancelled_elements(self) -> set[int]:
+        """Elements whose end was asked for."""
+        numbers: set[int] = set()
+        for request in self.cancelled:
+            with contextlib.suppress(ValueError):
+                numbers.update(parse_numbers(request.elements))
+        return numbers
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A folder of `submissions/`."""
+
+    paths: SubmissionPaths
+    record: SubmissionRecord
+    elements: tuple[Element, ...]
+
+    def update(self, **changes: Any) -> Submission:
+        """The same with other values in its record, which is rewritten."""
+        return self.write(replace(self.record, **changes))
+
+    def write(self, record: SubmissionRecord) -> Submission:
+        """The same with another record."""
+        try:
+            write_json(self.paths.record, record.to_json(), mode=0o600)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.paths.record}: {error.strerror or error}") from error
+        return replace(self, record=record)
+
+
+def read_submissions(run: RunPaths) -> list[Submission]:
+    """All submissions of a run, oldest first.
+
+    Raises:
+        StorageError: one of them cannot be read: without it nobody knows what is under way.
+    """
+    try:
+        folders = sorted(path for path in run.submissions.iterdir() if path.name.isdigit())
+    except FileNotFoundError:
+        return []
+    return [_read(SubmissionPaths(folder, run)) for folder in folders]
+
+
+def _read(paths: SubmissionPaths) -> Submission:
+    try:
+        record = SubmissionRecord.from_json(read_json(paths.record))
+        elements = tuple(map(Element.from_line, paths.window.read_text(encoding="utf-8").splitlines()))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"the submission in {paths.root} is damaged: {error}") from error
+    return Submission(paths, record, elements)
+
+
+def write_submission(
+    run: RunPaths, record: SubmissionRecord, elements: Iterable[Element], files: Mapping[str, str]
+) -> Submission:
+    """Make the folder of a submission, whole or not at all; `files` are its own plan and script, where it has them."""
+    paths = run.submission(record.number)
+    temporary = SubmissionPaths(run.submissions / f".new-{record.number:04d}-{secrets.token_hex(4)}", run)
+    kept = tuple(elements)
+    try:
+        run.submissions.mkdir(mode=0o700, exist_ok=True)
+        temporary.root.mkdir(mode=0o700)
+        _fill(temporary, record, kept, files)
+        temporary.root.rename(paths.root)
+        sync_directory(run.submissions)
+    except OSError as error:
+        shutil.rmtree(temporary.root, ignore_errors=True)
+        where = error.filename or paths.root
+        raise StorageError(f"cannot write the submission {where}: {error.strerror or error}") from error
+    return Submission(paths, record, kept)
+
+
+def _fill(
+    paths: SubmissionPaths, record: SubmissionRecord, elements: Iterable[Element], files: Mapping[str, str]
+) -> None:
+    write_atomic(paths.window, "".join(f"{element.to_line()}\n" for element in elements), mode=0o600)
+    for name, text in files.items():
+        write_atomic(Path(paths.root / name), text, mode=0o700 if name == paths.script.name else 0o600)
+    write_json(paths.record, record.to_json(), mode=0o600)

@@ -1,0 +1,181 @@
+"""Submitting windows: what reaches sbatch, what is recorded, and what is left when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_slurm import FakeSlurm
+from sharded_runs import new_sharded, orders, plan
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher.errors import SlurmError, StorageError
+from curator_slurm.launcher.plan import Cluster
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards import facts, submitting
+from curator_slurm.launcher.shards.done import done_shards
+from curator_slurm.launcher.shards.launch import Launched
+from curator_slurm.launcher.shards.submissions import read_submissions
+from curator_slurm.launcher.shards.submitting import Sharding, submit_shards
+from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.states import RunState
+
+LIMIT = (
+    "sbatch: error: AssocMaxSubmitJobLimit\n"
+    "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size "
+    "and/or time limits)\n"
+)
+DOWN = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n"
+LOST = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"
+
+
+@pytest.fixture(autouse=True)
+def quick_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slurm.__init__, "__defaults__", (None, 60.0, (0.0,), 30.0))
+
+
+@pytest.fixture
+def four_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitting, "sharding", lambda plan: Sharding(2, 4))
+
+
+def submit(
+    folder: Path, count: int, cluster: Cluster = Cluster.SLURM, sbatch: dict[str, str] | None = None
+) -> Launched:
+    the_plan = plan(folder, cluster, resources={"sbatch": sbatch or {}})
+    return submit_shards(folder / "runs", new_sharded(folder, count, the_plan), the_plan)
+
+
+def only_run(folder: Path) -> Run:
+    (path,) = runs.run_directories([folder / "runs"])
+    return runs.load_run(path)
+
+
+@pytest.mark.usefixtures("four_at_a_time")
+def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=3)
+    launched = submit(tmp_path, 13)  # 7 elements, 3 windows of at most 3
+    run = only_run(tmp_path)
+    assert launched.error is None
+    calls = fake_slurm.calls_of("sbatch")
+    assert [call[2:5] for call in calls] == [
+        ["--array=0-2%2", f"--comment=curator-slurm:{run.run_id}:0000", str(run.paths.script)],
+        ["--array=0-1%1", f"--comment=curator-slurm:{run.run_id}:0001", str(run.paths.script)],
+        ["--array=0-1%1", f"--comment=curator-slurm:{run.run_id}:0002", str(run.paths.script)],
+    ]
+    assert [call[-1] for call in calls] == ["0000", "0001", "0002"]
+    assert fake_slurm.calls_of("scontrol") == [["show", "config"]]
+    submissions = read_submissions(run.paths)
+    assert [s.record.job_id for s in submissions] == launched.job_ids == [str(job.id) for job in fake_slurm.jobs]
+    assert [shard for s in submissions for element in s.elements for shard in element.shards] == list(range(13))
+    for job in fake_slurm.jobs:
+        fake_slurm.wait(job.id)
+    assert set(done_shards(run.paths)) == set(range(13))
+    decision = facts.status_of(run)
+    assert (decision.state, decision.done, decision.total) == (RunState.COMPLETED, 13, 13)
+
+
+def test_a_run_is_found_by_the_job_ids_of_all_its_windows(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=2)
+    launched = submit(tmp_path, 4)
+    for job_id in launched.job_ids:
+        assert runs.find_run(f"{job_id}_1", [tmp_path / "runs"]).run_id == launched.run.run_id
+
+
+def test_the_users_own_comment_stays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    submit(tmp_path, 1, sbatch={"comment": "project 7"})
+    (job,) = fake_slurm.jobs
+    assert job.comment == f"project 7 curator-slurm:{only_run(tmp_path).run_id}:0000"
+
+
+def test_a_cluster_without_arrays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=0)
+    with pytest.raises(SlurmError, match="MaxArraySize"):
+        submit(tmp_path, 4)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("stderr", "transient"), [(LIMIT, False), (DOWN, True)])
+def test_what_was_accepted_before_a_refusal_is_recorded(
+    fake_slurm: FakeSlurm, tmp_path: Path, stderr: str, transient: bool
+) -> None:
+    fake_slurm.configure(max_array_size=2)
+    fake_slurm.fail_next("sbatch", returncode=0, instead=False, times=2)
+    fake_slurm.fail_next("sbatch", stderr=stderr, times=9)
+    launched = submit(tmp_path, 10)
+    assert isinstance(launched.error, SlurmError)
+    assert (len(launched.accepted), launched.missing) == (2, 6)
+    run = only_run(tmp_path)
+    submissions = read_submissions(run.paths)
+    assert [bool(s.record.job_id) for s in submissions] == [True, True, False]
+    assert submissions[2].record.refused
+    assert not submissions[2].record.is_interrupted
+    assert len(fake_slurm.calls_of("sbatch")) == (4 if transient else 3)
+    for job in fake_slurm.jobs:
+        fake_slurm.wait(job.id)
+    decision = facts.status_of(run)
+    assert (decision.state, decision.done) == (RunState.INCOMPLETE, 4)
+    assert "retry" in decision.next_step
+    assert "6 shards were never submitted" in decision.message
+
+
+def test_nothing_is_left_when_the_first_window_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.fail_next("sbatch", stderr=LIMIT)
+    with pytest.raises(SlurmError, match="AssocMaxSubmitJobLimit"):
+        submit(tmp_path, 10)
+    assert runs.run_directories([tmp_path / "runs"]) == []
+
+
+def test_an_answer_that_was_lost_is_found_by_its_comment(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=2)
+    submit(tmp_path, 4)
+    fake_slurm.fail_next("sbatch", stderr=LOST, returncode=1, instead=False)
+    # The fake does the work and says that it failed.
+    launched = submit(tmp_path, 4)
+    assert launched.error is None
+    assert len(fake_slurm.jobs) == 4
+    assert launched.job_ids == [str(job.id) for job in fake_slurm.jobs[2:]]
+
+
+def test_storage_that_fills_up_before_the_first_window(
+    fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr("curator_slurm.launcher.shards.launch.write_submission", full)
+    with pytest.raises(StorageError):
+        submit(tmp_path, 4)
+    assert runs.run_directories([tmp_path / "runs"]) == []
+    assert fake_slurm.calls_of("sbatch") == []
+
+
+def test_a_local_run_does_its_shards_in_a_row(tmp_path: Path) -> None:
+    from curator_slurm.launcher.local_process import wait_for_end
+
+    launched = submit(tmp_path, 5, Cluster.LOCAL)
+    (submission,) = launched.accepted
+    assert submission.record.pid is not None
+    assert [element.shards for element in submission.elements] == [(0, 1, 2, 3, 4)]
+    assert wait_for_end(submission.record.pid, submission.record.pid_started, 60)
+    run = only_run(tmp_path)
+    assert facts.status_of(run).state is RunState.COMPLETED
+    assert json.loads(run.paths.record.read_text())["submissions"][0]["job_id"] == submission.record.job_id
+
+
+def test_a_local_run_whose_process_died(tmp_path: Path) -> None:
+    from curator_slurm.launcher.local_process import wait_for_end
+
+    new = new_sharded(tmp_path, 3, plan(tmp_path, Cluster.LOCAL))
+    run = runs.create_run(tmp_path / "runs", new)
+    orders(run, {1: "die"})
+    the_plan = plan(tmp_path, Cluster.LOCAL)
+    with submitting.RunLock(run.paths.lock("submissions"), "test") as lock:
+        windows = submitting.windows_for(the_plan, range(3), Slurm())
+        launched = submitting.launch(run, submitting.Order(windows=windows, purpose="submit", plan=the_plan), lock)
+    record = launched.accepted[0].record
+    assert record.pid is not None
+    assert wait_for_end(record.pid, record.pid_started, 60)
+    decision = facts.status_of(run)
+    assert (decision.state, decision.done) == (RunState.INCOMPLETE, 1)

@@ -1,0 +1,127 @@
+"""Sharded runs for tests: run directories of any size and state, and a script that stands in for the elements."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.files import append_jsonl, write_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.runs import NewRun, Run, create_run
+from curator_slurm.launcher.shards.records import MARKER, DoneRecord, InputFile, OutputFile, Shard
+from curator_slurm.launcher.spec import Spec
+
+SCRIPT = """\
+#!/bin/bash
+#SBATCH --output=elements/slurm-%A_%a.log
+#SBATCH --open-mode=append
+exec {python} {stand_in} "$@"
+"""
+"""Does what an element does to the run directory, in no time."""
+
+
+def plan(folder: Path, cluster: Cluster = Cluster.SLURM, **sections: Any) -> Plan:
+    """A plan with these sections."""
+    spec = {"name": "demo", "pipeline": {"command": "true"}, "storage": {"runs": str(folder / "runs")}, **sections}
+    return Plan(
+        version="1", cluster=cluster, spec=Spec.model_validate(spec), spec_dir=str(folder), python=sys.executable
+    )
+
+
+def write_manifest(paths: RunPaths, count: int) -> None:
+    """A manifest of shards with one input file each."""
+    paths.shards.mkdir(mode=0o700, exist_ok=True)
+    shards = (Shard(index, (InputFile(f"/data/{index}.jsonl", 1000),)) for index in range(count))
+    paths.manifest.write_text("".join(f"{shard.to_line()}\n" for shard in shards))
+
+
+def new_sharded(folder: Path, count: int, the_plan: Plan | None = None, script: str | None = None) -> NewRun:
+    """What `submit` makes a sharded run of."""
+    the_plan = the_plan or plan(folder)
+
+    def fill(paths: RunPaths) -> None:
+        write_manifest(paths, count)
+        paths.elements.mkdir()
+
+    return NewRun(
+        name="demo",
+        cluster=the_plan.cluster.value,
+        spec_path=str(folder / "spec.yaml"),
+        spec_text="name: demo\n",
+        plan_text=the_plan.to_yaml(),
+        plan_sha256="0" * 64,
+        script=script or stand_in_script(),
+        shards=count,
+        fill=fill,
+    )
+
+
+def stand_in_script() -> str:
+    return SCRIPT.format(python=sys.executable, stand_in=Path(__file__).with_name("stand_in_element.py"))
+
+
+def sharded_run(folder: Path, count: int, **more: Any) -> Run:
+    """A sharded run that nothing has been submitted of."""
+    return create_run(folder / "runs", new_sharded(folder, count, **more))
+
+
+def publish(
+    run: Run,
+    shard: int,
+    attempt: str = "4711_0.0",
+    files: Mapping[str, bytes] | None = None,
+    tasks_failed: int = 0,
+    rows: int | None = 1,
+) -> DoneRecord:
+    """Outputs and done file of a shard, as a finished element leaves them."""
+    files = {"part.jsonl": f'{{"shard": {shard}}}\n'.encode()} if files is None else files
+    folder = run.paths.shard_outputs(shard)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    record = DoneRecord(
+        shard=shard,
+        attempt=attempt,
+        started=time.time() - 5,
+        published=time.time(),
+        input_files=1,
+        input_bytes=1000,
+        files=tuple(OutputFile(name, len(content), rows) for name, content in sorted(files.items())),
+        tasks_failed=tasks_failed,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / MARKER, record.to_json())
+    write_json(run.paths.done(shard), record.to_json())
+    return record
+
+
+def fail(run: Run, shard: int, attempt: str, failure: str, message: str = "it broke", **more: Any) -> None:
+    """What an attempt that failed leaves."""
+    folder = run.paths.attempts / f"{shard:05d}" / attempt
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "driver.log").write_text(f"driver of shard {shard}\n{message}\n")
+    state = "cancelled" if failure == "cancelled" else "failed"
+    outcome = {"schema": 1, "state": state, "failure_class": failure, "message": message, "next_step": "", **more}
+    write_json(folder / "outcome.json", outcome)
+
+
+def failed_tasks(run: Run, shard: int, attempt: str, tasks: Iterable[Any]) -> None:
+    """failures.jsonl of an attempt."""
+    folder = run.paths.attempts / f"{shard:05d}" / attempt
+    folder.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        append_jsonl(folder / "failures.jsonl", task)
+
+
+def orders(run: Run, shards: Mapping[int, Any]) -> None:
+    """What the stand-in elements shall do with shards: a failure class, "die", or a time to take."""
+    write_json(run.paths.root / "orders.json", {str(shard): order for shard, order in shards.items()})
+
+
+def lines(path: Path) -> Sequence[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]

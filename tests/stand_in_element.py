@@ -1,0 +1,58 @@
+"""Stands in for an array element: does to the run directory what a real one does, without a cluster.
+
+It obeys `orders.json` of the run: shard -> a failure class, "die" (leave without a word), or seconds to take.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import sharded_runs
+
+from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.runs import load_run
+from curator_slurm.launcher.shards.records import Element
+
+root = Path.cwd()
+run, paths = load_run(root), RunPaths(root)
+number = sys.argv[1]
+window = [Element.from_line(line) for line in (paths.submissions / number / "window.jsonl").read_text().splitlines()]
+task = os.environ.get("SLURM_ARRAY_TASK_ID")
+if task is None:
+    shards = [shard for element in window for shard in element.shards]
+    element_id = os.environ["CURATOR_SLURM_JOB_ID"]
+else:
+    shards = list(window[int(task)].shards)
+    element_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{task}"
+attempt = f"{element_id}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+orders_file = root / "orders.json"
+orders = json.loads(orders_file.read_text()) if orders_file.exists() else {}
+element = paths.elements / attempt
+element.mkdir(parents=True, exist_ok=True)
+(element / "heartbeat").touch()
+failed = []
+for shard in shards:
+    if paths.done(shard).exists():
+        continue
+    order = orders.get(str(shard), 0)
+    folder = paths.attempts / f"{shard:05d}" / attempt
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "driver.log").write_text(f"driver of shard {shard}\n")
+    if order == "die":
+        os._exit(9)
+    if isinstance(order, str):
+        sharded_runs.fail(run, shard, attempt, order)
+        failed.append(shard)
+    else:
+        time.sleep(order)
+        sharded_runs.publish(run, shard, attempt)
+state = "failed" if failed else "completed"
+write_json(element / "outcome.json", {"schema": 1, "state": state, "failure_class": None, "message": ""})
+sys.exit(1 if failed else 0)
