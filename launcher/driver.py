@@ -110,7 +110,7 @@ def _placeholders(plan: Plan, attempt: AttemptPaths) -> dict[str, Any]:
         "env": dict(os.environ),
     }
     if spec.input is not None:
-        files = input_files(spec.input.paths)
+        files = input_files(spec.input.paths, spec.input.manifest)
         _say(f"{len(files)} input file{'s' if len(files) != 1 else ''}")
         context["input.files"] = context["shard.files"] = files
     return context

@@ -8,16 +8,23 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
     """Write `path` so that a reader sees the old file or the new one, also after a crash (fsync, rename)."""
+    with stream_atomic(path, mode) as stream:
+        stream.write(text.encode())
+
+
+@contextlib.contextmanager
+def stream_atomic(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """`write_atomic` for what is written piece by piece: `path` appears when the block has ended well."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.rename(path)

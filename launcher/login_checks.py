@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from curator_slurm.launcher.filelist import KINDS
 from curator_slurm.launcher.spec import EnvironmentSpec, Spec
 from curator_slurm.launcher.speclocation import is_address
 
@@ -25,6 +26,14 @@ def _input(spec: Spec) -> Iterator[tuple[str, str]]:
         if not is_address(pattern) and not _names_a_file(pattern):
             what = "is a folder without files" if Path(pattern).is_dir() else "names no file"
             yield f"input.paths.{index}", f"`input.paths`: {pattern} {what}"
+    if spec.input is not None and spec.input.manifest is not None:
+        manifest = Path(spec.input.manifest)
+        if manifest.suffix.lower() not in KINDS:
+            yield "input.manifest", f"`input.manifest`: {manifest} must end in .txt, .jsonl or .csv"
+        elif not manifest.is_file():
+            yield "input.manifest", f"`input.manifest`: there is no file {manifest}"
+        elif not os.access(manifest, os.R_OK):
+            yield "input.manifest", f"`input.manifest`: {manifest} cannot be read"
 
 
 def _names_a_file(pattern: str) -> bool:

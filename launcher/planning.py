@@ -112,7 +112,8 @@ def _input(files: InputSpec | None, locate: _Locator) -> InputSpec | None:
         return None
     paths = [locate.path(f"input.paths.{index}", path) for index, path in enumerate(files.paths)]
     # A path that cannot be expanded is noted; the plan with the others serves further checks only.
-    return files.model_copy(update={"paths": [path for path in paths if path is not None]})
+    manifest = locate.path("input.manifest", files.manifest)
+    return files.model_copy(update={"paths": [path for path in paths if path is not None], "manifest": manifest})
 
 
 def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) -> dict[str, object]:

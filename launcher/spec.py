@@ -18,6 +18,7 @@ _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _ENTRY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
 _TIME = re.compile(r"^(\d+|\d+:\d{1,2}|\d+:\d{1,2}:\d{1,2}|\d+-\d{1,2}(:\d{1,2}){0,2})$")
 _MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
+SIZE_PATTERN = re.compile(r"^(?P<number>\d+(\.\d+)?) ?((?P<unit>[KMGTP])(i?B)?|B)?$", re.IGNORECASE)
 _GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
 
 
@@ -93,6 +94,13 @@ def _time(value: str) -> str:
 def _memory(value: str) -> str:
     if not _MEMORY.match(value):
         raise ValueError("must be a number with K, M, G or T (Slurm's units; a bare number is megabytes)")
+    return value
+
+
+def _size(value: str) -> str:
+    match = SIZE_PATTERN.match(value)
+    if not match or not float(match["number"]):
+        raise ValueError("must be a size such as 500M, 10G or 1.5T (powers of 1024; a bare number is bytes)")
     return value
 
 
@@ -217,9 +225,60 @@ class ExecutorSpec(Section):
 
 
 class InputSpec(Section):
-    """The files that `${input.files}` stands for."""
+    """The files that `${input.files}` stands for: `paths`, `manifest`, or both."""
 
-    paths: LineList = Field(min_length=1, description="files, folders, globs or fsspec addresses")
+    paths: LineList = Field(default=[], description="files, folders, globs or fsspec addresses")
+    manifest: Path | None = Field(
+        default=None,
+        description="a list of files: .txt with a path per line, or .jsonl or .csv with path and, where known, "
+        "bytes and sha256",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> InputSpec:
+        if not self.paths and self.manifest is None:
+            raise mistake("`input` needs paths or manifest", "input.paths", "input")
+        return self
+
+
+class ShardOrder(StrEnum):
+    """How files are put into shards."""
+
+    SIZE = "size"
+    NAME = "name"
+
+
+class ShardsSpec(Section):
+    """Cuts the input into shards for array jobs, by exactly one of `count`, `files_per_shard`, `bytes_per_shard`."""
+
+    count: Whole | None = Field(default=None, ge=1, description="number of shards")
+    files_per_shard: Whole | None = Field(default=None, ge=1, description="the most files of a shard")
+    bytes_per_shard: Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_size), _TEXT_SCHEMA] | None = (
+        Field(default=None, description="the most bytes of a shard, such as 10G; a larger file is a shard of its own")
+    )
+    max_running: Whole | None = Field(
+        default=None, ge=1, description="how many array elements may run at once; default: as the cluster lets them"
+    )
+    per_element: Whole = Field(
+        default=1, ge=1, description="shards that one array element processes one after the other on one Ray cluster"
+    )
+    order: ShardOrder = Field(
+        default=ShardOrder.SIZE,
+        description="size balances bytes and starts with the largest shards, name keeps neighbours together",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ShardsSpec:
+        choices = ("count", "files_per_shard", "bytes_per_shard")
+        given = [key for key in choices if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
+            raise mistake(
+                f"`shards` needs exactly one of count, files_per_shard and bytes_per_shard; {found}",
+                f"shards.{given[-1]}" if given else "shards",
+                *(f"shards.{key}" for key in choices),
+            )
+        return self
 
 
 class ResourcesSpec(Section):
@@ -351,6 +410,7 @@ class Spec(Section):
     pipeline: PipelineSpec
     executor: ExecutorSpec = ExecutorSpec()
     input: InputSpec | None = None
+    shards: ShardsSpec | None = None
     resources: ResourcesSpec = ResourcesSpec()
     environment: EnvironmentSpec = EnvironmentSpec()
     cluster: ClusterSpec = ClusterSpec()
@@ -368,6 +428,8 @@ class Spec(Section):
                 "cluster.min_nodes",
                 "resources.nodes",
             )
+        if self.shards is not None and self.input is None:
+            raise mistake("`shards` cuts `input` into parts, which the spec does not give", "shards")
         return self
 
     @property
@@ -382,7 +444,6 @@ class Spec(Section):
 
 
 NOT_YET = {
-    "shards": "sharded runs (sbatch arrays) are not available yet",
     "restart": "restarts after preemption, node failure or time limit are not available yet",
     "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
     "site": "site configs are not available yet",

@@ -204,7 +204,8 @@ def _check_placeholders(reading: Reading) -> None:
     pipeline = data.get("pipeline")
     if not isinstance(pipeline, dict):
         return
-    has_input = isinstance(data.get("input"), dict) and bool(data["input"].get("paths"))
+    files = data.get("input")
+    has_input = isinstance(files, dict) and bool(files.get("paths") or files.get("manifest"))
     command = pipeline.get("command")
     for path, text in _texts(pipeline, ("pipeline",)):
         inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and path[3] == "with")

@@ -21,6 +21,17 @@ class InputFile:
     mtime_ns: int | None = None
     sha256: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without what is not known."""
+        value: dict[str, Any] = {"path": self.path}
+        if self.bytes is not None:
+            value["bytes"] = self.bytes
+        if self.mtime_ns is not None:
+            value["mtime_ns"] = self.mtime_ns
+        if self.sha256 is not None:
+            value["sha256"] = self.sha256
+        return value
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -40,8 +51,13 @@ class Shard:
 
     def to_line(self) -> str:
         """The line, without its newline; files as objects without empty fields."""
-        files = [{key: value for key, value in _fields(file) if value is not None} for file in self.files]
-        return json.dumps({"index": self.index, "bytes": self.bytes, "files": files}, ensure_ascii=False)
+        value = {"index": self.index, "bytes": self.bytes, "files": [file.to_json() for file in self.files]}
+        line = json.dumps(value, ensure_ascii=False)
+        try:
+            line.encode()
+        except UnicodeEncodeError:  # a file name that is no UTF-8: its bytes survive as escapes
+            return json.dumps(value)
+        return line
 
     @classmethod
     def from_line(cls, line: str) -> Shard:
@@ -51,10 +67,6 @@ class Shard:
             return cls(int(value["index"]), tuple(InputFile(**file) for file in value["files"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a line of a shard manifest: {error}") from error
-
-
-def _fields(file: InputFile) -> list[tuple[str, Any]]:
-    return [("path", file.path), ("bytes", file.bytes), ("mtime_ns", file.mtime_ns), ("sha256", file.sha256)]
 
 
 @dataclass(frozen=True, slots=True)

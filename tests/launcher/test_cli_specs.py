@@ -89,7 +89,7 @@ def test_names_from_folders(tmp_path):
 
 def test_validate_tells_all_mistakes(run, here):
     (here / "s.yaml").write_text(
-        "name: x y\npipeline: {command: a}\nresources: {gpu_per_node: 4}\nshards: {count: 2}\n"
+        "name: x y\npipeline: {command: a}\nresources: {gpu_per_node: 4}\nrestart: {max_restarts: 2}\n"
     )
     result = run("validate", "s.yaml", "--set", "executor.backend=xena")
     assert result.exit_code == 2
@@ -143,6 +143,6 @@ def test_schema(run):
     schema = json.loads(result.stdout)
     assert schema["required"] == ["name", "pipeline"]
     assert not schema["additionalProperties"]
-    assert "shards" not in schema["properties"]
+    assert "restart" not in schema["properties"]
     assert '"ge"' not in result.stdout
     assert "resources" in schema["properties"]

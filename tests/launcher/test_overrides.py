@@ -67,7 +67,8 @@ def test_the_last_one_wins_and_the_origin_is_told():
         ("nodes=1", "nodes", "did you mean `resources.nodes`?"),
         ("resources.nodes=many", "resources.nodes", "must be a whole number"),
         ("cluster.min_nodes=9", "cluster.min_nodes", "is 9, but `resources.nodes` is 4"),
-        ("shards.count=3", "shards", "not available yet"),
+        ("restart.max_restarts=3", "restart", "not available yet"),
+        ("shards.count=3", "shards", "which the spec does not give"),
         ("environment.env={a: 1, a: 2}", "environment.env", "given twice"),
     ],
 )
