@@ -74,7 +74,12 @@ def test_an_address_in_memory():
 
 @pytest.mark.parametrize(
     ("pattern", "part"),
-    [("nothing/*", "names no file"), ("nothing", "names no file"), ("link", "cannot be read"), ("l*", "cannot be read")],
+    [
+        ("nothing/*", "names no file"),
+        ("nothing", "names no file"),
+        ("link", "cannot be read"),
+        ("l*", "cannot be read"),
+    ],
 )
 def test_what_is_not_there(tmp_path, pattern, part):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
@@ -143,7 +148,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
 def test_a_damaged_manifest_is_told_by_its_line(tmp_path, damage):
     path = tmp_path / "manifest.jsonl"
     path.write_text(Shard(0, ()).to_line() + "\n" + damage + "\n")
-    with pytest.raises(StorageError, match="manifest.jsonl:2 is damaged"):
+    with pytest.raises(StorageError, match=r"manifest\.jsonl:2 is damaged"):
         list(read_manifest(path))
 
 
