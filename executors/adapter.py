@@ -52,6 +52,13 @@ class BatchReport:
     """Host name of the node that did it; empty where nobody could (a task that kills its workers)."""
     kind: str = ""
     """Class of the output tasks; empty where there are none. Items of different kinds must not be compared."""
+    items_in: int = 0
+    items_failed: int = 0
+
+    @classmethod
+    def of_lost(cls, failures: tuple[FailedTaskRecord, ...], items: int) -> BatchReport:
+        """What is said of tasks whose workers died every time."""
+        return cls(len(failures), 0, 0, 0, 0.0, failures, items_in=items, items_failed=items)
 
 
 class StageAdapter:
@@ -120,7 +127,7 @@ class StageAdapter:
         tasks = list(tasks)
         began = time.perf_counter()
         idle = began - self._idle_since if self._idle_since is not None else 0.0
-        items = sum(_items(task) for task in tasks)
+        items = sum(items_of(task) for task in tasks)
         again = fetch_again or self._keep(tasks)
         result = _Result([], 0, [])
         try:
@@ -138,11 +145,13 @@ class StageAdapter:
             tasks_in=len(tasks),
             tasks_out=len(result.outputs),
             tasks_filtered=result.filtered,
-            items_out=sum(_items(task) for task in result.outputs),
+            items_out=sum(items_of(task) for task in result.outputs),
             seconds=ended - began,
             failures=tuple(result.failures),
             node=_NODE,
             kind=type(result.outputs[0]).__name__ if result.outputs else "",
+            items_in=items,
+            items_failed=result.items_failed,
         )
         return result.outputs, report
 
@@ -178,6 +187,7 @@ class StageAdapter:
                         raise self._stage_error(fresh, error) from None
                     if len(part) == 1:
                         result.failures.append(self._record(fresh[0], error, attempt))
+                        result.items_failed += items_of(fresh[0])
                         break
                     middle = part.start + (len(part) + 1) // 2
                     pending.append((range(middle, part.stop), 1, attempt))
@@ -213,6 +223,7 @@ class StageAdapter:
                 result.failures.append(
                     FailedTaskRecord(self.name, origin.task_id, child.source, 1, "the stage returned a FailedTask", "")
                 )
+                result.items_failed += items_of(origin)
                 continue
             result.outputs.append(child.claim())
         result.filtered = len(tasks) - len(used)
@@ -237,11 +248,13 @@ class _Result:
     outputs: list[Any]
     filtered: int
     failures: list[FailedTaskRecord]
+    items_failed: int = 0
 
     def add(self, other: _Result) -> None:
         self.outputs.extend(other.outputs)
         self.filtered += other.filtered
         self.failures.extend(other.failures)
+        self.items_failed += other.items_failed
 
 
 def _is_per_task(stage: Any) -> bool:
@@ -250,7 +263,8 @@ def _is_per_task(stage: Any) -> bool:
     return supports is not None and not supports() and "process_batch" not in vars(stage)
 
 
-def _items(task: Any) -> int:
+def items_of(task: Any) -> int:
+    """What a task counts for: documents in a batch, files in a group."""
     return int(getattr(task, "num_items", 1))
 
 

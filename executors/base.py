@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
 from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy
-from curator_slurm.executors.tasks import EmptyTask
+from curator_slurm.executors.tasks import EmptyTask, assign_root_task_ids
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +77,11 @@ class BaseExecutor(ABC):
 
     @staticmethod
     def first_tasks(initial_tasks: list[Any] | None) -> list[Any]:
-        """What the first stage gets."""
-        return initial_tasks or [EmptyTask()]
+        """What the first stage gets; ids are put on tasks that have none, as Pipeline.run does."""
+        tasks = initial_tasks or [EmptyTask()]
+        if not all(getattr(task, "task_id", "") for task in tasks):
+            assign_root_task_ids(tasks)
+        return tasks
 
 
 def check_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -12,13 +12,15 @@ import logging
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.stage_progress import StageProgress, snapshots
+from curator_slurm.executors.store_usage import store_usage
 
 log = logging.getLogger(__name__)
 
@@ -27,62 +29,7 @@ pipeline_name: ContextVar[str] = ContextVar("pipeline_name", default="pipeline")
 """Name of the pipeline that is being run; executors are given stages only."""
 
 _WRITE_S = 1.0
-_RATE_WINDOW_S = 60.0
-
-
-class StageProgress:
-    """Counts of one stage. `expected` is the number of tasks it will get, where that is known."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.tasks_in = 0
-        self.tasks_out = 0
-        self.tasks_filtered = 0
-        self.tasks_failed = 0
-        self.items_out = 0
-        self.kind = ""
-        self.queued: int | None = None
-        self.workers: int | None = None
-        self.expected: int | None = None
-        self._history: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
-
-    def add(self, report: BatchReport) -> None:
-        """Count one batch."""
-        self.tasks_in += report.tasks_in
-        self.tasks_out += report.tasks_out
-        self.tasks_filtered += report.tasks_filtered
-        self.tasks_failed += len(report.failures)
-        self.items_out += report.items_out
-        self.kind = report.kind or self.kind
-        now = time.monotonic()
-        self._history.append((now, self.tasks_in))
-        while len(self._history) > 2 and now - self._history[0][0] > _RATE_WINDOW_S:
-            self._history.popleft()
-
-    @property
-    def rate(self) -> float | None:
-        """Tasks taken per second over the last minute."""
-        then, count = self._history[0]
-        seconds = time.monotonic() - then
-        return (self.tasks_in - count) / seconds if seconds > 0 and self.tasks_in > count else None
-
-    def snapshot(self) -> dict[str, Any]:
-        rate = self.rate
-        left = self.expected - self.tasks_in if self.expected is not None else None
-        return {
-            "name": self.name,
-            "tasks_in": self.tasks_in,
-            "tasks_out": self.tasks_out,
-            "tasks_filtered": self.tasks_filtered,
-            "tasks_failed": self.tasks_failed,
-            "items_out": self.items_out,
-            "kind": self.kind,
-            "queued": self.queued,
-            "workers": self.workers,
-            "expected": self.expected,
-            "rate": round(rate, 3) if rate is not None else None,
-            "eta_s": round(left / rate, 1) if rate and left is not None and left >= 0 else None,
-        }
+_STORE_S = 10.0
 
 
 class ProgressReporter:
@@ -100,7 +47,8 @@ class ProgressReporter:
         self._stop = threading.Event()
         path = os.environ.get(PROGRESS_FILE)
         self._path = Path(path) if path else None
-        self._thread: threading.Thread | None = None
+        self._store: dict[str, int] | None = None
+        self._threads: list[threading.Thread] = []
 
     def add(self, stage: int, report: BatchReport) -> None:
         """Count one batch of the stage with this position."""
@@ -109,20 +57,21 @@ class ProgressReporter:
             if report.node:
                 self.nodes[report.node] += 1
 
-    def gauge(
-        self, stage: int, *, queued: int | None = None, workers: int | None = None, expected: int | None = None
-    ) -> None:
-        """Set what is measured, not counted; None leaves a value as it is."""
+    def gauge(self, stage: int, *, workers: int | None = None, expected: int | None = None) -> None:
+        """Set what is measured, not counted; None leaves a value as it is.
+
+        `expected` is needed of the first stage only; the others get what the stage before has put out.
+        """
         with self._lock:
             progress = self.stages[stage]
-            progress.queued = queued if queued is not None else progress.queued
-            progress.workers = workers if workers is not None else progress.workers
+            if workers is not None:
+                progress.set_workers(workers)
             progress.expected = expected if expected is not None else progress.expected
 
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain data, as it is written to the file."""
         with self._lock:
-            stages = [stage.snapshot() for stage in self.stages]
+            stages = snapshots(self.stages)
         return {
             "schema": 1,
             "pipeline": self.pipeline,
@@ -132,21 +81,30 @@ class ProgressReporter:
             "updated": time.time(),
             "stages": stages,
             "nodes": dict(sorted(self.nodes.items())),
-            "totals": {"tasks_failed": sum(stage["tasks_failed"] for stage in stages)},
+            "totals": {key: sum(stage[key] for stage in stages) for key in ("tasks_failed", "items_failed")},
+            "object_store": self._store,
         }
 
     def __enter__(self) -> ProgressReporter:
         if self._path is not None:
             self._write()
-            self._thread = threading.Thread(target=self._write_often, daemon=True, name="progress")
-            self._thread.start()
+            self._threads = [
+                threading.Thread(target=target, daemon=True, name=name)
+                for target, name in ((self._write_often, "progress"), (self._look_at_store, "object-store"))
+            ]
+            for thread in self._threads:
+                thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.state = "completed" if kind is None else "failed"
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        with self._lock:
+            for stage in self.stages:
+                stage.workers = 0 if stage.workers is not None else None
+        for thread in self._threads:
+            thread.join()
+        if self._path is not None:
             self._write()
         done = ", ".join(f"{batches} on {node}" for node, batches in sorted(self.nodes.items()))
         log.info("pipeline %s %s; batches: %s", self.pipeline, self.state, done or "none")
@@ -154,6 +112,16 @@ class ProgressReporter:
     def _write_often(self) -> None:
         while not self._stop.wait(_WRITE_S):
             self._write()
+
+    def _look_at_store(self) -> None:
+        """Now and then, and at the end; in a thread of its own, because Ray may take its time to answer."""
+        more = True
+        while more:
+            more = not self._stop.wait(_STORE_S if self._store else _WRITE_S)
+            usage = store_usage()
+            if usage is not None:
+                peak = max(usage["used_bytes"], (self._store or {}).get("peak_bytes", 0))
+                self._store = {**usage, "peak_bytes": peak}
 
     def _write(self) -> None:
         assert self._path is not None

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,15 @@ def _make_executor(plan: Plan) -> Any:
     spec = plan.spec
     failures = spec.failures.model_dump(mode="json", exclude_none=True)
     try:
-        return make_executor(str(spec.executor.backend), {**spec.executor.config, **failures})
+        with warnings.catch_warnings(record=True) as caught:
+            executor = make_executor(str(spec.executor.backend), {**spec.executor.config, **failures})
     except (ValueError, TypeError) as error:
         raise PipelineLoadError(
             f"executor.config: {error}", FailureClass.APP_FAILED, "change executor.config in the spec"
         ) from error
+    for warning in caught:
+        _say(f"warning: {warning.message} ({warning.category.__name__})")
+    return executor
 
 
 def _run_pipeline(plan: Plan, executor: Any, context: dict[str, Any]) -> str:

@@ -80,6 +80,7 @@ class Decision:
     outputs: str | None = None
     stages: Sequence[Mapping[str, Any]] = ()
     tasks_failed: int | None = None
+    object_store: Mapping[str, Any] | None = None
     never_starts: bool = False
     warnings: Sequence[str] = field(default=())
 
@@ -316,11 +317,12 @@ def _with_progress(decision: Decision, attempt: AttemptFacts | None) -> Decision
     progress = attempt.progress if attempt else None
     if not progress:
         return decision
-    totals = progress.get("totals") or {}
+    totals, store = progress.get("totals") or {}, progress.get("object_store")
     return replace(
         decision,
         stages=[stage for stage in progress.get("stages") or () if isinstance(stage, dict)],
         tasks_failed=totals.get("tasks_failed"),
+        object_store=store if isinstance(store, dict) else None,
     )
 
 

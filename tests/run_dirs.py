@@ -79,7 +79,9 @@ def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dic
 def progress(attempt: AttemptPaths, state: str = "running", stages: list[dict[str, Any]] | None = None) -> None:
     now = time.time()
     content = {"schema": 1, "pipeline": "p", "backend": "xenna", "state": state, "started": now, "updated": now}
-    write_json(attempt.progress, content | {"stages": stages or STAGES, "totals": {"tasks_failed": 1}})
+    store = {"used_bytes": 1_500_000, "peak_bytes": 2_000_000, "capacity_bytes": 7_000_000_000, "spilled_bytes": 0}
+    totals = {"tasks_failed": 1}
+    write_json(attempt.progress, content | {"stages": stages or STAGES, "totals": totals, "object_store": store})
 
 
 def node_status(attempt: AttemptPaths, node: str, state: str, **more: Any) -> None:

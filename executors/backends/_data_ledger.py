@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.backends._data_workers import DataWorkers
 
 Key = tuple[int, str]
 """Stage, and the ids of the tasks in one word."""
@@ -20,6 +21,7 @@ class News:
     """What has happened since the driver asked last."""
 
     reports: list[tuple[int, BatchReport]] = field(default_factory=list)
+    workers: dict[int, int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -32,9 +34,11 @@ class Ledger:
         self._done: set[Key] = set()
         self._news = News()
         self._nodes: set[tuple[int, str]] = set()
+        self._workers = DataWorkers()
 
-    def begin(self, key: Key) -> int:
+    def begin(self, key: Key, worker: str = "") -> int:
         """A worker starts on these tasks; how many have started and not been heard of again."""
+        self._workers.begin(key[0], key, worker)
         before = self._open.get(key, 0)
         self._open[key] = before + 1
         return before
@@ -42,6 +46,7 @@ class Ledger:
     def end(self, key: Key, reports: list[BatchReport]) -> bool:
         """The tasks are done; False if the run has failed too often and must end."""
         self._open.pop(key, None)
+        self._workers.end(key)
         if key not in self._done:
             self._done.add(key)
             self._news.reports += [(key[0], report) for report in reports]
@@ -54,9 +59,18 @@ class Ledger:
         self._nodes.add((stage, node_id))
         return known
 
+    def join(self, stages: list[int], worker: str) -> None:
+        """An actor is ready."""
+        self._workers.join(stages, worker)
+
+    def leave(self, stages: list[int], worker: str) -> None:
+        """An actor is done."""
+        self._workers.leave(stages, worker)
+
     def news(self) -> News:
         """Everything new, handed over once."""
         news, self._news = self._news, News()
+        news.workers = self._workers.count()
         return news
 
 
@@ -69,7 +83,7 @@ class RemoteLedger:
     def begin(self, key: Key) -> int:
         import ray
 
-        before: int = ray.get(self._actor.begin.remote(key))
+        before: int = ray.get(self._actor.begin.remote(key, ray.get_runtime_context().get_worker_id()))
         return before
 
     def end(self, key: Key, reports: list[BatchReport]) -> bool:
@@ -77,6 +91,12 @@ class RemoteLedger:
 
         go_on: bool = ray.get(self._actor.end.remote(key, reports))
         return go_on
+
+    def join(self, stages: list[int], worker: str) -> None:
+        self._actor.join.remote(stages, worker)
+
+    def leave(self, stages: list[int], worker: str) -> None:
+        self._actor.leave.remote(stages, worker)
 
     def node_prepared(self, stage: int, node_id: str) -> bool:
         import ray

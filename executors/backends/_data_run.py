@@ -10,8 +10,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends._data_ledger import Ledger, RemoteLedger
+from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends._data_ledger import Ledger, News, RemoteLedger
 from curator_slurm.executors.backends._data_plan import OperatorPlan, block_count, cpu_scale, plan_operators
 from curator_slurm.executors.backends._data_stage import Operator, Step, overrides, to_table, to_tasks
 from curator_slurm.executors.failures import ExecutorError, FailurePolicy
@@ -37,10 +37,10 @@ class DataRun:
         self._scale = cpu_scale(self._plans, self._cpus)
         self._check_room()
 
-    def news(self) -> list[tuple[int, BatchReport]]:
-        """Reports that have come in since the last call."""
-        reports: list[tuple[int, BatchReport]] = ray.get(self._actor.news.remote()).reports
-        return reports
+    def news(self) -> News:
+        """What has come in since the last call."""
+        news: News = ray.get(self._actor.news.remote())
+        return news
 
     def execute(self, tasks: list[Any]) -> list[Any]:
         """All tasks through all operators."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import ray
 from ray import cloudpickle
 
-from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata, items_of
 from curator_slurm.executors.backends._data_ledger import RemoteLedger
 from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
 
@@ -67,6 +67,7 @@ class Operator:
                 if not self._ledger.node_prepared(step.index, node_id):
                     step.adapter.setup_on_node(NodeInfo(node_id), worker)
             step.adapter.setup(worker)
+        self._ledger.join([step.index for step in self._steps], str(worker.worker_id))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         if self._broken is not None:
@@ -82,6 +83,7 @@ class Operator:
             self._torn_down = True
             for step in self._steps:
                 step.adapter.teardown()
+            self._ledger.leave([step.index for step in self._steps], ray.get_runtime_context().get_worker_id())
 
     def __del__(self) -> None:
         """How Ray Data ends an actor's function."""
@@ -122,7 +124,7 @@ class Operator:
                 raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, "")
             source = str(getattr(task, "_source_id", "") or "")
             record = FailedTaskRecord(step.adapter.name, task.task_id, source, deaths, reason, "")
-            return [], BatchReport(1, 0, 0, 0, 0.0, (record,))
+            return [], BatchReport.of_lost((record,), items_of(task))
         result = step.adapter.process([task])
         self._ledger.end(key, [])
         return result

@@ -132,6 +132,8 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
         failures=tuple(failure for report in reports for failure in report.failures),
         node=reports[0].node if reports else "",
         kind=next((report.kind for report in reports if report.kind), ""),
+        items_in=sum(report.items_in for report in reports),
+        items_failed=sum(report.items_failed for report in reports),
     )
 
 

@@ -126,9 +126,6 @@ class PoolRun:
                 stage.finished = True
                 if following is not None:
                     following.upstream_done = True
-                    self._monitor.progress.gauge(
-                        following.index, expected=self._monitor.progress.stages[stage.index].tasks_out
-                    )
                 for worker in list(stage.workers):
                     self._retire(worker)
 
@@ -340,20 +337,18 @@ class PoolRun:
     def _quarantine(self, stage: StageState, batch: Batch, deaths: int, error: BaseException) -> None:
         (piece,) = batch
         remote = ray.remote(num_cpus=0)(identities)
-        ((task_id, source),) = ray.get(remote.remote(piece.part.ref, piece.start, piece.stop))
+        ((task_id, source, items),) = ray.get(remote.remote(piece.part.ref, piece.start, piece.stop))
         reason = f"WorkerDied: the worker process died {deaths} times at this task"
         if not self._monitor.policy.skips:
             raise StageError(stage.name, f"process_batch of task {task_id}", reason, str(error))
         record = FailedTaskRecord(stage.name, task_id, source, deaths, reason, str(error))
-        self._monitor.record(stage.index, BatchReport(1, 0, 0, 0, 0.0, (record,)))
+        self._monitor.record(stage.index, BatchReport.of_lost((record,), items))
 
     # -- what is shown and checked
 
     def _gauge(self) -> None:
         for stage in self.stages:
-            waiting = len(stage.queue) + sum(batch_len(suspect.batch) for suspect in stage.suspects)
-            in_calls = sum(call.tasks for worker in stage.workers for call in worker.calls)
-            self._monitor.progress.gauge(stage.index, queued=waiting + in_calls, workers=len(stage.workers))
+            self._monitor.progress.gauge(stage.index, workers=len(stage.workers))
 
     def _check_room(self) -> None:
         for stage in self.stages:

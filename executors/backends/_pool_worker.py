@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata, items_of
 from curator_slurm.executors.backends._pool_data import CallResult, CallSpec, merge_reports, size_of, split_evenly
 
 
@@ -48,6 +48,6 @@ class PoolWorker:
         self._adapter.teardown()
 
 
-def identities(chunk: list[Any], start: int, stop: int) -> list[tuple[str, str]]:
-    """(task id, source) of some tasks, for the record of a task that no worker survived."""
-    return [(task.task_id, str(getattr(task, "_source_id", "") or "")) for task in chunk[start:stop]]
+def identities(chunk: list[Any], start: int, stop: int) -> list[tuple[str, str, int]]:
+    """(task id, source, items) of some tasks, for the record of a task that no worker survived."""
+    return [(task.task_id, str(getattr(task, "_source_id", "") or ""), items_of(task)) for task in chunk[start:stop]]

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from loguru import logger
 
-from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.adapter import BatchReport, items_of
 from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
 from curator_slurm.executors.backends._xenna_pool import RunPool
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
@@ -31,6 +31,9 @@ class XennaRun:
     workers_lost: int = 0
     _gauged: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.monitor.progress.gauge(0, expected=self.initial)
+
     def policy(self, stage: int) -> FailurePolicy:
         """What to do about failures in a stage."""
         return self.policies[stage]
@@ -46,6 +49,7 @@ class XennaRun:
 
     def on_report(self, stage: int, report: Report) -> None:
         """A batch is done."""
+        self.monitor.progress.gauge(stage, workers=self.pools[stage].num_ready_actors)
         self.monitor.record(stage, report.note)
 
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None:
@@ -63,14 +67,14 @@ class XennaRun:
             f"its worker died, or was ended for taking too long, {attempts} time(s) while processing it alone: "
             f"{short_error(error)}"
         )
-        identities: list[tuple[str, str]] = ray.get(_identify.remote(*refs))
+        identities: list[tuple[str, str, int]] = ray.get(_identify.remote(*refs))
         if not self.policies[stage].skips:
-            named = ", ".join(task_id for task_id, _ in identities)
+            named = ", ".join(task_id for task_id, _, _ in identities)
             raise StageError(label, f"process_batch of task {named}", reason, str(error))
         records = tuple(
-            FailedTaskRecord(label, task_id, source, attempts, reason, str(error)) for task_id, source in identities
+            FailedTaskRecord(label, task_id, source, attempts, reason, str(error)) for task_id, source, _ in identities
         )
-        self.monitor.record(stage, BatchReport(len(records), 0, 0, 0, 0.0, records))
+        self.monitor.record(stage, BatchReport.of_lost(records, sum(items for _, _, items in identities)))
 
     def on_round(self) -> None:
         """One round of the engine's loop: now and then, measure what is not counted."""
@@ -78,19 +82,8 @@ class XennaRun:
         if now - self._gauged < _GAUGE_S:
             return
         self._gauged = now
-        progress = self.monitor.progress
-        sent: int = self.initial
-        complete = True
         for index, pool in enumerate(self.pools):
-            taken = progress.stages[index].tasks_in
-            progress.gauge(
-                index,
-                queued=max(0, sent - taken),
-                workers=pool.num_ready_actors,
-                expected=sent if complete else None,
-            )
-            complete = complete and taken == sent
-            sent = progress.stages[index].tasks_out
+            self.monitor.progress.gauge(index, workers=pool.num_ready_actors)
 
     def stop(self) -> None:
         """End all workers, also where the engine did not get to it."""
@@ -105,9 +98,9 @@ class XennaRun:
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _identify(*chunks: Chunk) -> list[tuple[str, str]]:
+def _identify(*chunks: Chunk) -> list[tuple[str, str, int]]:
     return [
-        (str(getattr(task, "task_id", "")), str(getattr(task, "_source_id", "") or ""))
+        (str(getattr(task, "task_id", "")), str(getattr(task, "_source_id", "") or ""), items_of(task))
         for chunk in chunks
         for task in chunk.tasks
     ]

@@ -80,9 +80,9 @@ class RayActorPoolExecutor(BaseExecutor):
             if self.show_progress and time.monotonic() - last > self.progress_interval:
                 last = time.monotonic()
                 parts = [
-                    f"{stage.name} {stage.tasks_in} in, {stage.tasks_out} out, {stage.queued or 0} waiting, "
-                    f"{stage.workers or 0} workers"
-                    for stage in monitor.progress.stages
+                    f"{stage['name']} {stage['tasks_in']} in, {stage['tasks_out']} out, "
+                    f"{stage['queued'] or 0} waiting, {stage['workers'] or 0} workers"
+                    for stage in monitor.progress.snapshot()["stages"]
                 ]
                 log.info("%s", "; ".join(parts))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from curator_slurm.executors.adapter import StageAdapter
@@ -51,7 +51,7 @@ class RayDataExecutor(BaseExecutor):
 class _Poller:
     """Carries reports from the ledger to the monitor while Ray Data works, and the rest at the end."""
 
-    def __init__(self, monitor: RunMonitor, news: Callable[[], Sequence[tuple[int, Any]]]) -> None:
+    def __init__(self, monitor: RunMonitor, news: Callable[[], Any]) -> None:
         self._monitor = monitor
         self._news = news
         self._stop = threading.Event()
@@ -77,7 +77,10 @@ class _Poller:
 
     def _take(self) -> None:
         try:
-            for stage, report in self._news():
+            news = self._news()
+            for stage, workers in news.workers.items():
+                self._monitor.progress.gauge(stage, workers=workers)
+            for stage, report in news.reports:
                 self._monitor.record(stage, report)
         except Exception as error:
             self._error = self._error or error

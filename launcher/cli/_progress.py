@@ -65,7 +65,8 @@ def progress_text(decision: Decision) -> str:
     """One line on how far the run is."""
     stages = " | ".join(words.stage_progress(stage) for stage in decision.stages)
     if decision.state is RunState.RUNNING and stages:
-        return stages
+        spilled = (decision.object_store or {}).get("spilled_bytes")
+        return stages + (f" | {words.size(spilled)} spilled" if spilled else "")
     return " ".join(decision.message.split())
 
 
@@ -90,6 +91,7 @@ class BarView:
             expand=True,
         )
         self._bars: dict[int, TaskID] = {}
+        self._store_bar: TaskID | None = None
         self._state_bar = self._progress.add_task("starting", total=None, note="")
         self._said = ""
         self._progress.start()
@@ -97,6 +99,7 @@ class BarView:
     def show(self, decision: Decision) -> None:
         for number, stage in enumerate(decision.stages):
             self._show_stage(number, stage)
+        self._show_store(decision)
         text = " ".join(decision.message.split())
         self._progress.update(self._state_bar, description=decision.state.value, visible=not decision.stages)
         if text and text != self._said and not decision.state.is_final:
@@ -106,16 +109,34 @@ class BarView:
     def _show_stage(self, number: int, stage: Mapping[str, Any]) -> None:
         if number not in self._bars:
             self._bars[number] = self._progress.add_task(_plain(stage), total=None, note="")
-        expected = stage.get("expected")
+        expected = stage.get("expected") or stage.get("expected_about")
         self._progress.update(
             self._bars[number],
             completed=stage.get("tasks_in") or 0,
             total=expected if isinstance(expected, (int, float)) else None,
-            note=_note(stage),
+            note=", ".join(words.stage_notes(stage)),
         )
+
+    def _show_store(self, decision: Decision) -> None:
+        store = decision.object_store or {}
+        if self._store_bar is None and words.object_store(store):
+            self._store_bar = self._progress.add_task("object store", total=None, note="")
+        if self._store_bar is not None:
+            spilled = store.get("spilled_bytes")
+            self._progress.update(
+                self._store_bar,
+                completed=_share_in_percent(store),
+                total=100,
+                note=f"{words.size(store.get('used_bytes'))}, {words.size(spilled)} spilled",
+            )
 
     def close(self) -> None:
         self._progress.stop()
+
+
+def _share_in_percent(store: Mapping[str, Any]) -> int:
+    used, capacity = store.get("used_bytes") or 0, store.get("capacity_bytes") or 0
+    return round(100 * used / capacity) if capacity else 0
 
 
 def _plain(stage: Mapping[str, Any]) -> str:
@@ -123,11 +144,3 @@ def _plain(stage: Mapping[str, Any]) -> str:
     from rich.markup import escape
 
     return escape(str(stage.get("name", "?")))
-
-
-def _note(stage: Mapping[str, Any]) -> str:
-    rate, failed, eta = stage.get("rate"), stage.get("tasks_failed"), stage.get("eta_s")
-    parts = [f"{rate:.1f}/s" if isinstance(rate, (int, float)) else ""]
-    parts += [f"{words.duration(eta)} left" if isinstance(eta, (int, float)) and eta > 0 else ""]
-    parts += [f"{words.count(failed)} failed" if failed else ""]
-    return " ".join(part for part in parts if part)

@@ -28,6 +28,8 @@ def status_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     lines += _wrapped("Nodes", " ".join(overview["nodes"]), width)
     lines += _entry("Time", _times(overview))
     lines += _stages(overview, width)
+    lines += _now(overview, width)
+    lines += _wrapped("Store", words.object_store(overview["object_store"] or {}), width)
     lines += _files(overview)
     return lines
 
@@ -44,6 +46,7 @@ def summary_lines(overview: Mapping[str, Any], width: int) -> list[str]:
         lines += _evidence(overview)
         lines += _wrapped("Next", overview["next_step"], width)
     lines += _stages(overview, width)
+    lines += _wrapped("Store", words.object_store(overview["object_store"] or {}), width)
     lines += _files(overview)
     return lines
 
@@ -111,6 +114,15 @@ def _time_parts(overview: Mapping[str, Any]) -> Iterator[str]:
 def _stages(overview: Mapping[str, Any], width: int) -> list[str]:
     table = words.stage_table(overview["stages"], width - _INDENT)
     return [f"{'Stages' if number == 0 else '':<{_INDENT}}{line}" for number, line in enumerate(table)]
+
+
+def _now(overview: Mapping[str, Any], width: int) -> list[str]:
+    """What each stage is at, while the run goes on."""
+    if overview["state"] != RunState.RUNNING:
+        return []
+    busy = [(words.shorten(str(stage.get("name", "?")), 28), words.stage_notes(stage)) for stage in overview["stages"]]
+    text = "\n".join(f"{name}: {', '.join(notes)}" for name, notes in busy if notes)
+    return _wrapped("Now", text, width)
 
 
 def _files(overview: Mapping[str, Any]) -> list[str]:

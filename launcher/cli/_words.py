@@ -85,7 +85,41 @@ def _share(part: object, whole: object) -> str:
 
 
 def stage_progress(stage: Mapping[str, Any]) -> str:
-    """`reader 12/40`, or `reader 12` where the end is not known; failures are added."""
-    done, expected, failed = stage.get("tasks_in"), stage.get("expected"), stage.get("tasks_failed")
-    text = f"{stage.get('name', '?')} {count(done)}" + (f"/{count(expected)}" if expected else "")
-    return f"{text} ({count(failed)} failed)" if failed else text
+    """`reader 12/40`, `reader 12/~40` where that is an estimate, `reader 12` where nothing is known; notes follow."""
+    done, expected, about = stage.get("tasks_in"), stage.get("expected"), stage.get("expected_about")
+    of = f"/{count(expected)}" if expected else f"/~{count(about)}" if about else ""
+    notes = ", ".join(stage_notes(stage))
+    return f"{stage.get('name', '?')} {count(done)}{of}" + (f" ({notes})" if notes else "")
+
+
+def stage_notes(stage: Mapping[str, Any]) -> list[str]:
+    """What a stage does at the moment: workers, tasks that wait, rate, time left; and what has failed."""
+    workers, queued, failed = stage.get("workers"), stage.get("queued"), stage.get("tasks_failed")
+    rate, eta = stage.get("rate"), stage.get("eta_s")
+    notes = [f"{count(workers)} worker{'' if workers == 1 else 's'}"] if workers else []
+    notes += [f"{count(queued)} waiting"] if queued else []
+    notes += [f"{rate:.1f}/s"] if isinstance(rate, (int, float)) and workers else []
+    notes += [f"{duration(eta)} left"] if isinstance(eta, (int, float)) and eta > 0 else []
+    notes += [f"{count(failed)} failed"] if failed else []
+    return notes
+
+
+def object_store(usage: Mapping[str, Any]) -> str:
+    """`1.2 GB of 7.0 GB, at most 3.4 GB, 0 B spilled to disk`; nothing where nothing is known."""
+    used, capacity, peak = (usage.get(key) for key in ("used_bytes", "capacity_bytes", "peak_bytes"))
+    if used is None or capacity is None:
+        return ""
+    most = f", at most {size(peak)}" if peak is not None else ""
+    return f"{size(used)} of {size(capacity)}{most}, {size(usage.get('spilled_bytes'))} spilled to disk"
+
+
+def size(number: object) -> str:
+    """Bytes with a decimal unit: `512 B`, `1.2 MB`; a dash where unknown."""
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        return "-"
+    value, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"

@@ -37,6 +37,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
     pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

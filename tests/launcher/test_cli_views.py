@@ -8,7 +8,7 @@ import pytest
 from run_dirs import STAGES
 
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._progress import BarView, LineView
+from curator_slurm.launcher.cli._progress import BarView, LineView, progress_text
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import Decision
 
@@ -43,6 +43,46 @@ def test_the_stage_table_compares_items() -> None:
     assert len(header) <= 69
     assert words.stage_table([], 69) == []
     assert words.stage_table([{"name": "odd", "tasks_in": None}], 69)[1].split() == ["odd", *["-"] * 6]
+
+
+def test_what_a_stage_is_at() -> None:
+    busy = {
+        "name": "classify",
+        "tasks_in": 12,
+        "expected_about": 40,
+        "workers": 2,
+        "queued": 3,
+        "rate": 1.5,
+        "eta_s": 18,
+    }
+    assert words.stage_progress(busy) == "classify 12/~40 (2 workers, 3 waiting, 1.5/s, 18s left)"
+    over = {"name": "read", "tasks_in": 12, "expected": 12, "workers": 0, "queued": 0, "rate": 2.0, "tasks_failed": 1}
+    assert words.stage_progress(over) == "read 12/12 (1 failed)"
+    assert words.stage_progress({"name": "odd"}) == "odd -"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (99_960, "100 kB"),
+        (7_040_340_787, "7.0 GB"),
+        (2e18, "2000 PB"),
+    ],
+)
+def test_sizes(number: object, text: str) -> None:
+    assert words.size(number) == text
+
+
+def test_the_object_store() -> None:
+    usage = {"used_bytes": 10**6, "peak_bytes": 2 * 10**6, "capacity_bytes": 7 * 10**9, "spilled_bytes": 5 * 10**8}
+    assert words.object_store(usage) == "1.0 MB of 7.0 GB, at most 2.0 MB, 500 MB spilled to disk"
+    assert words.object_store({}) == ""
+    text = progress_text(running(stages=STAGES, object_store=usage))
+    assert text.endswith("| 500 MB spilled")
 
 
 class Clock:

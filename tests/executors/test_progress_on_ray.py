@@ -1,0 +1,97 @@
+"""Progress is filled in alike on every back end while a pipeline runs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xenna_ray import TestRay, start_ray
+from xenna_stages import Step, Twice, numbers
+
+from curator_slurm.executors import progress
+from curator_slurm.executors.registry import make_executor
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+BACKENDS = {
+    "xenna": ("xenna", {"execution_mode": "streaming"}),
+    "xenna-batch": ("xenna", {"execution_mode": "batch"}),
+    "ray_data": ("ray_data", {}),
+    "ray_actor_pool": ("ray_actor_pool", {}),
+}
+
+
+class Slow(Step):
+    """Takes its time, so that something waits for it; on Ray Data, an actor."""
+
+    def setup(self, worker_metadata: Any = None) -> None:
+        self.ready = True
+
+    def process(self, task: Any) -> Any:
+        time.sleep(0.25)
+        return task
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[TestRay]:
+    """With a token: the figures of the object store must come through it."""
+    with start_ray(cpus=4, env={"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "{folder}/token"}) as ray:
+        yield ray
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_figure_is_filled_in(
+    backend: str, cluster: TestRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "progress.json"
+    for name, value in {**cluster.env, "CURATOR_SLURM_PROGRESS": str(path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(progress, "_WRITE_S", 0.1)
+    seen: list[dict[str, Any]] = []
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(path, over, seen))
+    watcher.start()
+    try:
+        name, config = BACKENDS[backend]
+        stages = [Twice("twice", cpus=0.5), Slow("slow", cpus=0.5), Step("last", cpus=0.5)]
+        outputs = make_executor(name, config).execute(stages, numbers(10))
+    finally:
+        over.set()
+        watcher.join()
+    assert len(outputs) == 20
+
+    running = [one for one in seen if one["state"] == "running"]
+    begun = [one for one in running if one["stages"][0]["expected"] is not None]
+    assert all(isinstance(stage["queued"], int) for one in begun for stage in one["stages"])
+    slow = [one["stages"][1] for one in running]
+    assert max(stage["queued"] for stage in slow if stage["queued"] is not None) > 0
+    assert any(stage["workers"] for stage in slow)
+    assert any(stage["rate"] and stage["eta_s"] and stage["expected_about"] for stage in slow)
+
+    end = json.loads(path.read_text())
+    figures = [[stage[key] for key in ("tasks_in", "tasks_out", "items_in", "queued")] for stage in end["stages"]]
+    assert figures == [[10, 20, 10, 0], [20, 20, 20, 0], [20, 20, 20, 0]]
+    assert [stage["expected"] for stage in end["stages"]] == [10, 20, 20]
+    assert all(stage["workers_peak"] >= 1 and stage["workers"] == 0 for stage in end["stages"])
+    store = end["object_store"]
+    assert store["capacity_bytes"] > 1 << 20
+    assert 0 <= store["used_bytes"] <= store["peak_bytes"] <= store["capacity_bytes"]
+    assert store["spilled_bytes"] >= 0
+
+
+def _watch(path: Path, over: threading.Event, seen: list[dict[str, Any]]) -> None:
+    while not over.wait(0.1):
+        if path.exists():
+            seen.append(json.loads(path.read_text()))
