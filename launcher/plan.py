@@ -7,7 +7,8 @@ from enum import StrEnum
 import yaml
 from pydantic import Field
 
-from curator_slurm.launcher.spec import Section, Spec
+from curator_slurm.launcher.spec import Spec
+from curator_slurm.launcher.spectypes import Section
 
 
 class _PlanDumper(yaml.SafeDumper):

@@ -12,7 +12,7 @@ from typing import Any
 
 _SETS_IT = "curator-slurm sets it itself"
 OWNED = {
-    "array": "sharded runs are not available yet",
+    "array": "use `shards`, of which arrays are made",
     "account": "use `resources.account`",
     "chdir": f"{_SETS_IT}: a job starts in its run directory",
     "clusters": "other clusters than the default one are not available yet",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.spec import SIZE_PATTERN, ShardOrder, ShardsSpec
+from curator_slurm.launcher.spec import ShardOrder, ShardsSpec
+from curator_slurm.launcher.spectypes import SIZE_PATTERN
 
 BALANCED = 1.1
 """The largest shard is at most this many times the mean, where the files allow it."""

@@ -1,0 +1,158 @@
+"""The kinds of values that a spec is made of, each with its check, and what a section is."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_ENTRY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+_TIME = re.compile(r"^(\d+|\d+:\d{1,2}|\d+:\d{1,2}:\d{1,2}|\d+-\d{1,2}(:\d{1,2}){0,2})$")
+_MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
+SIZE_PATTERN = re.compile(r"^(?P<number>\d+(\.\d+)?) ?((?P<unit>[KMGTP])(i?B)?|B)?$", re.IGNORECASE)
+_GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
+
+
+def mistake(message: str, *keys: str) -> PydanticCustomError:
+    """An error of a validator of a section about `keys` (dotted, from the top), the first of which it is put on."""
+    return PydanticCustomError("mistake", "{message}", {"message": message, "keys": list(keys)})
+
+
+def _one_line(value: str) -> str:
+    """Refuse control characters: they would end a line of the script, or hide in a log."""
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("must not contain a newline or another control character")
+    return value
+
+
+def _scalar_to_text(value: Any) -> Any:
+    """YAML gives 2 and true where environment variables and sbatch options are text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    return value
+
+
+def _no_truth_value(value: Any) -> Any:
+    """Refuse true and false, which pydantic takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number; found {str(value).lower()}")
+    return value
+
+
+def _command(value: Any) -> Any:
+    if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        raise ValueError("must be a text, which is given to bash, or a list of texts: the program and its arguments")
+    if not value or (isinstance(value, str) and not value.strip()):
+        raise ValueError("must not be empty")
+    if any("\0" in item for item in value):
+        raise ValueError("must not contain a NUL byte")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.match(NAME_PATTERN, value) or value.endswith("\n"):
+        raise ValueError(
+            "must be letters, digits, dots, hyphens and underscores, at most 63, and start with a letter or digit"
+        )
+    return value
+
+
+def _bash(value: str) -> str:
+    """Refuse what neither bash source nor sbatch can carry."""
+    if "\r" in value:
+        raise ValueError("must not contain a carriage return: sbatch refuses such scripts")
+    return _no_null(value)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _no_null(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain a NUL byte")
+    return value
+
+
+def _time(value: str) -> str:
+    if not _TIME.match(value):
+        raise ValueError("must be a Slurm time: minutes, minutes:seconds, hours:minutes:seconds or days-hours...")
+    return value
+
+
+def _memory(value: str) -> str:
+    if not _MEMORY.match(value):
+        raise ValueError("must be a number with K, M, G or T (Slurm's units; a bare number is megabytes)")
+    return value
+
+
+def _size(value: str) -> str:
+    match = SIZE_PATTERN.match(value)
+    if not match or not float(match["number"]):
+        raise ValueError("must be a size such as 500M, 10G or 1.5T (powers of 1024; a bare number is bytes)")
+    return value
+
+
+def _gpus(value: str) -> str:
+    if not _GPUS.match(value):
+        raise ValueError("must be a number of GPUs, or type:number such as a100:4")
+    return value
+
+
+def _env_name(value: str) -> str:
+    if not _ENV_NAME.match(value):
+        raise ValueError(f"{value!r} is not the name of an environment variable")
+    return value
+
+
+def _entry(value: str) -> str:
+    if not _ENTRY.match(value):
+        raise ValueError(f"{value!r} must be module:name, such as my_project.pipelines:build")
+    return value
+
+
+_TEXT_SCHEMA = WithJsonSchema({"type": ["string", "number"]})
+_TEXT_LIST_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": ["string", "number"]}, {"type": "array", "items": {"type": ["string", "number"]}}]}
+)
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_truth_value)]
+Line = Annotated[str, AfterValidator(_one_line), Field(min_length=1), _TEXT_SCHEMA]
+"""Text without control characters."""
+Entry = Annotated[str, AfterValidator(_entry)]
+EnvName = Annotated[str, AfterValidator(_env_name)]
+EnvValue = Annotated[
+    str,
+    BeforeValidator(_scalar_to_text),
+    AfterValidator(_no_null),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+Bash = Annotated[str, AfterValidator(_bash)]
+LineList = Annotated[list[Line], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
+Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
+Command = Annotated[
+    str | list[str],
+    BeforeValidator(_command),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}]}),
+]
+Gpus = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_gpus), _TEXT_SCHEMA]
+Memory = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_memory), _TEXT_SCHEMA]
+Time = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_time), _TEXT_SCHEMA]
+Size = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_size), _TEXT_SCHEMA]
+"""A number of bytes, written as 10G or 512MiB."""
+EnvNameList = Annotated[list[EnvName], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
+BashList = Annotated[list[Bash], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
+
+
+class Section(BaseModel):
+    """One section of the spec: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
