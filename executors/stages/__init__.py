@@ -7,9 +7,12 @@ Arrow nor Ray.
 from curator_slurm.executors.stages.document_filter import DocumentFilter, DocumentModifier
 from curator_slurm.executors.stages.exact_dedup import DropDuplicates, ExactDeduplicationPipeline, HashDocuments
 from curator_slurm.executors.stages.file_partitioning import FilePartitioningStage
+from curator_slurm.executors.stages.fuzzy_dedup import DropNearDuplicates, FuzzyDeduplicationPipeline
 from curator_slurm.executors.stages.jsonl_reader import JsonlReader, JsonlReaderStage
 from curator_slurm.executors.stages.jsonl_writer import JsonlWriter
+from curator_slurm.executors.stages.lsh import LSHStage, MergeEdgesStage
 from curator_slurm.executors.stages.map_filter import FilterStage, MapStage
+from curator_slurm.executors.stages.minhash import MinHashStage
 from curator_slurm.executors.stages.modify import AddId, Modify
 from curator_slurm.executors.stages.multi_writer import MultiWriter
 from curator_slurm.executors.stages.parquet_reader import ParquetReader, ParquetReaderStage
@@ -43,17 +46,22 @@ __all__ = [
     "DocumentModifier",
     "DocumentStatistics",
     "DropDuplicates",
+    "DropNearDuplicates",
     "ExactDeduplicationPipeline",
     "FilePartitioningStage",
     "Filter",
     "FilterStage",
+    "FuzzyDeduplicationPipeline",
     "HashDocuments",
     "JsonlReader",
     "JsonlReaderStage",
     "JsonlWriter",
+    "LSHStage",
     "LongWordFilter",
     "MapStage",
     "MeanWordLengthFilter",
+    "MergeEdgesStage",
+    "MinHashStage",
     "Modify",
     "MultiWriter",
     "NonAlphaNumericFilter",

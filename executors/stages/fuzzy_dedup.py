@@ -1,0 +1,182 @@
+"""Near-duplicates of a whole dataset, found by MinHash and locality-sensitive hashing, as a workflow of pipelines.
+
+1. Every batch of documents gets a file with the bands of its signatures, a column for each band.
+2. Every band is a task: it reads its column of all files, and connects documents that agree. Edges are merged into
+   spanning forests on the way, so that what is left is at most one edge for each near-duplicate.
+3. The documents are read again; all but the first of each group are dropped, and the other stages follow.
+
+No stage holds the documents, or all bands; the driver holds two numbers for each near-duplicate.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator_slurm.executors.pipeline import Pipeline
+from curator_slurm.executors.stages import _storage as storage
+from curator_slurm.executors.stages._columns import values_of
+from curator_slurm.executors.stages.exact_dedup import DropDuplicates, digest, write_table
+from curator_slurm.executors.stages.lsh import ROW_BITS, BandTask, LSHStage, MergeEdgesStage, read_edges
+from curator_slurm.executors.stages.minhash import MinHashStage, signature_file
+from curator_slurm.executors.stages.score_filter import drop
+from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NEAR_DUPLICATE = "near duplicate"
+"""The reason under which near-duplicates are counted as dropped."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class DropNearDuplicates(DropDuplicates):
+    """Drops the rows that a table of near-duplicates lists; it must come right behind the reader of the first pass."""
+
+    signatures: str = ""
+    name: str = "drop_near_duplicates"
+
+    def process(self, task: DocumentBatch) -> DocumentBatch:
+        """The batch without its near-duplicates.
+
+        Raises:
+            ValueError: a row is not what it was in the first pass.
+        """
+        import pyarrow.parquet as pq
+
+        listed = pq.read_table(self.duplicates, columns=["row"], filters=[("task_id", "=", task.task_id)])
+        if not listed.num_rows:
+            return task
+        signed = pq.read_table(signature_file(self.signatures, task.task_id), columns=["row", "digest"])
+        digests = dict(zip(signed["row"].to_pylist(), signed["digest"].to_pylist(), strict=True))
+        texts = values_of(task.data, self.text_field)
+        keep = [True] * len(texts)
+        for row in listed["row"].to_pylist():
+            if row >= len(texts) or _digest(texts[row]) != digests.get(row):
+                raise ValueError(f"row {row} of task {task.task_id} is not what it was: the input changed meanwhile")
+            keep[row] = False
+        return drop(task, keep, NEAR_DUPLICATE)
+
+
+class FuzzyDeduplicationPipeline(Pipeline):
+    """Reads documents, drops all but the first of those that are much alike, and goes on with `stages`.
+
+    `char_ngrams`, `num_bands`, `minhashes_per_band` and `seed` are NeMo Curator's, with its defaults: texts of which
+    about four fifths of the 24-grams are the same are near-duplicates (`minhash.threshold`). Groups are transitive.
+    `buckets_per_band` cuts a band into as many tasks: raise it where a band of all documents, 16 bytes each, is too
+    much for a worker. `work_dir` is a folder on storage that all nodes share; `near_duplicates.parquet` stays there
+    and says for each dropped row which one was kept.
+    """
+
+    MERGE_FILES = 16
+
+    def __init__(
+        self,
+        name: str,
+        reader: Any,
+        stages: Sequence[Any],
+        work_dir: str,
+        text_field: str = "text",
+        char_ngrams: int = 24,
+        num_bands: int = 20,
+        minhashes_per_band: int = 13,
+        seed: int = 42,
+        buckets_per_band: int = 1,
+        description: str | None = None,
+    ) -> None:
+        if buckets_per_band < 1:
+            raise ValueError(f"buckets_per_band must be 1 or more, not {buckets_per_band}")
+        self.reader = reader
+        self.work_dir = Path(storage.absolute(work_dir))
+        self.duplicates = self.work_dir / "near_duplicates.parquet"
+        self._scratch = self.work_dir / "minhash"
+        self._signatures = str(self._scratch / "signatures")
+        self._minhash = MinHashStage(
+            self._signatures, text_field, char_ngrams, num_bands, minhashes_per_band, seed
+        )  # fmt: skip
+        self._buckets_per_band = buckets_per_band
+        removal = DropNearDuplicates(str(self.duplicates), text_field, signatures=self._signatures)
+        super().__init__(name, description, [reader, removal, *stages])
+
+    def run(
+        self, executor: Any = None, initial_tasks: list[Any] | None = None, checkpoint_path: str | Path | None = None
+    ) -> list[Any] | None:
+        """All passes on the same executor; the tasks of the last stage."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        signing = Pipeline(f"{self.name}: signatures", stages=[self.reader, self._minhash])
+        signed = signing.run(executor, initial_tasks) or []
+        task_ids = self._list_signatures(signed)
+        forests = self._find_groups(executor) if task_ids else []
+        table = near_duplicates(task_ids, forests)
+        write_table(self.duplicates, table)
+        log.info("%d near-duplicates", table.num_rows)
+        tasks = super().run(executor, initial_tasks, checkpoint_path)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return tasks
+
+    def _list_signatures(self, signed: Sequence[Any]) -> list[str]:
+        """Write down which file has which number; the ids of the batches in that order, which is that of the input."""
+        import pyarrow as pa
+
+        files = sorted((task._metadata["partition_index"], task._metadata["signed"], task.data[0]) for task in signed)
+        task_ids = [task_id for _, task_id, _ in files]
+        paths = [path for *_, path in files]
+        table = pa.table({"task_id": pa.array(task_ids, pa.string()), "path": pa.array(paths, pa.string())})
+        write_table(self._scratch / "signatures.parquet", table)
+        return task_ids
+
+    def _find_groups(self, executor: Any) -> list[str]:
+        """Few files of edges that connect all near-duplicates."""
+        edges = str(self._scratch / "edges")
+        finding = Pipeline(
+            f"{self.name}: near-duplicates",
+            stages=[
+                LSHStage(str(self._scratch / "signatures.parquet"), edges, self._buckets_per_band),
+                MergeEdgesStage(edges, self.MERGE_FILES),
+            ],
+        )
+        bands = [
+            BandTask(data=(band, part))
+            for band in range(self._minhash.num_bands)
+            for part in range(self._buckets_per_band)
+        ]
+        files = _files(finding.run(executor, bands))
+        while len(files) > self.MERGE_FILES:
+            groups = [files[start : start + self.MERGE_FILES] for start in range(0, len(files), self.MERGE_FILES)]
+            merging = Pipeline(f"{self.name}: merge", stages=[MergeEdgesStage(edges, 1)])
+            files = _files(merging.run(executor, [FileGroupTask("edges", group) for group in groups]))
+        return files
+
+
+def near_duplicates(task_ids: Sequence[str], forests: Sequence[str]) -> pa.Table:
+    """The rows to drop, from files of edges: all but the first of each group, in the order of the input."""
+    import numpy as np
+    import pyarrow as pa
+
+    from curator_slurm.executors.stages.connected_components import spanning_forest
+
+    kept, dropped = spanning_forest(*read_edges(forests))
+    order = np.argsort(dropped)
+    names = pa.array(task_ids, pa.string())
+
+    def columns(prefix: str, ids: Any) -> dict[str, Any]:
+        return {
+            f"{prefix}task_id": names.take(pa.array(ids >> ROW_BITS)),
+            f"{prefix}row": pa.array(ids & ((1 << ROW_BITS) - 1)),
+        }
+
+    return pa.table({**columns("", dropped[order]), **columns("kept_", kept[order])})
+
+
+def _files(tasks: Sequence[Any] | None) -> list[str]:
+    return sorted(path for task in tasks or [] for path in task.data)
+
+
+def _digest(text: Any) -> bytes | None:
+    return None if text is None else digest(text if isinstance(text, str) else repr(text))
