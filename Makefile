@@ -19,7 +19,7 @@ PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint unit packages venv cluster cluster-down clean
+.PHONY: help quickstart test lint unit matrix packages venv cluster cluster-down clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -38,6 +38,9 @@ lint: $(DEV) ## Style and types
 
 unit: $(DEV) ## Tests without the real Slurm
 	$(PYTEST) -m 'not slurm' $(TESTS)
+
+matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
+	@$(PYTHON) tests/matrix.py $(MATRIX)
 
 packages: ## Install Slurm and shellcheck from Debian (as root; does nothing when they are there)
 	@tests/slurm_cluster/install-packages.sh

@@ -10,13 +10,14 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.deadline import deadline
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.lineage import Child, children_of_batch, children_of_one
 from curator_slurm.executors.perf import StagePerfStats
+from curator_slurm.executors.sendable import check_sendable
 from curator_slurm.executors.snapshot import Snapshot
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
 
@@ -38,6 +39,9 @@ class WorkerMetadata:
     allocation: Any = None
 
 
+Parent = int | tuple[int, int]
+
+
 @dataclass(frozen=True)
 class BatchReport:
     """What became of one batch; small, and sent to the driver where the payload is not."""
@@ -52,13 +56,18 @@ class BatchReport:
     """Host name of the node that did it; empty where nobody could (a task that kills its workers)."""
     kind: str = ""
     """Class of the output tasks; empty where there are none. Items of different kinds must not be compared."""
+    parents: Sequence[Parent] = ()
+    """For each output, where in the batch its input was; (start, stop) where it may be any of several."""
+    failed_inputs: Sequence[int] = ()
+    """For each failure, where in the batch its task was."""
     items_in: int = 0
     items_failed: int = 0
 
     @classmethod
     def of_lost(cls, failures: tuple[FailedTaskRecord, ...], items: int) -> BatchReport:
         """What is said of tasks whose workers died every time."""
-        return cls(len(failures), 0, 0, 0, 0.0, failures, items_in=items, items_failed=items)
+        positions = range(len(failures))
+        return cls(len(failures), 0, 0, 0, 0.0, failures, items_in=items, items_failed=items, failed_inputs=positions)
 
 
 class StageAdapter:
@@ -152,6 +161,8 @@ class StageAdapter:
             kind=type(result.outputs[0]).__name__ if result.outputs else "",
             items_in=items,
             items_failed=result.items_failed,
+            parents=_short(result.parents, len(tasks)),
+            failed_inputs=tuple(result.failed_inputs),
         )
         return result.outputs, report
 
@@ -178,7 +189,7 @@ class StageAdapter:
             for attempt in range(before + 1, before + allowed + 1):
                 fresh = (tasks if attempt == 1 else again())[part.start : part.stop]
                 try:
-                    result.add(call(fresh))
+                    result.add(call(fresh), part.start)
                     break
                 except (Exception, SystemExit) as error:
                     if attempt < before + allowed:
@@ -188,6 +199,7 @@ class StageAdapter:
                     if len(part) == 1:
                         result.failures.append(self._record(fresh[0], error, attempt))
                         result.items_failed += items_of(fresh[0])
+                        result.failed_inputs.append(part.start)
                         break
                     middle = part.start + (len(part) + 1) // 2
                     pending.append((range(middle, part.stop), 1, attempt))
@@ -224,8 +236,11 @@ class StageAdapter:
                     FailedTaskRecord(self.name, origin.task_id, child.source, 1, "the stage returned a FailedTask", "")
                 )
                 result.items_failed += items_of(origin)
+                result.failed_inputs.append(child.parent or 0)
                 continue
+            check_sendable(child.task)
             result.outputs.append(child.claim())
+            result.parents.append(child.parent if child.parent is not None else (0, len(tasks)))
         result.filtered = len(tasks) - len(used)
         return result
 
@@ -249,12 +264,27 @@ class _Result:
     filtered: int
     failures: list[FailedTaskRecord]
     items_failed: int = 0
+    parents: list[Parent] = field(default_factory=list)
+    failed_inputs: list[int] = field(default_factory=list)
 
-    def add(self, other: _Result) -> None:
+    def add(self, other: _Result, start: int) -> None:
+        """Take over what a part of the batch gave that begins at `start`."""
         self.outputs.extend(other.outputs)
         self.filtered += other.filtered
         self.failures.extend(other.failures)
         self.items_failed += other.items_failed
+        self.parents += shift(other.parents, start)
+        self.failed_inputs += [start + position for position in other.failed_inputs]
+
+
+def shift(parents: Sequence[Parent], start: int) -> list[Parent]:
+    """The same parents in a longer list of inputs."""
+    return [start + parent if isinstance(parent, int) else (start + parent[0], start + parent[1]) for parent in parents]
+
+
+def _short(parents: list[Parent], inputs: int) -> Sequence[Parent]:
+    """One output for each input is the usual case, and travels as a range."""
+    return range(inputs) if len(parents) == inputs and parents == list(range(inputs)) else tuple(parents)
 
 
 def _is_per_task(stage: Any) -> bool:

@@ -40,7 +40,7 @@ class BaseExecutor(ABC):
     """Runs the stages of a pipeline.
 
     `config` holds the executor's own options and the failure policy (`on_task_error`, `task_retries`,
-    `max_failed_tasks`, `ignore_failures`); a key that is unknown is an error with a suggestion.
+    `max_failed_tasks`, `task_timeout_s`, `ignore_failures`); a key that is unknown is an error with a suggestion.
     `ignore_head_node` keeps workers off Ray's head node.
     """
 

@@ -105,6 +105,14 @@ class TooManyFailedTasksError(ExecutorError):
     """More tasks failed than `max_failed_tasks` allows."""
 
 
+class ObjectsLostError(ExecutorError):
+    """Results that were still needed are gone, with the node that held them."""
+
+
+class WorkerLostError(ExecutorError):
+    """Workers of a stage die, or have nowhere to be, before they can process anything."""
+
+
 class LostTasksError(ExecutorError):
     """Tasks that went in neither came out, nor were filtered, nor failed: never silently."""
 

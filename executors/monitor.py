@@ -17,6 +17,7 @@ from curator_slurm.executors.failures import (
     TooManyFailedTasksError,
 )
 from curator_slurm.executors.progress import ProgressReporter
+from curator_slurm.executors.sources import Tally
 
 FAILURES_FILE = "CURATOR_SLURM_FAILURES"
 """Environment variable with the path of failures.jsonl."""
@@ -35,6 +36,7 @@ class RunMonitor:
         self.failures: list[FailedTaskRecord] = []
         path = os.environ.get(FAILURES_FILE)
         self._path = Path(path) if path else None
+        self._before = self._path.stat().st_size if self._path and self._path.exists() else 0
 
     def __enter__(self) -> RunMonitor:
         self.progress.__enter__()
@@ -62,6 +64,20 @@ class RunMonitor:
                 f"in stage {last.stage!r}: {last.error}\n\n{last.traceback}"
             )
 
+    def restore(self, tallies: Sequence[Tally], failures: Sequence[FailedTaskRecord]) -> None:
+        """Count anew from here, because everything else runs again: progress, failed tasks and their file."""
+        self.progress.restore(tallies)
+        self.failures = list(failures)
+        if self._path is None:
+            return
+        try:
+            kept = self._path.read_bytes()[: self._before]
+        except FileNotFoundError:
+            kept = b""
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(kept + _lines(failures))
+        temporary.replace(self._path)
+
     def check_counts(self, initial: int, outputs: int) -> None:
         """Every task that left a stage must have been taken by the next, and the last ones be the outputs.
 
@@ -80,9 +96,13 @@ class RunMonitor:
     def _append(self, records: Sequence[FailedTaskRecord]) -> None:
         if self._path is None:
             return
-        lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, lines.encode("utf-8", "replace"))
+            os.write(descriptor, _lines(records))
         finally:
             os.close(descriptor)
+
+
+def _lines(records: Sequence[FailedTaskRecord]) -> bytes:
+    lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    return lines.encode("utf-8", "replace")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.sources import Tally
 from curator_slurm.executors.stage_progress import StageProgress, snapshots
 from curator_slurm.executors.store_usage import store_usage
 
@@ -56,6 +57,12 @@ class ProgressReporter:
             self.stages[stage].add(report)
             if report.node:
                 self.nodes[report.node] += 1
+
+    def restore(self, tallies: Sequence[Tally]) -> None:
+        """Go back to these counts of each stage."""
+        with self._lock:
+            for stage, tally in zip(self.stages, tallies, strict=True):
+                stage.restore(tally)
 
     def gauge(self, stage: int, *, workers: int | None = None, expected: int | None = None) -> None:
         """Set what is measured, not counted; None leaves a value as it is.

@@ -44,6 +44,13 @@ def ray_session(env_vars: Mapping[str, str] | None = None, stages: Sequence[Any]
         yield ray
 
 
+def alive_nodes() -> set[str]:
+    """Ids of the nodes that Ray counts on."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
 def cpus_for(stages: Sequence[Any]) -> int:
     """CPUs that hold the fixed workers, or one, of every stage, with what engines keep for themselves."""
     total = 0.0

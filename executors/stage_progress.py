@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.sources import Tally
 
 _RATE_WINDOW_S = 60.0
 _RATE_STEP_S = 0.5
@@ -50,6 +51,15 @@ class StageProgress:
             history.append((now, self.tasks_in, self.items_in))
         while len(history) > 2 and now - history[0][0] > _RATE_WINDOW_S:
             history.popleft()
+
+    def restore(self, tally: Tally) -> None:
+        """Go back to these counts. Items are not known for single tasks: they go back in proportion."""
+        self.items_in = self.items_in * tally.tasks_in // max(1, self.tasks_in)
+        self.items_out = self.items_out * tally.tasks_out // max(1, self.tasks_out)
+        self.items_failed = self.items_failed * tally.tasks_failed // max(1, self.tasks_failed)
+        for name, value in vars(tally).items():
+            setattr(self, name, value)
+        self._history = deque([(time.monotonic(), self.tasks_in, self.items_in)])
 
     def set_workers(self, workers: int) -> None:
         """How many workers there are now."""

@@ -242,6 +242,9 @@ class FailuresSpec(Section):
     task_retries: Whole | None = Field(
         default=None, ge=0, description="how often a failing task is tried again; default: 0"
     )
+    task_timeout_s: Number | None = Field(
+        default=None, gt=0, description="seconds that one task may take, or it has failed; default: no limit"
+    )
 
 
 class NetworkSpec(Section):
@@ -324,6 +327,5 @@ NOT_YET = {
     "templates": "site configs are not available yet",
     "locked": "site configs are not available yet",
     "network.no_proxy": "it is not available yet; set NO_PROXY in environment.env",
-    "failures.task_timeout_s": "task time limits are not available yet",
 }
 """Keys that the design names and this version does not have: refused with this reason, never ignored."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.adapter import BatchReport, shift
 
+KEEP_BELOW = 32 << 20
+"""What the first stage makes of the only initial task is kept by the driver, if it is no more than this."""
 _SAMPLE = 16
 
 
@@ -20,6 +23,8 @@ class Part:
     ref: Any
     count: int
     nbytes: int
+    groups: Sequence[int]
+    """The group of sources of each task."""
 
     def all(self) -> Slice:
         return Slice(self, 0, self.count)
@@ -35,6 +40,10 @@ class Slice:
 
     def __len__(self) -> int:
         return self.stop - self.start
+
+    @property
+    def groups(self) -> Sequence[int]:
+        return self.part.groups[self.start : self.stop]
 
     @property
     def nbytes(self) -> int:
@@ -123,6 +132,12 @@ def describe(batches: list[Batch], parts: int) -> tuple[CallSpec, list[Any]]:
 
 def merge_reports(reports: list[BatchReport]) -> BatchReport:
     """One report for several batches of one call."""
+    if len(reports) == 1:
+        return reports[0]
+    starts = list(itertools.accumulate((report.tasks_in for report in reports), initial=0))
+    parents = [
+        parent for report, start in zip(reports, starts, strict=False) for parent in shift(report.parents, start)
+    ]
     return BatchReport(
         tasks_in=sum(report.tasks_in for report in reports),
         tasks_out=sum(report.tasks_out for report in reports),
@@ -134,7 +149,18 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
         kind=next((report.kind for report in reports if report.kind), ""),
         items_in=sum(report.items_in for report in reports),
         items_failed=sum(report.items_failed for report in reports),
+        parents=parents,
+        failed_inputs=[
+            start + position
+            for report, start in zip(reports, starts, strict=False)
+            for position in report.failed_inputs
+        ],
     )
+
+
+def groups_of(batches: list[Batch]) -> list[int]:
+    """The group of every task, in the order in which a worker gets them."""
+    return [group for batch in batches for piece in batch for group in piece.groups]
 
 
 def split_evenly(tasks: list[Any], parts: int) -> list[list[Any]]:

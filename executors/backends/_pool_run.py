@@ -15,26 +15,37 @@ from functools import partial
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayActorError, RayTaskError, WorkerCrashedError
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter import BatchReport, StageAdapter
 from curator_slurm.executors.backends._pool_data import (
+    KEEP_BELOW,
     Batch,
     CallResult,
     Part,
     TaskQueue,
     batch_len,
     describe,
+    groups_of,
     size_of,
     split_evenly,
 )
+from curator_slurm.executors.backends._pool_errors import DEAD, original
 from curator_slurm.executors.backends._pool_nodes import Nodes
 from curator_slurm.executors.backends._pool_scale import Scaler
 from curator_slurm.executors.backends._pool_stage import CALLS_AHEAD, Call, StageState, Suspect, Worker
 from curator_slurm.executors.backends._pool_worker import PoolWorker, identities
-from curator_slurm.executors.failures import ExecutorError, FailedTaskRecord, StageError, short_error
+from curator_slurm.executors.failures import (
+    ExecutorError,
+    FailedTaskRecord,
+    ObjectsLostError,
+    StageError,
+    WorkerLostError,
+    short_error,
+)
 from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +54,6 @@ _SLOW_BATCH_S = 0.5
 _MAX_FAILED_STARTS = 3
 _MIN_DEATHS = 2
 _COPY_ABOVE = 100_000
-_DEAD = (ActorDiedError, ActorUnavailableError, RayActorError, WorkerCrashedError)
 
 
 class PoolRun:
@@ -53,32 +63,44 @@ class PoolRun:
         self,
         adapters: Sequence[StageAdapter],
         monitor: RunMonitor,
+        sources: Sources,
+        prepared: dict[int, set[str]],
         nodes: Nodes,
         store_bytes: float,
         actor_options: Callable[[StageState, str], dict[str, Any]],
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.stages = [StageState(index, adapter) for index, adapter in enumerate(adapters)]
+        self.stages = [StageState(index, adapter) for index, adapter in enumerate(adapters[sources.first_stage :])]
+        self._offset = sources.first_stage
+        self._sources = sources
+        for stage in self.stages:
+            stage.prepared_nodes = prepared.setdefault(self._offset + stage.index, set())
         self._monitor = monitor
         self._nodes = nodes
         self._budget = max(32 << 20, 0.5 * store_bytes / len(self.stages))
         self._actor_options = actor_options
         self._on_tick = on_tick
-        self._adapter_refs = [_put_adapter(adapter) for adapter in adapters]
+        self._adapter_refs = [_put_adapter(stage.adapter) for stage in self.stages]
         self._pending: dict[Any, Callable[[Any], None]] = {}
         self._held: dict[tuple[int, str], list[Worker]] = {}
-        self._outputs: list[Any] = []
         self._closing: dict[Any, Worker] = {}
         self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
         self._check_room()
 
-    def run(self, tasks: list[Any]) -> list[Any]:
-        """Run all tasks through all stages; the last stage's outputs."""
+    def run(self) -> None:
+        """Run all sources that are not settled through the stages; the sources collect what comes out.
+
+        Raises:
+            ObjectsLostError: what waited for a stage was lost with its node.
+        """
         first = self.stages[0]
         first.upstream_done = True
-        self._monitor.progress.gauge(0, expected=len(tasks))
-        for chunk in split_evenly(tasks, max(1, min(64, len(tasks) // max(1, first.batch_size)))):
-            first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk)).all())
+        tasks, groups = self._sources.unfinished, self._sources.unfinished_groups
+        done = self._monitor.progress.stages[self._offset].tasks_in
+        self._monitor.progress.gauge(self._offset, expected=done + len(tasks))
+        parts = max(1, min(64, len(tasks) // max(1, first.batch_size)))
+        for chunk, kinds in zip(split_evenly(tasks, parts), split_evenly(groups, parts), strict=True):
+            first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
         try:
             while not self.stages[-1].finished or self._closing:
                 self._finish_stages()
@@ -90,7 +112,6 @@ class PoolRun:
             self._gauge()
         finally:
             self._abandon()
-        return self._outputs
 
     def _abandon(self) -> None:
         """End what still runs; nothing does after a run that went well."""
@@ -178,11 +199,11 @@ class PoolRun:
         stage = self.stages[call.stage]
         try:
             result: CallResult = ray.get(ref)
-        except _DEAD as error:
+        except DEAD as error:
             self._on_worker_dead(call.worker, error)
             return
-        except RayTaskError as error:
-            raise _original(error, stage.name) from None
+        except RayError as error:
+            raise original(error, stage.name) from None
         self._drop_call(call)
         if call.worker.calls:
             call.worker.calls[0].began = time.monotonic()
@@ -191,17 +212,31 @@ class PoolRun:
         stage.learn(
             len(call.batches), result.report.seconds, result.report.tasks_in, sum(result.counts), sum(result.nbytes)
         )
-        self._monitor.record(stage.index, result.report)
         last = stage.index + 1 == len(self.stages)
-        for ref, count, nbytes in zip(call.refs[1:], result.counts, result.nbytes, strict=False):
+        lists = [self._fetch(ref, nbytes) for ref, nbytes in _kept(call, result)] if last else []
+        self._monitor.record(self._offset + stage.index, result.report)
+        groups = self._sources.record(self._offset + stage.index, groups_of(call.batches), result.report)
+        if self._offset + stage.index == 0 and not last and self._sources.single and sum(result.nbytes) < KEEP_BELOW:
+            firsts = [task for ref, nbytes in _kept(call, result) for task in self._fetch(ref, nbytes)]
+            groups = self._sources.replace_single(firsts, groups)
+        start = 0
+        for position, (ref, nbytes) in enumerate(_kept(call, result)):
+            kinds = groups[start : start + result.counts[position]]
+            start += len(kinds)
             if last:
-                tasks = ray.get(ref)
-                # a copy where it is large: else the result would hold on to the object store beyond the run
-                self._outputs += pickle.loads(pickle.dumps(tasks, protocol=5)) if nbytes > _COPY_ABOVE else tasks
+                self._sources.finish(lists[position], kinds)
             else:
-                self.stages[stage.index + 1].queue.put(Part(ref, count, nbytes).all())
+                self.stages[stage.index + 1].queue.put(Part(ref, len(kinds), nbytes, kinds).all())
         if call.worker.retiring and not call.worker.calls:
             self._close(call.worker)
+
+    def _fetch(self, ref: Any, nbytes: int) -> list[Any]:
+        """A list of tasks, copied where it is large: else it would hold on to the object store beyond the run."""
+        try:
+            tasks: list[Any] = ray.get(ref)
+        except RayError as error:
+            raise ObjectsLostError(f"a result was lost before it could be fetched: {short_error(error)}") from error
+        return list(pickle.loads(pickle.dumps(tasks, protocol=5))) if nbytes > _COPY_ABOVE else tasks
 
     def _drop_call(self, call: Call) -> None:
         call.worker.calls.remove(call)
@@ -235,18 +270,18 @@ class PoolRun:
             return
         try:
             ray.get(ref)
-        except _DEAD as error:
+        except DEAD as error:
             stage.failed_starts += self._nodes.is_alive(worker.node_id)
             if stage.failed_starts >= _MAX_FAILED_STARTS:
-                raise StageError(
-                    stage.name, "setup", f"its worker died {stage.failed_starts} times while starting", str(error)
+                raise WorkerLostError(
+                    f"workers of stage {stage.name!r} died {stage.failed_starts} times in a row while starting: {error}"
                 ) from None
             self._on_worker_dead(worker, error, starting=True)
             if first_on_node:
                 self._release(stage, worker.node_id, prepared=False)
             return
-        except RayTaskError as error:
-            raise _original(error, stage.name) from None
+        except RayError as error:
+            raise original(error, stage.name) from None
         worker.ready = True
         worker.idle_since = time.monotonic()
         stage.failed_starts = 0
@@ -287,10 +322,10 @@ class PoolRun:
         self._nodes.give_back(worker.node_id, stage.need)
         try:
             ray.get(ref)
-        except _DEAD as error:
+        except DEAD as error:
             log.warning("a worker of stage %r died in teardown: %s", stage.name, short_error(error))
-        except RayTaskError as error:
-            raise _original(error, stage.name) from None
+        except RayError as error:
+            raise original(error, stage.name) from None
         finally:
             ray.kill(worker.actor)
 
@@ -337,18 +372,23 @@ class PoolRun:
     def _quarantine(self, stage: StageState, batch: Batch, deaths: int, error: BaseException) -> None:
         (piece,) = batch
         remote = ray.remote(num_cpus=0)(identities)
-        ((task_id, source, items),) = ray.get(remote.remote(piece.part.ref, piece.start, piece.stop))
+        try:
+            ((task_id, source, items),) = ray.get(remote.remote(piece.part.ref, piece.start, piece.stop))
+        except RayError as lost:
+            raise original(lost, stage.name) from None
         reason = f"WorkerDied: the worker process died {deaths} times at this task"
         if not self._monitor.policy.skips:
             raise StageError(stage.name, f"process_batch of task {task_id}", reason, str(error))
         record = FailedTaskRecord(stage.name, task_id, source, deaths, reason, str(error))
-        self._monitor.record(stage.index, BatchReport.of_lost((record,), items))
+        report = BatchReport.of_lost((record,), items)
+        self._monitor.record(self._offset + stage.index, report)
+        self._sources.record(self._offset + stage.index, groups_of([batch]), report)
 
     # -- what is shown and checked
 
     def _gauge(self) -> None:
         for stage in self.stages:
-            self._monitor.progress.gauge(stage.index, workers=len(stage.workers))
+            self._monitor.progress.gauge(self._offset + stage.index, workers=len(stage.workers))
 
     def _check_room(self) -> None:
         for stage in self.stages:
@@ -383,9 +423,6 @@ def _singles(batch: Batch) -> list[Batch]:
     return [queue.take(1) for _ in range(queue.tasks)]
 
 
-def _original(error: RayTaskError, stage: str) -> Exception:
-    """The adapter's own error out of Ray's wrapper; anything else becomes one."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, ExecutorError):
-        return cause
-    return StageError(stage, "a worker", short_error(cause or error), str(error))
+def _kept(call: Call, result: CallResult) -> list[tuple[Any, int]]:
+    """(reference, bytes) of every list of tasks that a call gave."""
+    return list(zip(call.refs[1:], result.nbytes, strict=False))

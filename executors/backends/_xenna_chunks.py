@@ -17,9 +17,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Chunk:
-    """Tasks that travel between stages as one object."""
+    """Tasks that travel between stages as one object, and the group of sources of each."""
 
     tasks: list[Any]
+    groups: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -33,6 +34,10 @@ class Report:
     """How many tasks each of the chunks that follow holds."""
     note: Any
     """What the adapter says of the batch: tasks in and out, failures."""
+    groups: list[int] = field(default_factory=list)
+    """The group of sources of each task of the batch."""
+    firsts: bool = False
+    """Whether the outputs take the place of the only initial task: each is a source of its own then."""
     failed: bool = False
     """Whether some task of the batch failed, for stages that want a fresh worker after a failure."""
 
@@ -55,15 +60,15 @@ def _smallest_factor(value: int) -> int:
     return value
 
 
-def make_chunks(tasks: Sequence[Any], batch_size: int | None) -> list[Chunk]:
+def make_chunks(tasks: Sequence[Any], groups: Sequence[int], batch_size: int | None) -> list[Chunk]:
     """Split tasks into as few chunks as the chain allows; None means that nobody batches them again."""
     if batch_size is None:
-        return [Chunk(list(tasks))] if tasks else []
+        return [Chunk(list(tasks), list(groups))] if tasks else []
     chunks = []
     start = 0
     for size in chunk_sizes(batch_size):
         while len(tasks) - start >= size:
-            chunks.append(Chunk(list(tasks[start : start + size])))
+            chunks.append(Chunk(list(tasks[start : start + size]), list(groups[start : start + size])))
             start += size
     return chunks
 

@@ -93,7 +93,7 @@ class XennaOptions:
             logging_interval_s=self.logging_interval_s,
             # Failures are handled by our adapter; an exception that still gets out must never be dropped.
             ignore_failures=False,
-            return_last_stage_outputs=True,
+            return_last_stage_outputs=False,  # they are fetched as they come: a node may be lost later
             mode_specific=streaming,
             **self.pipeline,
         )

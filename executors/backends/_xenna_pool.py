@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import ray
@@ -20,7 +21,7 @@ from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
 from curator_slurm.executors.backends._xenna_gpus import on_node
 from curator_slurm.executors.backends._xenna_queue import SizedTask
 from curator_slurm.executors.backends._xenna_stage import Goodbye
-from curator_slurm.executors.failures import ExecutorError, FailurePolicy
+from curator_slurm.executors.failures import FailurePolicy, WorkerLostError
 
 WORKER_DEATHS: tuple[type[BaseException], ...] = (
     ray.exceptions.RayActorError,
@@ -39,10 +40,6 @@ GOODBYE_TIMEOUT_S = 30.0
 """How long teardown() of a stage may take at the end of a run."""
 
 
-class WorkerLostError(ExecutorError):
-    """Workers of a stage die before they can process anything."""
-
-
 class RunContext(Protocol):
     """What a pool needs to know of its run."""
 
@@ -50,8 +47,9 @@ class RunContext(Protocol):
 
     def add_pool(self, pool: RunPool) -> int: ...
     def worker_limit(self, stage: int) -> int | None: ...
-    def on_report(self, stage: int, report: Report) -> None: ...
+    def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None: ...
     def on_round(self) -> None: ...
+    def on_node_prepared(self, stage: int, node_id: str) -> None: ...
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None: ...
     def on_quarantine(self, stage: int, tasks: list[Any], error: BaseException, attempts: int) -> None: ...
 
@@ -70,7 +68,11 @@ class SuspectTask(actor_pool.Task):  # type: ignore[misc]
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
 def _singles(*chunks: Chunk) -> list[Any]:
-    return [ray.put(Chunk([task])) for chunk in chunks for task in chunk.tasks]
+    return [
+        ray.put(Chunk([task], [group]))
+        for chunk in chunks
+        for task, group in zip(chunk.tasks, chunk.groups, strict=True)
+    ]
 
 
 class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
@@ -135,7 +137,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
             self._sizes.update(zip(refs, report.sizes, strict=True))
         # The autoscaler's estimate of fan-out counts tasks, not the objects they travel in.
         self._task_result_metadatas[-1].num_returns = sum(report.sizes)
-        self._run.on_report(self._stage_index, report)
+        self._run.on_report(self._stage_index, report, refs)
         return report
 
     # ---- workers that die ----------------------------------------------------------------------------
@@ -211,6 +213,8 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         if self._died_in_setup(pending.node_setup_call_ref, pending.metadata.worker_group_id):
             return
         super()._move_pending_node_actor_to_pending(node_id)
+        if node_id in self._nodes_with_completed_setups:
+            self._run.on_node_prepared(self._stage_index, node_id)
 
     def _died_in_setup(self, call: Any, group_id: str) -> bool:
         try:
@@ -280,6 +284,17 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
                 logger.warning(f"{self.name}: no result within {timeout_s:g} s per task; replacing the worker")
                 self._hung[worker_id] = oldest.task
                 ray.kill(actor.actor_ref)
+
+    # ---- work stealing -------------------------------------------------------------------------------
+
+    def _attempt_steal_one_task(self, donor: Any, receiver: Any) -> bool:
+        """A donor that dies while it is asked is found out by its results; that is no reason to end the run."""
+        try:
+            return bool(super()._attempt_steal_one_task(donor, receiver))
+        except RuntimeError as error:
+            if isinstance(error.__cause__, WORKER_DEATHS):
+                return False
+            raise
 
     # ---- the end -------------------------------------------------------------------------------------
 

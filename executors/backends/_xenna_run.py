@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+import ray.exceptions
 from loguru import logger
 
 from curator_slurm.executors.adapter import BatchReport, items_of
 from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
 from curator_slurm.executors.backends._xenna_pool import RunPool
-from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
+from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, ObjectsLostError, StageError, short_error
 from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.sources import Sources
 
 _GAUGE_S = 0.5
 
@@ -24,15 +26,16 @@ class XennaRun:
     """Follows one run of the engine; its pools call it from the engine's main loop."""
 
     monitor: RunMonitor
-    initial: int
+    sources: Sources
     policies: Sequence[FailurePolicy]
     limits: Sequence[int | None]
+    offset: int
+    """Position in the pipeline of the first stage that takes part."""
     pools: list[RunPool] = field(default_factory=list)
     workers_lost: int = 0
+    prepared: set[tuple[int, str]] = field(default_factory=set)
+    """Stages and the nodes where `setup_on_node` has been called."""
     _gauged: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.monitor.progress.gauge(0, expected=self.initial)
 
     def policy(self, stage: int) -> FailurePolicy:
         """What to do about failures in a stage."""
@@ -41,16 +44,24 @@ class XennaRun:
     def add_pool(self, pool: RunPool) -> int:
         """The engine makes its pools in the order of the stages."""
         self.pools.append(pool)
-        return len(self.pools) - 1
+        return self.offset + len(self.pools) - 1
 
     def worker_limit(self, stage: int) -> int | None:
         """The most workers a stage may have."""
         return self.limits[stage]
 
-    def on_report(self, stage: int, report: Report) -> None:
-        """A batch is done."""
-        self.monitor.progress.gauge(stage, workers=self.pools[stage].num_ready_actors)
+    def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None:
+        """A batch is done, and these are references to its outputs."""
+        self.monitor.progress.gauge(stage, workers=self.pools[stage - self.offset].num_ready_actors)
+        last = stage + 1 == len(self.policies)
+        outputs = _fetch(chunks) if last or report.firsts else []
         self.monitor.record(stage, report.note)
+        groups = self.sources.record(stage, report.groups, report.note)
+        if report.firsts:
+            self.sources.replace_single([task for chunk in outputs for task in chunk.tasks], groups)
+        elif last:
+            for chunk in outputs:
+                self.sources.finish(chunk.tasks, chunk.groups)
 
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None:
         """A worker died; its tasks run again."""
@@ -60,6 +71,10 @@ class XennaRun:
             f"({short_error(error)})"
         )
 
+    def on_node_prepared(self, stage: int, node_id: str) -> None:
+        """`setup_on_node` has been called there."""
+        self.prepared.add((stage, node_id))
+
     def on_quarantine(self, stage: int, refs: list[Any], error: BaseException, attempts: int) -> None:
         """A task whose worker died every time is given up: recorded as failed, or the end of the run."""
         label = self._label(stage)
@@ -67,14 +82,16 @@ class XennaRun:
             f"its worker died, or was ended for taking too long, {attempts} time(s) while processing it alone: "
             f"{short_error(error)}"
         )
-        identities: list[tuple[str, str, int]] = ray.get(_identify.remote(*refs))
+        identities: list[tuple[str, str, int, int]] = ray.get(_identify.remote(*refs))
         if not self.policies[stage].skips:
-            named = ", ".join(task_id for task_id, _, _ in identities)
+            named = ", ".join(task_id for task_id, *_ in identities)
             raise StageError(label, f"process_batch of task {named}", reason, str(error))
         records = tuple(
-            FailedTaskRecord(label, task_id, source, attempts, reason, str(error)) for task_id, source, _ in identities
+            FailedTaskRecord(label, task_id, source, attempts, reason, str(error)) for task_id, source, *_ in identities
         )
-        self.monitor.record(stage, BatchReport.of_lost(records, sum(items for _, _, items in identities)))
+        report = BatchReport.of_lost(records, sum(items for _, _, items, _ in identities))
+        self.monitor.record(stage, report)
+        self.sources.record(stage, [group for _, _, _, group in identities], report)
 
     def on_round(self) -> None:
         """One round of the engine's loop: now and then, measure what is not counted."""
@@ -82,7 +99,7 @@ class XennaRun:
         if now - self._gauged < _GAUGE_S:
             return
         self._gauged = now
-        for index, pool in enumerate(self.pools):
+        for index, pool in enumerate(self.pools, self.offset):
             self.monitor.progress.gauge(index, workers=pool.num_ready_actors)
 
     def stop(self) -> None:
@@ -98,9 +115,17 @@ class XennaRun:
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _identify(*chunks: Chunk) -> list[tuple[str, str, int]]:
+def _identify(*chunks: Chunk) -> list[tuple[str, str, int, int]]:
     return [
-        (str(getattr(task, "task_id", "")), str(getattr(task, "_source_id", "") or ""), items_of(task))
+        (str(getattr(task, "task_id", "")), str(getattr(task, "_source_id", "") or ""), items_of(task), group)
         for chunk in chunks
-        for task in chunk.tasks
+        for task, group in zip(chunk.tasks, chunk.groups, strict=True)
     ]
+
+
+def _fetch(refs: Sequence[Any]) -> list[Chunk]:
+    try:
+        chunks: list[Chunk] = ray.get(list(refs))
+    except ray.exceptions.RayError as error:
+        raise ObjectsLostError(f"a result was lost before it could be fetched: {short_error(error)}") from error
+    return chunks

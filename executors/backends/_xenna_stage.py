@@ -9,6 +9,7 @@ from typing import Any
 from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends._pool_data import KEEP_BELOW, size_of
 from curator_slurm.executors.backends._xenna_chunks import Chunk, Report, make_chunks
 
 
@@ -29,11 +30,24 @@ class Requests:
     batch_size: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """What a stage must know of the run it is in."""
+
+    is_single_source: bool = False
+    """Whether it gets the only initial task and is not the last stage."""
+    prepared_nodes: frozenset[str] = frozenset()
+    """Nodes that `setup_on_node` has been called on before the engine was started again."""
+
+
 class XennaStage(v1.Stage):  # type: ignore[misc]
     """Hands the engine's calls to the shared adapter."""
 
-    def __init__(self, adapter: StageAdapter, requests: Requests, env: Any, next_batch_size: int | None) -> None:
+    def __init__(
+        self, adapter: StageAdapter, requests: Requests, env: Any, next_batch_size: int | None, *, place: Place
+    ) -> None:
         self._adapter = adapter
+        self._place = place
         self._requests = requests
         self._env = env
         self._next_batch_size = next_batch_size
@@ -68,7 +82,8 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
 
     def setup_on_node(self, node_info: Any, worker_metadata: Any) -> None:
         """Called once per node."""
-        self._adapter.setup_on_node(NodeInfo(node_info.node_id), _metadata(worker_metadata))
+        if node_info.node_id not in self._place.prepared_nodes:
+            self._adapter.setup_on_node(NodeInfo(node_info.node_id), _metadata(worker_metadata))
 
     def setup(self, worker_metadata: Any) -> None:
         """Called once per worker."""
@@ -80,9 +95,12 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
             self.destroy()
             return []
         tasks = [task for chunk in in_data for task in chunk.tasks]
+        groups = [group for chunk in in_data for group in chunk.groups]
         outputs, batch = self._adapter.process(tasks)
-        chunks = make_chunks(outputs, self._next_batch_size)
-        return [Report([len(chunk) for chunk in chunks], batch, bool(batch.failures)), *chunks]
+        firsts = self._place.is_single_source and sum(map(size_of, outputs)) < KEEP_BELOW
+        kinds = [groups[parent if isinstance(parent, int) else parent[0]] for parent in batch.parents]
+        chunks = make_chunks(outputs, range(len(outputs)) if firsts else kinds, self._next_batch_size)
+        return [Report([len(chunk) for chunk in chunks], batch, groups, firsts, bool(batch.failures)), *chunks]
 
     def destroy(self) -> None:
         """Called by newer engines before they end a worker; by us through `Goodbye` on all of them."""

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.ray_connection import ray_session
+from curator_slurm.executors.ray_connection import alive_nodes, ray_session
+from curator_slurm.executors.rounds import run_rounds
+from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -49,17 +51,23 @@ class RayActorPoolExecutor(BaseExecutor):
             from curator_slurm.executors.backends._pool_nodes import Nodes
             from curator_slurm.executors.backends._pool_run import PoolRun
 
-            nodes = Nodes(
-                ray.nodes,
-                ignore_head_node=self.ignore_head_node,
-                reserved_cpus=self.option("reserved_cpus"),
-                reserved_gpus=self.option("reserved_gpus"),
-            )
-            store = float(ray.cluster_resources().get("object_store_memory", 0))
-            run = PoolRun(adapters, monitor, nodes, store, self._actor_options, self._progress(monitor))
-            outputs = run.run(tasks)
-            monitor.check_counts(len(tasks), len(outputs))
-        return outputs
+            sources = Sources(len(adapters), tasks)
+            prepared: dict[int, set[str]] = {}
+
+            def play() -> None:
+                nodes = Nodes(
+                    ray.nodes,
+                    ignore_head_node=self.ignore_head_node,
+                    reserved_cpus=self.option("reserved_cpus"),
+                    reserved_gpus=self.option("reserved_gpus"),
+                )
+                store = float(ray.cluster_resources().get("object_store_memory", 0))
+                progress = self._progress(monitor)
+                PoolRun(adapters, monitor, sources, prepared, nodes, store, self._actor_options, progress).run()
+                monitor.check_counts(len(tasks), len(sources.outputs))
+
+            run_rounds(play, monitor, sources, alive_nodes)
+        return sources.outputs
 
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:
         options: dict[str, Any] = {"num_cpus": stage.need.cpus, "num_gpus": stage.need.gpus, "max_restarts": 0}

@@ -9,9 +9,17 @@ from typing import Any, ClassVar
 
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
-from curator_slurm.executors.failures import ExecutorError, StageError, short_error
+from curator_slurm.executors.failures import (
+    ExecutorError,
+    ObjectsLostError,
+    StageError,
+    WorkerLostError,
+    short_error,
+)
 from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.ray_connection import ray_session
+from curator_slurm.executors.ray_connection import alive_nodes, ray_session
+from curator_slurm.executors.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds
+from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +48,18 @@ class RayDataExecutor(BaseExecutor):
         with ray_session(stages=stages), RunMonitor("ray_data", stages, self.policy) as monitor:
             from curator_slurm.executors.backends._data_run import DataRun
 
-            run = DataRun(adapters, self.policy, ignore_head_node=self.ignore_head_node)
-            monitor.progress.gauge(0, expected=len(tasks))
-            with _Poller(monitor, run.news):
-                outputs = run.execute(tasks)
-            monitor.check_counts(len(tasks), len(outputs))
+            outputs: list[Any] = []
+
+            def play() -> None:
+                nonlocal outputs
+                run = DataRun(adapters, self.policy, ignore_head_node=self.ignore_head_node)
+                monitor.progress.gauge(0, expected=len(tasks))
+                with _Poller(monitor, run.news):
+                    outputs = run.execute(tasks)
+                monitor.check_counts(len(tasks), len(outputs))
+
+            # Ray Data makes lost blocks again by itself; where it gives up, all sources run again.
+            run_rounds(play, monitor, Sources(len(stages), tasks), alive_nodes)
         return outputs
 
 
@@ -88,14 +103,11 @@ class _Poller:
 
 def find_cause(error: BaseException) -> Exception:
     """The adapter's error inside what Ray and Ray Data have wrapped around it."""
-    seen: set[int] = set()
-    pending: list[Any] = [error]
-    while pending:
-        current = pending.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
+    for current in causes(error):
         if isinstance(current, ExecutorError) and type(current).__module__.startswith("curator_slurm"):
             return current
-        pending += [getattr(current, "cause", None), current.__cause__, current.__context__]
+    if any(type(cause).__name__.startswith(LOST_OBJECTS) for cause in causes(error)):
+        return ObjectsLostError(f"Ray Data lost what it was to work on: {short_error(error)}\n\n{error}")
+    if any(type(cause).__name__.startswith(LOST_WORKERS) for cause in causes(error)):
+        return WorkerLostError(f"Ray Data's workers died: {short_error(error)}\n\n{error}")
     return StageError("a stage", "Ray Data", short_error(error), str(error))

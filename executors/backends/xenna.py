@@ -22,12 +22,13 @@ from curator_slurm.executors.backends._xenna_gpus import StageRuntimeEnv
 from curator_slurm.executors.backends._xenna_options import StageOptions, parse_config, parse_stage, xenna_version
 from curator_slurm.executors.backends._xenna_reap import end_worker_processes
 from curator_slurm.executors.backends._xenna_run import XennaRun
-from curator_slurm.executors.backends._xenna_stage import Requests, StageSpec, XennaStage
+from curator_slurm.executors.backends._xenna_stage import Place, Requests, StageSpec, XennaStage
 from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy, OnTaskError
 from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.ray_connection import ray_session
-from curator_slurm.executors.tasks import assign_root_task_ids
+from curator_slurm.executors.ray_connection import alive_nodes, ray_session
+from curator_slurm.executors.rounds import run_rounds
+from curator_slurm.executors.sources import Sources
 
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
 
@@ -56,7 +57,6 @@ class XennaExecutor(BaseExecutor):
         tasks = self.first_tasks(initial_tasks)
         if not stages:
             return tasks
-        assign_root_task_ids(tasks)
         settings = [parse_stage(stage) for stage in stages]
         # The variables are for a Ray that starts here; one that runs already got them from whoever started it.
         with (
@@ -64,21 +64,40 @@ class XennaExecutor(BaseExecutor):
             ray_session(),
             RunMonitor("xenna", stages, self.policy) as monitor,
         ):
-            return self._run(stages, settings, tasks, monitor)
+            adapters = [
+                StageAdapter(stage, self._stage_policy(setting))
+                for stage, setting in zip(stages, settings, strict=True)
+            ]
+            sources = Sources(len(stages), tasks)
+            prepared: set[tuple[int, str]] = set()
+
+            def play() -> None:
+                self._run(adapters, settings, sources, prepared, monitor)
+                monitor.check_counts(len(tasks), len(sources.outputs))
+
+            run_rounds(play, monitor, sources, alive_nodes)
+        return sources.outputs
 
     def _run(
-        self, stages: Sequence[Any], settings: Sequence[StageOptions], tasks: list[Any], monitor: RunMonitor
-    ) -> list[Any]:
+        self,
+        adapters: Sequence[StageAdapter],
+        settings: Sequence[StageOptions],
+        sources: Sources,
+        prepared: set[tuple[int, str]],
+        monitor: RunMonitor,
+    ) -> None:
+        """Run what is not finished of the sources on the nodes that are there now."""
         options = self._options
-        adapters = [
-            StageAdapter(stage, self._stage_policy(setting)) for stage, setting in zip(stages, settings, strict=True)
-        ]
+        first = sources.first_stage
+        policies = [adapter.policy for adapter in adapters]
+        adapters, settings, tasks = adapters[first:], settings[first:], sources.unfinished
         cluster = Cluster(ignore_head_node=self.ignore_head_node)
         batches = -(-len(tasks) // adapters[0].batch_size)
         workers = [setting.workers(len(cluster.nodes)) for setting in settings]
         if workers[0] is None and batches == 1:
             workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
-        described, found = cluster.plan(_demands(stages, workers), options.cpu_share, together=not options.batch)
+        demands = _demands([adapter.stage for adapter in adapters], workers)
+        described, found = cluster.plan(demands, options.cpu_share, together=not options.batch)
         workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
 
         specs = [
@@ -88,25 +107,36 @@ class XennaExecutor(BaseExecutor):
                     Requests(adapter.name, cpus, float(adapter.stage.resources.gpus), adapter.batch_size),
                     StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), cluster.gpu_names),
                     next_batch_size=following.batch_size if following else None,
+                    place=Place(
+                        is_single_source=sources.single and index == 0 and following is not None,
+                        prepared_nodes=frozenset(node for stage, node in prepared if stage == index),
+                    ),
                 ),
                 num_workers=count,
                 **setting.overrides,
             )
-            for adapter, following, cpus, count, setting in zip(
-                adapters, [*adapters[1:], None], found.stage_cpus, workers, settings, strict=True
+            for index, adapter, following, cpus, count, setting in zip(
+                range(first, first + len(adapters)),
+                adapters,
+                [*adapters[1:], None],
+                found.stage_cpus,
+                workers,
+                settings,
+                strict=True,
             )
         ]
         config = options.pipeline_config()
         if not cluster.has_gpus and _CLEAR_CUDA not in self.config:
             # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
             setattr(config, _CLEAR_CUDA, False)
-        limits = [options.max_workers_per_stage if count is None else None for count in workers]
-        policies = [adapter.policy for adapter in adapters]
-        run = XennaRun(monitor, len(tasks), policies, limits)
-        pipeline = v1.PipelineSpec(_Inputs(make_chunks(tasks, adapters[0].batch_size)), specs, config)
-        outputs = self._run_engine(pipeline, run, described)
-        monitor.check_counts(len(tasks), len(outputs))
-        return outputs
+        limits = [None] * first + [options.max_workers_per_stage if count is None else None for count in workers]
+        monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
+        run = XennaRun(monitor, sources, policies, limits, first)
+        chunks = make_chunks(tasks, sources.unfinished_groups, adapters[0].batch_size)
+        try:
+            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, described)
+        finally:
+            prepared |= run.prepared
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
         if setting.ignore_failures is None:
@@ -114,11 +144,11 @@ class XennaExecutor(BaseExecutor):
         action = OnTaskError.SKIP if setting.ignore_failures else OnTaskError.FAIL
         return replace(self.policy, on_task_error=action)
 
-    def _run_engine(self, pipeline: Any, run: XennaRun, described: Any) -> list[Any]:
+    def _run_engine(self, pipeline: Any, run: XennaRun, described: Any) -> None:
         options = self._options
         logger.info(
             f"cosmos-xenna {xenna_version()}, {'batch' if options.batch else 'streaming'} mode, "
-            f"{len(pipeline.stages)} stage(s), {run.initial} initial task(s)"
+            f"{len(pipeline.stages)} stage(s), {len(run.sources.unfinished_groups)} task(s) to begin with"
         )
         started = time.time()
         address = ray.get_runtime_context().gcs_address
@@ -133,14 +163,13 @@ class XennaExecutor(BaseExecutor):
                 ),
             ):
                 try:
-                    chunks: list[Chunk] = v1.run_pipeline(pipeline) or []
+                    v1.run_pipeline(pipeline)
                 finally:
                     run.stop()
         except Exception as error:
             raise_own_error(error)
         finally:
             end_worker_processes(started)
-        return [task for chunk in chunks for task in chunk.tasks]
 
 
 class _Inputs(list[Chunk]):

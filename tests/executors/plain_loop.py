@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from curator_slurm.executors import ProcessingStage, Resources, Task
+from curator_slurm.executors.registry import make_executor
 
 
 @dataclass(kw_only=True)
@@ -53,3 +58,37 @@ def run_plainly(stages: Sequence[Arithmetic], count: int) -> list[tuple[str, int
             following += [(f"{task_id}_{position}", result) for position, result in enumerate(results)]
         current = following
     return current
+
+
+STAGES = st.builds(
+    Arithmetic,
+    name=st.sampled_from(["a", "b", "c"]),
+    fan_out=st.integers(1, 3),
+    drop=st.sampled_from([0, 2, 3]),
+    fail=st.sampled_from([0, 0, 5, 7]),
+    batch_size=st.sampled_from([1, 2, 5]),
+    whole_batches=st.booleans(),
+)
+
+
+def compare_random_pipelines(backend: str, env: Mapping[str, str], examples: int) -> None:
+    """Random stages on a back end, through one connection to the Ray that `env` names: the same tasks come out."""
+    import ray
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(stages=st.lists(STAGES, min_size=1, max_size=3), count=st.integers(1, 30), retries=st.integers(0, 1))
+    def compare(stages: list[Arithmetic], count: int, retries: int) -> None:
+        tasks = [Task("numbers", number) for number in range(count)]
+        executor = make_executor(backend, {"on_task_error": "skip", "task_retries": retries})
+        outputs = executor.execute(stages, tasks)
+        assert sorted((task.task_id, task.data) for task in outputs) == sorted(run_plainly(stages, count))
+
+    before = dict(os.environ)
+    os.environ.update(env)
+    try:
+        ray.init(address=env["RAY_ADDRESS"], log_to_driver=False)
+        compare()
+    finally:
+        ray.shutdown()
+        os.environ.clear()
+        os.environ.update(before)

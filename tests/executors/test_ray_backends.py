@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from plain_loop import Arithmetic, run_plainly
+from plain_loop import compare_random_pipelines
 from xenna_ray import TestRay, start_ray
 from xenna_stages import (
     Environment,
@@ -28,7 +26,7 @@ from xenna_stages import (
     numbers,
 )
 
-from curator_slurm.executors import EmptyTask, Pipeline, Task
+from curator_slurm.executors import EmptyTask, Pipeline
 from curator_slurm.executors.failures import StageError, TooManyFailedTasksError
 from curator_slurm.executors.registry import make_executor
 from curator_slurm.executors.tasks import assign_root_task_ids
@@ -185,6 +183,12 @@ class RayLifecycle(Lifecycle):
     def setup(self, worker_metadata: Any = None) -> None:
         self._note("setup", bool(worker_metadata.worker_id))
 
+    def process(self, task: Any) -> Any:
+        deadline = time.monotonic() + 60  # fast workers would be through before the second one is there
+        while self.journal.read_text().count("setup ") < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return task
+
 
 def test_the_life_of_a_worker(run: Run, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
@@ -234,35 +238,5 @@ def test_logical_gpus_are_used_one_worker_each(backend: str, noset: str, monkeyp
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("backend", ["ray_actor_pool", "ray_data"])
 def test_random_pipelines_do_what_a_plain_loop_does(backend: str, two_cpus: TestRay) -> None:
-    import ray
-
-    stage = st.builds(
-        Arithmetic,
-        name=st.sampled_from(["a", "b", "c"]),
-        fan_out=st.integers(1, 3),
-        drop=st.sampled_from([0, 2, 3]),
-        fail=st.sampled_from([0, 0, 5, 7]),
-        batch_size=st.sampled_from([1, 2, 5]),
-        whole_batches=st.booleans(),
-    )
-
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(stages=st.lists(stage, min_size=1, max_size=3), count=st.integers(1, 30))
-    def compare(stages: list[Arithmetic], count: int) -> None:
-        tasks = [Task("numbers", number) for number in range(count)]
-        assign_root_task_ids(tasks)
-        outputs = make_executor(backend, {"on_task_error": "skip"}).execute(stages, tasks)
-        expected = run_plainly(stages, count)
-        assert sorted((task.task_id, task.data) for task in outputs) == sorted(expected)
-
-    before = dict(os.environ)
-    os.environ.update(two_cpus.env)
-    try:
-        ray.init(address=two_cpus.env["RAY_ADDRESS"], log_to_driver=False)
-        compare()
-    finally:
-        ray.shutdown()
-        os.environ.clear()
-        os.environ.update(before)
+    compare_random_pipelines(backend, two_cpus.env, examples=6)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xenna_ray import TestRay, start_ray
+from plain_loop import compare_random_pipelines
+from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import (
     DieInSetup,
     Environment,
@@ -232,6 +233,11 @@ def test_logical_gpus_are_used_one_worker_each(noset: str, monkeypatch: pytest.M
     assert len(seen) == 2
 
 
+def test_random_pipelines_do_what_a_plain_loop_does(two_cpus: TestRay) -> None:
+    compare_random_pipelines("xenna", two_cpus.env, examples=5)
+    assert not two_cpus.worker_pids()
+
+
 def test_token_authentication(tmp_path: Path) -> None:
     env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "{folder}/token"}
     code = (
@@ -242,7 +248,7 @@ def test_token_authentication(tmp_path: Path) -> None:
         # Ray reads its token once in a process, so this driver has one of its own.
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, **cluster.env, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, **cluster.env, "PYTHONPATH": python_path()},
             capture_output=True,
             text=True,
             timeout=120,

@@ -16,13 +16,13 @@ def test_sizes_form_a_chain_of_divisors() -> None:
 
 
 def test_a_full_batch_is_one_chunk() -> None:
-    assert [len(chunk) for chunk in make_chunks(range(32), 32)] == [32]
-    assert [len(chunk) for chunk in make_chunks(range(43), 32)] == [32, 8, 2, 1]
+    assert [len(chunk) for chunk in make_chunks(range(32), range(32), 32)] == [32]
+    assert [len(chunk) for chunk in make_chunks(range(43), range(43), 32)] == [32, 8, 2, 1]
 
 
 def test_outputs_of_the_last_stage_are_one_chunk() -> None:
-    assert make_chunks([1, 2, 3], None) == [Chunk([1, 2, 3])]
-    assert make_chunks([], None) == []
+    assert make_chunks([1, 2, 3], [0, 0, 1], None) == [Chunk([1, 2, 3], [0, 0, 1])]
+    assert make_chunks([], [], None) == []
 
 
 @settings(deadline=None)
@@ -31,7 +31,9 @@ def test_batches_are_exact_and_nothing_is_lost(batch: int, groups: list[int], pl
     buffer = ChunkBuffer()
     produced = 0
     for index, group in enumerate(groups):
-        for chunk in make_chunks(range(produced, produced + group), batch):
+        made = range(produced, produced + group)
+        for chunk in make_chunks(made, made, batch):
+            assert chunk.tasks == chunk.groups
             buffer.add(index % places, chunk, len(chunk))
         produced += group
     seen: list[int] = []

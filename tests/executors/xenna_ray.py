@@ -44,6 +44,8 @@ class TestRay:
     __test__ = False
     env: dict[str, str]
     folder: Path
+    start_env: dict[str, str]
+    """What further nodes need when they are started."""
 
     def worker_pids(self) -> set[int]:
         """Processes of the engine that belong to this Ray, whoever their parent is by now."""
@@ -66,14 +68,14 @@ def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> 
     with (folder / "log").open("w") as log:
         holder = subprocess.Popen(
             [sys.executable, "-c", _HOLD, str(cpus), str(gpus), str(_free_port()), str(folder)],
-            env={**outside, "PYTHONPATH": str(Path(__file__).parent), **variables},
+            env={**outside, "PYTHONPATH": python_path(), **variables},
             stdout=log,
             stderr=log,
         )
     try:
         address = _wait_for(folder / "address", holder)
         driver = {name: value for name, value in variables.items() if name.startswith("RAY_AUTH")}
-        yield TestRay({**driver, "RAY_ADDRESS": address}, folder)
+        yield TestRay({**driver, "RAY_ADDRESS": address}, folder, variables)
     finally:
         holder.send_signal(signal.SIGTERM)
         try:
@@ -81,6 +83,11 @@ def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> 
         except subprocess.TimeoutExpired:
             holder.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def python_path() -> str:
+    """Where processes of the tests find these modules."""
+    return os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _is_engine_worker(process: psutil.Process) -> bool:

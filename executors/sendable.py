@@ -1,0 +1,40 @@
+"""Whether a task can travel to another process; found out where the stage that made it can still be blamed."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+
+_PLAIN = (str, bytes, bytearray, int, float, bool, type(None))
+_TRUSTED = {("pyarrow.lib", "Table"), ("pandas.core.frame", "DataFrame"), ("pandas", "DataFrame"), ("numpy", "ndarray")}
+
+
+def check_sendable(task: Any) -> None:
+    """Raise TypeError for a task that cannot be pickled.
+
+    Tables, frames and plain values are taken on trust, because trying costs as much as sending: should one of them
+    not be sendable after all, the run fails with Ray's error.
+    """
+    if _is_plain(getattr(task, "data", task)) and _is_plain(getattr(task, "_metadata", None)):
+        return
+    try:
+        cloudpickle.dumps(task, protocol=5, buffer_callback=_leave_out)
+    except Exception as error:
+        raise TypeError(f"the stage returned a task that cannot be sent to another process: {error}") from error
+
+
+def _leave_out(_buffer: pickle.PickleBuffer) -> bool:
+    """Large buffers are not copied: they are never the problem."""
+    return False
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, _PLAIN) or (type(value).__module__, type(value).__name__) in _TRUSTED:
+        return True
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(part, _PLAIN) for part in value)
+    if isinstance(value, dict):
+        return all(isinstance(part, _PLAIN) for part in value.values())
+    return False

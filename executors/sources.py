@@ -1,0 +1,197 @@
+"""Which source every task in flight descends from, so that a loss costs the sources it touches and no others.
+
+A source is a task that the driver holds: an initial task, or what the first stage made of the single one. Tasks that
+went through one batch without a known parent share their fate from then on: their sources form one group. A group is
+settled when none of its tasks is in flight; until then its outputs are kept back, because they would come again if
+its sources had to run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from curator_slurm.executors.adapter import BatchReport
+from curator_slurm.executors.failures import FailedTaskRecord
+
+
+@dataclass
+class Tally:
+    """Tasks of one stage."""
+
+    tasks_in: int = 0
+    tasks_out: int = 0
+    tasks_filtered: int = 0
+    tasks_failed: int = 0
+
+    def add(self, other: Tally) -> None:
+        self.tasks_in += other.tasks_in
+        self.tasks_out += other.tasks_out
+        self.tasks_filtered += other.tasks_filtered
+        self.tasks_failed += other.tasks_failed
+
+
+@dataclass
+class _Group:
+    """Sources that settle together."""
+
+    sources: list[int]
+    in_flight: int
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    outputs: list[Any] = field(default_factory=list)
+    failures: list[FailedTaskRecord] = field(default_factory=list)
+
+    def take(self, other: _Group) -> None:
+        self.sources += other.sources
+        self.in_flight += other.in_flight
+        self.outputs += other.outputs
+        self.failures += other.failures
+        for stage, tally in other.tallies.items():
+            self.tallies.setdefault(stage, Tally()).add(tally)
+
+
+class Sources:
+    """All sources of a run and what has become of them. Groups are numbers; back ends keep one for each task."""
+
+    def __init__(self, stages: int, tasks: Sequence[Any]) -> None:
+        self.first_stage = 0
+        """The stage that unfinished sources go to."""
+        self.settled = [Tally() for _ in range(stages)]
+        self.failures: list[FailedTaskRecord] = []
+        """Records of settled sources."""
+        self.outputs: list[Any] = []
+        """What settled sources have given."""
+        self._stages = stages
+        self._begin(list(tasks))
+
+    def _begin(self, tasks: list[Any]) -> None:
+        self._tasks = tasks
+        self._restart(range(len(tasks)))
+
+    def _restart(self, sources: Iterable[int]) -> None:
+        self._groups = {index: _Group([index], 1) for index in sources}
+        self._merged: dict[int, int] = {}
+
+    @property
+    def unfinished(self) -> list[Any]:
+        """The sources' tasks that are not settled, in order."""
+        return [self._tasks[index] for index in self.unfinished_groups]
+
+    @property
+    def unfinished_groups(self) -> list[int]:
+        """Positions of the unfinished sources; each is the group of its task when a round begins."""
+        return sorted(index for group in self._groups.values() for index in group.sources)
+
+    @property
+    def single(self) -> bool:
+        """Whether everything comes of one initial task."""
+        return len(self._tasks) == 1 and not self.first_stage
+
+    @property
+    def count(self) -> int:
+        """How many sources there are."""
+        return len(self._tasks)
+
+    @property
+    def settled_count(self) -> int:
+        """How many sources are settled."""
+        return len(self._tasks) - len(self.unfinished_groups)
+
+    def restart(self) -> None:
+        """Forget what unfinished sources have done: they run again."""
+        self._restart(self.unfinished_groups)
+
+    def replace_single(self, outputs: Sequence[Any], groups: Sequence[int]) -> list[int]:
+        """The first stage has made these of the only initial task: let them be the sources from now on.
+
+        `groups` are those that `record` gave for the outputs; the new ones, one for each, are returned.
+        """
+        if not self.single or len(set(groups)) > 1:
+            raise ValueError("only the outputs of a single initial task can take its place")
+        only = self._groups.get(self._find(0))
+        if only is not None:
+            self.failures += only.failures
+            for stage, tally in only.tallies.items():
+                self.settled[stage].add(tally)
+        self.first_stage = 1
+        self._begin(list(outputs))
+        return list(range(len(outputs)))
+
+    def record(self, stage: int, groups: Sequence[int], report: BatchReport) -> list[int]:
+        """Count a batch whose tasks were of these groups; the groups of its outputs."""
+        roots = [self._find(group) for group in groups]
+        if len(set(roots)) == 1:  # the usual case where batches hold one task, or all come from one file
+            return self._record_alone(stage, roots[0], report)
+        made: list[int] = []
+        for parent in report.parents:
+            made.append(roots[parent] if isinstance(parent, int) else self._merge(roots[parent[0] : parent[1]]))
+        made = [self._find(group) for group in made]
+        roots = [self._find(group) for group in roots]
+        with_output = {p for parent in report.parents for p in _span(parent)}
+        failed = set(report.failed_inputs)
+        for position, group in enumerate(roots):
+            tally = self._groups[group].tallies.setdefault(stage, Tally())
+            tally.tasks_in += 1
+            tally.tasks_filtered += position not in failed and position not in with_output
+        for group in made:
+            self._groups[group].tallies.setdefault(stage, Tally()).tasks_out += 1
+            self._groups[group].in_flight += 1
+        for position, record in zip(report.failed_inputs, report.failures, strict=True):
+            state = self._groups[roots[position]]
+            state.failures.append(record)
+            state.tallies[stage].tasks_failed += 1
+        for group in roots:
+            self._groups[group].in_flight -= 1
+        for group in set(roots):
+            self._settle(group)
+        return made
+
+    def _record_alone(self, stage: int, group: int, report: BatchReport) -> list[int]:
+        state = self._groups[group]
+        failed = len(report.failures)
+        state.tallies.setdefault(stage, Tally()).add(
+            Tally(report.tasks_in, report.tasks_out, report.tasks_filtered, failed)
+        )
+        state.failures += report.failures
+        state.in_flight += report.tasks_out - report.tasks_in
+        self._settle(group)
+        return [group] * report.tasks_out
+
+    def finish(self, tasks: Sequence[Any], groups: Sequence[int]) -> None:
+        """These tasks have left the last stage and are in the driver's hands."""
+        roots = [self._find(group) for group in groups]
+        for task, group in zip(tasks, roots, strict=True):
+            state = self._groups[group]
+            state.outputs.append(task)
+            state.in_flight -= 1
+        for group in set(roots):
+            self._settle(group)
+
+    def _settle(self, group: int) -> None:
+        state = self._groups.get(group)
+        if state is None or state.in_flight:
+            return
+        del self._groups[group]
+        self.outputs += state.outputs
+        self.failures += state.failures
+        for stage, tally in state.tallies.items():
+            self.settled[stage].add(tally)
+
+    def _merge(self, roots: Sequence[int]) -> int:
+        first = self._find(roots[0])
+        for root in roots[1:]:
+            other = self._find(root)
+            if other != first:
+                self._groups[first].take(self._groups.pop(other))
+                self._merged[other] = first
+        return first
+
+    def _find(self, group: int) -> int:
+        while (parent := self._merged.get(group)) is not None:
+            group = parent
+        return group
+
+
+def _span(parent: int | tuple[int, int]) -> range:
+    return range(parent, parent + 1) if isinstance(parent, int) else range(*parent)

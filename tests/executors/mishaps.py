@@ -1,0 +1,158 @@
+"""Stages to which one thing happens at one number: for the table of what becomes of rows.
+
+`once` is a file to remember by: with it the thing happens the first time only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from xenna_stages import Number, Step
+
+BAD = 7
+OOM_LIMIT = 400 << 20
+_MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+class Mishap(Step):
+    """Does what `happening` says at one number; every number is passed on."""
+
+    def __init__(
+        self, name: str, happening: str, once: Path | None = None, batch_size: int = 4, folder: Path | None = None
+    ) -> None:
+        super().__init__(name, batch_size, cpus=0.5)
+        self.happening = happening
+        self.once = once
+        self.folder = folder
+
+    def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:
+        if self.happening == "raise in setup_on_node":
+            raise RuntimeError("the disk is full")
+
+    def setup(self, worker_metadata: Any = None) -> None:
+        if self.happening == "raise in setup":
+            raise RuntimeError("the model is missing")
+
+    def process(self, task: Any) -> Any:
+        if task.data == BAD and not (self.once and self.once.exists()):
+            if self.once:
+                self.once.touch()
+            happen = _HAPPENINGS.get(self.happening)
+            if happen is not None:
+                return happen(task)
+        return task
+
+
+def _raise(_task: Any) -> Any:
+    raise ValueError("seven is not allowed")
+
+
+def _garbage(_task: Any) -> Any:
+    return {"not": "a task"}
+
+
+def _unsendable(task: Any) -> Any:
+    return Number("numbers", threading.Lock())  # type: ignore[arg-type]
+
+
+def _kill(_task: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _segfault(_task: Any) -> Any:
+    ctypes.string_at(0)
+
+
+def _exit(_task: Any) -> Any:
+    os._exit(1)
+
+
+def _out_of_memory(_task: Any) -> Any:
+    """More than a control group of this process alone allows: the kernel kills it."""
+    group = _MEMORY / f"curator-slurm-test-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(OOM_LIMIT))
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    hoard = []
+    while True:
+        hoard.append(b"x" * (16 << 20))
+
+
+def _hang(_task: Any) -> Any:
+    time.sleep(3600)
+
+
+def _hang_in_c(_task: Any) -> Any:
+    """Nothing in Python can interrupt this."""
+    libc = ctypes.PyDLL(None)  # holds the interpreter's lock, so that not even another thread gets to run
+    while True:
+        libc.sleep(3600)
+
+
+_HAPPENINGS: dict[str, Callable[[Any], Any]] = {
+    "raise": _raise,
+    "garbage": _garbage,
+    "unsendable": _unsendable,
+    "SIGKILL": _kill,
+    "segfault": _segfault,
+    "exit": _exit,
+    "OOM": _out_of_memory,
+    "hang": _hang,
+    "hang in C": _hang_in_c,
+}
+
+
+def can_run_out_of_memory() -> bool:
+    """Whether this user may make control groups with a limit of their own."""
+    return os.access(_MEMORY, os.W_OK) and (_MEMORY / "memory.limit_in_bytes").exists()
+
+
+def remove_groups() -> None:
+    """Control groups of workers that the kernel has killed."""
+    for group in _MEMORY.glob("curator-slurm-test-*"):
+        deadline = time.monotonic() + 10
+        while group.exists() and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+            time.sleep(0.02)
+
+
+class Inflate(Step):
+    """Makes a payload of each number that is too large to travel inside a message."""
+
+    def process(self, task: Any) -> Any:
+        made = Number("numbers", task.data)
+        made._metadata["payload"] = os.urandom(300_000)
+        return made
+
+
+class Slowly(Step):
+    """Takes its time, and writes each number down when it begins."""
+
+    def __init__(self, name: str, journal: Path, seconds: float = 0.15) -> None:
+        super().__init__(name, 1, cpus=0.5)
+        self.journal = journal
+        self.seconds = seconds
+
+    def process(self, task: Any) -> Any:
+        descriptor = os.open(self.journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(descriptor, f"{task.data}\n".encode())
+        os.close(descriptor)
+        time.sleep(self.seconds)
+        return task
+
+
+class Deflate(Step):
+    """Takes the payload off again."""
+
+    def process(self, task: Any) -> Any:
+        assert len(task._metadata.pop("payload")) == 300_000
+        return task

@@ -1,0 +1,118 @@
+"""Several Ray nodes on this machine, which can be added, and cut off from one moment to the next."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+from xenna_ray import TestRay, python_path, start_ray
+
+QUICK_DEATH = {
+    "RAY_health_check_initial_delay_ms": "500",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+}
+"""A dead node is to be noticed within seconds, but one that is only slow must not be called dead."""
+
+
+class RayNodes:
+    """The nodes beside the head."""
+
+    def __init__(self, head: TestRay) -> None:
+        self.head = head
+        self.env = head.env
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def add(self, cpus: float = 2) -> int:
+        """Start a node and wait until it has joined; its number. Ray gives up on a loaded machine: try again then."""
+        for _ in range(4):
+            node = self._start(cpus)
+            if self._joined(node):
+                self._started.append(node)
+                return len(self._started) - 1
+            end(node)
+        raise RuntimeError(f"no Ray node could be started:\n{(self.head.folder / 'nodes.log').read_text()[-3000:]}")
+
+    def _start(self, cpus: float) -> subprocess.Popen[bytes]:
+        folder = self.head.folder
+        command = [
+            sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.env['RAY_ADDRESS']}",
+            f"--num-cpus={cpus:g}", "--num-gpus=0", "--object-store-memory=200000000", "--block",
+        ]  # fmt: skip
+        outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        with (folder / "nodes.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env={**outside, **self.head.start_env, "PYTHONPATH": python_path(), "RAY_TMPDIR": str(folder / "ray")},
+                stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def _joined(self, node: subprocess.Popen[bytes]) -> bool:
+        """Wait until the cluster has one more node than were started before, or this one has given up."""
+        code = f"""
+import os, ray, time
+ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level="ERROR")
+while sum(node["Alive"] for node in ray.nodes()) < {2 + sum(other.poll() is None for other in self._started)}:
+    time.sleep(0.2)
+"""
+        look = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **self.env})
+        deadline = time.monotonic() + 120
+        while node.poll() is None and look.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        look.kill()
+        return look.wait() == 0
+
+    def cut(self, number: int) -> None:
+        """End all processes of a node at once, as when its power fails."""
+        end(self._started[number])
+
+    def end(self) -> None:
+        for number, node in enumerate(self._started):
+            if node.poll() is None:
+                self.cut(number)
+
+
+def end(node: subprocess.Popen[bytes]) -> None:
+    """Kill a node's processes, stopped before so that none of them sees another one die."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        root = psutil.Process(node.pid)
+        seen: dict[int, psutil.Process] = {}
+        while len(found := [root, *root.children(recursive=True)]) > len(seen):
+            for process in found:
+                seen[process.pid] = process
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.suspend()
+        for process in seen.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    node.wait(10)
+
+
+@contextlib.contextmanager
+def start_nodes(count: int, head_cpus: float = 1, node_cpus: float = 2) -> Iterator[RayNodes]:
+    """A head and so many more nodes."""
+    with start_ray(cpus=head_cpus, env=QUICK_DEATH) as head:
+        nodes = RayNodes(head)
+        try:
+            for _ in range(count):
+                nodes.add(node_cpus)
+            yield nodes
+        finally:
+            nodes.end()
+
+
+def wait_for_lines(path: os.PathLike[str], count: int, seconds: float = 120) -> None:
+    """Until a file has so many lines."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError), open(path) as file:
+            if sum(1 for _ in file) >= count:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{path} never had {count} lines")

@@ -1,0 +1,183 @@
+"""What becomes of rows: every back end, every mishap, both policies. `make matrix` runs all of it and prints a table.
+
+A cell passes if every row that went in has come out once or is recorded as failed, or if the run says why it failed.
+As a part of the test suite, only the cells run that no other test of the executors has.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, can_run_out_of_memory, remove_groups
+from ray_nodes import RayNodes, start_nodes, wait_for_lines
+from xenna_ray import TestRay, start_ray
+from xenna_stages import Step, numbers
+
+from curator_slurm.executors.failures import StageError
+from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.tasks import assign_root_task_ids
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:`use_.*deprecated:DeprecationWarning"),  # Ray Data copies its own context
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
+RESULTS = os.environ.get("CURATOR_SLURM_MATRIX_RESULTS")
+BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
+ROWS = 20
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One mishap under one policy; `once` if it happens the first time only."""
+
+    happening: str
+    policy: str
+    once: bool = False
+    retries: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.happening}{', once' if self.once else ''}, {self.policy}"
+
+
+_HANGS = ("hang", "hang in C")
+_DEATHS = ("SIGKILL", "segfault", "OOM", "exit")
+ALWAYS = [
+    Cell(what, policy) for what in ("raise", "garbage", "unsendable", *_DEATHS, *_HANGS) for policy in ("skip", "fail")
+]
+ONCE = [Cell(what, policy, once=True) for what in _DEATHS for policy in ("skip", "fail")]
+ONCE += [Cell("raise", policy, once=True, retries=1) for policy in ("skip", "fail")]
+SETUP = [Cell(f"raise in {what}", policy) for what in ("setup", "setup_on_node") for policy in ("skip", "fail")]
+OF_THE_SUITE = [
+    Cell("garbage", "skip"), Cell("unsendable", "skip"), Cell("segfault", "fail", once=True), Cell("OOM", "skip"),
+    Cell("hang in C", "skip"), Cell("raise in setup", "skip"),
+]  # fmt: skip
+CELLS = [*ALWAYS, *ONCE, *SETUP] if FULL else OF_THE_SUITE
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[TestRay]:
+    with start_ray(cpus=2) as ray:
+        yield ray
+    remove_groups()
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_after(
+    backend: str, cell: Cell, two_cpus: TestRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cell.happening == "OOM" and not can_run_out_of_memory():
+        pytest.skip("needs root and control groups (version 1) with a memory limit")
+    failures = _environment(two_cpus, tmp_path, monkeypatch)
+    stages = [Step("before", 2, cpus=0.5), Mishap("mishap", cell.happening, tmp_path / "once" if cell.once else None)]
+    config: dict[str, Any] = {"on_task_error": cell.policy, "task_retries": cell.retries}
+    if cell.happening in _HANGS:
+        config["task_timeout_s"] = 0.5
+    ends_run = cell.happening.startswith("raise in") or (cell.policy == "fail" and not cell.once)
+    outputs, error = _run(backend, [*stages, Step("after", cpus=0.5)], ROWS, config)
+    failed = _failed(failures)
+    row = _row(backend, str(cell.happening) + (" once" if cell.once else ""), cell.policy, ROWS, outputs, failed, error)
+    if ends_run:
+        assert isinstance(error, StageError), row
+        assert "'mishap'" in str(error)
+        assert cell.happening.startswith("raise in") or f"0_{BAD}_0" in str(error)
+    else:
+        assert error is None, row
+        assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])
+        assert (row["lost"], row["duplicated"]) == (0, 0)
+    assert not two_cpus.worker_pids()
+
+
+@pytest.mark.parametrize("policy", ["skip", "fail"] if FULL else ["skip"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_after_a_node_is_cut_off(
+    backend: str, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 60
+    with start_nodes(2) as nodes:
+        failures = _environment(nodes.head, tmp_path, monkeypatch)
+        journal = tmp_path / "journal"
+        stages = [
+            Inflate("inflate", 1, cpus=0.5),
+            Slowly("slowly", journal).with_(num_workers=3),
+            Deflate("deflate", 1, cpus=0.5),
+        ]
+        cutter = threading.Thread(target=_cut, args=(nodes, journal, rows // 4))
+        cutter.start()
+        outputs, error = _run(backend, stages, rows, {"on_task_error": policy})
+        cutter.join()
+    row = _row(backend, "node cut off", policy, rows, outputs, _failed(failures), error)
+    assert error is None, row
+    assert (row["out"], row["failed"], row["lost"], row["duplicated"]) == (rows, 0, 0, 0)
+    assert len(set(journal.read_text().split())) == rows
+
+
+def _cut(nodes: RayNodes, journal: Path, lines: int) -> None:
+    wait_for_lines(journal, lines)
+    nodes.cut(0)
+
+
+def _environment(ray: TestRay, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in ray.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CURATOR_SLURM_FAILURES", str(folder / "failures.jsonl"))
+    return folder / "failures.jsonl"
+
+
+def _run(backend: str, stages: list[Any], rows: int, config: dict[str, Any]) -> tuple[list[Any], Exception | None]:
+    tasks = numbers(rows)
+    assign_root_task_ids(tasks)
+    try:
+        return make_executor(backend, config).execute(stages, tasks), None
+    except Exception as error:
+        return [], error
+
+
+def _failed(path: Path) -> list[tuple[str, str]]:
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    assert all(record["traceback"] and record["attempt"] >= 1 for record in records)
+    return [(record["stage"], record["task_id"]) for record in records]
+
+
+def _row(
+    backend: str,
+    failure: str,
+    policy: str,
+    rows: int,
+    outputs: list[Any],
+    failed: list[Any],
+    error: Exception | None,
+) -> dict[str, Any]:
+    """A row of the table; lost are those of which a run that ended well says nothing."""
+    counts = Counter(task.data for task in outputs)
+    row = {
+        "backend": backend,
+        "xenna": importlib.metadata.version("cosmos-xenna") if backend == "xenna" else "",
+        "failure": failure,
+        "policy": policy,
+        "in": rows,
+        "out": len(outputs),
+        "failed": len(failed),
+        "duplicated": sum(counts.values()) - len(counts),
+        "lost": 0 if error else rows - len(counts) - len(failed),
+        "run": f"failed: {str(error).splitlines()[0]}" if error else "completed",
+    }
+    if RESULTS:
+        with Path(RESULTS).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    return row
