@@ -26,7 +26,7 @@ class Resources:
             raise ValueError("give gpus (whole or several GPUs) or gpu_memory_gb (a share of one), not both")
         if self.gpu_memory_gb > 0:
             available = gpu_memory_gb()
-            share = round(self.gpu_memory_gb / available, 1)
+            share = max(0.1, round(self.gpu_memory_gb / available, 1))
             if share > 1:
                 raise ValueError(
                     f"gpu_memory_gb={self.gpu_memory_gb:g} is more than one GPU has ({available:g} GB); use gpus"

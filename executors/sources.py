@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import FailedTaskRecord
+from curator_slurm.executors.failures import FailedTaskRecord, LostTasksError
 
 
 @dataclass
@@ -97,6 +97,17 @@ class Sources:
     def settled_count(self) -> int:
         """How many sources are settled."""
         return len(self._tasks) - len(self.unfinished_groups)
+
+    def check_finished(self) -> None:
+        """Every task of every source must have come out, been filtered or failed.
+
+        Raises:
+            LostTasksError: some are still on their way, though nothing runs any more.
+        """
+        if self._groups:
+            missing = sum(group.in_flight for group in self._groups.values())
+            named = ", ".join(str(getattr(task, "task_id", "?")) for task in self.unfinished[:3])
+            raise LostTasksError(f"{missing} tasks neither came out nor were filtered nor failed; sources: {named}")
 
     def restart(self) -> None:
         """Forget what unfinished sources have done: they run again."""

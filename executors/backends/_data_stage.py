@@ -22,6 +22,8 @@ from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooMa
 
 COLUMN = "task"
 _MIN_DEATHS = 2
+_MAX_SETUP_DEATHS = 3
+_NO_TRACEBACK = "The process ended without a traceback; Ray's logs of its node may say more."
 
 
 def to_table(tasks: Sequence[Any]) -> pa.Table:
@@ -61,12 +63,20 @@ class Operator:
         """`setup` of all stages, and `setup_on_node` where this node joined after the run began."""
         context = ray.get_runtime_context()
         worker = WorkerMetadata(context.get_worker_id(), context.get_assigned_resources())
+        actor_id = context.get_actor_id()
         for step in self._steps:
+            key = (step.index, f"setup of {actor_id}")  # Ray starts an actor that has died again, for ever
+            deaths = self._ledger.begin(key) if actor_id else 0
+            if deaths >= _MAX_SETUP_DEATHS:
+                reason = f"WorkerDied: its worker died {deaths} times in a row while starting"
+                raise StageError(step.adapter.name, "setup", reason, _NO_TRACEBACK)
             if overrides(step.adapter.stage, "setup_on_node"):
                 node_id = context.get_node_id()
                 if not self._ledger.node_prepared(step.index, node_id):
                     step.adapter.setup_on_node(NodeInfo(node_id), worker)
             step.adapter.setup(worker)
+            if actor_id:
+                self._ledger.end(key, [])
         self._ledger.join([step.index for step in self._steps], str(worker.worker_id))
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -121,9 +131,9 @@ class Operator:
         if deaths > max(_MIN_DEATHS, policy.task_retries):
             reason = f"WorkerDied: the worker process died {deaths} times at this task"
             if not policy.skips:
-                raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, "")
+                raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, _NO_TRACEBACK)
             source = str(getattr(task, "_source_id", "") or "")
-            record = FailedTaskRecord(step.adapter.name, task.task_id, source, deaths, reason, "")
+            record = FailedTaskRecord(step.adapter.name, task.task_id, source, deaths, reason, _NO_TRACEBACK)
             return [], BatchReport.of_lost((record,), items_of(task))
         result = step.adapter.process([task])
         self._ledger.end(key, [])

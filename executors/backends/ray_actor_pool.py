@@ -64,6 +64,7 @@ class RayActorPoolExecutor(BaseExecutor):
                 store = float(ray.cluster_resources().get("object_store_memory", 0))
                 progress = self._progress(monitor)
                 PoolRun(adapters, monitor, sources, prepared, nodes, store, self._actor_options, progress).run()
+                sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
             run_rounds(play, monitor, sources, alive_nodes)

@@ -73,6 +73,7 @@ class XennaExecutor(BaseExecutor):
 
             def play() -> None:
                 self._run(adapters, settings, sources, prepared, monitor)
+                sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
             run_rounds(play, monitor, sources, alive_nodes)

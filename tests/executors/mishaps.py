@@ -40,6 +40,8 @@ class Mishap(Step):
     def setup(self, worker_metadata: Any = None) -> None:
         if self.happening == "raise in setup":
             raise RuntimeError("the model is missing")
+        if self.happening == "exit in setup":
+            os._exit(3)
 
     def process(self, task: Any) -> Any:
         if task.data == BAD and not (self.once and self.once.exists()):

@@ -22,7 +22,7 @@ from ray_nodes import RayNodes, start_nodes, wait_for_lines
 from xenna_ray import TestRay, start_ray
 from xenna_stages import Step, numbers
 
-from curator_slurm.executors.failures import StageError
+from curator_slurm.executors.failures import StageError, WorkerLostError
 from curator_slurm.executors.registry import make_executor
 from curator_slurm.executors.tasks import assign_root_task_ids
 
@@ -61,10 +61,14 @@ ALWAYS = [
 ]
 ONCE = [Cell(what, policy, once=True) for what in _DEATHS for policy in ("skip", "fail")]
 ONCE += [Cell("raise", policy, once=True, retries=1) for policy in ("skip", "fail")]
-SETUP = [Cell(f"raise in {what}", policy) for what in ("setup", "setup_on_node") for policy in ("skip", "fail")]
+SETUP = [
+    Cell(what, policy)
+    for what in ("raise in setup", "raise in setup_on_node", "exit in setup")
+    for policy in ("skip", "fail")
+]
 OF_THE_SUITE = [
     Cell("garbage", "skip"), Cell("unsendable", "skip"), Cell("segfault", "fail", once=True), Cell("OOM", "skip"),
-    Cell("hang in C", "skip"), Cell("raise in setup", "skip"),
+    Cell("hang in C", "skip"), Cell("raise in setup", "skip"), Cell("exit in setup", "skip"),
 ]  # fmt: skip
 CELLS = [*ALWAYS, *ONCE, *SETUP] if FULL else OF_THE_SUITE
 
@@ -88,14 +92,14 @@ def test_rows_after(
     config: dict[str, Any] = {"on_task_error": cell.policy, "task_retries": cell.retries}
     if cell.happening in _HANGS:
         config["task_timeout_s"] = 0.5
-    ends_run = cell.happening.startswith("raise in") or (cell.policy == "fail" and not cell.once)
+    ends_run = " in setup" in cell.happening or (cell.policy == "fail" and not cell.once)
     outputs, error = _run(backend, [*stages, Step("after", cpus=0.5)], ROWS, config)
     failed = _failed(failures)
     row = _row(backend, str(cell.happening) + (" once" if cell.once else ""), cell.policy, ROWS, outputs, failed, error)
     if ends_run:
-        assert isinstance(error, StageError), row
+        assert isinstance(error, (StageError, WorkerLostError)), row
         assert "'mishap'" in str(error)
-        assert cell.happening.startswith("raise in") or f"0_{BAD}_0" in str(error)
+        assert " in setup" in cell.happening or f"0_{BAD}_0" in str(error)
     else:
         assert error is None, row
         assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])

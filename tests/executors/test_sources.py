@@ -9,7 +9,7 @@ import pytest
 
 from curator_slurm.executors import Task
 from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import FailedTaskRecord
+from curator_slurm.executors.failures import FailedTaskRecord, LostTasksError
 from curator_slurm.executors.sources import Sources, Tally
 
 
@@ -35,6 +35,13 @@ def test_a_source_is_settled_when_none_of_its_tasks_is_on_its_way() -> None:
     assert (sources.outputs, sources.unfinished_groups) == (["a", "b"], [1])
     assert sources.settled[0] == Tally(1, 2, 0, 0)
     assert sources.settled[1] == Tally(2, 2, 0, 0)
+
+
+def test_tasks_that_vanish_are_an_error() -> None:
+    sources = Sources(2, tasks(2))
+    sources.record(0, [0], report(1, [0, 0]))
+    with pytest.raises(LostTasksError, match="3 tasks neither"):
+        sources.check_finished()
 
 
 def test_what_unfinished_sources_gave_is_forgotten() -> None:

@@ -82,12 +82,39 @@ def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> 
             holder.wait(30)
         except subprocess.TimeoutExpired:
             holder.kill()
+        left = _left_over(folder)
         shutil.rmtree(folder, ignore_errors=True)
+        assert not left, f"processes have outlived their Ray: {left}"
 
 
 def python_path() -> str:
     """Where processes of the tests find these modules."""
     return os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _left_over(folder: Path) -> list[str]:
+    """Processes of this Ray that are still there some time after its end; ended now."""
+    deadline = time.monotonic() + 30
+    while found := [process for process in psutil.process_iter() if _belongs_to(process, folder)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    commands = []
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            commands.append(" ".join(process.cmdline())[:200])
+            process.kill()
+    return commands
+
+
+def _belongs_to(process: psutil.Process, folder: Path) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        named = any(str(folder) in part for part in process.cmdline())
+    except psutil.Error:
+        return False
+    return named or _writes_below(process.pid, folder)
 
 
 def _is_engine_worker(process: psutil.Process) -> bool:
