@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import os
 import signal
 import threading
@@ -30,15 +31,29 @@ def deadline(seconds: float | None, what: str, *, kill: bool = False) -> Iterato
         yield
         return
     alarm = _alarm if threading.current_thread() is threading.main_thread() else _thread_alarm
-    last_resort = threading.Timer(seconds + max(seconds, _GRACE_S), os.kill, (os.getpid(), signal.SIGKILL))
-    last_resort.daemon = True
-    if kill:
-        last_resort.start()
+    with contextlib.ExitStack() as stack:
+        if kill:
+            stack.enter_context(_last_resort(seconds + max(seconds, _GRACE_S)))
+        stack.enter_context(alarm(seconds, what))
+        yield
+
+
+@contextlib.contextmanager
+def _last_resort(seconds: float) -> Iterator[None]:
+    """Kill this process after so many seconds, and a second later also if the code holds the interpreter's lock.
+
+    That second watch runs outside of Python, and prints where the code hangs.
+    """
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+    with contextlib.suppress(ValueError, OSError, AttributeError):  # no standard error output with a descriptor
+        faulthandler.dump_traceback_later(seconds + 1, exit=True)
     try:
-        with alarm(seconds, what):
-            yield
+        yield
     finally:
-        last_resort.cancel()
+        faulthandler.cancel_dump_traceback_later()
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -152,6 +152,23 @@ class Slowly(Step):
         return task
 
 
+class UntilElsewhere(Step):
+    """Is slow until it has run on two nodes; writes the node of each task down."""
+
+    def __init__(self, name: str, journal: Path) -> None:
+        super().__init__(name, 1, cpus=0.5)
+        self.journal = journal
+
+    def process(self, task: Any) -> Any:
+        import ray
+
+        with self.journal.open("a") as file:
+            file.write(f"{ray.get_runtime_context().get_node_id()}\n")
+        if len(set(self.journal.read_text().split())) < 2:
+            time.sleep(1)
+        return task
+
+
 class Deflate(Step):
     """Takes the payload off again."""
 

@@ -31,19 +31,21 @@ class RayNodes:
 
     def add(self, cpus: float = 2) -> int:
         """Start a node and wait until it has joined; its number. Ray gives up on a loaded machine: try again then."""
-        for _ in range(4):
-            node = self._start(cpus)
-            if self._joined(node):
+        for attempt in range(4):
+            mark = f"node_{len(self._started)}_{attempt}"
+            node = self._start(cpus, mark)
+            if self._joined(node, mark):
                 self._started.append(node)
                 return len(self._started) - 1
             end(node)
         raise RuntimeError(f"no Ray node could be started:\n{(self.head.folder / 'nodes.log').read_text()[-3000:]}")
 
-    def _start(self, cpus: float) -> subprocess.Popen[bytes]:
+    def _start(self, cpus: float, mark: str) -> subprocess.Popen[bytes]:
         folder = self.head.folder
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.env['RAY_ADDRESS']}",
             f"--num-cpus={cpus:g}", "--num-gpus=0", "--object-store-memory=200000000", "--block",
+            f'--resources={{"{mark}": 1}}',
         ]  # fmt: skip
         outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (folder / "nodes.log").open("ab") as log:
@@ -53,12 +55,12 @@ class RayNodes:
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def _joined(self, node: subprocess.Popen[bytes]) -> bool:
-        """Wait until the cluster has one more node than were started before, or this one has given up."""
+    def _joined(self, node: subprocess.Popen[bytes], mark: str) -> bool:
+        """Wait until the cluster has this node, or it has given up."""
         code = f"""
 import os, ray, time
 ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level="ERROR")
-while sum(node["Alive"] for node in ray.nodes()) < {2 + sum(other.poll() is None for other in self._started)}:
+while not any(node["Alive"] and {mark!r} in node["Resources"] for node in ray.nodes()):
     time.sleep(0.2)
 """
         look = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **self.env})
@@ -95,13 +97,13 @@ def end(node: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def start_nodes(count: int, head_cpus: float = 1, node_cpus: float = 2) -> Iterator[RayNodes]:
+def start_nodes(count: int, head_cpus: float = 1) -> Iterator[RayNodes]:
     """A head and so many more nodes."""
     with start_ray(cpus=head_cpus, env=QUICK_DEATH) as head:
         nodes = RayNodes(head)
         try:
             for _ in range(count):
-                nodes.add(node_cpus)
+                nodes.add()
             yield nodes
         finally:
             nodes.end()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, can_run_out_of_memory, remove_groups
+from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, UntilElsewhere, can_run_out_of_memory, remove_groups
 from ray_nodes import RayNodes, start_nodes, wait_for_lines
 from xenna_ray import TestRay, start_ray
 from xenna_stages import Step, numbers
@@ -107,33 +107,60 @@ def test_rows_after(
     assert not two_cpus.worker_pids()
 
 
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    """A head with two CPUs; every test brings a node of its own."""
+    with start_nodes(0, head_cpus=2) as started:
+        yield started
+
+
 @pytest.mark.parametrize("policy", ["skip", "fail"] if FULL else ["skip"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_rows_after_a_node_is_cut_off(
-    backend: str, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str, policy: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = 60
-    with start_nodes(2) as nodes:
-        failures = _environment(nodes.head, tmp_path, monkeypatch)
-        journal = tmp_path / "journal"
-        stages = [
-            Inflate("inflate", 1, cpus=0.5),
-            Slowly("slowly", journal).with_(num_workers=3),
-            Deflate("deflate", 1, cpus=0.5),
-        ]
-        cutter = threading.Thread(target=_cut, args=(nodes, journal, rows // 4))
-        cutter.start()
-        outputs, error = _run(backend, stages, rows, {"on_task_error": policy})
-        cutter.join()
+    failures = _environment(nodes.head, tmp_path, monkeypatch)
+    journal = tmp_path / "journal"
+    stages = [
+        Inflate("inflate", 1, cpus=0.5),
+        Slowly("slowly", journal).with_(num_workers=3),
+        Deflate("deflate", 1, cpus=0.5),
+    ]
+    cutter = threading.Thread(target=_cut, args=(nodes, nodes.add(), journal, rows // 4))
+    cutter.start()
+    outputs, error = _run(backend, stages, rows, {"on_task_error": policy})
+    cutter.join()
     row = _row(backend, "node cut off", policy, rows, outputs, _failed(failures), error)
     assert error is None, row
     assert (row["out"], row["failed"], row["lost"], row["duplicated"]) == (rows, 0, 0, 0)
     assert len(set(journal.read_text().split())) == rows
 
 
-def _cut(nodes: RayNodes, journal: Path, lines: int) -> None:
+def _cut(nodes: RayNodes, number: int, journal: Path, lines: int) -> None:
     wait_for_lines(journal, lines)
-    nodes.cut(0)
+    nodes.cut(number)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "xenna"])  # reads its nodes once
+def test_a_node_that_joins_later_is_used(
+    backend: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _environment(nodes.head, tmp_path, monkeypatch)
+    journal = tmp_path / "journal"
+    joiner = threading.Thread(target=_join, args=(nodes, journal))
+    joiner.start()
+    outputs, error = _run(backend, [Step("before", cpus=0.25), UntilElsewhere("where", journal)], 240, {})
+    joiner.join()
+    nodes.end()
+    assert error is None
+    assert len({task.data for task in outputs}) == len(outputs) == 240
+    assert len(set(journal.read_text().split())) == 2
+
+
+def _join(nodes: RayNodes, journal: Path) -> None:
+    wait_for_lines(journal, 2)
+    nodes.add()
 
 
 def _environment(ray: TestRay, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
