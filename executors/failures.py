@@ -62,6 +62,14 @@ class FailurePolicy:
     def skips(self) -> bool:
         return self.on_task_error is OnTaskError.SKIP
 
+    @property
+    def deaths_allowed(self) -> int:
+        """How many workers may die at a task that they had to themselves before it has failed.
+
+        Two at the least, though a failing task is not tried again by default: a worker may die for other reasons.
+        """
+        return max(2, self.task_retries)
+
 
 @dataclass(frozen=True)
 class FailedTaskRecord:

@@ -21,7 +21,6 @@ from curator_slurm.executors.backends._data_ledger import RemoteLedger
 from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
 
 COLUMN = "task"
-_MIN_DEATHS = 2
 _MAX_SETUP_DEATHS = 3
 _NO_TRACEBACK = "The process ended without a traceback; Ray's logs of its node may say more."
 
@@ -128,7 +127,7 @@ class Operator:
         key = (step.index, f"suspect {task.task_id}")
         deaths = self._ledger.begin(key)
         policy = step.adapter.policy
-        if deaths > max(_MIN_DEATHS, policy.task_retries):
+        if deaths > policy.deaths_allowed:
             reason = f"WorkerDied: the worker process died {deaths} times at this task"
             if not policy.skips:
                 raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, _NO_TRACEBACK)

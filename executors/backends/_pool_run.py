@@ -52,7 +52,6 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.5
 _SLOW_BATCH_S = 0.5
 _MAX_FAILED_STARTS = 3
-_MIN_DEATHS = 2
 _COPY_ABOVE = 100_000
 
 
@@ -364,7 +363,7 @@ class PoolRun:
             stage.suspects.extend(Suspect(single, 0) for single in _singles(batch))
             return
         deaths = call.deaths + 1
-        if deaths <= max(_MIN_DEATHS, self._monitor.policy.task_retries):
+        if deaths <= self._monitor.policy.deaths_allowed:
             stage.suspects.append(Suspect(batch, deaths))
             return
         self._quarantine(stage, batch, deaths, error)

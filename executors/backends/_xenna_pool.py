@@ -89,6 +89,11 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         self._looking_for_idle = False
         self._stage_index = run.add_pool(self)
 
+    @property
+    def _stage_name(self) -> str:
+        """The name that the user gave, without the engine's number."""
+        return str(self.name).partition(" - ")[2] or str(self.name)
+
     # ---- how many workers, and where ----------------------------------------------------------------
 
     def add_actor_to_create(self, worker: Any) -> None:
@@ -156,14 +161,15 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         held = self._take_tasks(group)
         self._dead.update(group.actors)
         hung = [self._hung.pop(actor_id) for actor_id in group.actors if actor_id in self._hung]
+        policy = self._run.policy(self._stage_index)
         for task in held:
             if not _node_is_alive(node_id):
                 self._task_queue.appendleft(task)  # not the task's fault
             elif hung:
-                self._queue_again(task, error, guilty=any(task is other for other in hung), allowed=0)
+                guilty = any(task is other for other in hung)
+                self._queue_again(task, error, guilty=guilty, allowed=policy.task_retries)
             else:
-                # Anyone may have killed a worker once: a second time tells more.
-                self._queue_again(task, error, guilty=len(held) == 1, allowed=1)
+                self._queue_again(task, error, guilty=len(held) == 1, allowed=policy.deaths_allowed)
         self._replace(group_id)
 
     def _take_tasks(self, group: Any) -> list[Any]:
@@ -187,7 +193,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
             deaths = deaths if len(singles) == 1 else 0
             for ref in reversed(singles):
                 self._task_queue.appendleft(SuspectTask([ref], task.origin_node_id, deaths, single=True))
-        elif guilty and deaths > self._run.policy(self._stage_index).task_retries + allowed:
+        elif guilty and deaths > allowed:
             self._run.on_quarantine(self._stage_index, task.task_data, error, deaths)
         else:
             self._task_queue.appendleft(SuspectTask(task.task_data, task.origin_node_id, deaths, single=single))
@@ -200,7 +206,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
             return
         logger.warning(f"Node {planned.allocations[0].node} is gone; {self.name} goes on with its other workers")
         if not self._worker_groups and not self._worker_groups_to_create:
-            raise WorkerLostError(f"stage {self.name!r} has lost the last node that one of its workers could run on")
+            raise WorkerLostError(f"stage {self._stage_name!r} has lost the last node that one of its workers could run on")
 
     def _move_pending_actor_to_ready_or_handle_failure(self, actor_id: str) -> None:
         pending = self._pending_actors[actor_id]
@@ -222,11 +228,11 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         except WORKER_DEATHS as error:
             if getattr(error, "actor_init_failed", False):
                 # Not a death: the stage cannot even be unpickled there, most often for want of a module.
-                raise WorkerLostError(f"no worker of stage {self.name!r} can be started: {error}") from None
+                raise WorkerLostError(f"no worker of stage {self._stage_name!r} can be started: {error}") from None
             self._setup_deaths += 1
             if self._setup_deaths > MAX_SETUP_DEATHS:
                 raise WorkerLostError(
-                    f"workers of stage {self.name!r} died {self._setup_deaths} times in a row while starting: {error}"
+                    f"workers of stage {self._stage_name!r} died {self._setup_deaths} times in a row while starting: {error}"
                 ) from error
             node_id = self._worker_groups[group_id].worker_group.allocations[0].node
             self._run.on_worker_lost(self._stage_index, node_id, error)
