@@ -206,7 +206,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
             return
         logger.warning(f"Node {planned.allocations[0].node} is gone; {self.name} goes on with its other workers")
         if not self._worker_groups and not self._worker_groups_to_create:
-            raise WorkerLostError(f"stage {self._stage_name!r} has lost the last node that one of its workers could run on")
+            raise WorkerLostError(f"stage {self._stage_name!r} has lost the last node that a worker of it could run on")
 
     def _move_pending_actor_to_ready_or_handle_failure(self, actor_id: str) -> None:
         pending = self._pending_actors[actor_id]
@@ -232,7 +232,8 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
             self._setup_deaths += 1
             if self._setup_deaths > MAX_SETUP_DEATHS:
                 raise WorkerLostError(
-                    f"workers of stage {self._stage_name!r} died {self._setup_deaths} times in a row while starting: {error}"
+                    f"workers of stage {self._stage_name!r} died {self._setup_deaths} times in a row "
+                    f"while starting: {error}"
                 ) from error
             node_id = self._worker_groups[group_id].worker_group.allocations[0].node
             self._run.on_worker_lost(self._stage_index, node_id, error)
