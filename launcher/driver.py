@@ -24,6 +24,7 @@ from curator_slurm.launcher.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.pipeline_loader import PipelineLoadError, build_pipeline, load_entry
 from curator_slurm.launcher.placeholders import command_line
 from curator_slurm.launcher.plan import Plan
+from curator_slurm.launcher.shards.manifest import read_manifest, read_shard
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,11 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="curator-slurm driver")
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--attempt-dir", type=Path, required=True)
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--shard", type=int, help="the shard of this attempt; the whole input where it is not given")
     options = parser.parse_args(arguments)
     attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
-    plan = Plan.from_yaml(attempt.run.plan.read_text(encoding="utf-8"))
+    plan = Plan.from_yaml(options.plan.read_text(encoding="utf-8"))
     try:
-        message = _drive(plan, attempt)
+        message = _drive(plan, attempt, options.shard)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         if code:
@@ -48,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _drive(plan: Plan, attempt: AttemptPaths) -> str:
+def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
     """Prepare, wait for the cluster, run; a sentence about how it went."""
     pipeline_spec = plan.spec.pipeline
     if plan.spec_dir not in sys.path:
@@ -63,7 +66,7 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         executor = _make_executor(plan)
     address = _wait_for_go()
     os.environ["RAY_ADDRESS"] = address
-    context = _placeholders(plan, attempt)
+    context = _placeholders(plan, attempt, shard)
     if pipeline_spec.command is not None:
         command = command_line(pipeline_spec.command, context)
         _say(f"running {command!r}")
@@ -106,15 +109,20 @@ def _run_pipeline(plan: Plan, executor: Any, context: dict[str, Any]) -> str:
     return message
 
 
-def _placeholders(plan: Plan, attempt: AttemptPaths) -> dict[str, Any]:
+def _placeholders(plan: Plan, attempt: AttemptPaths, shard: int | None) -> dict[str, Any]:
     spec = plan.spec
     context: dict[str, Any] = {
         "output_dir": str(attempt.outputs),
         "run_dir": str(attempt.run.root),
-        "shard.index": attempt.shard,
+        "shard.index": shard or 0,
         "env": dict(os.environ),
     }
-    if spec.input is not None:
+    if shard is not None:
+        context["shard.files"] = read_shard(attempt.run.manifest, shard).paths
+        if "${input.files}" in spec.pipeline.model_dump_json():
+            context["input.files"] = [path for each in read_manifest(attempt.run.manifest) for path in each.paths]
+        _say(f"shard {shard}: {len(context['shard.files'])} input files")
+    elif spec.input is not None:
         files = input_files(spec.input.paths, spec.input.manifest)
         _say(f"{len(files)} input file{'s' if len(files) != 1 else ''}")
         context["input.files"] = context["shard.files"] = files

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from curator_slurm.launcher.agent import preflight, processes
@@ -20,42 +21,50 @@ from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.records import NodeState, read_node_status
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.paths import ClusterPaths, RunPaths, SubmissionPaths
 from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.shards.assignment import plan_file, shards_of_job
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run this node's role; the exit code is the job's on the head, and 0 on workers of a run that ended."""
     parser = argparse.ArgumentParser(prog="curator-slurm node agent")
     parser.add_argument("--run-dir", type=Path, required=True)
-    parser.add_argument("--attempt-dir", type=Path, required=True)
+    parser.add_argument("--attempt-dir", type=Path, required=True, help="the folder of this job, or of this element")
+    parser.add_argument("--submission", help="number of the submission, the name of its folder")
     parser.add_argument("--clean-up", action="store_true", help="after an agent that was killed")
     options = parser.parse_args(arguments)
-    attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
-    plan = Plan.from_yaml(attempt.run.plan.read_text(encoding="utf-8"))
+    run = RunPaths(options.run_dir)
+    cluster = ClusterPaths(options.attempt_dir, run)
+    submission = SubmissionPaths(run.submissions / options.submission, run) if options.submission else None
+    path = plan_file(run, submission)
+    plan = Plan.from_yaml(path.read_text(encoding="utf-8"))
     allocation = _allocation(plan)
     if options.clean_up:
-        return clean_up(attempt, allocation.node_name)
+        return clean_up(cluster, allocation.node_name)
     stop = StopRequest()
     stop.install()
     os.umask(0o077)
     processes.become_subreaper()
-    return run_agent(plan, allocation, attempt, stop)
-
-
-def run_agent(plan: Plan, allocation: Allocation, attempt: AttemptPaths, stop: StopRequest) -> int:
-    """The agent's whole life on one node."""
     try:
-        preflight.check_run_directory(attempt, allocation.node_name)
+        preflight.check_run_directory(cluster, allocation.node_name)
+        shards = None
+        if plan.spec.shards is not None and allocation.is_head:
+            shards = shards_of_job(run, submission, os.environ, stop.wait)
     except BootstrapError as error:
-        print(f"{allocation.node_name}: {error}; {error.next_step}", file=sys.stderr)
-        return 1
-    context = AgentContext(plan, allocation, attempt, stop, dict(os.environ))
+        print(f"curator-slurm: {allocation.node_name}: {error}; {error.next_step}", file=sys.stderr)
+        return 78
+    return run_agent(AgentContext(plan, allocation, cluster, stop, dict(os.environ), path), shards)
+
+
+def run_agent(context: AgentContext, shards: Sequence[int] | None) -> int:
+    """The agent's whole life on one node."""
+    allocation = context.allocation
     context.node.root.mkdir(parents=True, exist_ok=True)
     start_logging(context.node.agent_log, echo=allocation.is_head)
     context.report(NodeState.STARTING, "the agent started")
     node = Node(context)
-    code = Head(context, node).run() if allocation.is_head else _worker(context, node)
+    code = Head(context, node, shards).run() if allocation.is_head else _worker(context, node)
     if context.status.state is not NodeState.FAILED:
         context.report(NodeState.LEFT, "left the run")
     return code
@@ -74,9 +83,9 @@ def _worker(context: AgentContext, node: Node) -> int:
         node.take_down()
 
 
-def clean_up(attempt: AttemptPaths, node_name: str) -> int:
+def clean_up(cluster: ClusterPaths, node_name: str) -> int:
     """End what a killed agent left running on this node, and remove its session folder."""
-    session = str(read_node_status(attempt.node(node_name)).get("session_dir") or "")
+    session = str(read_node_status(cluster.node(node_name)).get("session_dir") or "")
     path = Path(session)
     if not session or not path.name.startswith(preflight.SESSION_PREFIX):
         return 0

@@ -141,14 +141,18 @@ class SubmissionPaths:
 
 
 @dataclass(frozen=True)
-class AttemptPaths:
-    """Files of one attempt; `root` is `attempts/<shard>/<job id>.<restart>`."""
+class ClusterPaths:
+    """Files of one Ray cluster and of the job that it lives in; `root` is `elements/<job id>.<restart>`.
+
+    A run without shards has one cluster to an attempt, and both have one folder: see AttemptPaths.
+    """
 
     root: Path
     run: RunPaths
 
     @property
     def name(self) -> str:
+        """Job id and restart: `4711_12.1`."""
         return self.root.name
 
     @property
@@ -156,29 +160,13 @@ class AttemptPaths:
         return self.root.name.rsplit(".", 1)[0]
 
     @property
-    def shard(self) -> int:
-        return int(self.root.parent.name)
-
-    @property
     def slurm_log(self) -> Path:
         """Link to the output of the batch script."""
         return self.root / "slurm.log"
 
     @property
-    def driver_log(self) -> Path:
-        return self.root / "driver.log"
-
-    @property
     def events(self) -> Path:
         return self.root / "events.jsonl"
-
-    @property
-    def progress(self) -> Path:
-        return self.root / "progress.json"
-
-    @property
-    def failures(self) -> Path:
-        return self.root / "failures.jsonl"
 
     @property
     def outcome(self) -> Path:
@@ -188,11 +176,6 @@ class AttemptPaths:
     def exit_code(self) -> Path:
         """exit-code: what the batch script shall end with; written by the head agent as its last act."""
         return self.root / "exit-code"
-
-    @property
-    def result(self) -> Path:
-        """driver.json: what the driver tells the head agent at its end (error class, message, traceback)."""
-        return self.root / "driver.json"
 
     @property
     def cluster(self) -> Path:
@@ -209,13 +192,8 @@ class AttemptPaths:
         return self.root / "nodes"
 
     @property
-    def outputs(self) -> Path:
-        """Staging of this attempt's outputs: `${output_dir}`."""
-        return self.root / "outputs"
-
-    @property
     def token(self) -> Path:
-        """Ray's authentication token of this attempt."""
+        """Ray's authentication token of this cluster."""
         return self.run.secrets / f"ray-token.{self.root.parent.name}.{self.root.name}"
 
     def node(self, name: str) -> NodePaths:
@@ -223,6 +201,46 @@ class AttemptPaths:
 
     def existing_nodes(self) -> list[NodePaths]:
         return [NodePaths(path) for path in sorted(self.nodes.glob("*")) if path.is_dir()]
+
+
+@dataclass(frozen=True)
+class AttemptPaths(ClusterPaths):
+    """Files of one attempt; `root` is `attempts/<shard>/<job id>.<restart>`.
+
+    The files of its cluster lie in the same folder, but for an attempt at a shard: those are in the folder that
+    `element` links to.
+    """
+
+    @property
+    def shard(self) -> int:
+        return int(self.root.parent.name)
+
+    @property
+    def element(self) -> Path:
+        """Link to the folder of the array element that makes this attempt at a shard."""
+        return self.root / "element"
+
+    @property
+    def driver_log(self) -> Path:
+        return self.root / "driver.log"
+
+    @property
+    def progress(self) -> Path:
+        return self.root / "progress.json"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures.jsonl"
+
+    @property
+    def result(self) -> Path:
+        """driver.json: what the driver tells the head agent at its end (error class, message, traceback)."""
+        return self.root / "driver.json"
+
+    @property
+    def outputs(self) -> Path:
+        """Staging of this attempt's outputs: `${output_dir}`."""
+        return self.root / "outputs"
 
 
 @dataclass(frozen=True)

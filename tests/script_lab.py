@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class ScriptLab:
             python=str(self.python) if python == "" else python,
         )
 
-    def run(self, plan: Plan, cwd: Path | None = None, **variables: str) -> Outcome:
+    def run(self, plan: Plan, cwd: Path | None = None, arguments: Sequence[str] = (), **variables: str) -> Outcome:
         """Render the plan into the run directory and run the script in `cwd` (default: there)."""
         script = self.run_dir / "job.sbatch"
         script.write_text(render(plan))
@@ -91,7 +92,7 @@ class ScriptLab:
             copy.write_bytes(script.read_bytes())
             script = copy
         done = subprocess.run(
-            ["bash", str(script)],
+            ["bash", str(script), *arguments],
             cwd=cwd or self.run_dir,
             env=environment,
             capture_output=True,

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
+from curator_slurm.launcher.agent import interop
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
 from curator_slurm.launcher.agent.records import NodeState, NodeStatus
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.paths import AttemptPaths, NodePaths, RunPaths
+from curator_slurm.launcher.paths import ClusterPaths, NodePaths, RunPaths
 from curator_slurm.launcher.plan import Plan
 
 log = logging.getLogger("curator_slurm.agent")
@@ -57,9 +58,11 @@ class AgentContext:
 
     plan: Plan
     allocation: Allocation
-    attempt: AttemptPaths
+    cluster: ClusterPaths
     stop: StopRequest
     environment: dict[str, str]
+    plan_file: Path
+    """Where the plan was read from."""
     status: NodeStatus = field(init=False)
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 
@@ -69,11 +72,11 @@ class AgentContext:
 
     @property
     def run(self) -> RunPaths:
-        return self.attempt.run
+        return self.cluster.run
 
     @property
     def node(self) -> NodePaths:
-        return self.attempt.node(self.allocation.node_name)
+        return self.cluster.node(self.allocation.node_name)
 
     def report(
         self,
@@ -138,4 +141,4 @@ def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[
     environment["PYTHONPATH"] = os.pathsep.join(path)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
-    return environment
+    return interop.off(environment)

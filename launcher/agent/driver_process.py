@@ -21,12 +21,16 @@ from curator_slurm.launcher.paths import AttemptPaths
 _MEMORY_SIGNS = re.compile(
     r"ray\.exceptions\.OutOfMemoryError|\bMemoryError\b|Task was killed due to the node running low"
 )
+_STORAGE_SIGNS = re.compile(r"\bOSError: \[Errno (28|30|122)\] |\bNo space left on device\b|\bDisk quota exceeded\b")
+_STORAGE_STEP = "make room on the storage, or ask for more quota, then try again"
 
 
 class DriverProcess:
     """`python -m curator_slurm.launcher.driver`, in its own process group, logging to driver.log."""
 
-    def __init__(self, attempt: AttemptPaths, environment: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path, shard: int | None = None
+    ) -> None:
         self.attempt = attempt
         with attempt.driver_log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -36,6 +40,8 @@ class DriverProcess:
                     "curator_slurm.launcher.driver",
                     f"--run-dir={attempt.run.root}",
                     f"--attempt-dir={attempt.root}",
+                    f"--plan={plan}",
+                    *([] if shard is None else [f"--shard={shard}"]),
                 ],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
@@ -110,7 +116,10 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
         failure = FailureClass(error.get("failure_class") or FailureClass.APP_FAILED)
         if failure is FailureClass.APP_FAILED and any(_MEMORY_SIGNS.search(line) for line in evidence):
             failure = FailureClass.OUT_OF_MEMORY
-        return Verdict(code, failure, str(error.get("message")), evidence, str(error.get("next_step") or ""))
+        step = str(error.get("next_step") or "")
+        if failure is FailureClass.APP_FAILED and any(_STORAGE_SIGNS.search(line) for line in evidence):
+            failure, step = FailureClass.STORAGE, step or _STORAGE_STEP
+        return Verdict(code, failure, str(error.get("message")), evidence, step)
     evidence = tuple(log_tail)
     if any(_MEMORY_SIGNS.search(line) for line in log_tail):
         return Verdict(code, FailureClass.OUT_OF_MEMORY, "the driver ran out of memory", evidence)

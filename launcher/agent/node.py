@@ -87,7 +87,7 @@ class Node:
         )
         Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
         self.environment = ray_process.ray_environment(
-            context.environment, node, context.attempt.token, xenna=context.plan.spec.uses_xenna
+            context.environment, node, context.cluster.token, xenna=context.plan.spec.uses_xenna
         )
         self.ray = ray_process.RayProcess(node, self.environment, context.node.ray_output)
         log.info("started Ray (pid %d) with ports %d-%d", self.ray.pid, self._ports.first, self._ports.last)

@@ -17,7 +17,7 @@ import psutil
 from curator_slurm.launcher import __version__
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.paths import ClusterPaths
 
 MAX_TEMP_DIR = 40
 """Characters of Ray's --temp-dir: it appends up to 66 more, and the path of a socket ends at 107 bytes."""
@@ -26,11 +26,11 @@ SESSION_PREFIX = "cs-"
 _OWNER = "owner.json"
 
 
-def check_run_directory(attempt: AttemptPaths, node: str) -> None:
+def check_run_directory(cluster: ClusterPaths, node: str) -> None:
     """The run directory must be there and writable from this node."""
-    probe = attempt.nodes / f".probe-{node}-{secrets.token_hex(4)}"
+    probe = cluster.nodes / f".probe-{node}-{secrets.token_hex(4)}"
     try:
-        attempt.nodes.mkdir(parents=True, exist_ok=True)
+        cluster.nodes.mkdir(parents=True, exist_ok=True)
         probe.write_text("probe")
         probe.unlink()
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -9,10 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
-from curator_slurm.launcher.paths import AttemptPaths, NodePaths
+from curator_slurm.launcher.paths import ClusterPaths, NodePaths
 from curator_slurm.launcher.states import RunState
+
+log = logging.getLogger("curator_slurm.agent")
 
 
 class NodeState(StrEnum):
@@ -63,8 +67,12 @@ class EventLog:
         self._echo = echo
 
     def add(self, event: str, message: str, node: str | None = None, **data: Any) -> None:
+        """Note an event; storage that cannot be written is no reason to end a run."""
         self._echo(message if node is None else f"{node}: {message}")
-        append_jsonl(self._path, {"time": time.time(), "event": event, "node": node, "message": message, **data})
+        try:
+            append_jsonl(self._path, {"time": time.time(), "event": event, "node": node, "message": message, **data})
+        except OSError as error:
+            self._echo(f"cannot note it in {self._path}: {storage_errors.what(error)}")
 
 
 @dataclass
@@ -81,7 +89,15 @@ class Outcome:
     next_step: str = ""
     ended: float = 0.0
     outputs: str | None = None
+    shards_done: list[int] | None = None
+    """Of an array element: its shards that are done, whoever did them."""
+    shards_failed: list[int] | None = None
 
-    def write(self, attempt: AttemptPaths) -> None:
+    def write(self, paths: ClusterPaths) -> None:
+        """Write it; where that is impossible the log has it, and readers decide from what Slurm says."""
         self.ended = self.ended or time.time()
-        write_json(attempt.outcome, {"schema": 1, **asdict(self)})
+        fields = {key: value for key, value in asdict(self).items() if value is not None or "shards" not in key}
+        try:
+            write_json(paths.outcome, {"schema": 1, **fields})
+        except OSError as error:
+            log.error("cannot write %s: %s", paths.outcome, storage_errors.what(error))

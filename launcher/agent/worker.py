@@ -27,7 +27,7 @@ _STARTED = "Ray runtime started"
 
 def run_worker(context: AgentContext, node: Node) -> int:
     """Run the role; the exit code is 0 unless the head was lost: srun reports the highest code of all nodes."""
-    beacon = BeaconReader(context.attempt.heartbeat)
+    beacon = BeaconReader(context.cluster.heartbeat)
     node.prepare()
     address = _wait_for_cluster(context, beacon)
     if address is None:
@@ -41,7 +41,7 @@ def _wait_for_cluster(context: AgentContext, beacon: BeaconReader) -> str | None
     """The head's Ray address; None when there will be none."""
     pause = _POLL_MIN_S
     deadline = time.monotonic() + context.plan.spec.cluster.join_timeout_s + HEAD_SILENCE_S
-    head = context.attempt.node(context.allocation.head_name)
+    head = context.cluster.node(context.allocation.head_name)
     while not context.stop.wait(pause * random.uniform(0.8, 1.2)):
         signal = beacon.read()
         if signal.ended:
@@ -105,7 +105,7 @@ def _head_lost(context: AgentContext) -> int:
     log.error("the head node %s is lost", allocation.head_name)
     if context.stop.wait(allocation.node_id - 1):
         return 1
-    if not context.attempt.outcome.exists():
+    if not context.cluster.outcome.exists():
         Outcome(
             state=RunState.FAILED,
             message=f"the head node {allocation.head_name} was lost",
@@ -115,7 +115,7 @@ def _head_lost(context: AgentContext) -> int:
             failure_class=FailureClass.NODE_FAILED,
             evidence=[f"{allocation.node_name} saw no sign of it any more"],
             next_step="submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
-        ).write(context.attempt)
+        ).write(context.cluster)
     if not allocation.local:
         cancel_job(allocation.job_id)
     return 1

@@ -34,6 +34,7 @@ VARIANTS = {
         },
     },
     "conda": {"environment": {"conda": "my env"}},
+    "sharded": {"input": {"paths": ["/data/*.jsonl"]}, "shards": {"count": 4}},
 }
 
 
@@ -344,3 +345,56 @@ def test_a_storage_that_cannot_be_written(lab):
 def test_an_environment_too_long_for_a_command_line(lab):
     with pytest.raises(UsageError, match="put long values into a file"):
         render(lab.plan(Cluster.SLURM, environment={"env": {"A": "x" * 130_000}}))
+
+
+SHARDED = VARIANTS["sharded"]
+ELEMENT = {"SLURM_ARRAY_JOB_ID": "4711", "SLURM_ARRAY_TASK_ID": "3"}
+
+
+def test_the_folder_of_an_array_element(lab):
+    (lab.run_dir / "submissions/0002").mkdir(parents=True)
+    plan = lab.plan(Cluster.SLURM, **SHARDED)
+    assert ("output", "elements/slurm-%A_%a.log") in list(sbatch_lines(plan))
+    assert "--array" not in render(plan)
+    outcome = lab.run(plan, arguments=["0002"], SLURM_RESTART_COUNT="1", **ELEMENT)
+    assert outcome.returncode == 0, outcome.stderr
+    element = lab.run_dir / "elements/4711_3.1"
+    assert (element / "nodes").is_dir()
+    assert (element / "slurm.log").readlink() == Path("../slurm-4711_3.log")
+    assert not (lab.run_dir / "attempts").exists()
+    expected = ["--run-dir", str(lab.run_dir), "--attempt-dir", str(element), "--submission", "0002"]
+    assert outcome.argv[2:] == expected
+
+
+def test_an_element_that_slurm_starts_twice_gets_another_folder(lab):
+    plan = lab.plan(Cluster.SLURM, **SHARDED)
+    for _ in range(2):
+        assert lab.run(plan, **ELEMENT).returncode == 0
+    first, second = sorted(path.name for path in (lab.run_dir / "elements").iterdir())
+    assert first == "4711_3.0"
+    assert second == "4711_3.1"
+
+
+def test_a_sharded_script_by_hand_and_on_the_local_cluster(lab):
+    outcome = lab.run(lab.plan(Cluster.SLURM, **SHARDED))
+    assert outcome.argv[-1] == str(lab.run_dir / "elements/4711.0")
+    outcome = lab.run(lab.plan(Cluster.LOCAL, **SHARDED), CURATOR_SLURM_JOB_ID="local-1-2")
+    element = lab.run_dir / "elements/local-1-2.0"
+    assert outcome.argv[-1] == str(element)
+    assert (element / "slurm.log").readlink() == Path("../../slurm-local-1-2.log")
+
+
+def test_a_run_without_shards_takes_a_submission_too(lab, cluster):
+    (lab.run_dir / "submissions/0001").mkdir(parents=True)
+    assert lab.run(lab.plan(cluster), arguments=["0001"]).argv[-2:] == ["--submission", "0001"]
+
+
+def test_a_submission_that_is_not_there(lab, cluster):
+
+    sleep = lab.bin / "sleep"
+    sleep.write_text("#!/bin/sh\n")
+    sleep.chmod(0o755)
+    outcome = lab.run(lab.plan(cluster), arguments=["0009"])
+    assert outcome.returncode == 78
+    assert "there is no submission 0009" in outcome.stderr
+    assert not list(lab.run_dir.glob("attempts/*"))

@@ -1,0 +1,222 @@
+"""Bringing the Ray cluster up: the head first, then as many of the other nodes as the run needs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from curator_slurm.launcher.agent import preflight
+from curator_slurm.launcher.agent.context import AgentContext
+from curator_slurm.launcher.agent.gcs import GcsProbe
+from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.paths import NodePaths
+
+_WATCH_S = 2.0
+
+
+class Bootstrap:
+    """The Ray cluster of a job, as its head node sees it come, and nodes of it go.
+
+    `tell` hands a description of the cluster to the workers; `interrupted` says why to give up, if so.
+    """
+
+    def __init__(
+        self,
+        context: AgentContext,
+        node: Node,
+        events: EventLog,
+        tell: Callable[[dict[str, Any]], None],
+        interrupted: Callable[[], Outcome | None],
+    ) -> None:
+        self.context = context
+        self.node = node
+        self.events = events
+        self.joined: set[str] = set()
+        self._tell = tell
+        self._interrupted = interrupted
+        self._started = time.time()
+        self._probe: GcsProbe | None = None
+        self._over = threading.Event()
+
+    def start(self) -> None:
+        """Start Ray's head and tell the workers its address: their Ray waits for the head's.
+
+        Raises:
+            BootstrapError: this node cannot run Ray.
+        """
+        self.node.prepare()
+        self.events.add("preflight_passed", "checks passed", node=self.context.allocation.node_name)
+        ray = self.node.start_ray()
+        self._tell(self._cluster(ray.node.gcs_address))
+        self._probe = GcsProbe(ray.node.gcs_address, self.context.cluster.token)
+
+    def wait(self) -> Outcome | None:
+        """Until the cluster is there; an outcome where the run has ended before.
+
+        Raises:
+            BootstrapError: too few nodes joined.
+        """
+        assert self._probe is not None
+        return self._wait_for_head(self._probe) or self._wait_for_nodes(self._probe)
+
+    @property
+    def address(self) -> str:
+        assert self.node.ray is not None
+        return self.node.ray.node.gcs_address
+
+    def watch(self) -> None:
+        """Note nodes that come and go, until `end`."""
+        threading.Thread(target=self._watch_nodes, args=(self.address,), daemon=True).start()
+
+    def end(self) -> None:
+        self._over.set()
+
+    def _wait_for_head(self, probe: GcsProbe) -> Outcome | None:
+        """Until Ray's head answers. The workers know its address already: their Ray waits for the head's."""
+        assert self.node.ray is not None
+        deadline = time.monotonic() + self.context.plan.spec.cluster.join_timeout_s
+        while self.node.address not in (probe.alive_nodes() or ()):
+            early = self._interrupted()
+            if early is not None:
+                return early
+            if self.node.check_ray():
+                probe.address = self.node.ray.node.gcs_address
+                self._tell(self._cluster(probe.address))
+            if time.monotonic() > deadline:
+                raise BootstrapError(
+                    FailureClass.BOOTSTRAP_TIMEOUT,
+                    f"Ray's head did not answer on {self.context.allocation.node_name} within "
+                    f"{self.context.plan.spec.cluster.join_timeout_s:g} s",
+                    f"read {self.context.node.ray_output}; raise cluster.join_timeout_s on slow storage",
+                )
+            self.context.stop.wait(0.2)
+        address = self.node.ray.node.gcs_address
+        self.joined = {self.node.address}
+        self.context.report(NodeState.JOINED, "runs Ray's head")
+        self.events.add("ray_head_started", f"Ray's head answers at {address}", node=self.context.allocation.node_name)
+        write_json(self.context.cluster.cluster, self._cluster(address))
+        self.events.add("cluster_published", f"clients may connect to {address}")
+        return None
+
+    def _cluster(self, address: str) -> dict[str, Any]:
+        assert self.node.ray is not None
+        ports = self.node.ray.node.ports
+        return {
+            "schema": 1,
+            "address": address,
+            "head": self.context.allocation.node_name,
+            "nodes": list(self.context.allocation.nodes),
+            "dashboard": f"127.0.0.1:{ports['dashboard']}",
+            "client_server": f"{self.node.address}:{ports['client_server']}",
+            "ports": [ports.first, ports.last],
+            "versions": preflight.versions(),
+            "published": time.time(),
+        }
+
+    def _wait_for_nodes(self, probe: GcsProbe) -> Outcome | None:
+        """Until all nodes have joined, or none more can, or time is up and there are enough."""
+        allocation, spec = self.context.allocation, self.context.plan.spec
+        wanted, enough = len(allocation.nodes), min(spec.min_nodes, len(allocation.nodes))
+        deadline = time.monotonic() + spec.cluster.join_timeout_s
+        failed: dict[str, dict[str, Any]] = {}
+        while True:
+            self._note_nodes(probe.alive_nodes())
+            self._note_failures(failed)
+            early = self._interrupted()
+            if early is not None:
+                return early
+            if self.node.ray is not None and self.node.ray.exit_code() is not None:
+                raise BootstrapError(
+                    FailureClass.ENVIRONMENT,
+                    "Ray's head died while the nodes joined",
+                    f"read {self.context.node.ray_output}",
+                )
+            if len(self.joined) >= wanted:
+                break
+            if wanted - len(failed) < enough:
+                raise self._too_few(failed, enough)
+            if len(self.joined) >= wanted - len(failed) and len(self.joined) >= enough:
+                break
+            if time.monotonic() > deadline:
+                if len(self.joined) >= enough:
+                    break
+                raise self._too_few(failed, enough)
+            self.context.stop.wait(0.2)
+        missing = self._missing()
+        for name in missing:
+            self.events.add("node_missing", "did not join; the run goes on without it", node=name)
+        self.events.add(
+            "cluster_ready",
+            f"{len(self.joined)} of {wanted} nodes are in the Ray cluster after {time.time() - self._started:.1f} s",
+            joined=len(self.joined),
+            missing=missing,
+        )
+        return None
+
+    def _note_nodes(self, alive: set[str] | None) -> None:
+        names = self._names()
+        for address in sorted((alive or set()) - self.joined):
+            self.joined.add(address)
+            self.events.add("node_joined", f"joined with address {address}", node=names.get(address, address))
+
+    def _note_failures(self, failed: dict[str, dict[str, Any]]) -> None:
+        for paths in self._nodes():
+            if paths.name in failed or paths.name == self.context.allocation.node_name:
+                continue
+            status = read_node_status(paths)
+            if status.get("state") == NodeState.FAILED:
+                failed[paths.name] = status
+                self.events.add("node_failed", str(status.get("message")), node=paths.name)
+
+    def _names(self) -> dict[str, str]:
+        """Address -> name of the nodes that have said theirs."""
+        found = {}
+        for paths in self._nodes():
+            status = read_node_status(paths)
+            if status.get("address"):
+                found[str(status["address"])] = paths.name
+        return found
+
+    def _missing(self) -> list[str]:
+        names = self._names()
+        present = {names.get(address) for address in self.joined} | {self.context.allocation.node_name}
+        return [name for name in self.context.allocation.nodes if name not in present]
+
+    def _too_few(self, failed: dict[str, dict[str, Any]], enough: int) -> BootstrapError:
+        missing = self._missing()
+        reasons = [f"{name}: {failed[name].get('message')}" for name in missing if name in failed]
+        silent = [name for name in missing if name not in failed]
+        if silent:
+            seconds = self.context.plan.spec.cluster.join_timeout_s
+            reasons.append(f"{', '.join(silent)}: no answer within {seconds:g} s (cluster.join_timeout_s)")
+        known = next((failed[name] for name in missing if name in failed), None)
+        failure = (known or {}).get("failure_class") or FailureClass.BOOTSTRAP_TIMEOUT
+        logs = self.context.cluster.nodes
+        return BootstrapError(
+            str(failure),
+            f"only {len(self.joined)} of {len(self.context.allocation.nodes)} nodes joined, and {enough} are needed; "
+            + "; ".join(reasons),
+            str((known or {}).get("next_step") or f"read the agents' logs in {logs}, or lower cluster.min_nodes"),
+        )
+
+    def _nodes(self) -> list[NodePaths]:
+        return self.context.cluster.existing_nodes()
+
+    def _watch_nodes(self, address: str) -> None:
+        """Note nodes that come and go while the driver runs."""
+        probe = GcsProbe(address, self.context.cluster.token)
+        while not self._over.wait(_WATCH_S):
+            alive = probe.alive_nodes()
+            if alive is None:
+                continue
+            names = self._names()
+            for gone in sorted(self.joined - alive):
+                self.joined.discard(gone)
+                self.events.add("node_lost", "left the Ray cluster; the rest goes on", node=names.get(gone, gone))
+            self._note_nodes(alive)

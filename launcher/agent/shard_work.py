@@ -1,0 +1,240 @@
+"""The work of an array element: its shards, one after the other, each with its own driver, folder and outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
+from curator_slurm.launcher.agent.ends import Ends
+from curator_slurm.launcher.agent.records import EventLog, Outcome
+from curator_slurm.launcher.agent.shard_publish import Publisher
+from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import read_json, read_jsonl
+from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.shards.changes import check_inputs
+from curator_slurm.launcher.shards.done import done_shards
+from curator_slurm.launcher.shards.manifest import read_shard
+from curator_slurm.launcher.shards.records import Shard
+from curator_slurm.launcher.states import RunState
+
+
+class ShardWork:
+    """Processes shards on one Ray cluster. A shard that fails does not stop the others; a cluster that ends does."""
+
+    def __init__(
+        self, context: AgentContext, drivers: Drivers, events: EventLog, ends: Ends, shards: Sequence[int]
+    ) -> None:
+        self.context = context
+        self.driver: DriverProcess | None = None
+        self._drivers = drivers
+        self._events = events
+        self._ends = ends
+        self._left = deque(shards)
+        self._total = len(shards)
+        self._done: list[int] = []
+        self._failed: dict[int, Outcome] = {}
+        self._attempt: AttemptPaths | None = None
+        self._shard: Shard | None = None
+        self._useless: list[AttemptPaths] = []
+        self._began = time.time()
+        self._publisher = Publisher(
+            run=context.run,
+            checksums=bool(getattr(context.plan.spec.output, "checksums", False)),
+            sleep=context.stop.wait,
+        )
+
+    # -- the work ----------------------------------------------------------------------------------------------
+
+    def prepare(self) -> Outcome | None:
+        return None if self._advance() else self._summary()
+
+    def start(self) -> None:
+        assert self._attempt is not None
+        self.driver = self._drivers.start(self._attempt, self._attempt.shard)
+
+    def run(self, address: str) -> Outcome:
+        while True:
+            assert self.driver is not None
+            try:
+                verdict = self._drivers.see_through(self.driver, address)
+            except EndedEarlyError as end:
+                self.abandon(end.outcome)
+                return self._summary(end.outcome)
+            self._judge(verdict)
+            if not self._advance():
+                return self._summary()
+            self.start()
+
+    def abandon(self, outcome: Outcome) -> None:
+        """The attempt that is under way, if any, ends like the whole element."""
+        if self._attempt is None:
+            return
+        done = self._publisher.finished(self._attempt.shard)
+        self._useless.append(self._attempt)
+        if done is None:
+            self._finish(outcome)
+        else:
+            self._finish(self._by_other(done.attempt))
+
+    def close(self) -> None:
+        """Staged outputs of attempts that failed go, and the token; the run's secrets go with its last shard."""
+        for attempt in self._useless:
+            self._publisher.discard(attempt)
+        with contextlib.suppress(OSError):
+            self.context.cluster.token.unlink()
+        if self._run_is_done():
+            shutil.rmtree(self.context.run.secrets, ignore_errors=True)
+
+    def _run_is_done(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):
+            total = (read_json(self.context.run.record) or {}).get("shards")
+            return total is not None and len(done_shards(self.context.run)) >= total
+        return False
+
+    # -- one shard ---------------------------------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        """Go to the next shard that is to be processed; False if there is none."""
+        while self._left:
+            number = self._left.popleft()
+            self._attempt = self._shard = None
+            earlier = self._publisher.finished(number)
+            if earlier is not None:
+                self._events.add("shard_skipped", f"shard {number} was done by {earlier.attempt}", shard=number)
+                self._done.append(number)
+            elif self._begin(number):
+                return True
+        return False
+
+    def _begin(self, number: int) -> bool:
+        """Make the folder of the attempt and look at the inputs; False where the attempt fails at that."""
+        cluster = self.context.cluster
+        self._ends.begin()
+        self._shard = read_shard(cluster.run.manifest, number)
+        self._attempt = AttemptPaths(cluster.run.attempts / f"{number:05d}" / cluster.name, cluster.run)
+        self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} files", shard=number)
+        try:
+            self._attempt.outputs.mkdir(parents=True, exist_ok=True)
+            link = os.path.relpath(cluster.root, self._attempt.root)
+            with contextlib.suppress(FileExistsError):
+                self._attempt.element.symlink_to(link)
+        except OSError as error:
+            self._finish(self._storage(f"shard {number} cannot be started: {storage_errors.what(error)}", error))
+            return False
+        return self._inputs_are_there("before it was read", checksums=True)
+
+    def _inputs_are_there(self, when: str, *, checksums: bool = False) -> bool:
+        assert self._shard is not None
+        changes = [str(change) for change in check_inputs(self._shard, checksums=checksums)]
+        if not changes:
+            return True
+        more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+        self._finish(
+            self._ends.outcome(
+                RunState.FAILED,
+                f"input of shard {self._shard.index} is not what was planned, {when}: {'; '.join(changes[:3])}{more}",
+                1,
+                FailureClass.STORAGE,
+                evidence=changes[:20],
+                next_step="put the files back as they were and retry, or submit the spec again to plan them anew",
+            )
+        )
+        return False
+
+    def _judge(self, verdict: Verdict) -> None:
+        """What the end of the driver means for the shard: published, done by somebody else, or failed."""
+        assert self._attempt is not None
+        if verdict.succeeded:
+            if self._inputs_are_there("after it was read"):
+                self._publish(verdict)
+            return
+        done = self._publisher.finished(self._attempt.shard)
+        self._finish(self._by_other(done.attempt) if done else self._ends.driver_failed(verdict, self._attempt))
+
+    def _publish(self, verdict: Verdict) -> None:
+        attempt, shard = self._attempt, self._shard
+        assert attempt is not None
+        assert shard is not None
+        failed_tasks = sum(1 for _ in read_jsonl(attempt.failures))
+        try:
+            published = self._publisher.publish(attempt, shard, self._ends.started, failed_tasks)
+        except (StorageError, OSError) as error:
+            done = self._publisher.finished(shard.index)  # its attempt may have removed what we staged
+            self._finish(self._by_other(done.attempt) if done else self._not_published(shard, error))
+            return
+        if not published.ours:
+            self._finish(self._by_other(published.record.attempt))
+            return
+        outcome = self._ends.outcome(RunState.COMPLETED, verdict.message, 0)
+        outcome.outputs = str(attempt.run.shard_outputs(shard.index))
+        self._finish(outcome)
+
+    def _finish(self, outcome: Outcome) -> None:
+        """The attempt that is under way has this outcome."""
+        attempt = self._attempt
+        assert attempt is not None
+        self._attempt = self._shard = self.driver = None
+        with contextlib.suppress(OSError):
+            attempt.root.mkdir(parents=True, exist_ok=True)
+        outcome.write(attempt)
+        if outcome.state is RunState.COMPLETED:
+            self._done.append(attempt.shard)
+            self._events.add("shard_done", f"shard {attempt.shard}: {outcome.message}", shard=attempt.shard)
+            return
+        self._failed[attempt.shard] = outcome
+        self._events.add(
+            "shard_failed",
+            f"shard {attempt.shard}: {outcome.message}",
+            shard=attempt.shard,
+            failure_class=outcome.failure_class,
+        )
+        if attempt not in self._useless:
+            self._publisher.discard(attempt)
+
+    # -- outcomes ----------------------------------------------------------------------------------------------
+
+    def _by_other(self, name: str) -> Outcome:
+        return self._ends.outcome(RunState.COMPLETED, f"completed by {name}", 0)
+
+    def _not_published(self, shard: Shard, error: StorageError | OSError) -> Outcome:
+        if isinstance(error, StorageError):
+            return self._storage(str(error))
+        return self._storage(
+            f"the outputs of shard {shard.index} cannot be published: {storage_errors.what(error)}", error
+        )
+
+    def _storage(self, message: str, error: OSError | None = None) -> Outcome:
+        step = (error and storage_errors.next_step(error)) or "put the storage in order, then retry"
+        return self._ends.outcome(RunState.FAILED, message, 1, FailureClass.STORAGE, next_step=step)
+
+    def _summary(self, end: Outcome | None = None) -> Outcome:
+        """The element's outcome: `end` where the cluster ended before the work was done."""
+        done, failed = sorted(self._done), sorted(self._failed)
+        if end is not None:
+            outcome = end
+        elif failed:
+            worst = Counter(outcome.failure_class for outcome in self._failed.values()).most_common(1)[0][0]
+            first = next(o for o in self._failed.values() if o.failure_class is worst)
+            outcome = self._ends.outcome(
+                RunState.FAILED,
+                f"{len(failed)} of {self._total} shards failed; shard {failed[0]}: {self._failed[failed[0]].message}",
+                1,
+                worst,
+                evidence=first.evidence,
+                next_step=first.next_step,
+            )
+        else:
+            count = f"{len(done)} shard{'s are' if len(done) != 1 else ' is'} done"
+            outcome = self._ends.outcome(RunState.COMPLETED, count, 0)
+        log.info("done: %s; failed: %s", done, failed)
+        return replace(outcome, started=self._began, shards_done=done, shards_failed=failed)

@@ -1,0 +1,97 @@
+"""What a job's cluster is for: drivers, one after the other. A run without shards has one; see also shard_work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
+from curator_slurm.launcher.agent.ends import DRIVER_GRACE_S, Ends
+from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.processes import reap
+from curator_slurm.launcher.agent.records import EventLog, Outcome
+from curator_slurm.launcher.paths import AttemptPaths
+
+
+class Work(Protocol):
+    """The part of a head that differs between runs with and without shards."""
+
+    driver: DriverProcess | None
+
+    def prepare(self) -> Outcome | None:
+        """Before anything is started; an outcome where there is nothing to do."""
+
+    def start(self) -> None:
+        """Start the first driver, while Ray boots."""
+
+    def run(self, address: str) -> Outcome:
+        """The cluster is up: work to the end."""
+
+    def abandon(self, outcome: Outcome) -> None:
+        """The job ends with this outcome before the work is done."""
+
+    def close(self) -> None:
+        """Nothing of the job runs any more: remove what is of no use, and secrets."""
+
+
+class EndedEarlyError(Exception):
+    """The cluster ended while a driver ran."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message)
+        self.outcome = outcome
+
+
+class Drivers:
+    """Starts drivers on this node and sees them to their end."""
+
+    def __init__(self, context: AgentContext, node: Node, events: EventLog, ends: Ends) -> None:
+        self.context = context
+        self.node = node
+        self.events = events
+        self.ends = ends
+
+    def start(self, attempt: AttemptPaths, shard: int | None = None) -> DriverProcess:
+        """Start it early: it imports while Ray boots, and waits for the word."""
+        environment = dict(self.node.environment)
+        environment.update(
+            {
+                "CURATOR_SLURM_RUN_DIR": str(attempt.run.root),
+                "CURATOR_SLURM_OUTPUT_DIR": str(attempt.outputs),
+                "CURATOR_SLURM_PROGRESS": str(attempt.progress),
+                "CURATOR_SLURM_FAILURES": str(attempt.failures),
+            }
+        )
+        if shard is not None:
+            environment["CURATOR_SLURM_SHARD"] = str(shard)
+        cwd = Path(self.context.plan.spec_dir)
+        if not cwd.is_dir():
+            cwd = attempt.run.root
+        log.info("starting the driver of %s", self.context.plan.spec.name)
+        return DriverProcess(attempt, self.context.plan_file, environment, cwd, shard)
+
+    def see_through(self, driver: DriverProcess, address: str) -> Verdict:
+        """Let it go, and wait for its end.
+
+        Raises:
+            EndedEarlyError: a signal came, or Ray's head died.
+        """
+        assert self.node.ray is not None
+        driver.go(address)
+        self.events.add("driver_started", "the driver runs", node=self.context.allocation.node_name)
+        while driver.exit_code() is None:
+            if self.context.stop.wait(0.1):
+                raise EndedEarlyError(self.ends.stopped(driver))
+            if self.node.ray.exit_code() is not None:
+                raise EndedEarlyError(self.ends.ray_died(driver))
+            reap(keep=(driver.pid, self.node.ray.pid))
+        verdict = driver.verdict()
+        self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code)
+        return verdict
+
+
+def stop_driver(driver: DriverProcess | None) -> None:
+    """End a driver that still runs."""
+    if driver is not None and driver.exit_code() is None:
+        driver.stop(DRIVER_GRACE_S)

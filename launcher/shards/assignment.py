@@ -1,0 +1,89 @@
+"""Which shards a job processes: those of its line in its submission's window, or, started by hand, what is not done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.paths import RunPaths, SubmissionPaths
+from curator_slurm.launcher.shards.done import done_shards, missing
+from curator_slurm.launcher.shards.manifest import count_shards
+from curator_slurm.launcher.shards.records import Element
+
+PATIENCE_S = 90.0
+"""A network file system may hide a new file for half a minute and more."""
+
+
+def plan_file(run: RunPaths, submission: SubmissionPaths | None, wait: Callable[[float], object] = time.sleep) -> Path:
+    """The plan of this job: its submission's own where there is one, else the run's.
+
+    Raises:
+        BootstrapError: this node does not see the folder of the submission.
+    """
+    if submission is None:
+        return run.plan
+    _await(submission.record, wait)
+    return submission.plan if submission.plan.exists() else run.plan
+
+
+def shards_of_job(
+    run: RunPaths,
+    submission: SubmissionPaths | None,
+    environ: Mapping[str, str],
+    wait: Callable[[float], object] = time.sleep,
+) -> list[int]:
+    """The shards of this job, in their order.
+
+    Without a submission, a job array of any size shares out all shards that are not done.
+
+    Raises:
+        BootstrapError: the window cannot be read, or has no line for this array task.
+    """
+    task = environ.get("SLURM_ARRAY_TASK_ID")
+    if submission is None:
+        _await(run.manifest, wait)
+        total = count_shards(run.manifest)
+        if task is None:
+            return missing(total, done_shards(run))
+        place, count = _place(int(task), environ)
+        return list(range(total))[place::count]
+    _await(submission.window, wait)
+    try:
+        window = [Element.from_line(line) for line in submission.window.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise _damaged(submission.window, str(error)) from error
+    if task is None:
+        return [shard for element in window for shard in element.shards]
+    for element in window:
+        if element.element == int(task):
+            return list(element.shards)
+    raise _damaged(submission.window, f"there is no line for array task {task}")
+
+
+def _place(task: int, environ: Mapping[str, str]) -> tuple[int, int]:
+    """(position of this array task, number of them)."""
+    first, step = int(environ.get("SLURM_ARRAY_TASK_MIN") or 0), int(environ.get("SLURM_ARRAY_TASK_STEP") or 1)
+    return (task - first) // max(step, 1), int(environ.get("SLURM_ARRAY_TASK_COUNT") or 1)
+
+
+def _await(path: Path, wait: Callable[[float], object]) -> None:
+    waited, pause = 0.0, 0.1
+    while not path.exists():
+        if waited >= PATIENCE_S:
+            raise BootstrapError(
+                FailureClass.STORAGE,
+                f"this node does not see {path}",
+                "check that every node mounts the storage of the run, and that nobody removed the file",
+            )
+        wait(pause)
+        waited += pause
+        pause = min(pause * 2, 5.0)
+
+
+def _damaged(path: Path, why: str) -> BootstrapError:
+    return BootstrapError(
+        FailureClass.STORAGE, f"{path} cannot be used: {why}", "submit the spec again: the files of the run are damaged"
+    )

@@ -1,0 +1,28 @@
+"""Errors of storage in words: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+
+_WORDS = {
+    errno.ENOSPC: ("the storage is full", "make room on it"),
+    errno.EDQUOT: ("your quota is used up", "make room, or ask for more quota (see: quota, lfs quota)"),
+    errno.EROFS: ("the storage is read-only", "wait until it is writable again, or ask its administrators"),
+    errno.EACCES: ("permission denied", "check who may write there"),
+    errno.EPERM: ("permission denied", "check who may write there"),
+    errno.EIO: ("the storage reports an input/output error", "ask its administrators"),
+    errno.ESTALE: ("the storage was mounted anew or the folder was removed", "check the folder"),
+    errno.ENAMETOOLONG: ("a name is too long for the storage", "choose shorter names"),
+    errno.EMFILE: ("too many open files", "raise the limit with environment.setup: ulimit -n 65536"),
+}
+
+
+def what(error: OSError) -> str:
+    """What is wrong, with the path where the system names one."""
+    words = _WORDS[error.errno][0] if error.errno in _WORDS else error.strerror or str(error)
+    return f"{words} ({error.filename})" if error.filename else words
+
+
+def next_step(error: OSError) -> str:
+    """What to do about it; empty where nothing sensible can be said."""
+    return _WORDS[error.errno][1] if error.errno in _WORDS else ""
