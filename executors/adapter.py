@@ -17,6 +17,7 @@ from curator_slurm.executors.deadline import deadline
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.lineage import Child, children_of_batch, children_of_one
 from curator_slurm.executors.perf import StagePerfStats
+from curator_slurm.executors.resume.tracker import Account, Tracking, source_of
 from curator_slurm.executors.sendable import check_sendable
 from curator_slurm.executors.snapshot import Snapshot
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
@@ -62,6 +63,10 @@ class BatchReport:
     """For each failure, where in the batch its task was."""
     items_in: int = 0
     items_failed: int = 0
+    sources: tuple[tuple[str, int], ...] = ()
+    """Source partitions, and how many tasks that descend from each there are now, more or fewer; in resumable runs."""
+    blended: tuple[str, ...] = ()
+    """Source partitions whose tasks went into outputs that cannot be attributed to any one of them."""
 
     @classmethod
     def of_lost(cls, failures: tuple[FailedTaskRecord, ...], items: int) -> BatchReport:
@@ -73,9 +78,17 @@ class BatchReport:
 class StageAdapter:
     """Runs one stage for a back end."""
 
-    def __init__(self, stage: Any, policy: FailurePolicy | None = None, *, kill_when_hung: bool = False) -> None:
+    def __init__(
+        self,
+        stage: Any,
+        policy: FailurePolicy | None = None,
+        *,
+        kill_when_hung: bool = False,
+        tracking: Tracking | None = None,
+    ) -> None:
         """`kill_when_hung`: end the process if a task ignores `task_timeout_s`; for workers that will be replaced."""
         self.stage = stage
+        self._tracking = tracking
         self._kill = kill_when_hung
         self.policy = policy or FailurePolicy()
         self.last_report: BatchReport | None = None
@@ -163,6 +176,8 @@ class StageAdapter:
             items_failed=result.items_failed,
             parents=_short(result.parents, len(tasks)),
             failed_inputs=tuple(result.failed_inputs),
+            sources=tuple(result.account.descendants.items()),
+            blended=tuple(sorted(result.account.blended)),
         )
         return result.outputs, report
 
@@ -224,10 +239,13 @@ class StageAdapter:
         """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs."""
         result = _Result([], 0, [])
         used: set[int] = set()
+        inputs = [source_of(task) for task in tasks]  # before an output, which may be the same object, gets its own
+        blended = False
         for child in children:
             if is_none_marker(child.task):
                 continue
             used.update([child.parent] if child.parent is not None else range(len(tasks)))
+            blended = blended or child.parent is None
             if is_failed_marker(child.task):
                 if getattr(self.stage, "is_source_stage", False):
                     raise ValueError("a source stage returned a FailedTask; it must raise instead")
@@ -242,6 +260,14 @@ class StageAdapter:
             result.outputs.append(child.claim())
             result.parents.append(child.parent if child.parent is not None else (0, len(tasks)))
         result.filtered = len(tasks) - len(used)
+        if self._tracking is not None:
+            kept = self._tracking.select(result.outputs)
+            if len(kept) < len(result.outputs):
+                chosen = {id(task) for task in kept}
+                pairs = zip(result.outputs, result.parents, strict=True)
+                result.parents = [parent for task, parent in pairs if id(task) in chosen]
+                result.outputs = kept
+            result.account = self._tracking.account(inputs, [source_of(task) for task in kept], blended=blended)
         return result
 
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
@@ -266,6 +292,7 @@ class _Result:
     items_failed: int = 0
     parents: list[Parent] = field(default_factory=list)
     failed_inputs: list[int] = field(default_factory=list)
+    account: Account = field(default_factory=Account)
 
     def add(self, other: _Result, start: int) -> None:
         """Take over what a part of the batch gave that begins at `start`."""
@@ -273,6 +300,7 @@ class _Result:
         self.filtered += other.filtered
         self.failures.extend(other.failures)
         self.items_failed += other.items_failed
+        self.account.add(other.account)
         self.parents += shift(other.parents, start)
         self.failed_inputs += [start + position for position in other.failed_inputs]
 

@@ -45,6 +45,8 @@ class BaseExecutor(ABC):
     """
 
     CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
+    supports_checkpoint: ClassVar[bool] = True
+    """Whether it records finished source partitions and skips them, where `Pipeline.run` has a `checkpoint_path`."""
 
     def __init__(self, config: Mapping[str, Any] | None = None, ignore_head_node: bool = False) -> None:
         self.config = self._without_others_options(config or {})

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from curator_slurm.executors.tasks import content_id, is_none_marker, join_id
+from curator_slurm.executors.tasks import ROOT_ID, content_id, is_none_marker, join_id
 
 
 @dataclass
@@ -72,7 +72,7 @@ def _numbered(
         taken[task_id] += 1
         if taken[task_id] > 1:  # the same content twice, the same files listed twice: two tasks all the same
             task_id = f"{task_id}x{taken[task_id] - 1}"
-        source = task_id.rpartition("_")[2] if _is_source(stage) else _source(parent)
+        source = task_id.removeprefix(f"{ROOT_ID}_") if _is_source(stage) else _source(parent)
         children.append(Child(_own(output, seen), index, task_id, source))
     return children
 

@@ -17,6 +17,8 @@ from curator_slurm.executors.failures import (
     TooManyFailedTasksError,
 )
 from curator_slurm.executors.progress import ProgressReporter
+from curator_slurm.executors.resume.checkpoint import Checkpoint
+from curator_slurm.executors.resume.nemo import mark_failed_tasks
 from curator_slurm.executors.sources import Tally
 
 FAILURES_FILE = "CURATOR_SLURM_FAILURES"
@@ -37,12 +39,14 @@ class RunMonitor:
         path = os.environ.get(FAILURES_FILE)
         self._path = Path(path) if path else None
         self._before = self._path.stat().st_size if self._path and self._path.exists() else 0
+        self.checkpoint = Checkpoint(stages)
 
     def __enter__(self) -> RunMonitor:
         self.progress.__enter__()
         return self
 
     def __exit__(self, *exc: Any) -> None:
+        self.checkpoint.close()
         self.progress.__exit__(*exc)
 
     def record(self, stage: int, report: BatchReport) -> None:
@@ -52,8 +56,10 @@ class RunMonitor:
             TooManyFailedTasksError: more tasks have failed by now than the policy allows.
         """
         self.progress.add(stage, report)
+        self.checkpoint.record(stage, report)
         if not report.failures:
             return
+        mark_failed_tasks()
         self.failures.extend(report.failures)
         self._append(report.failures)
         most = self.policy.max_failed_tasks

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.executors.progress import pipeline_name
+from curator_slurm.executors.resume.checkpoint import check_resumable, checkpointing
+from curator_slurm.executors.resume.log import CheckpointError
 from curator_slurm.executors.tasks import assign_root_task_ids
 
 
@@ -67,11 +69,12 @@ class Pipeline:
     ) -> list[Any] | None:
         """Build the pipeline and run it on `executor` (default: XennaExecutor); the tasks of the last stage.
 
+        With `checkpoint_path`, a folder, source partitions whose tasks have all left the last stage are recorded
+        there, and a later run of the same pipeline skips them; their tasks are not among those it returns.
+
         Raises:
-            NotImplementedError: `checkpoint_path` is given, which this version cannot do.
+            CheckpointError: `checkpoint_path` cannot be used, or not with these stages or this executor.
         """
-        if checkpoint_path is not None:
-            raise NotImplementedError("checkpoint_path is not available yet")
         self.build()
         if executor is None:
             from curator_slurm.executors.backends.xenna import XennaExecutor
@@ -79,9 +82,17 @@ class Pipeline:
             executor = XennaExecutor()
         if initial_tasks:
             assign_root_task_ids(initial_tasks)
+        if checkpoint_path is not None:
+            check_resumable(self.stages, initial_tasks)
+            if not getattr(executor, "supports_checkpoint", False):
+                raise CheckpointError(
+                    f"checkpoint_path needs an executor of curator_slurm; {type(executor).__name__} does not say "
+                    "which source partitions are finished"
+                )
         token = pipeline_name.set(self.name)
         try:
-            result: list[Any] | None = executor.execute(self.stages, initial_tasks)
+            with checkpointing(checkpoint_path):
+                result: list[Any] | None = executor.execute(self.stages, initial_tasks)
         finally:
             pipeline_name.reset(token)
         return result

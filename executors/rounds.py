@@ -79,6 +79,7 @@ def run_rounds(
                 raise
             sources.restart()
             monitor.restore(sources.settled, sources.failures)
+            monitor.checkpoint.restart(sources.first_stage, sources.unfinished, sources.failures)
             log.warning(
                 "a node, or what only it held, is gone (%s); %d of %d sources are finished, the others run again",
                 short_error(error), sources.settled_count, sources.count,

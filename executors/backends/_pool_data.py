@@ -155,6 +155,8 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
             for report, start in zip(reports, starts, strict=False)
             for position in report.failed_inputs
         ],
+        sources=tuple(entry for report in reports for entry in report.sources),
+        blended=tuple(source for report in reports for source in report.blended),
     )
 
 

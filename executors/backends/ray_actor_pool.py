@@ -46,8 +46,11 @@ class RayActorPoolExecutor(BaseExecutor):
         tasks = self.first_tasks(initial_tasks)
         if not stages:
             return []
-        adapters = [StageAdapter(stage, self.policy, kill_when_hung=True) for stage in stages]
         with ray_session(stages=stages) as ray, RunMonitor("ray_actor_pool", stages, self.policy) as monitor:
+            adapters = [
+                StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
+                for index, stage in enumerate(stages)
+            ]
             from curator_slurm.executors.backends._pool_nodes import Nodes
             from curator_slurm.executors.backends._pool_run import PoolRun
 

@@ -44,8 +44,11 @@ class RayDataExecutor(BaseExecutor):
         tasks = self.first_tasks(initial_tasks)
         if not stages:
             return []
-        adapters = [StageAdapter(stage, self.policy, kill_when_hung=True) for stage in stages]
         with ray_session(stages=stages), RunMonitor("ray_data", stages, self.policy) as monitor:
+            adapters = [
+                StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
+                for index, stage in enumerate(stages)
+            ]
             from curator_slurm.executors.backends._data_run import DataRun
 
             outputs: list[Any] = []

@@ -65,8 +65,8 @@ class XennaExecutor(BaseExecutor):
             RunMonitor("xenna", stages, self.policy) as monitor,
         ):
             adapters = [
-                StageAdapter(stage, self._stage_policy(setting))
-                for stage, setting in zip(stages, settings, strict=True)
+                StageAdapter(stage, self._stage_policy(setting), tracking=monitor.checkpoint.tracking(index))
+                for index, (stage, setting) in enumerate(zip(stages, settings, strict=True))
             ]
             sources = Sources(len(stages), tasks)
             prepared: set[tuple[int, str]] = set()

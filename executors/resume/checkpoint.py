@@ -1,0 +1,134 @@
+"""The checkpoint of the run that is going on: what stages are told, where reports go."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from curator_slurm.executors.resume.log import CheckpointError, CheckpointLog, local_folder
+from curator_slurm.executors.resume.nemo import ActorStore, array_share
+from curator_slurm.executors.resume.tracker import Failure, SourceReport, SourceTracker, Tracking, source_of
+
+log = logging.getLogger(__name__)
+
+_path: ContextVar[str | None] = ContextVar("checkpoint_path", default=None)
+_UNATTRIBUTABLE = ("is_shuffle_stage", "is_raft_actor", "is_lsh_stage")
+
+
+@contextlib.contextmanager
+def checkpointing(path: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Executors that run inside record and skip finished source partitions there; None changes nothing."""
+    token = _path.set(None if path is None else str(local_folder(path)))
+    try:
+        yield
+    finally:
+        _path.reset(token)
+
+
+def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None = None) -> None:
+    """Whether the finished partitions of these stages can be told.
+
+    Raises:
+        CheckpointError: it names the stages that make it impossible.
+    """
+    for stage in stages:
+        reason = ""
+        if not getattr(stage, "is_resumable", True):
+            reason = "says of itself that it is not resumable (is_resumable = False)"
+        for key in _UNATTRIBUTABLE:
+            if _spec_of(stage).get(key):
+                reason = f"brings tasks of all source partitions together ({key})"
+        if reason:
+            raise CheckpointError(
+                f"checkpoint_path cannot be used: stage {stage.name!r} {reason}, so no partition is finished before "
+                "all are. Run without checkpoint_path, or end the pipeline before that stage, write, and go on from "
+                "there with another pipeline"
+            )
+    ids = Counter(str(task.task_id) for task in initial_tasks or [])
+    twice = [task_id for task_id, count in ids.items() if count > 1]
+    if twice:
+        raise CheckpointError(f"checkpoint_path needs initial tasks with ids of their own; {twice[0]!r} comes twice")
+
+
+def _spec_of(stage: Any) -> dict[str, Any]:
+    spec = stage.ray_stage_spec() if hasattr(stage, "ray_stage_spec") else {}
+    return {str(getattr(key, "value", key)): value for key, value in dict(spec).items()}
+
+
+class Store(Protocol):
+    """Where finished sources are recorded."""
+
+    def append(self, sources: Iterable[str]) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class FinishedBefore:
+    """The sources that earlier runs have finished."""
+
+    sources: frozenset[str]
+
+    def __call__(self, asked: Sequence[str]) -> set[str]:
+        return {source for source in asked if source in self.sources}
+
+
+class Checkpoint:
+    """Follows one run. Without a checkpoint it does nothing, and stages track nothing."""
+
+    def __init__(self, stages: Sequence[Any]) -> None:
+        """Open the checkpoint of the run that is going on; Ray must be connected.
+
+        Raises:
+            CheckpointError: it cannot be used.
+        """
+        names = [str(stage.name) for stage in stages]
+        marked = [index for index, stage in enumerate(stages) if getattr(stage, "is_source_stage", False)]
+        self._source = marked[0] if marked else 0
+        self._last = len(stages) - 1
+        self._share = array_share(stages[self._source]) if stages else None
+        self._store: Store | None = None
+        self._finished: Callable[[Sequence[str]], set[str]] | None = None
+        path = _path.get()
+        if path is not None:
+            opened = CheckpointLog(path, names)
+            self._store, self._finished = opened, FinishedBefore(opened.finished)
+            if opened.finished:
+                log.info("%d source partitions were finished by earlier runs", len(opened.finished))
+        else:
+            actor = ActorStore.find()
+            if actor is not None:
+                self._store, self._finished = actor, actor.finished
+        self._tracker = SourceTracker(names, self._source)
+
+    def tracking(self, index: int) -> Tracking | None:
+        """What the workers of the stage with this position do about sources."""
+        is_source = index == self._source
+        counts = self._store is not None and index >= self._source
+        share = self._share if is_source else None
+        if not counts and share is None:
+            return None
+        finished = self._finished if is_source and counts else None
+        return Tracking(is_source, index == self._last, counts, finished, share)
+
+    def record(self, stage: int, report: SourceReport) -> None:
+        """Take the report of a batch."""
+        if self._store is not None and (report.sources or report.blended or report.failures):
+            finished = self._tracker.record(stage, report)
+            if finished:
+                self._store.append(finished)
+
+    def restart(self, stage: int, tasks: Iterable[Any], failures: Iterable[Failure]) -> None:
+        """What was on its way is lost: these tasks go to this stage once more, and only these failures stand."""
+        left = [source_of(task) for task in tasks] if stage > self._source else []
+        self._tracker.restart(left, failures)
+
+    def close(self) -> None:
+        """Leave nothing unwritten."""
+        if self._store is not None:
+            self._store.close()

@@ -1,0 +1,188 @@
+"""The log of finished source partitions: append-only files of JSON lines, one file for each run.
+
+A run writes to a file of its own and reads all of them, so runs on different hosts may share a folder on a network
+file system, where appends of two hosts to one file could mix. A line counts when it is whole; what a crash, a full
+disk or a lost block has left of one is passed over, and its partitions run again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+FOLDER = ".curator_slurm_checkpoint"
+"""Folder inside `checkpoint_path` that holds the files."""
+_RETRY_S = 1.0
+
+
+class CheckpointError(ValueError):
+    """The checkpoint cannot be used: not a folder of this machine, not writable, or of another pipeline."""
+
+
+def read_lines(data: bytes) -> tuple[list[str] | None, set[str]]:
+    """(names of the stages, finished sources) of a file's content; lines that are not whole are passed over."""
+    stages: list[str] | None = None
+    finished: set[str] = set()
+    for line in data.split(b"\n"):
+        entry = _parse(line)
+        if isinstance(entry.get("stages"), list):
+            stages = stages or [str(name) for name in entry["stages"]]
+        if isinstance(entry.get("finished"), list):
+            finished.update(source for source in entry["finished"] if isinstance(source, str))
+    return stages, finished
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+class CheckpointLog:
+    """The log of one run. `append` never waits for the disk: a thread writes, and syncs what it wrote."""
+
+    def __init__(self, checkpoint_path: str | os.PathLike[str], stages: Sequence[str]) -> None:
+        """Read what earlier runs have finished, and start this run's file.
+
+        Raises:
+            CheckpointError: it cannot be written, or its runs had other stages.
+        """
+        self._folder = local_folder(checkpoint_path) / FOLDER
+        self.finished: frozenset[str] = frozenset()
+        self._path = self._folder / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self.finished = self._read(list(stages))
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoint_path {self._folder.parent} cannot be used: {error.strerror or error}; "
+                "give a folder that can be written"
+            ) from error
+        self._torn = False
+        self._warned = False
+        self._recorded = 0
+        self._waiting: list[str] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        try:
+            self._write({"schema": 1, "stages": list(stages)})
+            _sync_folder(self._folder)
+        except OSError as error:
+            self._discard()
+            raise CheckpointError(f"checkpoint_path {self._folder.parent} cannot be written: {error}") from error
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="checkpoint")
+        self._thread.start()
+
+    def append(self, sources: Iterable[str]) -> None:
+        """Record finished sources, soon."""
+        with self._wake:
+            self._waiting += sources
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Write what is left, and end. What cannot be written runs again in the next run, and that is logged."""
+        with self._wake:
+            if self._closing:
+                return
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        if self._waiting:
+            log.warning("%d finished source partitions could not be recorded; they will run again", len(self._waiting))
+        if self._recorded:
+            os.close(self._file)
+        else:
+            self._discard()
+
+    def _discard(self) -> None:
+        os.close(self._file)
+        self._path.unlink(missing_ok=True)
+
+    def _read(self, stages: list[str]) -> frozenset[str]:
+        finished: set[str] = set()
+        for path in sorted(self._folder.glob("*.jsonl")):
+            try:
+                theirs, sources = read_lines(path.read_bytes())
+            except FileNotFoundError:
+                continue  # a run that finished nothing has removed its own
+            except OSError as error:
+                log.warning("%s cannot be read (%s); what it records runs again", path, error)
+                continue
+            if sources and theirs is not None and theirs != stages:
+                raise CheckpointError(
+                    f"checkpoint_path {self._folder.parent} belongs to a pipeline with the stages "
+                    f"{', '.join(theirs)}; this one has {', '.join(stages)}. Its finished partitions have not been "
+                    "through these stages: give another checkpoint_path and other outputs, or remove both"
+                )
+            finished |= sources
+        return frozenset(finished)
+
+    def _follow(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting and not self._closing:
+                    self._wake.wait()
+                batch, self._waiting = self._waiting, []
+                closing = self._closing
+            if not batch:
+                return
+            try:
+                self._write({"finished": batch})
+                self._recorded += len(batch)
+            except OSError as error:
+                with self._wake:
+                    self._waiting = batch + self._waiting
+                if closing:
+                    return
+                if not self._warned:
+                    self._warned = True
+                    log.warning("%s cannot be written (%s); trying again", self._path, error)
+                with self._wake:
+                    self._wake.wait_for(lambda: self._closing, _RETRY_S)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        line = json.dumps(entry).encode() + b"\n"
+        if self._torn:  # what is left of a line that did not fit must not swallow this one
+            line = b"\n" + line
+        self._torn = True
+        while line:
+            line = line[os.write(self._file, line) :]
+        os.fsync(self._file)
+        self._torn = False
+
+
+def local_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder that a `checkpoint_path` names.
+
+    Raises:
+        CheckpointError: it is an address, or there is a file of that name.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise CheckpointError("checkpoint_path must not be empty")
+    if "://" in text:
+        raise CheckpointError(f"checkpoint_path must be a folder, not an address: {text}")
+    folder = Path(text).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"checkpoint_path {folder} is a file; give a folder")
+    return folder
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
