@@ -136,7 +136,7 @@ def _order(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _short(value: Any) -> str:
-    text = str(value).replace("|", "/")
+    text = " ".join(str(value).replace("|", "/").split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
