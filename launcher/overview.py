@@ -78,6 +78,14 @@ def _paths(run: Run, decision: Decision) -> dict[str, str | None]:
     }
 
 
+def _shards(run: Run, decision: Decision) -> str | None:
+    """`73/200` of a sharded run."""
+    if run.record is None or run.record.shards is None:
+        return None
+    done = decision.stages[0]["tasks_in"] if decision.stages else "?"
+    return f"{done}/{run.record.shards}"
+
+
 def rows(runs: Iterable[Run], decisions: Iterable[Decision]) -> list[dict[str, Any]]:
     """What `list` shows of each run."""
     return [
@@ -86,6 +94,7 @@ def rows(runs: Iterable[Run], decisions: Iterable[Decision]) -> list[dict[str, A
             "name": run.name,
             "state": decision.state,
             "failure_class": decision.failure_class,
+            "shards": _shards(run, decision),
             "cluster": run.record.cluster if run.record else None,
             "job_id": run.record.latest.job_id if run.record and run.record.latest else None,
             "created": run.record.created if run.record else None,

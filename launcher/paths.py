@@ -79,6 +79,29 @@ class RunPaths:
         """Folder of an array element: `4711_12` started for the `restart`th time again."""
         return self.elements / f"{job_id}.{restart}"
 
+    @property
+    def merged(self) -> Path:
+        """Merged outputs of a sharded run without `output.path`."""
+        return self.root / "merged"
+
+    @property
+    def collected(self) -> Path:
+        """collected.json: where `collect` has published the outputs of a sharded run, and how much of them."""
+        return self.root / "collected.json"
+
+    @property
+    def collect_script(self) -> Path:
+        """The script of the finishing job, where `output.collect` is auto."""
+        return self.root / "collect.sbatch"
+
+    @property
+    def finishing(self) -> Path:
+        """finishing.json: the finishing jobs that were submitted."""
+        return self.root / "finishing.json"
+
+    def collect_log(self, job_id: str) -> Path:
+        return self.root / f"collect-{job_id}.log"
+
     def lock(self, purpose: str) -> Path:
         """Held by the command that is changing this side of the run."""
         return self.root / f".{purpose}.lock"

@@ -11,7 +11,7 @@ from curator_slurm.launcher import login_checks, sbatch_options, specfile
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.runs import default_folder
-from curator_slurm.launcher.spec import ClusterSpec, EnvironmentSpec, InputSpec, OutputSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec import ClusterSpec, EnvironmentSpec, InputSpec, Spec, StorageSpec
 from curator_slurm.launcher.specfile import Reading
 from curator_slurm.launcher.speclocation import absolute
 
@@ -29,7 +29,7 @@ def make_plan(
         SpecError: with every mistake of the spec and everything that this machine shows to be missing.
     """
     reading = specfile.read(spec_path, set_options)
-    plan = _resolve(reading, spec_path.absolute().parent, cluster, environ, python)
+    plan = resolve(reading, spec_path.absolute().parent, cluster, environ, python)
     if plan is not None:
         for key, message in login_checks.problems(plan.spec, environ):
             reading.add_at(key, message)
@@ -64,7 +64,8 @@ class _Locator:
             return None
 
 
-def _resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str) -> Plan | None:
+def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str) -> Plan | None:
+    """The plan of a spec that was read; None where nothing can be made of it. Paths that cannot be are noted."""
     spec = reading.spec
     if spec is None:
         return None
@@ -78,7 +79,7 @@ def _resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[
     sections: dict[str, object] = {
         "environment": environment,
         "storage": StorageSpec(runs=runs, node_local=locate.path("storage.node_local", spec.storage.node_local)),
-        "output": OutputSpec(path=locate.path("output.path", spec.output.path)),
+        "output": spec.output.model_copy(update={"path": locate.path("output.path", spec.output.path)}),
         "input": _input(spec.input, locate),
         "resources": spec.resources.model_copy(update={"sbatch": sbatch_options.normalise(spec.resources.sbatch)[0]}),
     }

@@ -173,6 +173,12 @@ def new_run_id(now: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{tail}"
 
 
+def run_comment(run_id: str, users: str = "", number: int = 0) -> str:
+    """The comment that the job of a submission carries, after the user's own one: by it the job is found again."""
+    ours = f"curator-slurm:{run_id}:{number:04d}"
+    return f"{users} {ours}" if users else ours
+
+
 def create_run(folder: Path, new: NewRun) -> Run:
     """Make the directory of a new run in `folder`, readable by its owner alone; it appears by one rename."""
     now = time.time()
@@ -210,15 +216,20 @@ def create_run(folder: Path, new: NewRun) -> Run:
 
 def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
     paths.attempts.mkdir(mode=0o700)
-    paths.secrets.mkdir(mode=0o700)
-    if new.secret_environment:
-        write_json(paths.secret_environment, dict(new.secret_environment), mode=0o600)
+    write_secrets(paths, new.secret_environment)
     write_atomic(paths.spec, new.spec_text, mode=0o600)
     write_atomic(paths.plan, new.plan_text, mode=0o600)
     write_atomic(paths.script, new.script, mode=0o700)
     if new.fill is not None:
         new.fill(paths)
     write_json(paths.record, record.to_json(), mode=0o600)
+
+
+def write_secrets(paths: RunPaths, values: Mapping[str, str]) -> None:
+    """The secret environment of a run's jobs, readable by the owner alone."""
+    paths.secrets.mkdir(mode=0o700, exist_ok=True)
+    if values:
+        write_json(paths.secret_environment, dict(values), mode=0o600)
 
 
 def _user() -> str:

@@ -14,6 +14,10 @@ from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.shelltext import quote, sbatch_quote
 
 TEMPLATE = "job.sbatch.j2"
+COLLECT_TEMPLATE = "collect.sbatch.j2"
+COLLECT_MEMORY = "4G"
+_KEPT_FOR_COLLECT = frozenset({"qos", "reservation", "wckey", "mail-type", "mail-user", "nice"})
+"""Options of the user that a small job without GPUs shares; the others are about the nodes of the run."""
 MAX_SCRIPT = 120_000
 """Bytes: nearly all of a script is one argument of srun, and Linux takes at most 128 KiB in one."""
 
@@ -46,6 +50,46 @@ def render(plan: Plan) -> str:
             f"{MAX_SCRIPT:,} are possible: put long values into a file and read it in environment.setup"
         )
     return text
+
+
+def render_collect(plan: Plan) -> str:
+    """The script of the small job that publishes the outputs when the arrays of a run have ended."""
+    text: str = (
+        _templates()
+        .get_template(COLLECT_TEMPLATE)
+        .render(
+            plan=plan,
+            environment=plan.spec.environment,
+            slurm=True,
+            options=list(_collect_lines(plan)),
+            no_kill=False,
+            functions=_functions(plan),
+        )
+    )
+    return text
+
+
+def _collect_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:
+    """One CPU, no GPU, little memory, where and for whom the run is."""
+    resources = plan.spec.resources
+    yield "job-name", f"{plan.spec.name}-collect"
+    yield "nodes", "1"
+    yield "ntasks", "1"
+    yield "cpus-per-task", "1"
+    yield "mem", COLLECT_MEMORY
+    for option, value in (
+        ("time", resources.time),
+        ("partition", resources.partition),
+        ("account", resources.account),
+    ):
+        if value is not None:
+            yield option, str(value)
+    for option, value in resources.sbatch.items():
+        if option in _KEPT_FOR_COLLECT:
+            yield option, None if value is True else str(value)
+    yield "output", "collect-%j.log"
+    yield "open-mode", "append"
+    yield "export", "NIL"
 
 
 def sbatch_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:

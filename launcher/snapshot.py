@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs import Run, RunRecord, Submission
+from curator_slurm.launcher.shards.facts import is_sharded
+from curator_slurm.launcher.shards.settle import find_first
+from curator_slurm.launcher.shards.views import brief_status, brief_statuses
 from curator_slurm.launcher.slurm import Slurm
 from curator_slurm.launcher.slurm_parse import JobInfo
 from curator_slurm.launcher.states import RunState
@@ -40,17 +43,24 @@ class Jobs:
 
 def status_of(run: Run, *, jobs: Jobs | None = None) -> Decision:
     """The status of one run, now; Slurm is asked unless its answer is given."""
+    if is_sharded(run):
+        return brief_status(run)
     attempt = read_attempt(run.paths)
+    if attempt is None:
+        with contextlib.suppress(SlurmError, StorageError):
+            run = find_first(run)
     if jobs is None:
         jobs = ask_slurm([(run, attempt)], details=True)
     return decide_now(run, attempt, jobs)
 
 
 def statuses_of(runs: Sequence[Run]) -> list[Decision]:
-    """The status of many runs, with as many commands of Slurm as for one."""
-    attempts = [(run, read_attempt(run.paths)) for run in runs]
+    """The status of many runs, with as many commands of Slurm as for one of each kind."""
+    attempts = [(run, read_attempt(run.paths)) for run in runs if not is_sharded(run)]
     jobs = ask_slurm(attempts, details=False)
-    return [decide_now(run, attempt, jobs) for run, attempt in attempts]
+    plain = iter([decide_now(run, attempt, jobs) for run, attempt in attempts])
+    sharded = iter(brief_statuses([run for run in runs if is_sharded(run)]))
+    return [next(sharded if is_sharded(run) else plain) for run in runs]
 
 
 def decide_now(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Decision:

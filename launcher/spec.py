@@ -7,9 +7,9 @@ These classes hold and check values; `specfile` reads the YAML, gives mistakes t
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from curator_slurm.launcher.spectypes import (
     BashList,
@@ -270,10 +270,39 @@ class StorageSpec(Section):
     node_local: Path | None = Field(default=None, description="short folder on each node for Ray's session")
 
 
+class CollectMode(StrEnum):
+    """Who publishes the outputs of a sharded run."""
+
+    MANUAL = "manual"
+    AUTO = "auto"
+
+
+class MergeSpec(Section):
+    """How `collect` makes few large files of many small ones."""
+
+    target_size: Size = Field(
+        default="1G", description="files are joined up to this size; K, M, G and T are powers of 1024"
+    )
+
+
+def _merge(value: Any) -> Any:
+    """`true` is a section with its defaults, `false` none."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
 class OutputSpec(Section):
     """Where the outputs go when the run has succeeded; default: `outputs` in the run directory."""
 
     path: Path | None = Field(default=None, description="an empty folder or one that is not there yet")
+    collect: CollectMode = Field(
+        default=CollectMode.MANUAL,
+        description="of a sharded run: manual waits for `curator-slurm collect`, auto submits a small job that does it",
+    )
+    merge: Annotated[MergeSpec | None, BeforeValidator(_merge)] = Field(
+        default=None,
+        description="of a sharded run: join JSONL, text and Parquet files; `true`, or a section with `target_size`",
+    )
+    checksums: bool = Field(default=False, description="of a sharded run: keep and verify a SHA-256 of every file")
 
 
 class Spec(Section):
@@ -303,6 +332,17 @@ class Spec(Section):
             )
         if self.shards is not None and self.input is None:
             raise mistake("`shards` cuts `input` into parts, which the spec does not give", "shards")
+        return self
+
+    @model_validator(mode="after")
+    def _collects_shards(self) -> Spec:
+        """Settings of `collect` mean nothing without shards; a run without them publishes by itself."""
+        output = self.output
+        given = {"collect": output.collect is CollectMode.AUTO, "merge": output.merge is not None}
+        given["checksums"] = output.checksums
+        key = next((key for key, is_given in given.items() if is_given), None)
+        if key is not None and self.shards is None:
+            raise mistake(f"`output.{key}` is for runs with `shards`, which the spec does not give", f"output.{key}")
         return self
 
     @property

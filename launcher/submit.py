@@ -6,7 +6,7 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from curator_slurm.launcher import runs, slurm
 from curator_slurm.launcher import slurm_messages as messages
-from curator_slurm.launcher.errors import SlurmError, SpecError, SpecProblem, StorageError
+from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, SpecError, SpecProblem, StorageError
 from curator_slurm.launcher.paths import RunPaths
 from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import NewRun, Run, Submission
+from curator_slurm.launcher.runs import NewRun, Run, Submission, run_comment
 
 if TYPE_CHECKING:
+    from curator_slurm.launcher.shards.plan_shards import ShardPlan
     from curator_slurm.launcher.submission import CuratorLocalJob, CuratorSlurmJob
 
 RUN_DIR_PLACEHOLDER = "<run directory>"
@@ -44,6 +45,7 @@ class Prepared:
     spec_text: str
     folder: Path
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shards: ShardPlan | None = None
 
     @property
     def command(self) -> list[str]:
@@ -51,7 +53,10 @@ class Prepared:
         run_dir = self.folder / self.plan.spec.name / RUN_DIR_PLACEHOLDER
         if self.plan.cluster is Cluster.LOCAL:
             return ["bash", str(RunPaths(run_dir).script)]
-        return slurm.submit_command(run_dir, RunPaths(run_dir).script)
+        comment = str(self.plan.spec.resources.sbatch.get("comment") or "")
+        return slurm.submit_command(
+            run_dir, RunPaths(run_dir).script, slurm.SbatchCall(comment=run_comment("<run id>", comment))
+        )
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,17 @@ class Submitted:
     """A run that was taken."""
 
     run: Run
-    job_id: str
+    job_ids: Sequence[str]
     removed_variables: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    error: CuratorSlurmError | None = None
+    problem: str = ""
+    """What was not accepted of a sharded run, and what to do about it."""
+
+    @property
+    def job_id(self) -> str:
+        """The job, or the first of several arrays; empty where none is known."""
+        return self.job_ids[0] if self.job_ids else ""
 
 
 def choose_cluster(wanted: str) -> Choice:
@@ -77,10 +91,20 @@ def choose_cluster(wanted: str) -> Choice:
     return Choice(Cluster.LOCAL, "there is no sbatch on PATH")
 
 
-def prepare(spec_path: Path, overrides: Sequence[str], cluster: Cluster, environ: Mapping[str, str]) -> Prepared:
-    """Read and check everything; every mistake of the spec is reported, and nothing is written."""
+def prepare(
+    spec_path: Path,
+    overrides: Sequence[str],
+    cluster: Cluster,
+    environ: Mapping[str, str],
+    progress: Callable[[str, int, int | None], None] = lambda *_: None,
+) -> Prepared:
+    """Read and check everything; every mistake of the spec is reported, and nothing is written.
+
+    The input of a sharded run is listed and cut into shards here; `progress` is told how far that is.
+    """
     from curator_slurm.launcher.planning import make_plan
     from curator_slurm.launcher.script import render
+    from curator_slurm.launcher.shards.plan_shards import plan_shards
 
     plan = make_plan(spec_path, overrides, cluster, environ)
     storage = plan.spec.storage.runs
@@ -92,6 +116,7 @@ def prepare(spec_path: Path, overrides: Sequence[str], cluster: Cluster, environ
         spec_text=spec_path.read_text(encoding="utf-8"),
         folder=Path(storage) if storage else runs.default_folder(environ),
         secret_environment=collect_secrets(plan.spec.environment.secrets, environ, str(spec_path)),
+        shards=plan_shards(plan, progress) if plan.spec.shards is not None else None,
     )
 
 
@@ -112,34 +137,66 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     cluster = prepared.plan.cluster
     if cluster is Cluster.SLURM and not slurm.is_available():
         raise SlurmError(messages.not_found("sbatch", environ.get("PATH", "")), ["sbatch"])
-    run = runs.create_run(
-        prepared.folder,
-        NewRun(
-            name=prepared.plan.spec.name,
-            cluster=cluster.value,
-            spec_path=str(prepared.spec_path),
-            spec_text=prepared.spec_text,
-            plan_text=prepared.plan_text,
-            plan_sha256=sha256(prepared.plan_text.encode()).hexdigest(),
-            script=prepared.script,
-            secret_environment=prepared.secret_environment,
-        ),
-    )
+    new = _new_run(prepared)
+    if prepared.shards is not None:
+        return _submit_sharded(prepared, prepared.shards, new, environ)
+    run = runs.create_run(prepared.folder, new)
     runs.remember_folder(prepared.folder, environ)
     try:
-        job = _start(run, cluster)
-    except (SlurmError, StorageError):
-        runs.remove_run(run)
+        job = _start(run, cluster, str(prepared.plan.spec.resources.sbatch.get("comment") or ""))
+    except (SlurmError, StorageError) as error:
+        if not (isinstance(error, SlurmError) and error.may_have_worked):
+            runs.remove_run(run)
         raise
     return _record(run, job)
 
 
-def _start(run: Run, cluster: Cluster) -> CuratorSlurmJob | CuratorLocalJob:
+def _new_run(prepared: Prepared) -> NewRun:
+    shards = prepared.shards
+
+    def fill(paths: RunPaths) -> None:
+        from curator_slurm.launcher.shards.manifest import write_manifest
+
+        assert shards is not None
+        paths.elements.mkdir(mode=0o700)
+        write_manifest(paths.manifest, shards.shards)
+
+    return NewRun(
+        name=prepared.plan.spec.name,
+        cluster=prepared.plan.cluster.value,
+        spec_path=str(prepared.spec_path),
+        spec_text=prepared.spec_text,
+        plan_text=prepared.plan_text,
+        plan_sha256=sha256(prepared.plan_text.encode()).hexdigest(),
+        script=prepared.script,
+        secret_environment=prepared.secret_environment,
+        shards=len(shards.shards) if shards is not None else None,
+        fill=fill if shards is not None else None,
+    )
+
+
+def _submit_sharded(prepared: Prepared, shards: ShardPlan, new: NewRun, environ: Mapping[str, str]) -> Submitted:
+    from curator_slurm.launcher.shards.submitting import submit_shards
+
+    launched = submit_shards(prepared.folder, new, prepared.plan)
+    runs.remember_folder(prepared.folder, environ)
+    return Submitted(
+        launched.run,
+        launched.job_ids,
+        launched.removed_variables,
+        [*shards.notes, *launched.notes],
+        launched.error,
+        launched.problem,
+    )
+
+
+def _start(run: Run, cluster: Cluster, comment: str = "") -> CuratorSlurmJob | CuratorLocalJob:
     """Hand the run over, through submitit."""
     from curator_slurm.launcher.submission import CuratorLocalExecutor, CuratorSlurmExecutor
 
     executor = CuratorLocalExecutor if cluster is Cluster.LOCAL else CuratorSlurmExecutor
-    job: CuratorSlurmJob | CuratorLocalJob = executor(run.paths.root).submit_script()
+    call = slurm.SbatchCall(comment=run_comment(run.run_id, comment))
+    job: CuratorSlurmJob | CuratorLocalJob = executor(run.paths.root).submit_script(call)
     return job
 
 
@@ -153,7 +210,7 @@ def _record(run: Run, job: CuratorSlurmJob | CuratorLocalJob) -> Submitted:
         slurm_cluster=getattr(job, "slurm_cluster", None),
     )
     removed = getattr(job, "removed_variables", ())
-    return Submitted(runs.add_submission(run, submission), job.job_id, removed)
+    return Submitted(runs.add_submission(run, submission), [job.job_id], removed)
 
 
 def show_command(command: Sequence[str]) -> str:

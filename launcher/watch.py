@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from curator_slurm.launcher.runs import Run, load_run
+from curator_slurm.launcher.shards.facts import is_sharded
+from curator_slurm.launcher.shards.views import ShardsWatcher
 from curator_slurm.launcher.snapshot import Jobs, ask_slurm, decide_now, read_attempt
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import AttemptFacts, Decision
@@ -27,10 +29,13 @@ class Watcher:
         self._asked = float("-inf")
         self._jobs = Jobs()
         self._last: Decision | None = None
+        self._shards = ShardsWatcher(SLURM_INTERVAL_S, clock) if is_sharded(run) else None
 
     def poll(self) -> Decision:
         """The status now, with an answer of Slurm that may be some seconds old."""
         self.run = load_run(self.run.paths.root)
+        if self._shards is not None and is_sharded(self.run):
+            return self._shards.poll(self.run)
         attempt = read_attempt(self.run.paths)
         if self._is_due(attempt):
             self._jobs = ask_slurm([(self.run, attempt)], details=True)

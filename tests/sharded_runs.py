@@ -27,7 +27,14 @@ exec {python} {stand_in} "$@"
 
 def plan(folder: Path, cluster: Cluster = Cluster.SLURM, **sections: Any) -> Plan:
     """A plan with these sections."""
-    spec = {"name": "demo", "pipeline": {"command": "true"}, "storage": {"runs": str(folder / "runs")}, **sections}
+    spec = {
+        "name": "demo",
+        "pipeline": {"command": "true"},
+        "input": {"paths": ["/data/*.jsonl"]},
+        "shards": {"files_per_shard": 1},
+        "storage": {"runs": str(folder / "runs")},
+        **sections,
+    }
     return Plan(
         version="1", cluster=cluster, spec=Spec.model_validate(spec), spec_dir=str(folder), python=sys.executable
     )

@@ -33,6 +33,8 @@ VERBS: dict[str, dict[str, str]] = {
         "submit": "Submit a spec and print the id of the run.",
         "run": "Submit a spec, follow it to its end, and exit as it does.",
         "cancel": "Cancel runs.",
+        "retry": "Submit again what is not done.",
+        "collect": "Verify and publish the outputs of a sharded run.",
     },
     "Look at runs": {
         "list": "List your runs, newest first.",

@@ -7,9 +7,12 @@ import click
 from curator_slurm.launcher.cancel import request_cancel
 from curator_slurm.launcher.cli._progress import open_view
 from curator_slurm.launcher.cli._show import summary_lines
+from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.overview import describe, exit_code
 from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards.facts import gather, is_sharded
+from curator_slurm.launcher.shards.overview import describe as describe_shards
 from curator_slurm.launcher.status import Decision
 from curator_slurm.launcher.watch import Watcher
 
@@ -34,11 +37,17 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
         say(f"\nCancelling run {run.run_id}; Ctrl-C again leaves without waiting for its end.", err=True)
         request_cancel(watcher.run)
         decision = _show_until_final(watcher, interval_s, as_json)
-    overview = describe(watcher.run, decision)
+    if is_sharded(watcher.run):
+        gathered = gather(watcher.run)
+        overview = describe_shards(watcher.run, gathered, gathered.decide())
+        lines = shards_lines(overview, width())
+    else:
+        overview = describe(watcher.run, decision)
+        lines = summary_lines(overview, width())
     if as_json:
         say_json(overview)
     else:
-        say("\n".join(["", *summary_lines(overview, width())]))
+        say("\n".join(["", *lines]))
     raise click.exceptions.Exit(exit_code(watcher.run, decision))
 
 

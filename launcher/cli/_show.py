@@ -18,15 +18,15 @@ def status_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     """Everything about a run, for a reader who wants to know what to do next."""
     lines = [f"{'Run':<{_INDENT}}{overview['run_id']}  ({overview['name']})"]
     failure = _failure(overview)
-    lines += _entry("State", coloured_state(overview["state"]) + (f"  {failure}" if failure else ""))
+    lines += entry("State", coloured_state(overview["state"]) + (f"  {failure}" if failure else ""))
     for warning in overview["warnings"]:
-        lines += _wrapped("Warning", warning, width)
-    lines += _wrapped("", overview["message"], width)
+        lines += wrapped("Warning", warning, width)
+    lines += wrapped("", overview["message"], width)
     lines += _evidence(overview)
-    lines += _wrapped("Next", overview["next_step"], width)
-    lines += _entry("Job", _job(overview))
-    lines += _wrapped("Nodes", " ".join(overview["nodes"]), width)
-    lines += _entry("Time", _times(overview))
+    lines += wrapped("Next", overview["next_step"], width)
+    lines += entry("Job", _job(overview))
+    lines += wrapped("Nodes", " ".join(overview["nodes"]), width)
+    lines += entry("Time", _times(overview))
     lines += _stages(overview, width)
     lines += _now(overview, width)
     lines += _wrapped("Store", words.object_store(overview["object_store"] or {}), width)
@@ -41,10 +41,10 @@ def summary_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     head = f"Run {overview['run_id']} {state}" + (f": {failure}" if failure else "")
     took = _elapsed(overview)
     lines = [head + (f" after {words.duration(took)}" if took is not None else "")]
-    lines += _wrapped("", overview["message"], width)
+    lines += wrapped("", overview["message"], width)
     if overview["state"] != RunState.COMPLETED:
         lines += _evidence(overview)
-        lines += _wrapped("Next", overview["next_step"], width)
+        lines += wrapped("Next", overview["next_step"], width)
     lines += _stages(overview, width)
     lines += _wrapped("Store", words.object_store(overview["object_store"] or {}), width)
     lines += _files(overview)
@@ -57,11 +57,12 @@ def _failure(overview: Mapping[str, Any]) -> str:
     return str(failure) if failure and failure != overview["state"] else ""
 
 
-def _entry(label: str, text: str) -> list[str]:
+def entry(label: str, text: str) -> list[str]:
+    """A line beside its label; none without text."""
     return [f"{label:<{_INDENT}}{text}"] if text else []
 
 
-def _wrapped(label: str, text: str | None, width: int) -> list[str]:
+def wrapped(label: str, text: str | None, width: int) -> list[str]:
     """A paragraph beside its label; lines of the text stay lines."""
     lines = [
         part
@@ -131,8 +132,8 @@ def _files(overview: Mapping[str, Any]) -> list[str]:
     failed = overview["tasks_failed"]
     if failed:
         where = f", listed in {paths['failures']}" if paths["failures"] else ""
-        lines += _entry("Failed", f"{words.count(failed)} task{'' if failed == 1 else 's'}{where}")
+        lines += entry("Failed", f"{words.count(failed)} task{'' if failed == 1 else 's'}{where}")
     if overview["state"] == RunState.COMPLETED:
-        lines += _entry("Outputs", paths["outputs"] or "")
-    lines += _entry("Log", paths["driver_log"] or paths["slurm_log"] or "")
-    return lines + _entry("Run dir", paths["run_dir"])
+        lines += entry("Outputs", paths["outputs"] or "")
+    lines += entry("Log", paths["driver_log"] or paths["slurm_log"] or "")
+    return lines + entry("Run dir", paths["run_dir"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.submit import Choice, Submitted, choose_cluster, prepare, show_command, submit
@@ -48,6 +49,9 @@ class Answer:
             "run_id": self.run.run_id,
             "name": self.run.name,
             "job_id": self.job_id,
+            "job_ids": list(self.submitted.job_ids),
+            "shards": self.run.record.shards if self.run.record else None,
+            "problem": self.submitted.problem or None,
             "cluster": self.choice.cluster.value,
             "reason": self.choice.reason,
             "run_dir": str(self.run.paths.root),
@@ -58,8 +62,14 @@ class Answer:
 def submit_request(request: Request) -> Answer:
     """Check and submit; what was not passed on to sbatch is said on stderr."""
     choice = choose_cluster(request.cluster)
-    prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ)
+    steps = open_steps()
+    try:
+        prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ, steps.show)
+    finally:
+        steps.close()
     submitted = submit(prepared, os.environ)
+    for note in submitted.notes:
+        say(f"Note: {note}", err=True)
     if options := [name for name in submitted.removed_variables if name.startswith("SBATCH_")]:
         say(f"Not passed on to sbatch: {', '.join(options)} (put such options into the spec)", err=True)
     return Answer(choice, submitted)
@@ -78,11 +88,14 @@ def show_dry_run(request: Request, *, as_json: bool) -> None:
                 "name": prepared.plan.spec.name,
                 "runs_dir": str(prepared.folder),
                 "command": prepared.command,
+                "shards": len(prepared.shards.shards) if prepared.shards else None,
                 "script": prepared.script,
             }
         )
         return
     say(f"Nothing is submitted. It would go to {choice.cluster.value} ({choice.reason}) with the command", err=True)
     say(f"  {command}", err=True)
+    if prepared.shards is not None:
+        say(f"and --array, for {len(prepared.shards.shards):,} shards", err=True)
     say("where job.sbatch is\n", err=True)
     say(prepared.script, nl=not prepared.script.endswith("\n"))

@@ -44,8 +44,13 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
 
 
 def _table(rows: list[dict[str, Any]], limit: int) -> list[str]:
+    header = ["NAME", "RUN", "STATE", "JOB", "TIME"]
     cells = [[row["name"], row["run_id"], row["state"], _job(row), _time(row)] for row in rows]
-    lines = words.table(["NAME", "RUN", "STATE", "JOB", "TIME"], cells, limit, left=4)
+    if any(row["shards"] for row in rows):
+        header.insert(3, "SHARDS")
+        for cell, row in zip(cells, rows, strict=True):
+            cell.insert(3, row["shards"] or "-")
+    lines = words.table(header, cells, limit, left=len(header) - 1)
     coloured = [
         line.replace(f"  {row['state']}", f"  {coloured_state(row['state'])}", 1)
         for row, line in zip(rows, lines[1:], strict=True)

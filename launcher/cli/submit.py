@@ -41,8 +41,16 @@ def command(
     details = submitted.details()
     if not as_json:
         say(f"Run      {run_id}")
-        say(f"Job      {submitted.job_id} ({submitted.where})")
+        say(f"Job      {' '.join(submitted.submitted.job_ids) or 'none'} ({submitted.where})")
+        if details["shards"] is not None:
+            say(f"Shards   {details['shards']:,}")
         say(f"Run dir  {submitted.run.paths.root}")
+    if submitted.submitted.problem:
+        say(f"Error: {submitted.submitted.problem}", err=True)
+        if as_json:
+            say_json(details)
+        assert submitted.submitted.error is not None
+        raise click.exceptions.Exit(submitted.submitted.error.exit_code)
     if watch:
         from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
 

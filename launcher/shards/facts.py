@@ -106,7 +106,14 @@ def tasks_of(submissions: Iterable[Submission]) -> list[ArrayTasks]:
     return [tasks for cluster, ids in clusters.items() for tasks in Slurm(cluster).arrays(ids)]
 
 
-def collect_facts(run: Run, submissions: Sequence[Submission], answer: Answer, *, brief: bool = False) -> Gathered:
+def collect_facts(
+    run: Run,
+    submissions: Sequence[Submission],
+    answer: Answer,
+    *,
+    brief: bool = False,
+    being_submitted: bool | None = None,
+) -> Gathered:
     """The facts from an answer of Slurm and the files as they are now."""
     record, paths = run.record, run.paths
     assert record is not None
@@ -123,7 +130,7 @@ def collect_facts(run: Run, submissions: Sequence[Submission], answer: Answer, *
         cancelled=record.cancelled,
         interrupted=sum(submission.record.is_interrupted for submission in submissions),
         query_error=answer.error,
-        being_submitted=is_locked(paths.lock("submissions")),
+        being_submitted=is_locked(paths.lock("submissions")) if being_submitted is None else being_submitted,
         submitted=max((s.record.submitted for s in submissions if s.record.submitted is not None), default=None),
         created=record.created,
     )

@@ -19,7 +19,6 @@ from curator_slurm.launcher.shards.records import Element
 from curator_slurm.launcher.shards.submissions import (
     Submission,
     SubmissionRecord,
-    comment_of,
     read_submissions,
     write_submission,
 )
@@ -46,6 +45,7 @@ class Order:
     files: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[str] = ()
+    is_array: bool = True
 
 
 @dataclass
@@ -57,6 +57,16 @@ class Launched:
     error: CuratorSlurmError | None = None
     missing: int = 0
     removed_variables: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def problem(self) -> str:
+        """What was not accepted, why, and what to do about it; empty where nothing is wrong."""
+        if self.error is None:
+            return ""
+        what = f"{self.missing:,} shards are not submitted" if self.missing != 1 else "1 shard is not submitted"
+        accepted = f"{len(self.accepted)} array{'' if len(self.accepted) == 1 else 's'} accepted"
+        return f"{what} ({accepted}): {self.error}\n{advice(self.error, self.run.run_id)}"
 
     @property
     def job_ids(self) -> list[str]:
@@ -79,7 +89,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
             return done
         submission = _prepare(run, number + position, window, order, done.accepted)
         try:
-            done.accepted.append(_submit(done, submission))
+            done.accepted.append(_submit(done, submission, order.plan.cluster))
         except SlurmError as error:
             if not error.may_have_worked:
                 submission.update(refused=str(error))
@@ -99,10 +109,10 @@ def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Seque
         number=number,
         purpose=order.purpose,
         prepared=time.time(),
-        comment=comment_of(run.run_id, number, str(comment)),
+        comment=runs.run_comment(run.run_id, str(comment), number),
         elements=len(elements),
         shards=len(window.shards),
-        array="" if local else window.array,
+        array="" if local or not order.is_array else window.array,
         max_running=window.max_running,
         after=tuple(after),
         changes=dict(order.changes),
@@ -118,7 +128,7 @@ def _new_local_id() -> str:
     return new_local_job_id()
 
 
-def _submit(done: Launched, submission: Submission) -> Submission:
+def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submission:
     """Hand one submission over, through submitit, and record its job."""
     from curator_slurm.launcher.submission import CuratorLocalExecutor, CuratorSlurmExecutor
 
@@ -128,7 +138,7 @@ def _submit(done: Launched, submission: Submission) -> Submission:
     )
     script = paths.script if paths.script.exists() else done.run.paths.script
     job: CuratorSlurmJob | CuratorLocalJob
-    if record.array:
+    if cluster is Cluster.SLURM:
         job = CuratorSlurmExecutor(done.run.paths.root).submit_script(call, script)
     else:
         executor = CuratorLocalExecutor(done.run.paths.root)

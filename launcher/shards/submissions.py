@@ -16,14 +16,6 @@ from curator_slurm.launcher.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.shards.ranges import parse_numbers
 from curator_slurm.launcher.shards.records import Element
 
-COMMENT = "curator-slurm"
-
-
-def comment_of(run_id: str, number: int, users: str = "") -> str:
-    """The comment that the jobs of a submission carry, after the user's own one: by it they are found again."""
-    ours = f"{COMMENT}:{run_id}:{number:04d}"
-    return f"{users} {ours}" if users else ours
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -164,3 +156,22 @@ def _fill(
     for name, text in files.items():
         write_atomic(Path(paths.root / name), text, mode=0o700 if name == paths.script.name else 0o600)
     write_json(paths.record, record.to_json(), mode=0o600)
+
+
+def finishing_jobs(run: RunPaths) -> list[str]:
+    """Ids of the jobs that publish the outputs at the end, oldest first."""
+    return [str(job["job_id"]) for job in _finishing(run)]
+
+
+def note_finishing(run: RunPaths, job: Mapping[str, Any]) -> None:
+    """Keep the id of such a job."""
+    write_json(run.finishing, {"schema": 1, "jobs": [*_finishing(run), job]}, mode=0o600)
+
+
+def _finishing(run: RunPaths) -> list[Mapping[str, Any]]:
+    try:
+        value = read_json(run.finishing)
+    except (OSError, ValueError):
+        return []
+    jobs: Iterable[Any] = value.get("jobs", ()) if isinstance(value, dict) else ()
+    return [job for job in jobs if isinstance(job, dict) and "job_id" in job]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.runs import NewRun, Run
+from curator_slurm.launcher.shards.finishing import submit_finishing
 from curator_slurm.launcher.shards.launch import Launched, Order, launch
 from curator_slurm.launcher.shards.limits import largest_array
 from curator_slurm.launcher.shards.lock import RunLock
@@ -31,7 +31,7 @@ class Sharding:
 
 def sharding(plan: Plan) -> Sharding:
     """How the shards of a plan go into arrays."""
-    spec: Any = getattr(plan.spec, "shards", None)
+    spec = plan.spec.shards
     return Sharding() if spec is None else Sharding(spec.per_element, spec.max_running)
 
 
@@ -62,6 +62,8 @@ def submit_shards(folder: Path, new: NewRun, plan: Plan) -> Launched:
     if launched.error is not None and not launched.accepted and not _may_have_worked(launched.error):
         runs.remove_run(run)
         raise launched.error
+    if problem := submit_finishing(launched.run, plan, launched.job_ids):
+        launched.notes.append(problem)
     return launched
 
 

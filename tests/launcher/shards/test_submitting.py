@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm
@@ -17,7 +18,7 @@ from curator_slurm.launcher.shards import facts, submitting
 from curator_slurm.launcher.shards.done import done_shards
 from curator_slurm.launcher.shards.launch import Launched
 from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.shards.submitting import Sharding, submit_shards
+from curator_slurm.launcher.shards.submitting import submit_shards
 from curator_slurm.launcher.slurm import Slurm
 from curator_slurm.launcher.states import RunState
 
@@ -35,15 +36,8 @@ def quick_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slurm.__init__, "__defaults__", (None, 60.0, (0.0,), 30.0))
 
 
-@pytest.fixture
-def four_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submitting, "sharding", lambda plan: Sharding(2, 4))
-
-
-def submit(
-    folder: Path, count: int, cluster: Cluster = Cluster.SLURM, sbatch: dict[str, str] | None = None
-) -> Launched:
-    the_plan = plan(folder, cluster, resources={"sbatch": sbatch or {}})
+def submit(folder: Path, count: int, cluster: Cluster = Cluster.SLURM, **sections: Any) -> Launched:
+    the_plan = plan(folder, cluster, **sections)
     return submit_shards(folder / "runs", new_sharded(folder, count, the_plan), the_plan)
 
 
@@ -52,10 +46,11 @@ def only_run(folder: Path) -> Run:
     return runs.load_run(path)
 
 
-@pytest.mark.usefixtures("four_at_a_time")
 def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=3)
-    launched = submit(tmp_path, 13)  # 7 elements, 3 windows of at most 3
+    launched = submit(
+        tmp_path, 13, shards={"files_per_shard": 1, "per_element": 2, "max_running": 4}
+    )  # 7 elements, 3 windows of at most 3
     run = only_run(tmp_path)
     assert launched.error is None
     calls = fake_slurm.calls_of("sbatch")
@@ -84,7 +79,7 @@ def test_a_run_is_found_by_the_job_ids_of_all_its_windows(fake_slurm: FakeSlurm,
 
 
 def test_the_users_own_comment_stays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
-    submit(tmp_path, 1, sbatch={"comment": "project 7"})
+    submit(tmp_path, 1, resources={"sbatch": {"comment": "project 7"}})
     (job,) = fake_slurm.jobs
     assert job.comment == f"project 7 curator-slurm:{only_run(tmp_path).run_id}:0000"
 

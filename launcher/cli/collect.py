@@ -1,0 +1,75 @@
+"""`curator-slurm collect`: publish the outputs of a sharded run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._steps import open_steps
+from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
+from curator_slurm.launcher.collect import FINISH_S, collect
+from curator_slurm.launcher.shards.collect import Collected
+from curator_slurm.launcher.shards.ranges import some_numbers
+from curator_slurm.launcher.shards.state import ShardsDecision
+from curator_slurm.launcher.sizes import format_size
+
+
+@click.command()
+@run_argument
+@click.option("--wait", is_flag=True, help="Wait for the end of the run first.")
+@click.option("--partial", is_flag=True, help="Publish what there is, and say in the dataset that it is not complete.")
+@click.option("--finish", is_flag=True, hidden=True, help="Wait for what shared storage does not show yet.")
+@json_option
+@runs_dir_option
+def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, runs_dir: Path | None) -> None:
+    """Verify and publish the outputs of a sharded run.
+
+    Every shard is compared with the manifest and its done record: files, sizes, checksums where there are any. The
+    outputs go to `output.path` as one dataset, in folders of their shards, or merged (`output.merge`), with
+    _dataset.json, _files.jsonl and the failed tasks in _failures.jsonl. The dataset appears at once, when it is
+    whole. Without output.path it stays where it is, in the run directory.
+
+    Killed at any moment, it is run again and goes on; run again after its end, it finds everything there.
+
+    \b
+    Exit codes: 0 published; 7 shards are missing or damaged, so nothing was published;
+    2 the outputs cannot be put there; 3 no such run.
+    """
+    found = runs.find_run(run, folders_of(runs_dir))
+    steps = open_steps()
+
+    def waiting(decision: ShardsDecision) -> None:
+        steps.show("shards done", decision.done, decision.total)
+
+    wait_s = None if wait else (FINISH_S if finish else 0.0)
+    try:
+        result = collect(found, steps.show, partial=partial, wait_s=wait_s, waiting=waiting)
+    finally:
+        steps.close()
+    if as_json:
+        problems = {str(shard): problem for shard, problem in result.problems.items()}
+        say_json({"target": str(result.target), **result.summary, "problems": problems})
+    else:
+        _show(result)
+
+
+def _show(result: Collected) -> None:
+    summary = result.summary
+    shards = summary["shards"]
+    head = "Published" if result.is_complete else "Published, NOT COMPLETE:"
+    say(f"{head} {words.count(shards['published'])} of {words.count(shards['total'])} shards")
+    rows = f", {words.count(summary['rows'])} rows" if summary["rows"] is not None else ""
+    say(f"Files    {words.count(summary['files'])}{rows}, {format_size(summary['bytes'])}")
+    if summary["tasks_failed"]:
+        where = f", listed in {summary['failures']}" if summary["failures"] else ""
+        say(f"Failed   {words.count(summary['tasks_failed'])} tasks{where}")
+    if shards["missing"]:
+        say(f"Missing  {some_numbers(result.missing)}")
+    for shard, problem in list(result.problems.items())[:5]:
+        say(f"Damaged  shard {shard}: {problem}")
+    say(f"Dataset  {result.target}")

@@ -1,0 +1,122 @@
+"""`curator-slurm retry`: submit again what is not done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option, set_option
+from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.retry import preview, retry
+from curator_slurm.launcher.shards.choose import Selection
+from curator_slurm.launcher.shards.ranges import format_numbers, parse_numbers, some_numbers
+from curator_slurm.launcher.shards.retry import Retry, Wish
+
+
+@click.command()
+@run_argument
+@set_option
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    type=click.Choice([failure.value for failure in FailureClass]),
+    metavar="CLASS",
+    help="Only what failed with this class, such as out_of_memory. May be repeated.",
+)
+@click.option("--shard", "shards", multiple=True, metavar="N[,N-M]", help="Only these shards. May be repeated.")
+@click.option("--dry-run", is_flag=True, help="Show what would be submitted, and submit nothing.")
+@json_option
+@runs_dir_option
+def command(
+    run: str,
+    overrides: tuple[str, ...],
+    classes: tuple[str, ...],
+    shards: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    runs_dir: Path | None,
+) -> None:
+    """Submit again what is not done.
+
+    Of a sharded run, the shards that are neither done nor active: failed, cancelled, or never submitted. A run
+    without shards is submitted again in its run directory when it has failed. Earlier attempts and their logs are
+    kept. Any number of times: with nothing left to do, nothing is done, which is no error.
+
+    --set changes how and where it runs (resources, environment, cluster, failures, network, executor.config), never
+    what the outputs are. Settings of the last attempt are kept.
+
+    \b
+    Exit codes: 0 submitted, or nothing to do; 2 a wrong setting or shard;
+    3 no such run; 5 Slurm refused or is not reachable.
+    """
+    found = runs.find_run(run, folders_of(runs_dir))
+    wish = Wish(Selection([FailureClass(name) for name in classes], _numbers(shards)), overrides)
+    result = (preview if dry_run else retry)(found, wish, os.environ)
+    for warning in result.warnings:
+        say(f"Note: {warning}", err=True)
+    if as_json:
+        say_json(_document(result, dry_run))
+    else:
+        _show(result, dry_run)
+    if result.launched is not None and result.launched.error is not None:
+        say(f"Error: {result.launched.problem}", err=True)
+        raise click.exceptions.Exit(result.launched.error.exit_code)
+
+
+def _numbers(texts: tuple[str, ...]) -> list[int] | None:
+    try:
+        return sorted({number for text in texts for number in parse_numbers(text)}) if texts else None
+    except ValueError as error:
+        raise UsageError(f"--shard: {error}") from error
+
+
+def _document(result: Retry, dry_run: bool) -> dict[str, Any]:
+    launched = result.launched
+    return {
+        "run_id": result.run.run_id,
+        "dry_run": dry_run,
+        "shards": list(result.choice.shards),
+        "why": dict(result.choice.why),
+        "passed_over": {str(shard): why for shard, why in result.choice.passed_over.items()},
+        "changes": dict(result.changes),
+        "arrays": [window.array for window in result.windows],
+        "job_ids": launched.job_ids if launched else [],
+        "submissions": [submission.record.number for submission in launched.accepted] if launched else [],
+        "missing": launched.missing if launched else 0,
+    }
+
+
+def _show(result: Retry, dry_run: bool) -> None:
+    choice, run_id = result.choice, result.run.run_id
+    for why in dict.fromkeys(choice.passed_over.values()):
+        same = [shard for shard, reason in choice.passed_over.items() if reason == why]
+        say(f"Left as it is: {some_numbers(same)} ({why})")
+    if not choice.shards:
+        say(f"Nothing to submit: {result.nothing}")
+        return
+    sharded = result.run.record is not None and result.run.record.shards is not None
+    reasons = ", ".join(f"{count:,} {why}" for why, count in choice.why.items())
+    if sharded:
+        say(f"{'Would submit' if dry_run else 'Submitted'} {_count(len(choice.shards), 'shard')} again: {reasons}")
+        say(f"Shards   {format_numbers(choice.shards) if dry_run else some_numbers(choice.shards)}")
+    else:
+        say(f"{'Would submit' if dry_run else 'Submitted'} the run again: {reasons}")
+    for key, value in result.changes.items():
+        say(f"Changed  {key}={value}")
+    if result.after:
+        say(f"It waits for the end of {', '.join(result.after)}, because of shards.max_running")
+    if result.launched is not None:
+        say(f"Job      {', '.join(result.launched.job_ids)}")
+        say(f"\nFollow it with  curator-slurm watch {run_id}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""Collecting a run: waiting for its end if that is asked for, then publishing its outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from curator_slurm.launcher.errors import CuratorSlurmError, RunIncompleteError, UsageError
+from curator_slurm.launcher.runs import Run, load_run
+from curator_slurm.launcher.shards.collect import Collected, collect_run
+from curator_slurm.launcher.shards.done import done_shards
+from curator_slurm.launcher.shards.facts import status_of
+from curator_slurm.launcher.shards.retry import read_plan
+from curator_slurm.launcher.shards.state import ShardsDecision
+from curator_slurm.launcher.shards.verify import Progress
+from curator_slurm.launcher.states import RunState
+
+FINISH_S = 150.0
+"""How long the finishing job waits for what shared storage does not show yet; caches live for a minute."""
+_FAST_S = 2.0
+_SLOW_S = 20.0
+
+
+def collect(
+    run: Run,
+    progress: Progress,
+    *,
+    partial: bool = False,
+    wait_s: float | None = 0.0,
+    waiting: Callable[[ShardsDecision], None] = lambda _: None,
+) -> Collected:
+    """Publish the outputs of a run; `wait_s` is how long to wait for its end, None for as long as it takes.
+
+    Raises:
+        RunIncompleteError: shards are not done, and `partial` is not asked for.
+        StorageError: the outputs cannot be published.
+    """
+    if run.record is None:
+        raise CuratorSlurmError(f"run {run.run_id} cannot be collected: {run.problem}")
+    if run.record.shards is None:
+        raise UsageError(
+            f"run {run.run_id} has no shards: its outputs are published when it succeeds; "
+            f"`curator-slurm status {run.run_id}` says where"
+        )
+    plan = read_plan(run)
+    _wait(run, run.record.shards, wait_s, waiting, partial=partial)
+    return collect_run(run, plan, progress, partial=partial)
+
+
+def _wait(
+    run: Run, total: int, wait_s: float | None, waiting: Callable[[ShardsDecision], None], *, partial: bool
+) -> None:
+    """Wait until every shard is done, or nothing more will happen."""
+    began = time.monotonic()
+    while len(done_shards(run.paths)) < total:
+        run = load_run(run.paths.root)
+        decision = status_of(run)
+        if decision.state.is_final:
+            return
+        waited = time.monotonic() - began
+        if wait_s is not None and waited >= wait_s:
+            if partial:
+                return
+            raise RunIncompleteError(_under_way(run, decision))
+        waiting(decision)
+        time.sleep(_FAST_S if waited < 60 else _SLOW_S)
+
+
+def _under_way(run: Run, decision: ShardsDecision) -> str:
+    what = "cannot be asked for in Slurm" if decision.state is RunState.UNKNOWN else f"is still {decision.state}"
+    return (
+        f"run {run.run_id} {what}: {decision.done:,} of {decision.total:,} shards are done.\n"
+        "Nothing was published; --wait waits for its end, --partial publishes what there is."
+    )

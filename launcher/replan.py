@@ -1,0 +1,83 @@
+"""A plan with some settings changed for another attempt: only those that cannot change what the outputs are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from curator_slurm.launcher import login_checks, specfile
+from curator_slurm.launcher.errors import SpecProblem
+from curator_slurm.launcher.overrides import Override, parse_override
+from curator_slurm.launcher.plan import Plan
+from curator_slurm.launcher.planning import resolve
+from curator_slurm.launcher.speckeys import dotted
+
+ORIGIN = "retry --set"
+CHANGEABLE = (
+    "resources",
+    "environment",
+    "cluster",
+    "failures",
+    "network",
+    "executor.config",
+    "storage.node_local",
+    "shards.max_running",
+    "shards.per_element",
+)
+"""Settings that may change between attempts at one run: how and where it runs, and what becomes of failing tasks."""
+_REASONS = {
+    "name": "it names the run",
+    "pipeline": "it decides what the outputs are",
+    "executor": "only executor.config may change",
+    "input": "the input files were fixed when the run was submitted",
+    "shards": "the shards were fixed when the run was submitted; max_running and per_element may change",
+    "output": "it says where the outputs of all attempts go",
+    "storage": "the run directory stays where it is; node_local may change",
+    "restart": "it belongs to the first submission",
+}
+
+
+def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping[str, str]) -> Plan:
+    """The plan with these settings in place of its own; `origins` says where each comes from.
+
+    Raises:
+        SpecError: a setting is wrong, or may not change between attempts.
+    """
+    text = yaml.safe_dump(plan.spec.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    reading = specfile.read_string(text, f"the plan of run {run_id}", set_options)
+    changed = []
+    for option in set_options:
+        override = parse_override(option)
+        if isinstance(override, Override):
+            key = dotted(override.path)
+            changed.append(key)
+            if reason := _refusal(key):
+                reading.problems.append(SpecProblem(key, f"`{key}` cannot change in a retry: {reason}", "--set"))
+    new = resolve(reading, Path(plan.spec_dir), plan.cluster, environ, plan.python or sys.executable)
+    if new is not None:
+        for key, message in login_checks.problems(new.spec, environ):
+            if key.startswith("environment."):
+                reading.add_at(key, message)
+    reading.finish()
+    assert new is not None
+    origins = {
+        key: ORIGIN
+        if any(_covers(each, key) or _covers(key, each) for each in changed)
+        else plan.origins.get(key, origin)
+        for key, origin in new.origins.items()
+    }
+    return new.model_copy(update={"origins": origins})
+
+
+def _refusal(key: str) -> str:
+    """Why this key may not change; empty where it may, and for what is no setting at all."""
+    if any(_covers(allowed, key) for allowed in CHANGEABLE):
+        return ""
+    return _REASONS.get(key.partition(".")[0], "")
+
+
+def _covers(section: str, key: str) -> bool:
+    return key == section or key.startswith(f"{section}.")

@@ -1,0 +1,219 @@
+"""Publishing the outputs of a sharded run: verified, in one place, described, and never called complete if it is not.
+
+The dataset is made in a hidden folder beside its place and appears by one rename. A `collect` that was killed at any
+point is repeated and goes on; one that has finished, and is repeated, finds everything there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher.errors import RunIncompleteError, StorageError
+from curator_slurm.launcher.files import sync_directory, write_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.plan import Plan
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards import dataset, merge
+from curator_slurm.launcher.shards.dataset import DatasetFile
+from curator_slurm.launcher.shards.done import done_shards
+from curator_slurm.launcher.shards.lock import RunLock
+from curator_slurm.launcher.shards.placing import place
+from curator_slurm.launcher.shards.ranges import parse_numbers, some_numbers
+from curator_slurm.launcher.shards.split import parse_size
+from curator_slurm.launcher.shards.verify import Progress, Verified, verify
+
+LOCK = "collect"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was published, and what is wrong with the rest."""
+
+    target: Path
+    summary: dict[str, Any]
+    problems: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.summary["complete"])
+
+    @property
+    def missing(self) -> list[int]:
+        """Shards that are not in it."""
+        text = str(self.summary["shards"]["missing"])
+        return parse_numbers(text) if text else []
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """Where the dataset goes: `target`, made in `staging` unless it is only added to."""
+
+    target: Path
+    staging: Path
+    in_place: bool
+    merged: bool
+
+    @property
+    def old(self) -> Path:
+        """Where a dataset that is replaced is for a moment."""
+        return self.staging.with_name(f"{self.staging.name}-old")
+
+
+def collect_run(run: Run, plan: Plan, progress: Progress, *, partial: bool = False) -> Collected:
+    """Verify and publish; with `partial`, what there is.
+
+    Raises:
+        RunIncompleteError: shards are missing or damaged, and `partial` is not asked for: nothing was published.
+        StorageError: the target is not ours to fill, or cannot be written.
+    """
+    record = run.record
+    assert record is not None
+    assert record.shards is not None
+    with RunLock(run.paths.lock(LOCK), "collect", patience_s=10):
+        goal = _goal(run.paths, plan)
+        _check_target(goal, run)
+        done = sorted(done_shards(run.paths))
+        found = verify(run.paths, done, _places(run.paths, goal), progress, checksums=True)
+        missing = record.shards - len(found.good)
+        if missing and not partial:
+            raise RunIncompleteError(_incomplete(run, found, record.shards))
+        summary = _publish(run, plan, goal, found, progress)
+        published = {"schema": 1, "target": str(goal.target), "time": time.time(), **summary}
+        write_json(run.paths.collected, published, mode=0o600)
+        if not missing:
+            shutil.rmtree(run.paths.secrets, ignore_errors=True)
+        return Collected(goal.target, summary, found.problems)
+
+
+def _goal(run: RunPaths, plan: Plan) -> _Goal:
+    output = plan.spec.output
+    merged = output.merge is not None
+    target = Path(output.path) if output.path else (run.merged if merged else run.outputs)
+    staging = target.with_name(f".{target.name}.{run.run_id}.collect")
+    return _Goal(target, staging, target == run.outputs, merged)
+
+
+def _places(run: RunPaths, goal: _Goal) -> Sequence[Path]:
+    """Folders in which the outputs of a shard may be: taken away by an earlier collect, or where they were written."""
+    return [run.outputs] if goal.in_place or goal.merged else [goal.target, goal.staging, run.outputs]
+
+
+def _check_target(goal: _Goal, run: Run) -> None:
+    """Refuse a target that holds anything else than this run's own dataset."""
+    if goal.in_place:
+        return
+    try:
+        filled = goal.target.exists() and (not goal.target.is_dir() or any(goal.target.iterdir()))
+    except OSError as error:
+        raise StorageError(f"output.path {goal.target} cannot be read: {error.strerror}") from error
+    if not filled:
+        return
+    summary = dataset.read_summary(goal.target)
+    owner = summary.get("run_id") if summary else None
+    if owner != run.run_id:
+        what = f"holds the dataset of run {owner}" if owner else "is not empty"
+        raise StorageError(
+            f"output.path {goal.target} {what}: nothing was published.\n"
+            "Move what is there away, and collect again; the outputs are safe in the run directory"
+        )
+
+
+def _incomplete(run: Run, found: Verified, total: int) -> str:
+    damaged = found.problems
+    missing = [shard for shard in range(total) if shard not in found.good and shard not in damaged]
+    lines = [f"run {run.run_id} is incomplete: {len(found.good):,} of {total:,} shards can be published."]
+    if missing:
+        lines.append(f"Not done: {some_numbers(missing)}. `curator-slurm retry {run.run_id}` submits them again.")
+    for shard, problem in list(damaged.items())[:5]:
+        lines.append(f"Shard {shard} is damaged: {problem}.")
+    if damaged:
+        more = f" (and {len(damaged) - 5} more)" if len(damaged) > 5 else ""
+        first = next(iter(damaged))
+        lines.append(
+            f"Damaged: {some_numbers(damaged)}{more}. To do such a shard again, remove {run.paths.done(first).name} in "
+            f"{run.paths.shards} and {run.paths.shard_outputs(first).name} in {run.paths.outputs}, then retry."
+        )
+    lines.append("Nothing was published; --partial publishes what there is.")
+    return "\n".join(lines)
+
+
+def _publish(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progress) -> dict[str, Any]:
+    if goal.in_place:
+        goal.target.mkdir(parents=True, exist_ok=True)
+        return _describe(run, plan, goal.target, found, _files(run, found))
+    if goal.merged:
+        return _publish_merged(run, plan, goal, found, progress)
+    into = goal.target if dataset.read_summary(goal.target) else goal.staging
+    place(run.paths, found.good, into, progress)
+    summary = _describe(run, plan, into, found, _files(run, found))
+    if into == goal.staging:
+        _appear(goal)
+    return summary
+
+
+def _publish_merged(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progress) -> dict[str, Any]:
+    assert plan.spec.output.merge is not None
+    size = parse_size(plan.spec.output.merge.target_size)
+    ready = dataset.read_summary(goal.target)
+    if ready and ready.get("complete") and len(found.good) == ready["shards"]["published"]:
+        _remove(goal.old)
+        return ready
+    parts = merge.plan_parts(found.good, size)
+    files = merge.merge(parts, goal.staging, progress)
+    summary = _describe(run, plan, goal.staging, found, files)
+    _appear(goal)
+    return summary
+
+
+def _files(run: Run, found: Verified) -> list[DatasetFile]:
+    return [
+        file
+        for shard, good in sorted(found.good.items())
+        for file in dataset.files_of(run.paths.shard_outputs(shard).name, good.record)
+    ]
+
+
+def _describe(run: Run, plan: Plan, target: Path, found: Verified, files: Sequence[DatasetFile]) -> dict[str, Any]:
+    assert run.record is not None
+    records = {shard: good.record for shard, good in sorted(found.good.items())}
+    try:
+        return dataset.write_description(
+            run.paths,
+            target,
+            name=plan.spec.name,
+            total=run.record.shards or 0,
+            records=records,
+            files=files,
+            merged=plan.spec.output.merge is not None,
+        )
+    except OSError as error:
+        raise StorageError(f"cannot describe the dataset in {target}: {error.strerror or error}") from error
+
+
+def _appear(goal: _Goal) -> None:
+    """The staged dataset takes its place, by one rename; what was there of this run before is removed after it."""
+    try:
+        if goal.target.exists():
+            if any(goal.target.iterdir()):
+                _remove(goal.old)
+                goal.target.rename(goal.old)
+            else:
+                goal.target.rmdir()
+        goal.staging.rename(goal.target)
+        sync_directory(goal.target.parent)
+        _remove(goal.old)
+    except OSError as error:
+        raise StorageError(
+            f"the dataset cannot be put to {goal.target}: {error.strerror or error}; it is complete in {goal.staging}, "
+            "and collecting again goes on from there"
+        ) from error
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,106 @@
+"""What describes a published dataset: `_dataset.json`, the list of its files, and the tasks that failed.
+
+Their names begin with an underscore: readers of datasets pass over such files.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.files import read_json, read_jsonl, write_atomic, write_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.shards.ranges import format_numbers
+from curator_slurm.launcher.shards.records import DoneRecord
+
+SUMMARY = "_dataset.json"
+FILES = "_files.jsonl"
+FAILURES = "_failures.jsonl"
+
+
+@dataclass(frozen=True)
+class DatasetFile:
+    """A file of the dataset; `shards` has more than one number where it was merged."""
+
+    path: str
+    bytes: int
+    rows: int | None
+    shards: str
+    attempt: str | None = None
+    sha256: str | None = None
+
+    def to_line(self) -> str:
+        fields = {key: value for key, value in vars(self).items() if value is not None}
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def files_of(folder_name: str, record: DoneRecord) -> Iterator[DatasetFile]:
+    """The files of one shard, as they are below its folder."""
+    for file in record.files:
+        yield DatasetFile(
+            f"{folder_name}/{file.path}", file.bytes, file.rows, str(record.shard), record.attempt, file.sha256
+        )
+
+
+def write_description(
+    run: RunPaths,
+    target: Path,
+    *,
+    name: str,
+    total: int,
+    records: Mapping[int, DoneRecord],
+    files: Iterable[DatasetFile],
+    merged: bool,
+) -> dict[str, Any]:
+    """Write the three files into `target`, the summary last; its content."""
+    listed = list(files)
+    write_atomic(target / FILES, "".join(f"{file.to_line()}\n" for file in listed))
+    failures = [json.dumps(task, ensure_ascii=False) for task in failed_tasks(run, records)]
+    if failures:
+        write_atomic(target / FAILURES, "".join(f"{line}\n" for line in failures))
+    else:
+        (target / FAILURES).unlink(missing_ok=True)
+    rows = [file.rows for file in listed]
+    missing = [shard for shard in range(total) if shard not in records]
+    summary = {
+        "schema": 1,
+        "name": name,
+        "run_id": run.run_id,
+        "complete": not missing,
+        "collected": time.time(),
+        "version": __version__,
+        "shards": {"total": total, "published": len(records), "missing": format_numbers(missing)},
+        "files": len(listed),
+        "rows": None if None in rows else sum(row or 0 for row in rows),
+        "bytes": sum(file.bytes for file in listed),
+        "input_files": sum(record.input_files for record in records.values()),
+        "input_bytes": sum(record.input_bytes for record in records.values()),
+        "tasks_failed": sum(record.tasks_failed for record in records.values()),
+        "merged": merged,
+        "file_list": FILES,
+        "failures": FAILURES if failures else None,
+    }
+    write_json(target / SUMMARY, summary)
+    return summary
+
+
+def failed_tasks(run: RunPaths, records: Mapping[int, DoneRecord]) -> Iterator[dict[str, Any]]:
+    """The tasks that failed in the attempts whose outputs count."""
+    for shard, record in records.items():
+        for task in read_jsonl(run.attempts / f"{shard:05d}" / record.attempt / "failures.jsonl"):
+            if isinstance(task, dict):
+                yield {"shard": shard, "attempt": record.attempt, **task}
+
+
+def read_summary(target: Path) -> dict[str, Any] | None:
+    """The summary of a dataset; None where there is none that can be read."""
+    try:
+        value = read_json(target / SUMMARY)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,56 @@
+"""The finishing job of a run with `output.collect: auto`: it publishes the outputs when the arrays have ended.
+
+It is a convenience, never the only way: `collect` by hand does the same, and both at once do it once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.files import write_atomic
+from curator_slurm.launcher.local_process import local_environment, start_detached
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards.submissions import finishing_jobs, note_finishing
+from curator_slurm.launcher.slurm import SbatchCall
+from curator_slurm.launcher.spec import CollectMode
+
+_ENTRY = "from curator_slurm.launcher.cli import main; main()"
+
+
+def submit_finishing(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
+    """Submit the finishing job where the plan wants one; a sentence about what went wrong, if anything did."""
+    if plan.spec.output.collect is not CollectMode.AUTO or not job_ids:
+        return ""
+    try:
+        if plan.cluster is Cluster.LOCAL:
+            _start_here(run.paths)
+        else:
+            _submit(run.paths, plan, job_ids)
+    except (CuratorSlurmError, OSError) as error:
+        return (
+            f"the job that publishes the outputs at the end (output.collect: auto) was not accepted: {error}\n"
+            f"`curator-slurm collect {run.run_id} --wait` does it by hand."
+        )
+    return ""
+
+
+def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:
+    from curator_slurm.launcher.script import render_collect
+    from curator_slurm.launcher.submission import CuratorSlurmExecutor
+
+    write_atomic(run.collect_script, render_collect(plan), mode=0o700)
+    call = SbatchCall(comment=f"curator-slurm:{run.run_id}:collect:{len(finishing_jobs(run))}", after=tuple(job_ids))
+    job = CuratorSlurmExecutor(run.root).submit_script(call, run.collect_script)
+    note_finishing(run, {"job_id": job.job_id, "submitted": time.time(), "after": list(job_ids)})
+
+
+def _start_here(run: RunPaths) -> None:
+    """On this machine, a process that waits for the end."""
+    command = [sys.executable, "-c", _ENTRY, "collect", "--wait", str(run.root)]
+    start_detached(command, local_environment(os.environ), output=run.collect_log("local"))

@@ -1,0 +1,173 @@
+"""Few large files of many small ones: which files go together, and joining those that can be joined byte by byte.
+
+Files of one kind in one folder are joined in the order of their shards, up to a size. JSONL and text are joined by
+concatenation; so are their gzip and zstd forms, which may consist of several members. Parquet is joined by row groups
+(`merge_parquet`). Everything else stays as it is, below the name of its shard. The same shards give the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.shards.dataset import DatasetFile
+from curator_slurm.launcher.shards.ranges import format_numbers
+from curator_slurm.launcher.shards.records import OutputFile
+from curator_slurm.launcher.shards.verify import Good, Progress
+
+PLAN = ".merge-plan.json"
+PARQUET = ".parquet"
+_LINES = (".jsonl", ".ndjson", ".txt")
+_COMPRESSED = ("", ".gz", ".zst")
+_SUFFIXES = (PARQUET, *(f"{kind}{packed}" for kind in _LINES for packed in _COMPRESSED))
+_BLOCK = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published file of a shard."""
+
+    shard: int
+    attempt: str
+    path: Path
+    file: OutputFile
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the merged dataset and what it is made of."""
+
+    path: str
+    sources: tuple[Source, ...]
+
+    @property
+    def shards(self) -> str:
+        return format_numbers(source.shard for source in self.sources)
+
+
+def plan_parts(shards: Mapping[int, Good], target_size: int) -> list[Part]:
+    """Which files are joined to which; files that cannot be joined are parts of their own."""
+    groups: dict[tuple[str, str], list[Source]] = {}
+    parts = []
+    for shard in sorted(shards):
+        good = shards[shard]
+        for file in sorted(good.record.files, key=lambda file: file.path):
+            source = Source(shard, good.record.attempt, good.folder / file.path, file)
+            suffix = next((suffix for suffix in _SUFFIXES if file.path.endswith(suffix)), None)
+            if suffix is None:
+                parts.append(Part(f"{good.folder.name}/{file.path}", (source,)))
+            else:
+                groups.setdefault((str(PurePosixPath(file.path).parent), suffix), []).append(source)
+    for (folder, suffix), sources in sorted(groups.items()):
+        for number, members in enumerate(_filled(sources, target_size)):
+            name = f"part-{number:05d}{suffix}"
+            parts.append(Part(name if folder == "." else f"{folder}/{name}", tuple(members)))
+    return parts
+
+
+def _filled(sources: Iterable[Source], target_size: int) -> Iterator[list[Source]]:
+    """The sources in groups that reach at most the size; one that is larger is alone."""
+    members: list[Source] = []
+    size = 0
+    for source in sources:
+        if members and size + source.file.bytes > target_size:
+            yield members
+            members, size = [], 0
+        members.append(source)
+        size += source.file.bytes
+    if members:
+        yield members
+
+
+def merge(parts: Sequence[Part], target: Path, progress: Progress) -> list[DatasetFile]:
+    """Write all parts into `target`; those that a merge with the same plan has written before are kept.
+
+    Raises:
+        StorageError: something cannot be read or written.
+    """
+    plan = json.dumps([[part.path, [[s.shard, s.attempt, s.file.path] for s in part.sources]] for part in parts])
+    try:
+        _begin(target, plan)
+        files, total, written = [], sum(source.file.bytes for part in parts for source in part.sources), 0
+        for part in parts:
+            files.append(_write(part, target))
+            written += sum(source.file.bytes for source in part.sources)
+            progress("merging bytes", written, total)
+        (target / PLAN).unlink()
+    except OSError as error:
+        raise StorageError(
+            f"outputs cannot be merged into {target}: {error.strerror or error} ({error.filename}); collect again: "
+            "it goes on where it ended"
+        ) from error
+    return files
+
+
+def _begin(target: Path, plan: str) -> None:
+    """Keep what is there if it is part of the same plan, else start anew."""
+    try:
+        same = (target / PLAN).read_text(encoding="utf-8") == plan
+    except FileNotFoundError:
+        same = False
+    if same:
+        return
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)
+    (target / PLAN).write_text(plan, encoding="utf-8")
+
+
+def _write(part: Part, target: Path) -> DatasetFile:
+    goal = target / part.path
+    rows = [source.file.rows for source in part.sources]
+    known = None if None in rows else sum(row or 0 for row in rows)
+    if not goal.exists():
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        temporary = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            _join_function(part)([source.path for source in part.sources], temporary)
+            temporary.rename(goal)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    attempt = part.sources[0].attempt if len(part.sources) == 1 else None
+    return DatasetFile(part.path, goal.stat().st_size, known, part.shards, attempt)
+
+
+def _join_function(part: Part) -> Callable[[Sequence[Path], Path], None]:
+    if part.path.endswith(PARQUET):
+        from curator_slurm.launcher.shards.merge_parquet import join_parquet
+
+        return join_parquet
+    ends_lines = part.path.endswith(_LINES) and len(part.sources) > 1
+    return join_lines if ends_lines else join_bytes
+
+
+def join_bytes(sources: Sequence[Path], goal: Path) -> None:
+    """One file after the other."""
+    with goal.open("wb") as out:
+        for source in sources:
+            with source.open("rb") as stream:
+                shutil.copyfileobj(stream, out, _BLOCK)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def join_lines(sources: Sequence[Path], goal: Path) -> None:
+    """`join_bytes` for text: a file whose last line has no end gets one."""
+    with goal.open("wb") as out:
+        for source in sources:
+            last = b"\n"
+            with source.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    out.write(block)
+                    last = block[-1:]
+            if last != b"\n":
+                out.write(b"\n")
+        out.flush()
+        os.fsync(out.fileno())

@@ -1,0 +1,111 @@
+"""Brings folders of shards to their place: by rename, or by copy where that is on another file system.
+
+Each arrives by one rename, so a folder that is there is whole. Where outputs were taken away, a marker stays: a late
+second attempt at the shard cannot publish there once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import sync_directory, write_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.shards.done import read_marker
+from curator_slurm.launcher.shards.records import MARKER
+from curator_slurm.launcher.shards.verify import Good, Progress
+
+COPIERS = 8
+_PART = ".tmp-"
+
+
+def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Progress) -> None:
+    """Put all these shards into `target`; those that are there already stay.
+
+    Raises:
+        StorageError: something cannot be written; what has arrived stays, and the next call goes on from there.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        _remove_parts(target)
+        total, arrived = sum(good.record.bytes for good in shards.values()), 0
+        with ThreadPoolExecutor(COPIERS) as pool:
+            for good in pool.map(lambda item: _place_one(run, item[0], item[1], target), shards.items()):
+                arrived += good.record.bytes
+                progress("publishing bytes", arrived, total)
+        sync_directory(target)
+    except OSError as error:
+        raise StorageError(
+            f"outputs cannot be put into {target}: {error.strerror or error} ({error.filename}).\n"
+            "Make room or give yourself the right to write there, and collect again: it goes on where it ended"
+        ) from error
+
+
+def _place_one(run: RunPaths, shard: int, good: Good, target: Path) -> Good:
+    home, goal = run.shard_outputs(shard), target / run.shard_outputs(shard).name
+    if good.folder != goal:
+        try:
+            good.folder.rename(goal)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(good.folder, goal)
+            return good
+    if not _same_folder(home, goal):
+        leave_mark(home, good)
+    return good
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+def leave_mark(home: Path, good: Good) -> None:
+    """Say where a shard's outputs were that they have been taken away; a second attempt's are removed."""
+    marker = read_marker(home)
+    if marker is not None and marker.attempt == good.record.attempt:
+        return  # marked before, or copied from here
+    if home.exists():
+        shutil.rmtree(home)
+    home.mkdir(mode=0o700)
+    write_json(home / MARKER, replace(good.record, extra={**good.record.extra, "moved": True}).to_json())
+
+
+def _copy(source: Path, goal: Path) -> None:
+    """Copy a folder next to its goal, see that all of it arrived, and rename it."""
+    part = goal.with_name(f"{_PART}{goal.name}-{secrets.token_hex(4)}")
+    try:
+        shutil.copytree(source, part, symlinks=True, copy_function=_copy_file)
+        part.rename(goal)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def _copy_file(source: str, goal: str) -> None:
+    shutil.copyfile(source, goal, follow_symlinks=False)
+    if Path(goal).is_symlink():
+        return
+    descriptor = os.open(goal, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        if os.fstat(descriptor).st_size != Path(source).stat().st_size:
+            raise OSError(errno.EIO, "a copy has another size than its source", goal)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_parts(target: Path) -> None:
+    """Remove what a copy that was killed left behind."""
+    for path in target.glob(f"{_PART}*"):
+        shutil.rmtree(path, ignore_errors=True)

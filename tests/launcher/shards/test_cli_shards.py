@@ -1,0 +1,258 @@
+"""The verbs on sharded runs, as a user would use them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from fake_slurm import FakeSlurm
+from run_dirs import own_home
+from sharded_runs import fail, publish, sharded_run, stand_in_script
+
+from curator_slurm.launcher import runs
+from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.slurm import Slurm
+
+__all__ = ["own_home"]
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+LIMIT = (
+    "sbatch: error: QOSMaxSubmitJobPerUserLimit\n"
+    "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size "
+    "and/or time limits)\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def quick_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slurm.__init__, "__defaults__", (None, 60.0, (0.0,), 30.0))
+
+
+@pytest.fixture(autouse=True)
+def own_runs(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATOR_SLURM_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elements that do their work in no time."""
+    monkeypatch.setattr("curator_slurm.launcher.script.render", lambda plan: stand_in_script())
+
+
+def call(*arguments: object, expect: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == expect, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+def call_json(*arguments: object, expect: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", expect=expect).stdout)
+
+
+def write_spec(folder: Path, files: int, orders: dict[int, Any] | None = None, **sections: Any) -> Path:
+    data = folder / "data"
+    data.mkdir()
+    for number in range(files):
+        (data / f"{number:04d}.jsonl").write_text("x" * 1000)
+    spec = {
+        "name": "demo",
+        "pipeline": {"command": "true"},
+        "input": {"paths": [f"{data}/*.jsonl"]},
+        "shards": {"files_per_shard": 1, "order": "name"},
+        "storage": {"runs": str(folder / "runs")},
+        **sections,
+    }
+    path = folder / "spec.yaml"
+    path.write_text(json.dumps(spec))
+    return path
+
+
+def only_run(folder: Path) -> Run:
+    (path,) = runs.run_directories([folder / "runs"])
+    return runs.load_run(path)
+
+
+def wait(fake: FakeSlurm) -> None:
+    for job in fake.jobs:
+        fake.wait(job.id)
+
+
+def test_from_the_spec_to_the_dataset(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, 5, output={"path": str(tmp_path / "out")})
+    submitted = call("submit", spec)
+    assert "Shards   5" in submitted.stdout
+    wait(fake_slurm)
+    shown = call("status", "demo").stdout
+    assert "completed  5 of 5 shards done" in shown
+    assert f"curator-slurm collect {only_run(tmp_path).run_id}" in shown
+    collected = call("collect", "demo").stdout
+    assert "Published 5 of 5 shards" in collected
+    assert "Files    5, 5 rows, 65 B" in collected
+    assert len(list((tmp_path / "out").glob("shard-*/part.jsonl"))) == 5
+    assert f"published to {tmp_path / 'out'}" in " ".join(call("status", "demo").stdout.split())
+    assert "5/5" in call("list").stdout
+
+
+def test_a_dry_run_counts_the_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, 3)
+    assert "for 3 shards" in call("submit", spec, "--dry-run").stderr
+    assert call_json("submit", spec, "--dry-run")["shards"] == 3
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_window_that_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=2)
+    fake_slurm.fail_next("sbatch", returncode=0, instead=False)
+    fake_slurm.fail_next("sbatch", stderr=LIMIT)
+    result = call("submit", write_spec(tmp_path, 5), expect=5)
+    run_id = only_run(tmp_path).run_id
+    assert "3 shards are not submitted (1 array accepted)" in result.stderr
+    assert f"`curator-slurm retry {run_id}` submits the rest once some of your jobs have ended" in result.stderr
+    wait(fake_slurm)
+    assert "3 shards were never submitted" in call("status", run_id, expect=7).stdout
+    assert "Submitted 3 shards again: 3 not submitted" in call("retry", run_id).stdout
+    wait(fake_slurm)
+    assert call_json("status", run_id)["shards"]["done"] == 5
+
+
+def test_collect_auto_is_a_small_job_after_the_arrays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=2)
+    resources = {"gpus_per_node": 1, "partition": "short", "sbatch": {"qos": "low", "constraint": "h100"}}
+    spec = write_spec(tmp_path, 3, output={"collect": "auto"}, resources=resources)
+    call("submit", spec)
+    run = only_run(tmp_path)
+    first, second, third = fake_slurm.jobs
+    assert f"--dependency=afterany:{first.id}:{second.id}" in fake_slurm.calls_of("sbatch")[2]
+    options = third.options
+    assert (options["nodes"], options["cpus-per-task"], options["partition"], options["qos"]) == (
+        "1",
+        "1",
+        "short",
+        "low",
+    )
+    assert not any("gpu" in option or option in ("gres", "constraint") for option in options)
+    wait(fake_slurm)
+    assert read_json(run.paths.outputs / "_dataset.json")["complete"], (
+        run.paths.collect_log(str(third.id))
+    ).read_text()
+    assert run.paths.collected.exists()
+
+
+def test_status_in_many_forms(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = sharded_run(tmp_path, 60)
+    from curator_slurm.launcher.shards.records import Element
+    from curator_slurm.launcher.shards.submissions import SubmissionRecord, write_submission
+
+    record = SubmissionRecord(
+        number=0, purpose="submit", prepared=1.0, comment="", elements=60, shards=60, job_id="4711", submitted=1.0
+    )
+    write_submission(run.paths, record, [Element(number, (number,)) for number in range(60)], {})
+    for shard in range(50):
+        publish(run, shard, f"4711_{shard}.0")
+    for shard in range(50, 57):
+        fail(run, shard, f"4711_{shard}.0", "out_of_memory", "killed for its memory", next_step="ask for more memory")
+    fail(run, 57, "4711_57.0", "app_failed", "ValueError: [x] is bad")
+    fail(run, 57, "4711_57.1", "app_failed", "ValueError: [x] is bad")
+    shown = call("status", run.run_id, expect=7).stdout
+    assert re.search(r"incomplete +50 of 60 shards done", shown)
+    assert "50 done, 10 failed" in shown
+    assert re.search(r"Failed +7 out_of_memory +50-56\n", shown)
+    assert "shard 57 (2 attempts): ValueError: [x] is bad" in shown
+    assert "ask for more memory" in shown
+    assert f"curator-slurm retry {run.run_id}" in shown
+    assert all(len(line) <= 80 or "/" in line for line in shown.splitlines())
+    assert len(shown.splitlines()) < 24
+    document = call_json("status", run.run_id, expect=7)
+    assert document["shards"]["failed_by_class"]["out_of_memory"] == {"count": 7, "shards": "50-56"}
+    table = call("status", run.run_id, "--failed", expect=7).stdout.splitlines()
+    assert len(table) == 11
+    assert table[8].split()[:4] == ["57", "app_failed", "4711_57", "2"]
+    assert len(call_json("status", run.run_id, "--failed", expect=7)) == 10
+    one = call("status", run.run_id, "--shard", 57, expect=7).stdout
+    assert "4711_57.1  app_failed" in one
+    assert "/data/57.jsonl" in one
+    done = call_json("status", run.run_id, "--shard", 3, expect=7)
+    assert (done["state"], done["done"]["rows"], done["input"]["paths"]) == ("done", 1, ["/data/3.jsonl"])
+    assert "no shard 60" in call("status", run.run_id, "--shard", 60, expect=2).stderr
+
+
+def test_status_asks_slurm_as_often_for_many_as_for_few(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=3)
+    fake_slurm.pause()
+    call("submit", write_spec(tmp_path, 14))
+    before = len(fake_slurm.calls)
+    shown = call("status", "demo").stdout
+    assert len(fake_slurm.calls) - before == 1
+    assert "14 pending" in shown
+    assert call_json("list")[0]["shards"] == "0/14"
+    assert len(fake_slurm.calls) - before == 2
+
+
+def test_watch_follows_to_the_end(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    result = call("submit", write_spec(tmp_path, 3), "--watch")
+    assert "3 of 3 shards done" in result.stdout
+
+
+def test_retry_shows_what_it_does(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = sharded_run(tmp_path, 4)
+    for shard in (0, 2):
+        publish(run, shard)
+    result = call("retry", run.run_id, "--dry-run", "--set", "resources.time=9")
+    assert "Would submit 2 shards again: 2 not submitted" in result.stdout
+    assert "Shards   1,3" in result.stdout
+    assert "Changed  resources.time=9" in result.stdout
+    assert fake_slurm.calls_of("sbatch") == []
+    document = call_json("retry", run.run_id, "--shard", "0,3")
+    assert (document["shards"], document["passed_over"], document["arrays"]) == ([3], {"0": "done"}, ["0-0"])
+    assert "3,7-9" in call("retry", run.run_id, "--shard", "x", expect=2).stderr
+    assert "pipeline" in call("retry", run.run_id, "--set", "pipeline.command=x", expect=2).stderr
+    wait(fake_slurm)
+    call("retry", run.run_id)
+    wait(fake_slurm)
+    assert "Nothing to submit: all 4 shards are done." in call("retry", run.run_id).stdout
+
+
+def test_collect_of_an_incomplete_run(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = sharded_run(tmp_path, 3)
+    publish(run, 1)
+    assert "Not done: 0,2" in call("collect", run.run_id, expect=7).stderr
+    result = call("collect", run.run_id, "--partial")
+    assert "NOT COMPLETE: 1 of 3" in result.stdout
+    assert "Missing  0,2" in result.stdout
+    assert call_json("collect", run.run_id, "--partial")["complete"] is False
+
+
+def test_collect_waits_if_asked(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.pause()
+    call("submit", write_spec(tmp_path, 3))
+    assert "still pending: 0 of 3" in call("collect", "demo", expect=7).stderr
+    fake_slurm.resume()
+    assert "Published 3 of 3" in call("collect", "demo", "--wait").stdout
+
+
+def test_on_this_machine(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, 3, output={"collect": "auto", "path": str(tmp_path / "out")})
+    result = call("run", spec, "--cluster", "local")
+    assert "3 of 3 shards done" in result.stdout
+    call("collect", "demo")
+    assert read_json(tmp_path / "out" / "_dataset.json")["complete"]
+
+
+def test_verbs_for_shards_on_a_run_without(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    from run_dirs import submitted_run
+
+    run = submitted_run(tmp_path / "runs")
+    for arguments in (
+        ["collect", run.run_id],
+        ["status", run.run_id, "--failed"],
+        ["retry", run.run_id, "--shard", "1"],
+    ):
+        result = call(*arguments, "--runs-dir", tmp_path / "runs", expect=2)
+        assert "no shards" in result.stderr
