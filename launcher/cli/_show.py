@@ -29,7 +29,7 @@ def status_lines(overview: Mapping[str, Any], width: int) -> list[str]:
     lines += entry("Time", _times(overview))
     lines += _stages(overview, width)
     lines += _now(overview, width)
-    lines += _wrapped("Store", words.object_store(overview["object_store"] or {}), width)
+    lines += wrapped("Store", words.object_store(overview["object_store"] or {}), width)
     lines += _files(overview)
     return lines
 
@@ -46,7 +46,7 @@ def summary_lines(overview: Mapping[str, Any], width: int) -> list[str]:
         lines += _evidence(overview)
         lines += wrapped("Next", overview["next_step"], width)
     lines += _stages(overview, width)
-    lines += _wrapped("Store", words.object_store(overview["object_store"] or {}), width)
+    lines += wrapped("Store", words.object_store(overview["object_store"] or {}), width)
     lines += _files(overview)
     return lines
 
@@ -123,7 +123,7 @@ def _now(overview: Mapping[str, Any], width: int) -> list[str]:
         return []
     busy = [(words.shorten(str(stage.get("name", "?")), 28), words.stage_notes(stage)) for stage in overview["stages"]]
     text = "\n".join(f"{name}: {', '.join(notes)}" for name, notes in busy if notes)
-    return _wrapped("Now", text, width)
+    return wrapped("Now", text, width)
 
 
 def _files(overview: Mapping[str, Any]) -> list[str]:
