@@ -20,7 +20,7 @@ from curator_slurm.executors.perf import StagePerfStats
 from curator_slurm.executors.resume.tracker import Account, Tracking, source_of
 from curator_slurm.executors.sendable import check_sendable
 from curator_slurm.executors.snapshot import Snapshot
-from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
+from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
 
 _NODE = socket.gethostname().split(".", 1)[0]
 
@@ -251,7 +251,9 @@ class StageAdapter:
                     raise ValueError("a source stage returned a FailedTask; it must raise instead")
                 origin = tasks[child.parent or 0]
                 result.failures.append(
-                    FailedTaskRecord(self.name, origin.task_id, child.source, 1, "the stage returned a FailedTask", "")
+                    FailedTaskRecord(
+                        self.name, origin.task_id, source_of(origin), 1, "the stage returned a FailedTask", ""
+                    )
                 )
                 result.items_failed += items_of(origin)
                 result.failed_inputs.append(child.parent or 0)
@@ -272,8 +274,7 @@ class StageAdapter:
 
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
         details = "".join(traceback.format_exception(error))
-        source = str(getattr(task, "_source_id", "") or "")
-        return FailedTaskRecord(self.name, task.task_id, source, attempt, short_error(error), details)
+        return FailedTaskRecord(self.name, task.task_id, source_of(task), attempt, short_error(error), details)
 
     def _stage_error(self, tasks: Sequence[Any], error: BaseException) -> StageError:
         if isinstance(error, StageError):

@@ -71,6 +71,12 @@ def join_id(parent: str, segment: str | int) -> str:
     return f"{parent}_{segment}" if parent else str(segment)
 
 
+def source_of(task: Any) -> str:
+    """What a task descends from: the partition that a source stage made, else the initial task."""
+    own = str(getattr(task, "_source_id", "") or "")
+    return own or "_".join(str(getattr(task, "task_id", "")).split("_")[:2])
+
+
 def content_id(parts: Iterable[str]) -> str:
     """Twelve hexadecimal digits that depend on the texts and their order alone."""
     digest = hashlib.sha256()

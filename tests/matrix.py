@@ -71,6 +71,9 @@ def main() -> int:
 def _prepare(setting: Setting) -> str:
     """Make the venv; why that cannot be done, or nothing."""
     python = setting.venv / "bin" / "python"
+    ready = setting.venv / "matrix-ready"
+    if ready.exists() and ready.stat().st_mtime > (ROOT / "pyproject.toml").stat().st_mtime:
+        return ""
     if not python.exists():
         interpreter = find_python(setting.python)
         if interpreter is None:
@@ -82,6 +85,7 @@ def _prepare(setting: Setting) -> str:
         done = subprocess.run([*pip, *what], capture_output=True, text=True)
         if done.returncode:
             return f"pip install {what[-1]}: {done.stderr.strip().splitlines()[-1]}"
+    ready.touch()
     return ""
 
 

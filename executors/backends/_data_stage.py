@@ -19,6 +19,7 @@ from ray import cloudpickle
 from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata, items_of
 from curator_slurm.executors.backends._data_ledger import RemoteLedger
 from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
+from curator_slurm.executors.tasks import source_of
 
 COLUMN = "task"
 _MAX_SETUP_DEATHS = 3
@@ -131,8 +132,7 @@ class Operator:
             reason = f"WorkerDied: the worker process died {deaths} times at this task"
             if not policy.skips:
                 raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, _NO_TRACEBACK)
-            source = str(getattr(task, "_source_id", "") or "")
-            record = FailedTaskRecord(step.adapter.name, task.task_id, source, deaths, reason, _NO_TRACEBACK)
+            record = FailedTaskRecord(step.adapter.name, task.task_id, source_of(task), deaths, reason, _NO_TRACEBACK)
             return [], BatchReport.of_lost((record,), items_of(task))
         result = step.adapter.process([task])
         self._ledger.end(key, [])

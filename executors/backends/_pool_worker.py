@@ -9,6 +9,7 @@ import ray
 
 from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata, items_of
 from curator_slurm.executors.backends._pool_data import CallResult, CallSpec, merge_reports, size_of, split_evenly
+from curator_slurm.executors.tasks import source_of
 
 
 class PoolWorker:
@@ -50,4 +51,4 @@ class PoolWorker:
 
 def identities(chunk: list[Any], start: int, stop: int) -> list[tuple[str, str, int]]:
     """(task id, source, items) of some tasks, for the record of a task that no worker survived."""
-    return [(task.task_id, str(getattr(task, "_source_id", "") or ""), items_of(task)) for task in chunk[start:stop]]
+    return [(task.task_id, source_of(task), items_of(task)) for task in chunk[start:stop]]

@@ -17,6 +17,7 @@ from curator_slurm.executors.backends._xenna_pool import RunPool
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, ObjectsLostError, StageError, short_error
 from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.sources import Sources
+from curator_slurm.executors.tasks import source_of
 
 _GAUGE_S = 0.5
 
@@ -117,7 +118,7 @@ class XennaRun:
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
 def _identify(*chunks: Chunk) -> list[tuple[str, str, int, int]]:
     return [
-        (str(getattr(task, "task_id", "")), str(getattr(task, "_source_id", "") or ""), items_of(task), group)
+        (str(getattr(task, "task_id", "")), source_of(task), items_of(task), group)
         for chunk in chunks
         for task, group in zip(chunk.tasks, chunk.groups, strict=True)
     ]

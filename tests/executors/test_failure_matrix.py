@@ -182,6 +182,7 @@ def _run(backend: str, stages: list[Any], rows: int, config: dict[str, Any]) -> 
 def _failed(path: Path) -> list[tuple[str, str]]:
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     assert all(record["traceback"] and record["attempt"] >= 1 for record in records)
+    assert all(record["task_id"].startswith(record["source"] + "_") for record in records)
     return [(record["stage"], record["task_id"]) for record in records]
 
 
