@@ -17,7 +17,8 @@ from curator_slurm.executors.deadline import deadline
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.lineage import Child, children_of_batch, children_of_one
 from curator_slurm.executors.perf import StagePerfStats
-from curator_slurm.executors.resume.tracker import Account, Tracking, source_of
+from curator_slurm.executors.resume.tracker import Account, Tracking
+from curator_slurm.executors.resume.tracker import source_of as partition_of
 from curator_slurm.executors.sendable import check_sendable
 from curator_slurm.executors.snapshot import Snapshot
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
@@ -239,7 +240,7 @@ class StageAdapter:
         """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs."""
         result = _Result([], 0, [])
         used: set[int] = set()
-        inputs = [source_of(task) for task in tasks]  # before an output, which may be the same object, gets its own
+        inputs = [partition_of(task) for task in tasks]  # before an output, which may be the same object, gets its own
         blended = False
         for child in children:
             if is_none_marker(child.task):
@@ -269,7 +270,7 @@ class StageAdapter:
                 pairs = zip(result.outputs, result.parents, strict=True)
                 result.parents = [parent for task, parent in pairs if id(task) in chosen]
                 result.outputs = kept
-            result.account = self._tracking.account(inputs, [source_of(task) for task in kept], blended=blended)
+            result.account = self._tracking.account(inputs, [partition_of(task) for task in kept], blended=blended)
         return result
 
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
