@@ -32,6 +32,9 @@ pipeline_name: ContextVar[str] = ContextVar("pipeline_name", default="pipeline")
 _WRITE_S = 1.0
 _STORE_S = 10.0
 
+_earlier: list[dict[str, Any]] = []
+"""Pipelines that this process has run before: a workflow is several."""
+
 
 class ProgressReporter:
     """Progress of one pipeline; safe to use from several threads. A context manager around the run."""
@@ -88,7 +91,10 @@ class ProgressReporter:
             "updated": time.time(),
             "stages": stages,
             "nodes": dict(sorted(self.nodes.items())),
-            "totals": {key: sum(stage[key] for stage in stages) for key in ("tasks_failed", "items_failed")},
+            "earlier": [*_earlier],
+            "totals": {
+                key: sum(entry[key] for entry in (*_earlier, *stages)) for key in ("tasks_failed", "items_failed")
+            },
             "object_store": self._store,
         }
 
@@ -113,8 +119,15 @@ class ProgressReporter:
             thread.join()
         if self._path is not None:
             self._write()
+            self._remember()
         done = ", ".join(f"{batches} on {node}" for node, batches in sorted(self.nodes.items()))
         log.info("pipeline %s %s; batches: %s", self.pipeline, self.state, done or "none")
+
+    def _remember(self) -> None:
+        """The next pipeline of this process writes the same file; what failed in this one must stay known."""
+        last = self.snapshot()
+        own = {key: sum(stage[key] for stage in last["stages"]) for key in last["totals"]}
+        _earlier.append({key: last[key] for key in ("pipeline", "backend", "state", "started", "updated")} | own)
 
     def _write_often(self) -> None:
         while not self._stop.wait(_WRITE_S):

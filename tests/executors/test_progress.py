@@ -116,6 +116,7 @@ def test_the_file_tells_all_and_ends_with_no_workers(tmp_path: Path, monkeypatch
     monkeypatch.setenv("CURATOR_SLURM_PROGRESS", str(path))
     monkeypatch.setattr(progress, "store_usage", lambda: next(usage))
     monkeypatch.setattr(progress, "_WRITE_S", 0.01)
+    monkeypatch.setattr(progress, "_earlier", [])
     record = FailedTaskRecord("b", "0_1", "", 1, "wrong", "")
     with ProgressReporter("plain", ["a", "b"], "p") as reporter:
         reporter.gauge(0, expected=2, workers=3)
@@ -133,6 +134,12 @@ def test_the_file_tells_all_and_ends_with_no_workers(tmp_path: Path, monkeypatch
     assert (written["stages"][0]["workers"], written["stages"][0]["workers_peak"]) == (0, 3)
     assert written["totals"] == {"tasks_failed": 1, "items_failed": 4}
     assert written["nodes"] == {"n1": 1, "n2": 1}
+    with ProgressReporter("plain", ["c"], "next") as reporter:
+        reporter.add(0, BatchReport(1, 0, 0, 0, 0.1, (record,), "n2", items_in=5, items_failed=5))
+    following = json.loads(path.read_text())
+    assert following["totals"] == {"tasks_failed": 2, "items_failed": 9}
+    (earlier,) = following["earlier"]
+    assert (earlier["pipeline"], earlier["state"], earlier["tasks_failed"]) == ("p", "completed", 1)
     assert written["object_store"] | {"restored_bytes": 0} == {
         "used_bytes": 70, "peak_bytes": 70, "capacity_bytes": 100, "spilled_bytes": 0, "restored_bytes": 0
     }  # fmt: skip

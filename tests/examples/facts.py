@@ -1,0 +1,111 @@
+"""What must be true of the outputs of each example, wherever it ran."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow.dataset as dataset
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SPECS = sorted(EXAMPLES.glob("*/spec.yaml"))
+
+
+def module(example: str, name: str) -> ModuleType:
+    """A module of an example, beside which others of the same name may be loaded."""
+    path = EXAMPLES / example / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"example_{example}_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.path.append(str(path.parent))
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        sys.path.remove(str(path.parent))
+    return loaded
+
+
+def report(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def classification(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
+    """Languages are those that the documents were made in, whatever the classifier's own file says of it."""
+    sentences = module("classification", "sentences").SENTENCES
+    table = dataset.dataset(outputs / "documents").to_table().to_pydict()
+    assert len(set(table["id"])) == len(table["id"]) > 950
+    made = [name for name in table["id"] if not name.startswith("docstring")]
+    assert {name.split("-")[0] for name in made} == set(sentences)
+    right = sum(
+        language == ("en" if name.startswith("docstring") else name.split("-")[0])
+        for name, language in zip(table["id"], table["language"], strict=True)
+    )
+    assert right / len(table["id"]) > 0.97
+    assert min(table["language_score"]) >= 0.9
+    found = report(outputs / "languages.json")
+    assert found["documents"] == len(table["id"])
+    assert found["accuracy"] == round(right / len(table["id"]), 4)
+
+
+def deduplication(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
+    """Of every planted pair one is left, and nothing else that was the only one of its kind is gone."""
+    kept = [json.loads(line) for path in outputs.glob("unique/*.jsonl") for line in path.read_text().splitlines()]
+    planted = sorted((outputs / "planted").iterdir())
+    assert len(planted) == 40
+    texts = {document["text"] for document in kept}
+    assert len(texts) == len(kept)
+    names = {Path(document["path"]).name for document in kept}
+    assert not any(name.startswith("exact-") for name in names)
+    for path in planted:
+        text = path.read_text(encoding="utf-8")
+        if path.name.startswith("exact-"):
+            assert text in texts, f"neither {path.name} nor what it is a copy of is left"
+    counts = report(outputs / "duplicates.json")
+    assert counts["exact_duplicates"] >= 20
+    assert counts["near_duplicates"] >= 20
+    assert counts["documents"] - counts["exact_duplicates"] - counts["near_duplicates"] == len(kept) > 100
+    lines = [text.partition("\n")[2].replace(" RETURN  ", " return ") for text in texts if text.startswith("# Copied")]
+    assert not texts & set(lines), "an original and its copy with changes are both left"
+    near = {document["row"] for document in dataset.dataset(outputs / "near_duplicates.parquet").to_table().to_pylist()}
+    assert near
+    assert [entry["pipeline"] for entry in progress["earlier"]] == [
+        "exact: find duplicates", "exact", "fuzzy: signatures", "fuzzy: near-duplicates"
+    ]  # fmt: skip
+
+
+def autoscaling(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
+    """The pool of the expensive stage has grown, and what is the same again and again is gone."""
+    table = dataset.dataset(outputs / "documents").to_table().to_pydict()
+    assert len(set(table["path"])) == len(table["path"]) > 50
+    assert min(table["density"]) > 0.15
+    assert max(table["density"]) < 0.7
+    peaks = {stage["name"]: stage["workers_peak"] for stage in progress["stages"]}
+    assert peaks["measure_density"] >= 2, peaks
+
+
+def images(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
+    """Exactly the good images are left; each broken one is on record."""
+    kind_of = module("images", "drawing").kind_of
+    kinds = [kind_of(number) for number in range(200)]
+    assert set(kinds) == {"good", "copy", "tiny", "blurred", "broken"}
+    table = dataset.dataset(outputs / "metadata").to_table().to_pydict()
+    kept = sorted(int(Path(path).stem) for path in table["path"])
+    assert kept == [number for number, kind in enumerate(kinds) if kind == "good"]
+    assert sorted(int(path.stem) for path in (outputs / "thumbnails").iterdir()) == kept
+    assert all(b"JFIF" in path.read_bytes()[:16] for path in (outputs / "thumbnails").iterdir())
+    records = [json.loads(line) for line in failures.read_text().splitlines()]
+    assert {record["stage"] for record in records} == {"inspect"}
+    assert len(records) == kinds.count("broken") == progress["totals"]["tasks_failed"]
+    counts = report(outputs / "images.json")
+    assert (counts["decoded"], counts["copies"]) == (200 - kinds.count("broken"), kinds.count("copy"))
+
+
+FACTS: dict[str, Callable[[Path, dict[str, Any], Path], None]] = {
+    check.__name__: check for check in (classification, deduplication, autoscaling, images)
+}

@@ -1,0 +1,77 @@
+"""Every example runs as it is written, with one command, on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from examples.facts import EXAMPLES, FACTS, SPECS, module
+
+TIMEOUT_S = 300
+
+
+def run(spec: Path, runs: Path) -> tuple[dict[str, Any], Path, str]:
+    """`curator-slurm run`: the final status, the newest attempt, and what was shown on the way."""
+    environment = {**os.environ, "CURATOR_SLURM_RUNS": str(runs)}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("curator-slurm"), "run", spec, "--cluster", "local", "--json"],
+        capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, cwd=runs.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+    status = json.loads(done.stdout)
+    return status, Path(status["paths"]["attempt"]), done.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.parent.name)
+def test_it_runs_as_written(spec: Path, tmp_path: Path) -> None:
+    status, attempt, shown = run(spec, tmp_path / "runs")
+    assert status["state"] == "completed"
+    outputs = Path(status["paths"]["outputs"])
+    assert any(path.stat().st_size for path in outputs.rglob("*") if path.is_file())
+    facts = FACTS.get(spec.parent.name)
+    if facts is not None:
+        progress = json.loads((attempt / "progress.json").read_text())
+        facts(outputs, progress, attempt / "failures.jsonl")
+        assert "running" in shown
+        _check_experimental(spec, (attempt / "driver.log").read_text())
+
+
+def _check_experimental(spec: Path, log: str) -> None:
+    """Said once, as a line that can be read, where the executor is one of Ray's."""
+    backend = yaml.safe_load(spec.read_text())["executor"]["backend"]
+    said = [line for line in log.splitlines() if "ExperimentalWarning" in line]
+    assert len(said) == (0 if backend == "xenna" else 1), said
+    assert all("Executor is experimental" in line for line in said)
+
+
+def test_none_is_forgotten() -> None:
+    """Each has its three files, and a line in the list of all."""
+    listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert len(SPECS) >= 4
+    assert {path.parent.name for path in SPECS} >= set(FACTS)
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(("__", "."))}
+    assert folders == {path.parent.name for path in SPECS}
+    for name in FACTS:
+        assert {"pipeline.py", "README.md", "spec.yaml"} <= {path.name for path in (EXAMPLES / name).iterdir()}
+        assert f"({name}/README.md)" in listed
+        assert (
+            f"curator-slurm run examples/{name}/spec.yaml --cluster local"
+            in (EXAMPLES / name / "README.md").read_text()
+        )
+
+
+@pytest.mark.parametrize(("example", "package"), [("classification", "py3langid"), ("images", "Pillow")])
+def test_a_missing_extra_is_named(example: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = module(example, "pipeline")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=rf"needs {package}: pip install 'curator-slurm\[examples\]'"):
+        pipeline.build(str(tmp_path))

@@ -1,0 +1,27 @@
+"""Examples on three nodes of the real Slurm: one command, the same facts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from examples.facts import EXAMPLES, FACTS
+
+from on_slurm.runs import SMALL, Runs
+
+HERE = ("classification", "deduplication")
+"""Two that differ in executor and kind; the others run alike, and are run on one machine by tests/examples."""
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_an_example_on_three_nodes(runs: Runs, name: str) -> None:
+    spec = str(EXAMPLES / name / "spec.yaml")
+    done = runs.command("run", spec, "--cluster", "slurm", "--set", f"resources={json.dumps(SMALL)}")
+    assert done.returncode == 0, done.output
+    runs.assert_nothing_left()
+    status, attempt = runs.status(), runs.attempt()
+    assert (status["state"], sorted(status["nodes"])) == ("completed", ["n1", "n2", "n3"])
+    progress = json.loads((attempt / "progress.json").read_text())
+    FACTS[name](Path(status["paths"]["outputs"]), progress, attempt / "failures.jsonl")
+    assert progress["object_store"]["capacity_bytes"] > 0
