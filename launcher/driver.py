@@ -65,7 +65,8 @@ def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
         load_entry(pipeline_spec)
         executor = _make_executor(plan)
     address = _wait_for_go()
-    os.environ["RAY_ADDRESS"] = address
+    if plan.spec.cluster.ray:
+        os.environ["RAY_ADDRESS"] = address
     context = _placeholders(plan, attempt, shard)
     if pipeline_spec.command is not None:
         command = command_line(pipeline_spec.command, context)

@@ -221,6 +221,7 @@ class ClusterSpec(Section):
     min_nodes: Whole | None = Field(default=None, ge=1, description="go on with this many; default: all nodes")
     join_timeout_s: Number = Field(default=300, gt=0, description="how long the head waits for the other nodes")
     object_store_fraction: Number = Field(default=0.3, gt=0, lt=1, description="of the memory of each node")
+    ray: bool = Field(default=True, description="false: no Ray is started, for a pipeline.command that needs none")
 
 
 class OnTaskError(StrEnum):
@@ -305,6 +306,10 @@ class OutputSpec(Section):
     checksums: bool = Field(default=False, description="of a sharded run: keep and verify a SHA-256 of every file")
 
 
+CURATOR_ARRAYS = "NEMO_CURATOR_SLURM_ARRAY_"
+"""Environment variables of NeMo Curator's own support of job arrays; without them it is on in every array."""
+
+
 class Spec(Section):
     """A whole spec."""
 
@@ -330,8 +335,16 @@ class Spec(Section):
                 "cluster.min_nodes",
                 "resources.nodes",
             )
+        if not self.cluster.ray and self.pipeline.command is None:
+            raise mistake(
+                "`cluster.ray: false` is for `pipeline.command`: stages and entries run on Ray",
+                "cluster.ray",
+                "pipeline",
+            )
         if self.shards is not None and self.input is None:
             raise mistake("`shards` cuts `input` into parts, which the spec does not give", "shards")
+        if self.shards is not None:
+            self._refuse_second_split()
         return self
 
     @model_validator(mode="after")
@@ -344,6 +357,18 @@ class Spec(Section):
         if key is not None and self.shards is None:
             raise mistake(f"`output.{key}` is for runs with `shards`, which the spec does not give", f"output.{key}")
         return self
+
+    def _refuse_second_split(self) -> None:
+        """NeMo Curator can divide input among array elements itself: of what `shards` gives one, it would drop most."""
+        for name, value in self.environment.env.items():
+            off = name == f"{CURATOR_ARRAYS}ENABLED" and value.strip().lower() in ("0", "false", "no", "off")
+            if name.startswith(CURATOR_ARRAYS) and not off:
+                raise mistake(
+                    f"`environment.env` sets {name}, but `shards` divides the input already, and NeMo Curator would "
+                    f"divide each shard again; leave it out, or leave `shards` out",
+                    f"environment.env.{name}",
+                    "shards",
+                )
 
     @property
     def uses_xenna(self) -> bool:

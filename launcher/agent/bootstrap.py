@@ -15,9 +15,20 @@ from curator_slurm.launcher.agent.records import EventLog, NodeState, Outcome, r
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.paths import NodePaths
+from curator_slurm.launcher.paths import ClusterPaths, NodePaths
 
 _WATCH_S = 2.0
+
+
+class AgentProbe:
+    """The nodes of a cluster without Ray: those whose agents say that they have joined."""
+
+    def __init__(self, cluster: ClusterPaths) -> None:
+        self._cluster = cluster
+
+    def alive_nodes(self) -> set[str] | None:
+        statuses = [read_node_status(paths) for paths in self._cluster.existing_nodes()]
+        return {str(status.get("address")) for status in statuses if status.get("state") == NodeState.JOINED}
 
 
 class Bootstrap:
@@ -41,17 +52,23 @@ class Bootstrap:
         self._tell = tell
         self._interrupted = interrupted
         self._started = time.time()
-        self._probe: GcsProbe | None = None
+        self._probe: GcsProbe | AgentProbe | None = None
         self._over = threading.Event()
 
     def start(self) -> None:
         """Start Ray's head and tell the workers its address: their Ray waits for the head's.
+
+        Without Ray the nodes only gather: the head's agent tells the others' that it is there.
 
         Raises:
             BootstrapError: this node cannot run Ray.
         """
         self.node.prepare()
         self.events.add("preflight_passed", "checks passed", node=self.context.allocation.node_name)
+        if not self.context.plan.spec.cluster.ray:
+            self._tell({"address": self.node.address, "versions": preflight.versions()})
+            self._probe = AgentProbe(self.context.cluster)
+            return
         ray = self.node.start_ray()
         self._tell(self._cluster(ray.node.gcs_address))
         self._probe = GcsProbe(ray.node.gcs_address, self.context.cluster.token)
@@ -63,15 +80,21 @@ class Bootstrap:
             BootstrapError: too few nodes joined.
         """
         assert self._probe is not None
+        if isinstance(self._probe, AgentProbe):
+            self.joined = {self.node.address}
+            self.context.report(NodeState.JOINED, "leads the other nodes")
+            return self._wait_for_nodes(self._probe)
         return self._wait_for_head(self._probe) or self._wait_for_nodes(self._probe)
 
     @property
     def address(self) -> str:
-        assert self.node.ray is not None
-        return self.node.ray.node.gcs_address
+        """Of Ray; without it, of the head node."""
+        return self.node.ray.node.gcs_address if self.node.ray is not None else self.node.address
 
     def watch(self) -> None:
-        """Note nodes that come and go, until `end`."""
+        """Note nodes that come and go, until `end`: Ray knows. Without it, Slurm alone does, and ends the job."""
+        if self.node.ray is None:
+            return
         threading.Thread(target=self._watch_nodes, args=(self.address,), daemon=True).start()
 
     def end(self) -> None:
@@ -119,7 +142,7 @@ class Bootstrap:
             "published": time.time(),
         }
 
-    def _wait_for_nodes(self, probe: GcsProbe) -> Outcome | None:
+    def _wait_for_nodes(self, probe: GcsProbe | AgentProbe) -> Outcome | None:
         """Until all nodes have joined, or none more can, or time is up and there are enough."""
         allocation, spec = self.context.allocation, self.context.plan.spec
         wanted, enough = len(allocation.nodes), min(spec.min_nodes, len(allocation.nodes))
@@ -149,11 +172,12 @@ class Bootstrap:
                 raise self._too_few(failed, enough)
             self.context.stop.wait(0.2)
         missing = self._missing()
+        kind = "Ray cluster" if self.node.ray is not None else "cluster"
         for name in missing:
             self.events.add("node_missing", "did not join; the run goes on without it", node=name)
         self.events.add(
             "cluster_ready",
-            f"{len(self.joined)} of {wanted} nodes are in the Ray cluster after {time.time() - self._started:.1f} s",
+            f"{len(self.joined)} of {wanted} nodes are in the {kind} after {time.time() - self._started:.1f} s",
             joined=len(self.joined),
             missing=missing,
         )

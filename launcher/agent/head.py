@@ -96,7 +96,8 @@ class Head:
         if nothing_to_do is not None:
             return nothing_to_do
         context.environment = job_environment(context.environment, context.run, context.plan)
-        self._make_token()
+        if context.plan.spec.cluster.ray:
+            self._make_token()
         self.bootstrap.start()
         self.work.start()
         stopped = self.bootstrap.wait()

@@ -29,25 +29,30 @@ class Node:
         self.ray: ray_process.RayProcess | None = None
         self.starts = 0
         self.environment: dict[str, str] = {}
-        """For processes that shall use this node's Ray; there once Ray has been started."""
+        """For processes that shall use this node's Ray; there once Ray has been started, or will not be."""
         self._ports: ports.PortBlock | None = None
 
     def prepare(self) -> None:
         """Make every check that can be made before Ray starts, and the session folder.
+
+        Without Ray (`cluster.ray: false`) the node needs no address and no shared memory; its name stands for it.
 
         Raises:
             BootstrapError: with the failure class and the cure.
         """
         context = self.context
         spec, allocation = context.plan.spec, context.allocation
-        preflight.check_ray_installed()
-        self.address = node_address(spec.network.interface, local=allocation.local)
-        preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
+        if spec.cluster.ray:
+            preflight.check_ray_installed()
+            self.address = node_address(spec.network.interface, local=allocation.local)
+            preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
+        else:
+            self.address = allocation.node_name
         tag = "".join(part for part in allocation.job_id if part.isdigit())[-8:]
         self.session_dir = preflight.make_session_dir(spec.storage.node_local, tag)
         context.report(
             NodeState.READY,
-            "ready for Ray",
+            "ready for Ray" if spec.cluster.ray else "ready",
             address=self.address,
             session_dir=str(self.session_dir),
             versions=preflight.versions(),
@@ -63,6 +68,14 @@ class Node:
         )
         for note in allocation.notes:
             log.info(note)
+        if not spec.cluster.ray:
+            temporary = self.session_dir / "tmp"
+            temporary.mkdir(mode=0o700)
+            self.environment = {
+                **context.environment,
+                "TMPDIR": str(temporary),
+                processes.MARKER: str(self.session_dir),
+            }
 
     def start_ray(self, head_address: str | None = None) -> ray_process.RayProcess:
         """Start `ray start` with a fresh block of ports; as the head where `head_address` is None."""
@@ -124,17 +137,17 @@ class Node:
             if self.ray is not None:
                 self.ray.stop(_STOP_GRACE_S)
             self._kill_leftovers()
-            if self.session_dir is not None:
+            if self.ray is not None and self.session_dir is not None:
                 packed = ray_logs.collect_ray_logs(self.session_dir / "ray", self.context.node.ray_logs)
                 log.info("collected %d Ray log files", packed)
         except Exception:
-            log.exception("taking Ray down went wrong")
+            log.exception("taking the node down went wrong")
         finally:
             if self.session_dir is not None:
                 shutil.rmtree(self.session_dir, ignore_errors=True)
             if self._ports is not None:
                 self._ports.release()
-        log.info("took Ray down in %.1f s", time.monotonic() - began)
+        log.info("took everything down in %.1f s", time.monotonic() - began)
 
     def _drop_ray(self) -> None:
         if self.ray is not None:

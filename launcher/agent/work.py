@@ -77,15 +77,15 @@ class Drivers:
         Raises:
             EndedEarlyError: a signal came, or Ray's head died.
         """
-        assert self.node.ray is not None
+        ray = self.node.ray
         driver.go(address)
         self.events.add("driver_started", "the driver runs", node=self.context.allocation.node_name)
         while driver.exit_code() is None:
             if self.context.stop.wait(0.1):
                 raise EndedEarlyError(self.ends.stopped(driver))
-            if self.node.ray.exit_code() is not None:
+            if ray is not None and ray.exit_code() is not None:
                 raise EndedEarlyError(self.ends.ray_died(driver))
-            reap(keep=(driver.pid, self.node.ray.pid))
+            reap(keep=(driver.pid, *((ray.pid,) if ray is not None else ())))
         verdict = driver.verdict()
         self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code)
         return verdict

@@ -33,6 +33,9 @@ def run_worker(context: AgentContext, node: Node) -> int:
     if address is None:
         return 0 if beacon.signal.ended or context.stop.requested else _head_lost(context)
     preflight.check_versions(preflight.versions(), beacon.signal.cluster["versions"])
+    if not context.plan.spec.cluster.ray:
+        context.report(NodeState.JOINED, "stands by")
+        return _stand_by(context, beacon)
     node.start_ray(address)
     return _follow(context, node, beacon, address)
 
@@ -84,6 +87,18 @@ def _follow(context: AgentContext, node: Node, beacon: BeaconReader, address: st
                 joined = False
             else:
                 return 0 if beacon.signal.ended or context.stop.requested else _head_lost(context)
+    return 0
+
+
+def _stand_by(context: AgentContext, beacon: BeaconReader) -> int:
+    """Without Ray there is nothing to run here but what the command starts itself."""
+    while not context.stop.wait(0.5):
+        if beacon.read().ended:
+            return 0
+        if beacon.silent_s > HEAD_SILENCE_S:
+            return _head_lost(context)
+        if context.memory.kills() > context.status.memory_kills:
+            context.report(context.status.state)
     return 0
 
 

@@ -108,11 +108,32 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
             "`environment` takes one of python, venv and conda; python and venv are given",
         ),
         ("cluster: {min_nodes: 2}", "`cluster.min_nodes` is 2, but `resources.nodes` is 1"),
+        ("cluster: {ray: maybe}", "`cluster.ray` must be true or false"),
+        (
+            "input: {paths: [a]}\nshards: {count: 2}\nenvironment: {env: {NEMO_CURATOR_SLURM_ARRAY_TOTAL_SHARDS: 4}}",
+            "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_TOTAL_SHARDS, but `shards` divides the input already",
+        ),
+        (
+            "input: {paths: [a]}\nshards: {count: 2}\nenvironment: {env: {NEMO_CURATOR_SLURM_ARRAY_ENABLED: '1'}}",
+            "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_ENABLED, but `shards` divides the input already",
+        ),
         ("resources: {sbatch: {output: x}}", "`resources.sbatch.output` cannot be given here: curator-slurm sets it"),
     ],
 )
 def test_wrong_values_say_what_was_found_and_what_is_wanted(line, message):
     assert message in only(GOOD + line).message
+
+
+def test_only_a_command_can_do_without_ray():
+    stages = "name: demo\npipeline: {entry: 'a:b'}\ncluster: {ray: false}\n"
+    assert only(stages).message == "`cluster.ray: false` is for `pipeline.command`: stages and entries run on Ray"
+    assert not problems(GOOD + "cluster: {ray: false}\nresources: {nodes: 2}\n")
+
+
+def test_curator_s_own_arrays_may_be_off_or_without_shards():
+    shards = "input: {paths: [a]}\nshards: {count: 2}\n"
+    assert not problems(GOOD + shards + "environment: {env: {NEMO_CURATOR_SLURM_ARRAY_ENABLED: 'off'}}\n")
+    assert not problems(GOOD + "environment: {env: {NEMO_CURATOR_SLURM_ARRAY_ENABLED: 1}}\n")
 
 
 def test_no_jargon_of_pydantic():

@@ -1,0 +1,114 @@
+"""`cluster.ray: false`: whole runs of commands that need no Ray, with real agents, on this machine and a fake Slurm."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from fake_slurm import FakeSlurm
+from run_dirs import keep_element, own_home, write_spec
+
+from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.runs import Run, load_run, run_directories
+
+__all__ = ["own_home"]
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+SHOW = "import json, os, pathlib, sys; pathlib.Path(sys.argv[1], 'env.json').write_text(json.dumps(dict(os.environ)))"
+
+
+def run(folder: Path, cluster: str, **more: Any) -> tuple[Result, Run]:
+    spec = write_spec(
+        folder,
+        Path(sys.executable),
+        **{
+            "pipeline": {"command": ["python", "-c", SHOW, "${output_dir}"]},
+            "cluster": {"ray": False, "join_timeout_s": 60},
+            **more,
+        },
+    )
+    result = CliRunner().invoke(main, ["run", str(spec), "--cluster", cluster])
+    (directory,) = run_directories([folder / "runs"])
+    return result, load_run(directory)
+
+
+def events(run: Run) -> list[str]:
+    (path,) = run.paths.root.glob("attempts/*/*/events.jsonl")
+    return [json.loads(line)["event"] for line in path.read_text().splitlines()]
+
+
+def assert_no_ray(run: Run) -> None:
+    for pattern in ("cluster.json", "nodes/*/ray*"):
+        assert list(run.paths.root.glob(f"attempts/*/*/{pattern}")) == []
+    assert not run.paths.secrets.exists()
+    assert "ray_head_started" not in events(run)
+
+
+def test_a_command_on_this_machine(tmp_path: Path) -> None:
+    result, found = run(tmp_path, "local")
+    assert result.exit_code == 0, result.output
+    assert_no_ray(found)
+    seen = json.loads((found.paths.outputs / "env.json").read_text())
+    assert "RAY_ADDRESS" not in seen
+    assert not Path(seen["TMPDIR"]).exists(), "the folder for temporary files outlived the run"
+    assert seen["TMPDIR"].startswith("/tmp/cs-")
+    assert "NEMO_CURATOR_SLURM_ARRAY_ENABLED" not in seen
+
+
+def test_its_failure_is_the_run_s(tmp_path: Path) -> None:
+    result, found = run(tmp_path, "local", pipeline={"command": "echo no such luck >&2; exit 3"})
+    assert result.exit_code == 6
+    assert "no such luck" in result.output
+    assert_no_ray(found)
+
+
+def test_the_other_nodes_stand_by(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    result, found = run(tmp_path, "slurm", resources={"nodes": 2})
+    assert result.exit_code == 0, result.output
+    assert_no_ray(found)
+    assert events(found).count("node_joined") == 1
+    (attempt,) = found.paths.root.glob("attempts/*/*")
+    states = {path.parent.name: json.loads(path.read_text())["state"] for path in attempt.glob("nodes/*/status.json")}
+    assert states == {"n1": "left", "n2": "left"}
+    log = (attempt / "nodes" / "n2" / "agent.log").read_text()
+    assert "lost" not in log
+
+
+def test_a_node_that_does_not_come_is_named(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    result, found = run(
+        tmp_path,
+        "slurm",
+        resources={"nodes": 2},
+        environment={"python": sys.executable, "setup": ["hostname() { echo n2; }", "[[ $SLURM_NODEID != 1 ]]"]},
+    )
+    assert result.exit_code == 6
+    assert "n2: environment.setup: this command failed" in " ".join(result.output.split())
+    assert not (found.paths.outputs / "env.json").exists()
+
+
+@pytest.mark.parametrize("wish", [None, "false"])
+def test_curator_s_own_arrays_are_off_in_a_shard(tmp_path: Path, wish: str | None) -> None:
+    """NeMo Curator's source stages would drop most of a shard: in an array element they divide what they read."""
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(name)
+    environment = {"python": sys.executable, "env": {"NEMO_CURATOR_SLURM_ARRAY_ENABLED": wish} if wish else {}}
+    result, found = run(
+        tmp_path,
+        "local",
+        input={"paths": [str(tmp_path / "*.txt")]},
+        shards={"count": 2},
+        environment=environment,
+    )
+    assert result.exit_code == 0, result.output
+    for shard in range(2):
+        seen = json.loads((found.paths.shard_outputs(shard) / "env.json").read_text())
+        assert seen["NEMO_CURATOR_SLURM_ARRAY_ENABLED"] == "0"
+        assert os.fspath(found.paths.root) == seen["CURATOR_SLURM_RUN_DIR"]
