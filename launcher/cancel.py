@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher import runs
-from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.errors import CuratorSlurmError, UsageError
 from curator_slurm.launcher.local_process import stop_process, wait_for_end
 from curator_slurm.launcher.runs import Run, Submission
+from curator_slurm.launcher.shards.cancel import CancelledShards, cancel_shards
+from curator_slurm.launcher.shards.ranges import some_numbers
 from curator_slurm.launcher.slurm import Slurm
 from curator_slurm.launcher.snapshot import status_of
 from curator_slurm.launcher.states import RunState
@@ -37,6 +40,9 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
     before = status_of(run)
     if before.state.is_final:
         return Cancelled(run.run_id, before.state, f"has ended already: {before.state}")
+    if _is_array(run):
+        cancel_shards(run, patience_s=patience_s)
+        return _wait(runs.load_run(run.paths.root), 0.0)
     request_cancel(run)
     run = runs.load_run(run.paths.root)
     submission = run.record.latest if run.record else None
@@ -47,11 +53,46 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
     return _wait(run, patience_s)
 
 
+def cancel_part(
+    run: Run, shards: Sequence[int] | None, windows: Sequence[int] | None, *, patience_s: float = PATIENCE_S
+) -> Cancelled:
+    """End the elements of some shards or windows of a sharded run."""
+    if run.record is None or run.record.shards is None:
+        raise UsageError(f"run {run.run_id} has no shards; `curator-slurm cancel {run.run_id}` ends it as a whole")
+    if run.record.is_local:
+        raise UsageError(
+            f"run {run.run_id} does its shards one after the other on this machine; "
+            f"`curator-slurm cancel {run.run_id}` ends it, and retry goes on with what is not done"
+        )
+    result = cancel_shards(run, shards=shards, windows=windows, patience_s=patience_s)
+    state = status_of(runs.load_run(run.paths.root)).state
+    return Cancelled(run.run_id, state, _words(result, shards), result.done)
+
+
+def _words(result: CancelledShards, shards: Sequence[int] | None) -> str:
+    count = sum(map(len, result.elements.values()))
+    idle = f"; not under way: {some_numbers(result.idle)}" if result.idle else ""
+    if not count:
+        return f"has no such element under way{idle}"
+    what = f"{count:,} element{'' if count == 1 else 's'} with shards {some_numbers(result.shards)}"
+    also = sorted(set(result.shards) - set(shards)) if shards is not None else []
+    others = f" ({some_numbers(also)} were in the same element{'' if count == 1 else 's'})" if also else ""
+    done = "cancelled" if result.done else "is cancelling"
+    return f"{done} {what}{others}{idle}"
+
+
+def _is_array(run: Run) -> bool:
+    return run.record is not None and run.record.shards is not None and not run.record.is_local
+
+
 def request_cancel(run: Run) -> None:
     """Record that the run is to end, and tell Slurm or its process; does not wait."""
     record = run.record
     if record is None:
         raise CuratorSlurmError(f"run {run.run_id} cannot be cancelled: {run.problem}")
+    if _is_array(run):
+        cancel_shards(run, patience_s=0.0)
+        return
     runs.mark_cancelled(run, record.cancelled or time.time())
     submission = record.latest
     if submission is None:

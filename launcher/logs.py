@@ -9,7 +9,10 @@ from pathlib import Path
 
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.overview import newest_attempt
+from curator_slurm.launcher.paths import ClusterPaths
 from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards.facts import attempts_at, is_sharded, status_of
+from curator_slurm.launcher.shards.state import ShardState
 from curator_slurm.launcher.textfiles import GrowingFile, tail
 
 FOLLOW_INTERVAL_S = 0.5
@@ -28,8 +31,10 @@ class LogFile:
         return f"{self.kind} {self.node}".strip()
 
 
-def log_files(run: Run) -> list[LogFile]:
-    """The logs of the newest attempt that exist, the driver's first."""
+def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
+    """The logs of the newest attempt that exist, the driver's first; of a sharded run, those of one shard."""
+    if shard is not None or is_sharded(run):
+        return _shard_log_files(run, shard)
     attempt = newest_attempt(run)
     latest = run.record.latest if run.record else None
     job_id = latest.job_id if latest else (attempt.job_id if attempt else None)
@@ -44,6 +49,46 @@ def log_files(run: Run) -> list[LogFile]:
     return [file for file in files if file.path.exists()]
 
 
+def _shard_log_files(run: Run, shard: int | None) -> list[LogFile]:
+    """The logs of the newest attempt at a shard (None: at any), and of the array element that made it."""
+    attempts = run.paths.existing_attempts() if shard is None else attempts_at(run.paths, shard)
+    if not attempts:
+        return []
+    attempt = attempts[-1]
+    element = ClusterPaths(run.paths.elements / attempt.name, run.paths)
+    in_array = run.paths.elements / f"slurm-{attempt.job_id}.log"
+    slurm_log = in_array if in_array.exists() else run.paths.slurm_log(attempt.job_id)
+    files = [LogFile("driver", attempt.driver_log), LogFile("slurm", slurm_log)]
+    for node in element.existing_nodes():
+        files.append(LogFile("agent", node.agent_log, node.name))
+        files.append(LogFile("ray", node.ray_output, node.name))
+    return [file for file in files if file.path.exists()]
+
+
+@dataclass(frozen=True)
+class FailedLog:
+    """What a failed shard logged last."""
+
+    shard: int
+    failure_class: str
+    path: Path | None
+    text: str
+
+
+def failed_logs(run: Run, lines: int) -> Iterator[FailedLog]:
+    """The ends of the driver logs of all shards that have failed (or of their batch scripts, where there is none)."""
+    for status in status_of(run).of(ShardState.FAILED):
+        files = _shard_log_files(run, status.shard)
+        path = files[0].path if files else _element_log(run, status.job_id)
+        text = tail(path, lines) if path is not None else ""
+        yield FailedLog(status.shard, str(status.failure_class), path, text or status.message)
+
+
+def _element_log(run: Run, element_id: str | None) -> Path | None:
+    path = run.paths.elements / f"slurm-{element_id}.log"
+    return path if path.exists() else None
+
+
 @dataclass(frozen=True)
 class Wanted:
     """Which logs to show: the driver's, or those named."""
@@ -52,6 +97,7 @@ class Wanted:
     agent: str | None = None
     everything: bool = False
     driver: bool = False
+    shard: int | None = None
 
     @property
     def falls_back(self) -> bool:
@@ -103,7 +149,7 @@ def follow(
     open_files: dict[Path, GrowingFile] = {}
     while True:
         over = is_over()  # before reading, so that the last lines are read after the end
-        for file in select(log_files(run), wanted):
+        for file in select(log_files(run, wanted.shard), wanted):
             growing = open_files.get(file.path)
             is_new = growing is None
             if growing is None:

@@ -7,29 +7,39 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher import runs
-from curator_slurm.launcher.cancel import cancel_run
+from curator_slurm.launcher.cancel import cancel_part, cancel_run
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import json_option, runs_dir_option
+from curator_slurm.launcher.cli.options import json_option, numbers, runs_dir_option
 from curator_slurm.launcher.errors import CuratorSlurmError
 
 
 @click.command()
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--shard", "shards", multiple=True, metavar="N[,N-M]", help="Only these shards of a sharded run.")
+@click.option("--window", "windows", multiple=True, metavar="N[,N-M]", help="Only these submissions of a sharded run.")
 @json_option
 @runs_dir_option
-def command(names: tuple[str, ...], as_json: bool, runs_dir: Path | None) -> None:
+def command(
+    names: tuple[str, ...], shards: tuple[str, ...], windows: tuple[str, ...], as_json: bool, runs_dir: Path | None
+) -> None:
     """Cancel runs.
 
     Slurm jobs are cancelled with scancel; local runs get SIGTERM, and SIGKILL when they do not end. A run that has
     ended already is left as it is, which is no error. Logs and what was written so far stay in the run directory.
+
+    With --shard or --window only the array elements that hold these shards, or belong to these submissions, are
+    ended. What is done stays done; `retry` submits the rest again.
     """
+    part = (numbers(shards, "--shard"), numbers(windows, "--window"))
+    if part != (None, None) and len(names) > 1:
+        raise click.UsageError("--shard and --window go with one run")
     folders = folders_of(runs_dir)
     found = [runs.find_run(name, folders) for name in names]
     results, first_error = [], None
     for run in found:
         try:
-            done = cancel_run(run)
+            done = cancel_run(run) if part == (None, None) else cancel_part(run, *part)
         except CuratorSlurmError as error:
             first_error = first_error or error
             results.append({"run_id": run.run_id, "state": None, "done": False, "message": str(error)})

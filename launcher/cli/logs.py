@@ -12,10 +12,14 @@ from curator_slurm.launcher import logs, runs
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
+from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.logs import LogFile, Wanted
 from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards.facts import is_sharded
 
 STATE_INTERVAL_S = 2.0
+FAILED_LINES = 20
+"""Of each failed shard, unless -n is given."""
 
 
 @click.command()
@@ -24,6 +28,8 @@ STATE_INTERVAL_S = 2.0
 @click.option("--slurm", is_flag=True, help="The log of the batch script.")
 @click.option("--agent", metavar="NODE", help="The log of the node agent on NODE.")
 @click.option("--all", "everything", is_flag=True, help="All of them, one after the other.")
+@click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Those of the newest attempt at this shard.")
+@click.option("--failed", is_flag=True, help="The ends of the driver logs of all failed shards.")
 @click.option("-f", "--follow", is_flag=True, help="Go on as they grow, until the run ends.")
 @click.option("-n", "--tail", "lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("--list", "list_only", is_flag=True, help="Print the names of the logs instead.")
@@ -35,6 +41,8 @@ def command(
     slurm: bool,
     agent: str | None,
     everything: bool,
+    shard: int | None,
+    failed: bool,
     follow: bool,
     lines: int | None,
     list_only: bool,
@@ -44,16 +52,21 @@ def command(
     """Print the logs of a run.
 
     The driver's log by default; while there is none yet, the log of the batch script in its place, which says so
-    on stderr.
+    on stderr. Of a sharded run, those of the newest attempt, or of the newest attempt at --shard N.
     """
     if sum([driver, slurm, agent is not None, everything]) > 1:
         raise click.UsageError("give one of --driver, --slurm, --agent and --all")
     if as_json and not list_only:
         raise click.UsageError("--json goes with --list")
     found = runs.find_run(run, folders_of(runs_dir))
-    wanted = Wanted(slurm=slurm, agent=agent, everything=everything, driver=driver)
+    if (shard is not None or failed) and not is_sharded(found):
+        raise UsageError(f"run {found.run_id} has no shards")
+    if failed:
+        _failed(found, FAILED_LINES if lines is None else lines)
+        return
+    wanted = Wanted(slurm=slurm, agent=agent, everything=everything, driver=driver, shard=shard)
     if list_only:
-        _list(logs.log_files(found), as_json)
+        _list(logs.log_files(found, shard), as_json)
     elif follow:
         _follow(found, wanted, lines)
     else:
@@ -70,7 +83,7 @@ def _list(files: list[LogFile], as_json: bool) -> None:
 
 
 def _print(run: Run, wanted: Wanted, lines: int | None) -> None:
-    files = logs.select(logs.log_files(run), wanted)
+    files = logs.select(logs.log_files(run, wanted.shard), wanted)
     if not files:
         say(_none_yet(run, wanted), err=True)
         return
@@ -84,7 +97,7 @@ def _print(run: Run, wanted: Wanted, lines: int | None) -> None:
 
 def _follow(run: Run, wanted: Wanted, lines: int | None) -> None:
     last: LogFile | None = None
-    for chunk in logs.follow(run, wanted, lines, _is_over(run)):
+    for chunk in logs.follow(run, wanted, lines, _is_over(run, wanted.shard)):
         if last is None:
             _say_fallback(chunk.file, wanted)
         if chunk.file != last and (last is not None or wanted.everything):
@@ -95,8 +108,18 @@ def _follow(run: Run, wanted: Wanted, lines: int | None) -> None:
         say(_none_yet(run, wanted), err=True)
 
 
-def _is_over(run: Run) -> Callable[[], bool]:
-    """Whether the run has ended, looked up every few seconds."""
+def _failed(run: Run, lines: int) -> None:
+    shown = 0
+    for log in logs.failed_logs(run, lines):
+        say(f"{chr(10) if shown else ''}==> shard {log.shard} ({log.failure_class}): {log.path or 'no log'} <==")
+        say(log.text, nl=not log.text.endswith("\n"))
+        shown += 1
+    if not shown:
+        say("No shard has failed.", err=True)
+
+
+def _is_over(run: Run, shard: int | None) -> Callable[[], bool]:
+    """Whether the run has ended, or its shard is done, looked up every few seconds."""
     from curator_slurm.launcher.watch import Watcher
 
     watcher = Watcher(run)
@@ -105,7 +128,7 @@ def _is_over(run: Run) -> Callable[[], bool]:
     def check() -> bool:
         nonlocal checked, over
         if not over and time.monotonic() - checked >= STATE_INTERVAL_S:
-            over = watcher.poll().state.is_final
+            over = (shard is not None and run.paths.done(shard).exists()) or watcher.poll().state.is_final
             checked = time.monotonic()
         return over
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+from curator_slurm.launcher.errors import UsageError
 
 spec_argument = click.argument("spec_path", metavar="SPEC", type=click.Path(path_type=Path))
 """SPEC, the path of a spec; whether it can be read is said by the reader of specs, in its own words."""
@@ -66,3 +68,13 @@ runs_dir_option = click.option(
     metavar="DIR",
     help="Folder of the runs; default: every folder that you have submitted to.",
 )
+
+
+def numbers(texts: Sequence[str], option: str) -> list[int] | None:
+    """The numbers in the values of a repeatable option such as `--shard 3,7-9`; None where it is not given."""
+    from curator_slurm.launcher.shards.ranges import parse_numbers
+
+    try:
+        return sorted({number for text in texts for number in parse_numbers(text)}) if texts else None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error

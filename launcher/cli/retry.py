@@ -11,12 +11,11 @@ import click
 from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option, set_option
-from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.cli.options import json_option, numbers, run_argument, runs_dir_option, set_option
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.retry import preview, retry
 from curator_slurm.launcher.shards.choose import Selection
-from curator_slurm.launcher.shards.ranges import format_numbers, parse_numbers, some_numbers
+from curator_slurm.launcher.shards.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.shards.retry import Retry, Wish
 
 
@@ -58,7 +57,7 @@ def command(
     3 no such run; 5 Slurm refused or is not reachable.
     """
     found = runs.find_run(run, folders_of(runs_dir))
-    wish = Wish(Selection([FailureClass(name) for name in classes], _numbers(shards)), overrides)
+    wish = Wish(Selection([FailureClass(name) for name in classes], numbers(shards, "--shard")), overrides)
     result = (preview if dry_run else retry)(found, wish, os.environ)
     for warning in result.warnings:
         say(f"Note: {warning}", err=True)
@@ -69,13 +68,6 @@ def command(
     if result.launched is not None and result.launched.error is not None:
         say(f"Error: {result.launched.problem}", err=True)
         raise click.exceptions.Exit(result.launched.error.exit_code)
-
-
-def _numbers(texts: tuple[str, ...]) -> list[int] | None:
-    try:
-        return sorted({number for text in texts for number in parse_numbers(text)}) if texts else None
-    except ValueError as error:
-        raise UsageError(f"--shard: {error}") from error
 
 
 def _document(result: Retry, dry_run: bool) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.local_process import is_process_alive
-from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs import Run, RunRecord
 from curator_slurm.launcher.shards.adopt import adopt
 from curator_slurm.launcher.shards.done import done_shards
@@ -213,6 +213,12 @@ def _attempt_names(paths: RunPaths, shard: int) -> list[str]:
     except OSError:
         return []
     return sorted(names, key=attempt_order) if len(names) > 1 else names
+
+
+def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:
+    """The attempts at a shard, oldest first."""
+    folder = paths.attempts / f"{shard:05d}"
+    return [AttemptPaths(folder / name, paths) for name in _attempt_names(paths, shard)]
 
 
 def attempt_order(name: str) -> list[int]:

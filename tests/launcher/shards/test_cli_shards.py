@@ -256,3 +256,95 @@ def test_verbs_for_shards_on_a_run_without(fake_slurm: FakeSlurm, tmp_path: Path
     ):
         result = call(*arguments, "--runs-dir", tmp_path / "runs", expect=2)
         assert "no shards" in result.stderr
+
+
+# cancel and logs
+
+
+def element_states(fake: FakeSlurm) -> dict[str, str]:
+    return {element.shown_id: element.state for job in fake.jobs for element in job.elements}
+
+
+def test_cancel_some_shards_in_one_call(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=4)
+    fake_slurm.pause()
+    shards = {"files_per_shard": 1, "per_element": 2, "order": "name"}
+    call("submit", write_spec(tmp_path, 12, shards=shards))
+    first, second = (job.id for job in fake_slurm.jobs)
+    result = call("cancel", "demo", "--shard", "0,3,9")
+    assert "cancelled 3 elements with shards 0-3,8-9 (1-2,8 were in the same elements)" in result.stdout
+    assert fake_slurm.calls_of("scancel") == [[f"{first}_[0-1]", f"{second}_[1]"]]
+    states = element_states(fake_slurm)
+    assert [states[f"{first}_{number}"] for number in range(3)] == ["CANCELLED", "CANCELLED", "PENDING"]
+    shown = call_json("status", "demo")["shards"]
+    assert (shown["cancelled"], shown["pending"]) == (6, 6)
+    assert "not under way: 0" in call("cancel", "demo", "--shard", "0").stdout
+    assert "no shard 12" in call("cancel", "demo", "--shard", "12", expect=2).stderr
+    assert "no window 7" in call("cancel", "demo", "--window", "7", expect=2).stderr
+    fake_slurm.resume()
+    wait(fake_slurm)
+    assert "6 done, 6 cancelled" in call("status", "demo", expect=7).stdout
+    assert call_json("retry", "demo")["why"] == {"cancelled": 6}
+    wait(fake_slurm)
+    assert call_json("status", "demo")["state"] == "completed"
+
+
+def test_cancel_a_window(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=2)
+    fake_slurm.pause()
+    call("submit", write_spec(tmp_path, 4))
+    call("cancel", "demo", "--window", "1")
+    assert fake_slurm.calls_of("scancel") == [[str(fake_slurm.jobs[1].id)]]
+    shown = call_json("status", "demo", "--failed")
+    assert [(row["shard"], row["state"]) for row in shown] == [(2, "cancelled"), (3, "cancelled")]
+
+
+def test_cancel_the_whole_run(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_array_size=2)
+    fake_slurm.pause()
+    call("submit", write_spec(tmp_path, 4, output={"collect": "auto"}))
+    assert "was cancelled" in call("cancel", "demo").stdout
+    assert fake_slurm.calls_of("scancel") == [[str(job.id) for job in fake_slurm.jobs]]
+    assert set(element_states(fake_slurm).values()) == {"CANCELLED"}
+    assert call_json("status", "demo", expect=8)["shards"]["cancelled"] == 4
+    assert "has ended already" in call("cancel", "demo").stdout
+    call("retry", "demo", "--shard", "0")
+    shown = call_json("status", "demo")["shards"]
+    assert (shown["pending"], shown["cancelled"]) == (1, 3)
+
+
+def test_a_refused_cancel_is_no_cancel(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.pause()
+    call("submit", write_spec(tmp_path, 2))
+    fake_slurm.fail_next("scancel", stderr="scancel: error: Access/permission denied\n")
+    assert "permission denied" in call("cancel", "demo", "--shard", "1", expect=5).stderr
+    assert call_json("status", "demo")["shards"]["pending"] == 2
+
+
+def test_logs_of_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    call("submit", write_spec(tmp_path, 3))
+    wait(fake_slurm)
+    assert call("logs", "demo", "--shard", 1).stdout == "driver of shard 1\n"
+    assert call("logs", "demo", "--shard", 2, "-f").stdout == "driver of shard 2\n"
+    kinds = [entry["kind"] for entry in call_json("logs", "demo", "--shard", 1, "--list")]
+    assert kinds == ["driver", "slurm"]
+    assert "No shard has failed" in call("logs", "demo", "--failed").stderr
+
+
+def test_logs_of_all_failed_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    from curator_slurm.launcher.shards.records import Element
+    from curator_slurm.launcher.shards.submissions import SubmissionRecord, write_submission
+
+    run = sharded_run(tmp_path, 3)
+    record = SubmissionRecord(
+        number=0, purpose="submit", prepared=1.0, comment="", elements=3, shards=3, job_id="4711", submitted=1.0
+    )
+    write_submission(run.paths, record, [Element(number, (number,)) for number in range(3)], {})
+    publish(run, 0)
+    fail(run, 1, "4711_1.0", "app_failed", "first")
+    fail(run, 2, "4711_2.0", "storage", "second")
+    shown = call("logs", run.run_id, "--failed", "-n", 1).stdout
+    assert re.findall(r"==> shard (\d) \((\w+)\)", shown) == [("1", "app_failed"), ("2", "storage")]
+    assert shown.splitlines()[1] == "first"
+    assert "driver of shard" not in shown
+    assert "driver of shard 2" in call("logs", run.run_id, "--failed").stdout
