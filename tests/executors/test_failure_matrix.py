@@ -38,6 +38,7 @@ pytestmark = [
 FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
 RESULTS = os.environ.get("CURATOR_SLURM_MATRIX_RESULTS")
 BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
+MODES = [*BACKENDS, *(["xenna batch"] if FULL and "xenna" in BACKENDS else [])]
 ROWS = 20
 
 
@@ -115,7 +116,7 @@ def nodes() -> Iterator[RayNodes]:
 
 
 @pytest.mark.parametrize("policy", ["skip", "fail"] if FULL else ["skip"])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MODES)
 def test_rows_after_a_node_is_cut_off(
     backend: str, policy: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,8 +174,11 @@ def _environment(ray: TestRay, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def _run(backend: str, stages: list[Any], rows: int, config: dict[str, Any]) -> tuple[list[Any], Exception | None]:
     tasks = numbers(rows)
     assign_root_task_ids(tasks)
+    name, _, mode = backend.partition(" ")
     try:
-        return make_executor(backend, config).execute(stages, tasks), None
+        return make_executor(name, {**config, **({"execution_mode": mode} if mode else {})}).execute(
+            stages, tasks
+        ), None
     except Exception as error:
         return [], error
 
@@ -199,7 +203,7 @@ def _row(
     counts = Counter(task.data for task in outputs)
     row = {
         "backend": backend,
-        "xenna": importlib.metadata.version("cosmos-xenna") if backend == "xenna" else "",
+        "xenna": importlib.metadata.version("cosmos-xenna") if backend.startswith("xenna") else "",
         "failure": failure,
         "policy": policy,
         "in": rows,

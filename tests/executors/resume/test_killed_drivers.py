@@ -78,9 +78,7 @@ def test_killed_again_and_again(backend: str, cluster: TestRay, source: Path, tm
     assert content(out) == expected
 
 
-def drive(
-    backend: str, cluster: TestRay, source: Path, out: Path, checkpoint: Path, kill_at: int | None = None
-) -> int:
+def drive(backend: str, cluster: TestRay, source: Path, out: Path, checkpoint: Path, kill_at: int | None = None) -> int:
     """Run the driver; kill it as soon as there are this many output files."""
     environment = {**os.environ, **cluster.env, "PYTHONPATH": str(DRIVER.parent)}
     arguments = [sys.executable, str(DRIVER), backend, str(source), str(out), str(checkpoint)]
