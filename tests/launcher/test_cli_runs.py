@@ -188,7 +188,8 @@ def test_run_shows_progress_and_a_summary(tmp_path: Path) -> None:
     result = call("run", spec(tmp_path, sleep=1.5), "--cluster", "local")
     lines = result.stdout.splitlines()
     assert re.match(r"Run \d{8}-\d{6}-\w{4}, job local-", lines[0])
-    assert any(re.match(r"\d\d:\d\d:\d\d running   reader 4/4 \| quality filter 9/12 \(1 failed\)", x) for x in lines)
+    busy = r"reader 4/4 \(1 worker, 2\.5/s\) \| quality filter 9/12 \(2 workers, 3 waiting, 1\.5/s, 2s left, 1 failed\)"
+    assert any(re.match(rf"\d\d:\d\d:\d\d running   {busy}", line) for line in lines)
     assert any("quality filter" in line and "54%" in line for line in lines)
     assert any(line.startswith("Outputs") and line.endswith("/outputs") for line in lines)
     assert all(len(line) <= 80 or "/" in line for line in lines)
