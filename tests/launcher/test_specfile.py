@@ -107,6 +107,8 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
             "environment: {python: a, venv: b}",
             "`environment` takes one of python, venv and conda; python and venv are given",
         ),
+        ("failures: {task_timeout_s: 0}", "`failures.task_timeout_s` must be more than 0; found 0"),
+        ("failures: {task_timeout_s: soon}", "`failures.task_timeout_s` must be a number; found the text 'soon'"),
         ("cluster: {min_nodes: 2}", "`cluster.min_nodes` is 2, but `resources.nodes` is 1"),
         ("cluster: {ray: maybe}", "`cluster.ray` must be true or false"),
         (
