@@ -27,7 +27,7 @@ _MAX_FRUITLESS = 3
 """How many rounds in a row may end in a loss without settling a single source."""
 _NOTICE_S = 75.0
 """How long after an object was lost Ray may take to call its node dead: five missed health checks."""
-LOST_OBJECTS = ("Object", "Owner", "NodeDied")
+LOST_OBJECTS = ("ObjectLost", "ObjectsLost", "ObjectFetch", "ObjectReconstruction", "OwnerDied", "NodeDied")
 """How the names of Ray's errors begin that tell of lost objects."""
 LOST_WORKERS = ("Actor", "RayActor", "TaskUnschedulable", "Worker", "LocalRaylet", "OutOfMemory")
 """And those of lost workers, or of work that has no node any more."""
@@ -45,7 +45,7 @@ class Losses:
         ours = isinstance(error, ExecutorError)
         if ours and not isinstance(error, (ObjectsLostError, WorkerLostError, LostTasksError)):
             return False
-        if not any(type(cause).__name__.startswith(LOST_OBJECTS) for cause in causes(error)):
+        if not tells_of(LOST_OBJECTS, error):
             return self._node_is_gone()
         deadline = time.monotonic() + _NOTICE_S
         while not self._node_is_gone() and time.monotonic() < deadline:
@@ -84,6 +84,11 @@ def run_rounds(
                 "a node, or what only it held, is gone (%s); %d of %d sources are finished, the others run again",
                 short_error(error), sources.settled_count, sources.count,
             )  # fmt: skip
+
+
+def tells_of(names: tuple[str, ...], error: BaseException) -> bool:
+    """Whether the error, or one that it wraps, is of a class whose name begins like this, or derived from one."""
+    return any(cls.__name__.startswith(names) for cause in causes(error) for cls in type(cause).__mro__)
 
 
 def causes(error: BaseException) -> list[BaseException]:

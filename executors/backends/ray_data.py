@@ -18,7 +18,7 @@ from curator_slurm.executors.failures import (
 )
 from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
-from curator_slurm.executors.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds
+from curator_slurm.executors.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds, tells_of
 from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
@@ -109,8 +109,8 @@ def find_cause(error: BaseException) -> Exception:
     for current in causes(error):
         if isinstance(current, ExecutorError) and type(current).__module__.startswith("curator_slurm"):
             return current
-    if any(type(cause).__name__.startswith(LOST_OBJECTS) for cause in causes(error)):
+    if tells_of(LOST_OBJECTS, error):
         return ObjectsLostError(f"Ray Data lost what it was to work on: {short_error(error)}\n\n{error}")
-    if any(type(cause).__name__.startswith(LOST_WORKERS) for cause in causes(error)):
+    if tells_of(LOST_WORKERS, error):
         return WorkerLostError(f"Ray Data's workers died: {short_error(error)}\n\n{error}")
     return StageError("a stage", "Ray Data", short_error(error), str(error))

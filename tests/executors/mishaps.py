@@ -26,12 +26,13 @@ class Mishap(Step):
     """Does what `happening` says at one number; every number is passed on."""
 
     def __init__(
-        self, name: str, happening: str, once: Path | None = None, batch_size: int = 4, folder: Path | None = None
+        self, name: str, happening: str, once: Path | None = None, batch_size: int = 4, group: str = ""
     ) -> None:
+        """`group` begins the names of control groups, for OOM."""
         super().__init__(name, batch_size, cpus=0.5)
         self.happening = happening
         self.once = once
-        self.folder = folder
+        self.group = group
 
     def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:
         if self.happening == "raise in setup_on_node":
@@ -47,6 +48,8 @@ class Mishap(Step):
         if task.data == BAD and not (self.once and self.once.exists()):
             if self.once:
                 self.once.touch()
+            if self.happening == "OOM":
+                _run_out_of_memory(f"{self.group}-{os.getpid()}")
             happen = _HAPPENINGS.get(self.happening)
             if happen is not None:
                 return happen(task)
@@ -77,9 +80,9 @@ def _exit(_task: Any) -> Any:
     os._exit(1)
 
 
-def _out_of_memory(_task: Any) -> Any:
+def _run_out_of_memory(name: str) -> None:
     """More than a control group of this process alone allows: the kernel kills it."""
-    group = _MEMORY / f"curator-slurm-test-{os.getpid()}"
+    group = _MEMORY / name
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(str(OOM_LIMIT))
     (group / "cgroup.procs").write_text(str(os.getpid()))
@@ -106,7 +109,6 @@ _HAPPENINGS: dict[str, Callable[[Any], Any]] = {
     "SIGKILL": _kill,
     "segfault": _segfault,
     "exit": _exit,
-    "OOM": _out_of_memory,
     "hang": _hang,
     "hang in C": _hang_in_c,
 }
@@ -117,14 +119,18 @@ def can_run_out_of_memory() -> bool:
     return os.access(_MEMORY, os.W_OK) and (_MEMORY / "memory.limit_in_bytes").exists()
 
 
-def remove_groups() -> None:
-    """Control groups of workers that the kernel has killed."""
-    for group in _MEMORY.glob("curator-slurm-test-*"):
+def remove_groups(prefix: str) -> int:
+    """Remove control groups of workers, and say how many processes the kernel has killed in them."""
+    kills = 0
+    for group in _MEMORY.glob(f"{prefix}-*"):
+        control = (group / "memory.oom_control").read_text().splitlines()
+        kills += sum(int(line.split()[1]) for line in control if line.startswith("oom_kill "))
         deadline = time.monotonic() + 10
         while group.exists() and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 group.rmdir()
             time.sleep(0.02)
+    return kills
 
 
 class Inflate(Step):

@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +79,6 @@ CELLS = [*ALWAYS, *ONCE, *SETUP] if FULL else OF_THE_SUITE
 def two_cpus() -> Iterator[TestRay]:
     with start_ray(cpus=2) as ray:
         yield ray
-    remove_groups()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
@@ -89,12 +89,15 @@ def test_rows_after(
     if cell.happening == "OOM" and not can_run_out_of_memory():
         pytest.skip("needs root and control groups (version 1) with a memory limit")
     failures = _environment(two_cpus, tmp_path, monkeypatch)
-    stages = [Step("before", 2, cpus=0.5), Mishap("mishap", cell.happening, tmp_path / "once" if cell.once else None)]
+    group = f"curator-slurm-test-{uuid.uuid4().hex[:12]}"
+    once = tmp_path / "once" if cell.once else None
+    stages = [Step("before", 2, cpus=0.5), Mishap("mishap", cell.happening, once, group=group)]
     config: dict[str, Any] = {"on_task_error": cell.policy, "task_retries": cell.retries}
     if cell.happening in _HANGS:
         config["task_timeout_s"] = 0.5
     ends_run = " in setup" in cell.happening or (cell.policy == "fail" and not cell.once)
     outputs, error = _run(backend, [*stages, Step("after", cpus=0.5)], ROWS, config)
+    kernel_kills = remove_groups(group)
     failed = _failed(failures)
     row = _row(backend, str(cell.happening) + (" once" if cell.once else ""), cell.policy, ROWS, outputs, failed, error)
     if ends_run:
@@ -105,6 +108,7 @@ def test_rows_after(
         assert error is None, row
         assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])
         assert (row["lost"], row["duplicated"]) == (0, 0)
+    assert (kernel_kills > 0) == (cell.happening == "OOM")
     assert not two_cpus.worker_pids()
 
 
