@@ -135,9 +135,10 @@ class ProgressReporter:
 
     def _look_at_store(self) -> None:
         """Now and then, and at the end; in a thread of its own, because Ray may take its time to answer."""
-        more = True
+        wait, more = _WRITE_S, True
         while more:
-            more = not self._stop.wait(_STORE_S if self._store else _WRITE_S)
+            more = not self._stop.wait(wait)
+            wait = _STORE_S
             usage = store_usage()
             if usage is not None:
                 peak = max(usage["used_bytes"], (self._store or {}).get("peak_bytes", 0))

@@ -18,6 +18,9 @@ HEARTBEAT_S = 60.0
 """A log file gets a line at least this often, so that silence means trouble."""
 PROGRESS_LINE_S = 5.0
 """And progress at most this often."""
+_NAME, _BAR = 24, 12
+_FIXED = 2 + _NAME + _BAR + 4
+"""Columns that are taken before a stage's numbers: spinner, name, bar, and the gaps."""
 
 
 class View(Protocol):
@@ -75,24 +78,23 @@ class BarView:
 
     def __init__(self, *, err: bool = False) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
         from rich.table import Column
 
         console = Console(stderr=err, no_color=no_colour() or None, highlight=False)
-        name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=28, overflow="ellipsis"))
+        name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=_NAME, overflow="ellipsis"))
+        self._room = max(0, console.width - _FIXED)
         self._progress: Progress = Progress(
             SpinnerColumn(),
             name,
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=_BAR),
+            TextColumn("{task.fields[share]}", table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
-            TimeElapsedColumn(),
             console=console,
-            expand=True,
         )
         self._bars: dict[int, TaskID] = {}
         self._store_bar: TaskID | None = None
-        self._state_bar = self._progress.add_task("starting", total=None, note="")
+        self._state_bar = self._progress.add_task("starting", total=None, share="", note="")
         self._said = ""
         self._progress.start()
 
@@ -108,25 +110,27 @@ class BarView:
 
     def _show_stage(self, number: int, stage: Mapping[str, Any]) -> None:
         if number not in self._bars:
-            self._bars[number] = self._progress.add_task(_plain(stage), total=None, note="")
+            self._bars[number] = self._progress.add_task(_plain(stage), total=None, share="", note="")
         expected = stage.get("expected") or stage.get("expected_about")
         self._progress.update(
             self._bars[number],
             completed=stage.get("tasks_in") or 0,
             total=expected if isinstance(expected, (int, float)) else None,
-            note=", ".join(words.stage_notes(stage)),
+            share=words.stage_share(stage),
+            note=words.fitting_notes(stage, self._room - len(words.stage_share(stage))),
         )
 
     def _show_store(self, decision: Decision) -> None:
         store = decision.object_store or {}
         if self._store_bar is None and words.object_store(store):
-            self._store_bar = self._progress.add_task("object store", total=None, note="")
+            self._store_bar = self._progress.add_task("object store", total=None, share="", note="")
         if self._store_bar is not None:
             spilled = store.get("spilled_bytes")
             self._progress.update(
                 self._store_bar,
                 completed=_share_in_percent(store),
                 total=100,
+                share=f"{_share_in_percent(store)}%",
                 note=f"{words.size(store.get('used_bytes'))}, {words.size(spilled)} spilled",
             )
 

@@ -122,7 +122,7 @@ def _now(overview: Mapping[str, Any], width: int) -> list[str]:
     if overview["state"] != RunState.RUNNING:
         return []
     busy = [(words.shorten(str(stage.get("name", "?")), 28), words.stage_notes(stage)) for stage in overview["stages"]]
-    text = "\n".join(f"{name}: {', '.join(notes)}" for name, notes in busy if notes)
+    text = "\n".join(f"{name}: {', '.join(notes.values())}" for name, notes in busy if notes)
     return wrapped("Now", text, width)
 
 

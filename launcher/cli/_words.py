@@ -86,22 +86,39 @@ def _share(part: object, whole: object) -> str:
 
 def stage_progress(stage: Mapping[str, Any]) -> str:
     """`reader 12/40`, `reader 12/~40` where that is an estimate, `reader 12` where nothing is known; notes follow."""
-    done, expected, about = stage.get("tasks_in"), stage.get("expected"), stage.get("expected_about")
+    notes = ", ".join(stage_notes(stage).values())
+    return f"{stage.get('name', '?')} {stage_share(stage)}" + (f" ({notes})" if notes else "")
+
+
+def stage_share(stage: Mapping[str, Any]) -> str:
+    """`12/40`, `12/~40`, or `12`."""
+    expected, about = stage.get("expected"), stage.get("expected_about")
     of = f"/{count(expected)}" if expected else f"/~{count(about)}" if about else ""
-    notes = ", ".join(stage_notes(stage))
-    return f"{stage.get('name', '?')} {count(done)}{of}" + (f" ({notes})" if notes else "")
+    return f"{count(stage.get('tasks_in'))}{of}"
 
 
-def stage_notes(stage: Mapping[str, Any]) -> list[str]:
+def stage_notes(stage: Mapping[str, Any]) -> dict[str, str]:
     """What a stage does at the moment: workers, tasks that wait, rate, time left; and what has failed."""
     workers, queued, failed = stage.get("workers"), stage.get("queued"), stage.get("tasks_failed")
     rate, eta = stage.get("rate"), stage.get("eta_s")
-    notes = [f"{count(workers)} worker{'' if workers == 1 else 's'}"] if workers else []
-    notes += [f"{count(queued)} waiting"] if queued else []
-    notes += [f"{rate:.1f}/s"] if isinstance(rate, (int, float)) and workers else []
-    notes += [f"{duration(eta)} left"] if isinstance(eta, (int, float)) and eta > 0 else []
-    notes += [f"{count(failed)} failed"] if failed else []
-    return notes
+    notes = {
+        "workers": f"{count(workers)} worker{'' if workers == 1 else 's'}" if workers else "",
+        "waiting": f"{count(queued)} waiting" if queued else "",
+        "rate": f"{rate:.1f}/s" if isinstance(rate, (int, float)) and workers else "",
+        "left": f"{duration(eta)} left" if isinstance(eta, (int, float)) and eta > 0 else "",
+        "failed": f"{count(failed)} failed" if failed else "",
+    }
+    return {key: note for key, note in notes.items() if note}
+
+
+def fitting_notes(stage: Mapping[str, Any], room: int) -> str:
+    """As many notes as there is room for, the important ones first to be kept."""
+    notes = stage_notes(stage)
+    kept: set[str] = set()
+    for key in ("failed", "left", "workers", "waiting", "rate"):
+        if key in notes and sum(len(notes[one]) + 2 for one in {*kept, key}) - 2 <= room:
+            kept.add(key)
+    return ", ".join(note for key, note in notes.items() if key in kept)
 
 
 def object_store(usage: Mapping[str, Any]) -> str:

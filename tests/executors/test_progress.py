@@ -116,6 +116,7 @@ def test_the_file_tells_all_and_ends_with_no_workers(tmp_path: Path, monkeypatch
     monkeypatch.setenv("CURATOR_SLURM_PROGRESS", str(path))
     monkeypatch.setattr(progress, "store_usage", lambda: next(usage))
     monkeypatch.setattr(progress, "_WRITE_S", 0.01)
+    monkeypatch.setattr(progress, "_STORE_S", 0.01)
     monkeypatch.setattr(progress, "_earlier", [])
     record = FailedTaskRecord("b", "0_1", "", 1, "wrong", "")
     with ProgressReporter("plain", ["a", "b"], "p") as reporter:

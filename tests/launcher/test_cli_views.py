@@ -61,6 +61,13 @@ def test_what_a_stage_is_at() -> None:
     assert words.stage_progress({"name": "odd"}) == "odd -"
 
 
+def test_notes_that_there_is_no_room_for_are_left_out() -> None:
+    busy = {"workers": 12, "queued": 3000, "rate": 150.0, "eta_s": 20, "tasks_failed": 1}
+    assert words.fitting_notes(busy, 80) == "12 workers, 3,000 waiting, 150.0/s, 20s left, 1 failed"
+    assert words.fitting_notes(busy, 30) == "12 workers, 20s left, 1 failed"
+    assert words.fitting_notes(busy, 0) == ""
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [
