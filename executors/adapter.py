@@ -23,6 +23,7 @@ from curator_slurm.executors.sendable import check_sendable
 from curator_slurm.executors.snapshot import Snapshot
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
 
+_MOST_NAMED = 8
 _NODE = socket.gethostname().split(".", 1)[0]
 
 
@@ -280,7 +281,9 @@ class StageAdapter:
     def _stage_error(self, tasks: Sequence[Any], error: BaseException) -> StageError:
         if isinstance(error, StageError):
             return error
-        named = ", ".join(task.task_id or "?" for task in tasks[:3]) + (", ..." if len(tasks) > 3 else "")
+        named = ", ".join(task.task_id or "?" for task in tasks[:_MOST_NAMED])
+        if len(tasks) > _MOST_NAMED:
+            named += f" and {len(tasks) - _MOST_NAMED} more"
         return StageError.from_exception(
             self.name, f"process_batch of task{'s' if len(tasks) > 1 else ''} {named}", error
         )
