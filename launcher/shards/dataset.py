@@ -58,6 +58,7 @@ def write_description(
     merged: bool,
 ) -> dict[str, Any]:
     """Write the three files into `target`, the summary last; its content."""
+    remove_temporary(target)
     listed = list(files)
     write_atomic(target / FILES, "".join(f"{file.to_line()}\n" for file in listed))
     failures = [json.dumps(task, ensure_ascii=False) for task in failed_tasks(run, records)]
@@ -87,6 +88,12 @@ def write_description(
     }
     write_json(target / SUMMARY, summary)
     return summary
+
+
+def remove_temporary(folder: Path) -> None:
+    """Remove what a writer that was killed has left beside the files it was writing."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def failed_tasks(run: RunPaths, records: Mapping[int, DoneRecord]) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.shards.dataset import DatasetFile
+from curator_slurm.launcher.shards.dataset import DatasetFile, remove_temporary
 from curator_slurm.launcher.shards.ranges import format_numbers
 from curator_slurm.launcher.shards.records import OutputFile
 from curator_slurm.launcher.shards.verify import Good, Progress
@@ -115,6 +115,8 @@ def _begin(target: Path, plan: str) -> None:
     except FileNotFoundError:
         same = False
     if same:
+        for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+            remove_temporary(folder)
         return
     if target.exists():
         shutil.rmtree(target)

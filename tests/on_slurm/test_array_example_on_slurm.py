@@ -1,0 +1,23 @@
+"""The worked example of sharded runs, as its page says, on the real Slurm."""
+
+from __future__ import annotations
+
+from array_example import check_dataset, copy_of_example
+
+from on_slurm.runs import WAIT_S, Runs
+
+
+def test_the_example_on_slurm(runs: Runs) -> None:
+    documents = copy_of_example(runs.folder)
+    submitted = runs.command("submit", "spec.yaml", "--json")
+    assert submitted.returncode == 0, submitted.output
+    assert submitted.json["shards"] == 12
+    collected = runs.command("collect", "array", "--wait", timeout=WAIT_S * 2)
+    assert collected.returncode == 0, collected.output + runs.command("status", "array").output
+    assert "Published 12 of 12 shards" in collected.stdout
+    check_dataset(runs.folder / "out", documents, shards=12)
+    status = runs.status("array")
+    assert (status["state"], status["shards"]["done"]) == ("completed", 12)
+    assert len(status["submissions"]) == 1
+    assert len(list((runs.latest() / "elements").glob("*_*.0"))) == 4
+    runs.assert_nothing_left()
