@@ -148,8 +148,9 @@ def keep_element(fake: FakeSlurm) -> None:
     """Let the fake srun know its job: our script removes the variables of the fake cluster, as all foreign ones."""
     real = fake.bin / "srun"
     kept = real.rename(fake.bin / "real-srun")
-    element = 'FAKE_SLURM_ELEMENT="${FAKE_SLURM_ELEMENT:-$SLURM_JOB_ID}"'
-    real.write_text(f"#!/bin/sh\nexec env FAKE_SLURM_STATE='{fake.folder}' {element} '{kept}' \"$@\"\n")
+    task = "${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
+    element = 'FAKE_SLURM_ELEMENT="${FAKE_SLURM_ELEMENT:-${task:-$SLURM_JOB_ID}}"'
+    real.write_text(f"#!/bin/sh\ntask={task}\nexec env FAKE_SLURM_STATE='{fake.folder}' {element} '{kept}' \"$@\"\n")
     real.chmod(0o755)
 
 

@@ -21,7 +21,9 @@ from curator_slurm.launcher.paths import AttemptPaths
 _MEMORY_SIGNS = re.compile(
     r"ray\.exceptions\.OutOfMemoryError|\bMemoryError\b|Task was killed due to the node running low"
 )
-_STORAGE_SIGNS = re.compile(r"\bOSError: \[Errno (28|30|122)\] |\bNo space left on device\b|\bDisk quota exceeded\b")
+_STORAGE_SIGNS = re.compile(
+    r"\bOSError: \[Errno (28|30|122)\] |\b(No space left on device|Disk quota exceeded|Read-only file system)\b"
+)
 _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again"
 
 
@@ -123,6 +125,9 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
     evidence = tuple(log_tail)
     if any(_MEMORY_SIGNS.search(line) for line in log_tail):
         return Verdict(code, FailureClass.OUT_OF_MEMORY, "the driver ran out of memory", evidence)
+    if any(_STORAGE_SIGNS.search(line) for line in log_tail):
+        message = f"the driver ended with exit code {code} because the storage refused to be written"
+        return Verdict(code, FailureClass.STORAGE, message, evidence, _STORAGE_STEP)
     if code > 128:
         name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
         return Verdict(code, FailureClass.APP_FAILED, f"the driver was killed by {name}", evidence)

@@ -120,16 +120,19 @@ class ShardWork:
         """Make the folder of the attempt and look at the inputs; False where the attempt fails at that."""
         cluster = self.context.cluster
         self._ends.begin()
-        self._shard = read_shard(cluster.run.manifest, number)
         self._attempt = AttemptPaths(cluster.run.attempts / f"{number:05d}" / cluster.name, cluster.run)
-        self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} files", shard=number)
         try:
+            self._shard = read_shard(cluster.run.manifest, number)
+            self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} files", shard=number)
             self._attempt.outputs.mkdir(parents=True, exist_ok=True)
             link = os.path.relpath(cluster.root, self._attempt.root)
             with contextlib.suppress(FileExistsError):
                 self._attempt.element.symlink_to(link)
         except OSError as error:
             self._finish(self._storage(f"shard {number} cannot be started: {storage_errors.what(error)}", error))
+            return False
+        except StorageError as error:
+            self._finish(self._storage(str(error)))
             return False
         return self._inputs_are_there("before it was read", checksums=True)
 
@@ -184,6 +187,8 @@ class ShardWork:
         attempt = self._attempt
         assert attempt is not None
         self._attempt = self._shard = self.driver = None
+        if outcome.state is not RunState.COMPLETED and attempt not in self._useless:
+            self._publisher.discard(attempt)  # before the outcome is written: it may be what fills the disk
         with contextlib.suppress(OSError):
             attempt.root.mkdir(parents=True, exist_ok=True)
         outcome.write(attempt)
@@ -198,8 +203,6 @@ class ShardWork:
             shard=attempt.shard,
             failure_class=outcome.failure_class,
         )
-        if attempt not in self._useless:
-            self._publisher.discard(attempt)
 
     # -- outcomes ----------------------------------------------------------------------------------------------
 

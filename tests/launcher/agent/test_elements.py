@@ -1,0 +1,207 @@
+"""Whole elements with real agents and drivers, without Ray: arrays, deaths, signals, storage that is full."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from click.testing import CliRunner, Result
+from fake_slurm import FakeSlurm
+from run_dirs import keep_element, own_home, write_spec
+
+from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.runs import run_directories
+
+__all__ = ["own_home"]
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+WAIT_S = 120
+COPY = 'cat ${shard.files} >"${output_dir}/part.jsonl"'
+
+
+def spec(folder: Path, command: str = COPY, count: int = 4, **more: Any) -> Path:
+    """One row in each of so many files; a shard copies its own."""
+    (folder / "in").mkdir()
+    for shard in range(count):
+        (folder / f"in/{shard}.jsonl").write_text(json.dumps({"row": shard}) + "\n")
+    sections = {
+        "pipeline": {"command": command},
+        "cluster": {"ray": False},
+        "input": {"paths": [str(folder / "in/*.jsonl")]},
+        "shards": {"count": count, "per_element": 2, "order": "name"},
+    }
+    return write_spec(folder, Path(sys.executable), **{**sections, **more})
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def the_run(folder: Path) -> RunPaths:
+    (directory,) = run_directories([folder / "runs"])
+    return RunPaths(directory)
+
+
+def rows(run: RunPaths) -> list[int]:
+    files = run.outputs.glob("shard-*/part.jsonl")
+    return sorted(json.loads(line)["row"] for path in files for line in path.read_text().splitlines())
+
+
+def wait_for(what: str, condition: Any) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
+
+
+def processes(run: RunPaths, module: str) -> list[psutil.Process]:
+    """Processes of the run that run this module of ours."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if f"curator_slurm.launcher.{module}" in line and str(run.root) in line and process.name() != "bash":
+            found.append(process)
+    return found
+
+
+def test_an_array_of_two_elements(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    result = call("run", spec(tmp_path), "--cluster", "slurm")
+    assert result.exit_code == 0, result.output
+    run = the_run(tmp_path)
+    assert rows(run) == [0, 1, 2, 3]
+    elements = sorted(path for path in run.elements.iterdir() if path.is_dir())
+    assert [path.name.partition("_")[2] for path in elements] == ["0.0", "1.0"]
+    for number, element in enumerate(elements):
+        outcome = read_json(element / "outcome.json")
+        assert outcome is not None
+        assert outcome["shards_done"] == [2 * number, 2 * number + 1]
+        assert "shards are done" in (element / "slurm.log").resolve().read_text()
+
+
+def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    fake_slurm.configure(requeue_delay_s=0.0)
+    gate = tmp_path / "gate"
+    command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
+    assert call("submit", spec(tmp_path, command, count=2), "--cluster", "slurm").exit_code == 0
+    run = the_run(tmp_path)
+    wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
+    (element,) = (path for path in run.elements.iterdir() if path.is_dir())
+    job = element.name.partition("_")[0]
+    gate.touch()
+    fake_slurm.wish(int(job), "requeue")
+    wait_for("the restart", lambda: (run.elements / f"{job}_0.1/outcome.json").exists() or run.done(1).exists())
+    fake_slurm.wait(f"{job}_0")
+    assert rows(run) == [0, 1]
+    assert not (run.attempts / "00000" / f"{job}_0.1").exists()
+
+
+@pytest.mark.parametrize("victim", ["node_agent", "driver"])
+def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
+    gate = tmp_path / "gate"
+    command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
+    if victim == "driver":
+        command = f"[[ $CURATOR_SLURM_SHARD != 1 || -e {gate} ]] || kill -9 $$; {COPY}"
+    assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
+    run = the_run(tmp_path)
+    if victim == "node_agent":
+        wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
+        for process in processes(run, victim):
+            process.kill()
+    assert call("watch", run.run_id).exit_code in (6, 7)
+    assert rows(run) == ([0] if victim == "node_agent" else [0, 2])
+    gate.touch()
+    assert call("retry", run.run_id).exit_code == 0
+    result = call("watch", run.run_id)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == [0, 1, 2]
+    assert not list(run.attempts.glob("*/*/outputs"))
+    wait_for("the end of all processes", lambda: not processes(run, ""))
+
+
+def test_a_signal_ends_the_element(tmp_path: Path) -> None:
+    command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || sleep 600"
+    assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
+    run = the_run(tmp_path)
+    wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
+    for process in processes(run, "node_agent"):
+        process.send_signal(signal.SIGTERM)
+    wait_for("the outcome", lambda: list(run.elements.glob("*/exit-code")))
+    (element,) = run.elements.iterdir()
+    outcome = read_json(element / "outcome.json")
+    assert outcome is not None
+    assert (outcome["state"], outcome["shards_done"], outcome["shards_failed"]) == ("cancelled", [0], [1])
+    own = read_json(run.attempts / "00001" / element.name / "outcome.json")
+    assert own is not None
+    assert own["failure_class"] == "cancelled"
+    assert not (run.attempts / "00002").exists()
+    assert not list(run.attempts.glob("*/*/outputs"))
+    wait_for("the end", lambda: not processes(run, "node_agent"))
+
+
+@pytest.fixture
+def small_storage(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_is_full(tmp_path: Path, small_storage: Path) -> None:
+    """The shard that fills it fails as storage; once there is room, retry does the rest."""
+    ballast = small_storage / "ballast"
+    ballast.write_bytes(b"\0" * (2 << 20))
+    command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || head -c 3M /dev/zero >"${{output_dir}}/big.bin"'
+    path = spec(tmp_path, command, count=3, storage={"runs": str(small_storage / "runs")})
+    assert call("submit", path, "--cluster", "local").exit_code == 0
+    run = the_run(small_storage)
+    result = call("watch", run.run_id)
+    assert result.exit_code == 7, result.output
+    assert rows(run) == [0, 2]
+    (attempt,) = run.attempts.glob("00001/*")
+    outcome = read_json(attempt / "outcome.json")
+    assert outcome is not None
+    assert (outcome["failure_class"], "make room" in outcome["next_step"]) == ("storage", True)
+    assert "No space left on device" in (attempt / "driver.log").read_text()
+    ballast.unlink()
+    assert call("retry", run.run_id).exit_code == 0
+    result = call("watch", run.run_id)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == [0, 1, 2]
+    assert os.path.getsize(run.shard_outputs(1) / "big.bin") == 3 << 20  # noqa: PTH202
+
+
+def test_storage_that_becomes_read_only(tmp_path: Path, small_storage: Path) -> None:
+    """Nothing can be written any more, not even an outcome: the element ends all the same, and says why."""
+    command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 || -e {tmp_path}/once ]] || {{ touch {tmp_path}/once; "
+    command += f"mount -o remount,ro {small_storage}; }}"
+    path = spec(tmp_path, command, count=3, storage={"runs": str(small_storage / "runs")})
+    assert call("submit", path, "--cluster", "local").exit_code == 0
+    run = the_run(small_storage)
+    wait_for("the end", lambda: run.done(0).exists() and not processes(run, ""))
+    assert rows(run) == [0]
+    subprocess.run(["mount", "-o", "remount,rw", small_storage], check=True)
+    assert call("retry", run.run_id).exit_code == 0
+    result = call("watch", run.run_id)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == [0, 1, 2]

@@ -1,0 +1,286 @@
+"""The shards of an element: one after the other, each published once, whatever dies, fails or changes on the way."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import faults
+import pytest
+from sharded_runs import plan, sharded_run
+
+from curator_slurm.launcher.agent.allocation import Allocation
+from curator_slurm.launcher.agent.context import AgentContext, StopRequest
+from curator_slurm.launcher.agent.driver_process import Verdict
+from curator_slurm.launcher.agent.ends import Ends
+from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.records import EventLog, Outcome
+from curator_slurm.launcher.agent.shard_work import ShardWork
+from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.shards.manifest import write_manifest
+from curator_slurm.launcher.shards.records import InputFile, Shard
+from curator_slurm.launcher.states import RunState
+
+Action = Callable[[AttemptPaths, Ends], Verdict]
+GOOD = Verdict(0, None, "it went well")
+
+
+@dataclass
+class FakeDriver:
+    """A driver that has not been told to go."""
+
+    attempt: AttemptPaths
+    pid: int = 0
+
+    def exit_code(self) -> int | None:
+        return None
+
+    def stop(self, grace_s: float) -> None:
+        pass
+
+
+@dataclass
+class FakeDrivers:
+    """Drivers that write their outputs within the element; `actions` says what shards do instead."""
+
+    ends: Ends
+    actions: Mapping[int, Action] = field(default_factory=dict)
+    started: list[int] = field(default_factory=list)
+
+    def start(self, attempt: AttemptPaths, shard: int | None = None) -> FakeDriver:
+        assert shard == attempt.shard
+        self.started.append(shard)
+        return FakeDriver(attempt)
+
+    def see_through(self, driver: FakeDriver, address: str | None) -> Verdict:
+        return self.actions.get(driver.attempt.shard, work_well)(driver.attempt, self.ends)
+
+
+def work_well(attempt: AttemptPaths, ends: Ends) -> Verdict:
+    try:
+        (attempt.outputs / "part.jsonl").write_text(json.dumps({"shard": attempt.shard}) + "\n")
+    except OSError as error:
+        return Verdict(1, FailureClass.STORAGE, f"it failed: {error}")
+    return GOOD
+
+
+def fail(attempt: AttemptPaths, ends: Ends) -> Verdict:
+    (attempt.outputs / "half.jsonl").write_text("{")
+    return Verdict(3, FailureClass.APP_FAILED, "it broke", ("line 1",), "mend it")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunPaths:
+    paths = sharded_run(tmp_path, 3).paths
+    shards = []
+    for index in range(3):
+        file = tmp_path / f"{index}.jsonl"
+        file.write_text("{}\n")
+        shards.append(Shard(index, (InputFile(str(file), 3),)))
+    write_manifest(paths.manifest, shards)
+    paths.secrets.mkdir(exist_ok=True)
+    return paths
+
+
+def element(
+    run: RunPaths, name: str, shards: tuple[int, ...] = (0, 1), actions: Mapping[int, Action] | None = None
+) -> tuple[Outcome, FakeDrivers]:
+    """What the head does with the work of an element."""
+    cluster = ClusterPaths(run.elements / name, run)
+    cluster.nodes.mkdir(parents=True, exist_ok=True)
+    allocation = Allocation("4711_0", 0, 0, ("n1",), 1, 1 << 30, 0, local=True)
+    context = AgentContext(plan(run.root), allocation, cluster, StopRequest(), {}, run.plan)
+    node = Node(context)
+    events = EventLog(cluster.events, lambda _: None)
+    ends = Ends(context, node, events)
+    drivers = FakeDrivers(ends, actions or {})
+    work = ShardWork(context, cast(Drivers, drivers), events, ends, shards)
+    outcome = work.prepare()
+    if outcome is None:
+        work.start()
+        outcome = work.run(None)
+    if outcome.state is not RunState.COMPLETED:
+        work.abandon(outcome)
+    work.close()
+    outcome.write(cluster)
+    return outcome, drivers
+
+
+def attempt_outcome(run: RunPaths, shard: int, name: str) -> dict[str, Any]:
+    value = read_json(run.attempts / f"{shard:05d}" / name / "outcome.json")
+    assert isinstance(value, dict)
+    return value
+
+
+def assert_once(run: RunPaths, shards: tuple[int, ...] = (0, 1)) -> None:
+    """Outputs and done files of exactly these shards, and they agree."""
+    assert sorted(path.name for path in run.outputs.iterdir()) == [f"shard-{shard:05d}" for shard in shards]
+    done = sorted(path for path in run.shards.glob("[!.]*.done.json"))
+    assert [path.name for path in done] == [f"{shard:05d}.done.json" for shard in shards]
+    for shard in shards:
+        folder = run.shard_outputs(shard)
+        assert sorted(path.name for path in folder.iterdir()) == ["_shard.json", "part.jsonl"]
+        assert json.loads((folder / "part.jsonl").read_text()) == {"shard": shard}
+        assert read_json(folder / "_shard.json") == read_json(run.done(shard))
+
+
+def test_shards_one_after_the_other(run: RunPaths) -> None:
+    outcome, drivers = element(run, "4711_0.0")
+    assert (outcome.state, outcome.exit_code, outcome.message) == (RunState.COMPLETED, 0, "2 shards are done")
+    assert (outcome.shards_done, outcome.shards_failed, drivers.started) == ([0, 1], [], [0, 1])
+    assert_once(run)
+    for shard in (0, 1):
+        assert attempt_outcome(run, shard, "4711_0.0")["outputs"] == str(run.shard_outputs(shard))
+        assert AttemptPaths(run.attempts / f"{shard:05d}" / "4711_0.0", run).element.resolve() == (
+            run.elements / "4711_0.0"
+        )
+    assert run.secrets.exists(), "shard 2 needs the secrets"
+
+
+def test_the_secrets_go_with_the_last_shard(run: RunPaths) -> None:
+    element(run, "4711_0.0")
+    element(run, "4711_1.0", (2,))
+    assert not run.secrets.exists()
+
+
+def test_nothing_is_started_for_shards_that_are_done(run: RunPaths) -> None:
+    element(run, "4711_0.0")
+    run.done(1).unlink()
+    outcome, drivers = element(run, "4712_0.0")
+    assert (outcome.exit_code, outcome.shards_done, drivers.started) == (0, [0, 1], [])
+    assert_once(run)
+
+
+def test_a_shard_that_fails_does_not_stop_the_others(run: RunPaths) -> None:
+    outcome, _ = element(run, "4711_0.0", (0, 1, 2), {1: fail})
+    assert (outcome.state, outcome.exit_code, outcome.failure_class) == (RunState.FAILED, 1, FailureClass.APP_FAILED)
+    assert outcome.message == "1 of 3 shards failed; shard 1: it broke"
+    assert (outcome.shards_done, outcome.shards_failed) == ([0, 2], [1])
+    own = attempt_outcome(run, 1, "4711_0.0")
+    assert (own["state"], own["failure_class"], own["next_step"]) == ("failed", "app_failed", "mend it")
+    assert not (run.attempts / "00001/4711_0.0/outputs").exists()
+    assert_once(run, (0, 2))
+    assert element(run, "4712_0.0", (1,))[0].exit_code == 0
+    assert_once(run, (0, 1, 2))
+
+
+def test_the_end_of_the_cluster_is_the_end_of_the_element(run: RunPaths) -> None:
+    def end(attempt: AttemptPaths, ends: Ends) -> Verdict:
+        raise EndedEarlyError(ends.outcome(RunState.FAILED, "Ray's head died", 1, FailureClass.NODE_FAILED))
+
+    outcome, drivers = element(run, "4711_0.0", (0, 1, 2), {1: end})
+    assert (outcome.failure_class, outcome.message) == (FailureClass.NODE_FAILED, "Ray's head died")
+    assert (outcome.shards_done, outcome.shards_failed, drivers.started) == ([0], [1], [0, 1])
+    assert attempt_outcome(run, 1, "4711_0.0")["failure_class"] == "node_failed"
+    assert not (run.attempts / "00001/4711_0.0/outputs").exists()
+    assert not (run.attempts / "00002").exists()
+
+
+@pytest.mark.parametrize("moment", ["before it was read", "after it was read"])
+def test_input_that_is_not_what_was_planned(run: RunPaths, tmp_path: Path, moment: str) -> None:
+    def spoil() -> None:
+        (tmp_path / "0.jsonl").write_text("something longer\n")
+        (tmp_path / "1.jsonl").unlink()
+
+    def late(attempt: AttemptPaths, ends: Ends) -> Verdict:
+        spoil()
+        return work_well(attempt, ends)
+
+    if moment.startswith("before"):
+        spoil()
+    outcome, drivers = element(run, "4711_0.0", (0, 1, 2), {0: late} if moment.startswith("after") else {})
+    assert drivers.started == ([2] if moment.startswith("before") else [0, 2])
+    assert (outcome.failure_class, outcome.shards_failed) == (FailureClass.STORAGE, [0, 1])
+    changed, vanished = (attempt_outcome(run, shard, "4711_0.0")["message"] for shard in (0, 1))
+    assert f"{tmp_path / '0.jsonl'} changed" in changed
+    assert moment in changed
+    assert f"{tmp_path / '1.jsonl'} vanished" in vanished
+    assert_once(run, (2,))
+
+
+def test_two_elements_at_the_same_shard(run: RunPaths) -> None:
+    def slowly(attempt: AttemptPaths, ends: Ends) -> Verdict:
+        element(run, "4712_0.0", (0,))
+        return work_well(attempt, ends) if attempt.outputs.exists() else fail_without_outputs()
+
+    outcome, _ = element(run, "4711_0.0", (0,), {0: slowly})
+    assert outcome.exit_code == 0
+    assert attempt_outcome(run, 0, "4711_0.0")["message"] == "completed by 4712_0.0"
+    assert attempt_outcome(run, 0, "4712_0.0")["message"] == "it went well"
+    assert not list(run.attempts.glob("*/*/outputs"))
+    assert_once(run, (0,))
+
+
+def fail_without_outputs() -> Verdict:
+    return Verdict(1, FailureClass.APP_FAILED, "the outputs folder is gone")
+
+
+def start_again(run: RunPaths) -> None:
+    for folder in (run.outputs, run.attempts, run.elements):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    for done in run.shards.glob("*.done.json*"):
+        done.unlink()
+    for temporary in run.shards.glob(".*.tmp"):
+        temporary.unlink()
+
+
+def test_death_after_any_file_operation(run: RunPaths) -> None:
+    crashes = 0
+    for _ in faults.every_crash(lambda: element(run, "4711_0.0")):
+        crashes += 1
+        outcome, _ = element(run, "4712_0.0")
+        assert (outcome.exit_code, outcome.shards_done) == (0, [0, 1])
+        assert_once(run)
+        start_again(run)
+    assert crashes > 50
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT], ids=errno.errorcode.get)
+@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
+def test_storage_that_refuses_any_file_operation(run: RunPaths, number: int, for_ever: bool) -> None:
+    """The element ends with an outcome in any case, and what it calls done is done."""
+    operation, came_to_it = 5, True  # the first ones make the element's folder, which the script does
+    while came_to_it:
+        (run.elements / "4711_0.0/nodes").mkdir(parents=True, exist_ok=True)
+        with faults.failing(operation, number, for_ever=for_ever) as reached:
+            outcome, _ = element(run, "4711_0.0")
+        came_to_it = reached()
+        published = [shard for shard in (0, 1) if run.shard_outputs(shard).exists()]
+        assert outcome.shards_done == published
+        if outcome.exit_code:
+            assert outcome.failure_class is FailureClass.STORAGE
+            assert os.strerror(number) in outcome.message or "storage" in outcome.message or "quota" in outcome.message
+        assert element(run, "4712_0.0")[0].exit_code == 0
+        assert_once(run)
+        start_again(run)
+        operation += 3
+    assert operation > 20
+
+
+def test_a_manifest_that_is_gone(run: RunPaths) -> None:
+    run.manifest.unlink()
+    outcome, _ = element(run, "4711_0.0")
+    assert (outcome.failure_class, outcome.shards_failed) == (FailureClass.STORAGE, [0, 1])
+    assert "manifest" in outcome.message
+
+
+def test_failed_tasks_are_counted(run: RunPaths) -> None:
+    def skip_some(attempt: AttemptPaths, ends: Ends) -> Verdict:
+        attempt.failures.write_text('{"task_id": "a"}\n{"task_id": "b"}\n')
+        return work_well(attempt, ends)
+
+    element(run, "4711_0.0", (0,), {0: skip_some})
+    done = read_json(run.done(0))
+    assert done is not None
+    assert done["tasks_failed"] == 2
+    write_json(run.done(0), done)
