@@ -189,19 +189,3 @@ def test_a_disk_that_is_full(tmp_path: Path, small_storage: Path) -> None:
     assert result.exit_code == 0, result.output
     assert rows(run) == [0, 1, 2]
     assert os.path.getsize(run.shard_outputs(1) / "big.bin") == 3 << 20  # noqa: PTH202
-
-
-def test_storage_that_becomes_read_only(tmp_path: Path, small_storage: Path) -> None:
-    """Nothing can be written any more, not even an outcome: the element ends all the same, and says why."""
-    command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 || -e {tmp_path}/once ]] || {{ touch {tmp_path}/once; "
-    command += f"mount -o remount,ro {small_storage}; }}"
-    path = spec(tmp_path, command, count=3, storage={"runs": str(small_storage / "runs")})
-    assert call("submit", path, "--cluster", "local").exit_code == 0
-    run = the_run(small_storage)
-    wait_for("the end", lambda: run.done(0).exists() and not processes(run, ""))
-    assert rows(run) == [0]
-    subprocess.run(["mount", "-o", "remount,rw", small_storage], check=True)
-    assert call("retry", run.run_id).exit_code == 0
-    result = call("watch", run.run_id)
-    assert result.exit_code == 0, result.output
-    assert rows(run) == [0, 1, 2]
