@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from curator_slurm.launcher.filelist import KINDS
+from curator_slurm.launcher.inputs.address import is_remote, local_path
+from curator_slurm.launcher.inputs.filelist import KINDS
+from curator_slurm.launcher.inputs.local import matches
 from curator_slurm.launcher.spec import EnvironmentSpec, Spec
 from curator_slurm.launcher.speclocation import is_address
 
@@ -23,23 +24,25 @@ def problems(spec: Spec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]
 
 def _input(spec: Spec) -> Iterator[tuple[str, str]]:
     for index, pattern in enumerate(spec.input.paths if spec.input else ()):
-        if not is_address(pattern) and not _names_a_file(pattern):
-            what = "is a folder without files" if Path(pattern).is_dir() else "names no file"
+        if not is_remote(pattern) and not _names_a_file(local_path(pattern)):
+            what = "is a folder without files" if Path(local_path(pattern)).is_dir() else "names no file"
             yield f"input.paths.{index}", f"`input.paths`: {pattern} {what}"
     if spec.input is not None and spec.input.manifest is not None:
-        manifest = Path(spec.input.manifest)
-        if manifest.suffix.lower() not in KINDS:
-            yield "input.manifest", f"`input.manifest`: {manifest} must end in .txt, .jsonl or .csv"
+        manifest = Path(local_path(spec.input.manifest))
+        if not spec.input.manifest.lower().endswith(KINDS):
+            yield "input.manifest", f"`input.manifest`: {spec.input.manifest} must end in .txt, .jsonl or .csv"
+        elif is_remote(spec.input.manifest):
+            return
         elif not manifest.is_file():
-            yield "input.manifest", f"`input.manifest`: there is no file {manifest}"
+            what = "is a folder; folders go into `input.paths`" if manifest.is_dir() else "is not there"
+            yield "input.manifest", f"`input.manifest`: {manifest} {what}"
         elif not os.access(manifest, os.R_OK):
             yield "input.manifest", f"`input.manifest`: {manifest} cannot be read"
 
 
 def _names_a_file(pattern: str) -> bool:
     """Whether a path, folder or glob names any file; stops at the first, because there may be millions."""
-    here = [pattern] if Path(pattern).exists() else glob.iglob(pattern, recursive=True)  # noqa: PTH207
-    return any(Path(match).is_file() or any(files for _, _, files in os.walk(match)) for match in here)
+    return any(Path(match).is_file() or any(files for _, _, files in os.walk(match)) for match in matches(pattern))
 
 
 def _environment(environment: EnvironmentSpec) -> Iterator[tuple[str, str]]:

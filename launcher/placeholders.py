@@ -61,7 +61,7 @@ def mistakes(text: str, has_input: bool, bash: bool = False) -> Iterator[str]:
         elif not found.known:
             yield f"`${{{found.name}}}` is not a placeholder; {_advice(found.name)}"
         elif found.name in LISTS and not has_input:
-            yield f"`${{{found.name}}}` needs `input.paths`, which the spec does not give"
+            yield f"`${{{found.name}}}` needs `input.paths` or `input.manifest`, which the spec does not give"
         elif found.name in LISTS and not bash and (found.start, found.end) != (0, len(text)):
             yield f"`${{{found.name}}}` is a list of files and must stand alone, not inside a longer text"
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from curator_slurm.launcher import overrides, sbatch_options
 from curator_slurm.launcher.errors import SpecError, SpecProblem
-from curator_slurm.launcher.placeholders import mistakes
+from curator_slurm.launcher.placeholders import find, mistakes
 from curator_slurm.launcher.spec import NOT_YET, Spec
 from curator_slurm.launcher.speckeys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.specproblems import describe, keys_of, path_of, sentence
@@ -22,6 +22,9 @@ MAX_BYTES = 16 * 2**20
 
 _STAND_INS: dict[str, Any] = {"name": "stand-in", "pipeline": {"command": "true"}}
 """Stand in for required keys that are wrong, so that the rest of the spec can be checked."""
+
+_OF_A_SHARD = {"shard.files", "shard.index"}
+"""Placeholders that differ from shard to shard."""
 
 
 @dataclass
@@ -207,11 +210,16 @@ def _check_placeholders(reading: Reading) -> None:
     files = data.get("input")
     has_input = isinstance(files, dict) and bool(files.get("paths") or files.get("manifest"))
     command = pipeline.get("command")
+    used: dict[str | None, Path] = {}
     for path, text in _texts(pipeline, ("pipeline",)):
         inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and path[3] == "with")
         if inside_arguments or path[1] == "command":
+            used.update((found.name, path) for found in find(text) if not found.escaped)
             for message in mistakes(text, has_input, bash=text is command):
                 reading.add(path, f"`{dotted(path)}`: {message}")
+    if data.get("shards") is not None and "input.files" in used and not used.keys() & _OF_A_SHARD:
+        message = "`${input.files}` are all files, so that every shard would process all of them; use `${shard.files}`"
+        reading.add(used["input.files"], f"`{dotted(used['input.files'])}`: {message}")
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

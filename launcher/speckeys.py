@@ -29,6 +29,9 @@ _SYNONYMS = {
     "outputs": "output.path",
     "output_dir": "output.path",
     "interpreter": "environment.python",
+    "array": "shards.count",
+    "max_concurrent": "shards.max_running",
+    "file_list": "input.manifest",
 }
 """What users of other tools write -> the key here."""
 

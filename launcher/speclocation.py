@@ -12,7 +12,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def is_address(path: str) -> bool:
     """Whether this is an fsspec address such as s3://bucket/key, which stays as it is."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
+    return re.match(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
 
 
 def absolute(path: str, folder: Path, environ: Mapping[str, str]) -> str:

@@ -1,18 +1,25 @@
-"""What has become of input files since they were planned: changed, vanished, new."""
+"""What has become of input files since they were planned: changed, vanished, new, not readable.
+
+`find_changes` compares and does no I/O; `check_inputs` looks at the files of one shard.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
-from curator_slurm.launcher.shards.listing import THREADS
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.inputs.address import is_remote, show
+from curator_slurm.launcher.inputs.remote import ask_remote, open_remote
 from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.speclocation import is_address
+
+THREADS = 16
+_BLOCK = 2**20
+_SECOND_NS = 10**9
 
 
 class Change(StrEnum):
@@ -24,7 +31,7 @@ class Change(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InputChange:
     """One file that is not as it was planned; `details` says what differs."""
 
@@ -33,14 +40,17 @@ class InputChange:
     details: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path} {self.change}{f' ({self.details})' if self.details else ''}"
+        return f"{show(self.path)} {self.change}{f' ({self.details})' if self.details else ''}"
 
 
 def check_inputs(shard: Shard, *, checksums: bool = False) -> list[InputChange]:
     """The files of a shard that are not what the manifest says; with `checksums`, those with a `sha256` are read."""
-    with ThreadPoolExecutor(min(THREADS, len(shard.files)), thread_name_prefix="inputs") as pool:
-        found = pool.map(lambda file: _check(file, checksums=checksums), shard.files)
-        return [change for change in found if change is not None]
+
+    def check(file: InputFile) -> InputChange | None:
+        return _check(file, checksums=checksums)
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="inputs") as pool:
+        return [change for change in pool.map(check, shard.files) if change is not None]
 
 
 def find_changes(planned: Iterable[Shard], now: Iterable[InputFile]) -> list[InputChange]:
@@ -59,14 +69,20 @@ def find_changes(planned: Iterable[Shard], now: Iterable[InputFile]) -> list[Inp
 
 def compare(planned: InputFile, found: InputFile) -> InputChange | None:
     """How a file differs from what was planned; what only one of them tells is not compared."""
+    details = ""
     if planned.bytes is not None and found.bytes is not None and planned.bytes != found.bytes:
         details = f"{planned.bytes:,} bytes were planned, it has {found.bytes:,}"
-        return InputChange(planned.path, Change.CHANGED, details)
-    if planned.mtime_ns is not None and found.mtime_ns is not None and planned.mtime_ns != found.mtime_ns:
-        return InputChange(planned.path, Change.CHANGED, "it has been written since")
-    if planned.sha256 is not None and found.sha256 is not None and planned.sha256 != found.sha256:
-        return InputChange(planned.path, Change.CHANGED, "its sha256 is another one")
-    return None
+    elif planned.mtime_ns is not None and found.mtime_ns is not None and _differ(planned.mtime_ns, found.mtime_ns):
+        details = "it has been written since"
+    elif planned.sha256 is not None and found.sha256 is not None and planned.sha256.lower() != found.sha256.lower():
+        details = "its sha256 is another one"
+    return InputChange(planned.path, Change.CHANGED, details) if details else None
+
+
+def _differ(planned: int, found: int) -> bool:
+    """Whether these are two times; some file systems lose the parts of a second once a file is no longer cached."""
+    whole = planned % _SECOND_NS == 0 or found % _SECOND_NS == 0
+    return planned // _SECOND_NS != found // _SECOND_NS if whole else planned != found
 
 
 def summarise(changes: Sequence[InputChange], most: int = 10) -> Iterator[str]:
@@ -77,47 +93,38 @@ def summarise(changes: Sequence[InputChange], most: int = 10) -> Iterator[str]:
 
 
 def _check(file: InputFile, *, checksums: bool) -> InputChange | None:
-    look: Callable[[InputFile], InputFile | None] = _remote if is_address(file.path) else _local
     try:
-        found = look(file)
+        found = _remote(file.path) if is_remote(file.path) else _local(file.path)
         if found is None:
             return InputChange(file.path, Change.VANISHED)
         change = compare(file, found)
         if change is None and checksums and file.sha256 is not None:
             change = compare(file, InputFile(file.path, sha256=_digest(file.path)))
-    except Exception as error:  # storage libraries raise what they like
-        return InputChange(file.path, Change.UNREADABLE, f"{type(error).__name__}: {error}")
+    except OSError as error:
+        return InputChange(file.path, Change.UNREADABLE, error.strerror or str(error))
+    except StorageError as error:
+        return InputChange(file.path, Change.UNREADABLE, str(error))
     return change
 
 
-def _local(file: InputFile) -> InputFile | None:
+def _local(path: str) -> InputFile | None:
     try:
-        status = os.stat(file.path)  # noqa: PTH116
+        status = os.stat(path)  # noqa: PTH116 (there may be very many)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return InputFile(file.path, status.st_size, status.st_mtime_ns)
+    if not os.access(path, os.R_OK):
+        raise PermissionError(None, "you may not read it")
+    return InputFile(path, status.st_size, status.st_mtime_ns)
 
 
-def _remote(file: InputFile) -> InputFile | None:
-    from fsspec.core import url_to_fs
-
-    filesystem, path = url_to_fs(file.path)
-    try:
-        size = filesystem.info(path).get("size")
-    except FileNotFoundError:
-        return None
-    return InputFile(file.path, int(size) if size is not None else None)
+def _remote(address: str) -> InputFile | None:
+    answer = ask_remote(address)
+    return None if answer is None else InputFile(address, answer.bytes)
 
 
 def _digest(path: str) -> str:
-    if is_address(path):
-        from fsspec.core import url_to_fs
-
-        filesystem, name = url_to_fs(path)
-        digest = hashlib.sha256()
-        with filesystem.open(name, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with open_remote(path) if is_remote(path) else open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,64 +1,123 @@
-"""shards/manifest.jsonl: which files make up which shard, one line per shard, in order."""
+"""The manifest of a run: which files are in which shard, a line for each shard, its index the line's number.
+
+An element reads one line of a file that may have a hundred megabytes, so it looks for it as in a dictionary: lines
+are in the order of their indices, which they begin with.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import stream_atomic
 from curator_slurm.launcher.shards.records import Shard
 
+_START = re.compile(rb'\{"index": (\d{1,18}),')
+_NEAR = 64 * 1024
+"""Lines of a part of this size are looked at one after the other."""
+
 
 def write_manifest(path: Path, shards: Iterable[Shard]) -> None:
-    """Write all lines; the file appears whole."""
+    """Write the manifest, whole or not at all, and its folder if it is not there."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with stream_atomic(path, mode=0o600) as stream:
-        for shard in shards:
-            stream.write(shard.to_line().encode() + b"\n")
+        stream.writelines(f"{shard.to_line()}\n".encode() for shard in shards)
 
 
 def read_manifest(path: Path) -> Iterator[Shard]:
     """All shards, one after the other.
 
     Raises:
-        StorageError: it cannot be read, or a line is not what was written.
+        StorageError: there is no such file, or a line of it is damaged.
     """
-    for number, line in enumerate(_lines(path)):
-        yield _parse(path, number, line)
+    with _open(path) as stream:
+        for number, line in enumerate(stream):
+            yield _parse(path, line, number)
 
 
 def read_shard(path: Path, index: int) -> Shard:
-    """One shard, without parsing the lines before it.
+    """One shard, whatever the size of the manifest.
 
     Raises:
-        StorageError: it cannot be read, or has no such line.
+        StorageError: there is no such file or no such shard, or its line is damaged.
     """
-    line = next(islice(_lines(path), index, None), None)
-    if line is None:
-        raise StorageError(f"{path} has no shard {index}")
-    return _parse(path, index, line)
+    with _open(path) as stream:
+        start = _search(stream, index)
+        stream.seek(start)
+        for line in stream:
+            if _index_of(line) == index:
+                return _parse(path, line, index)
+    # The lines are not as we write them: someone has edited them.
+    count = 0
+    for shard in read_manifest(path):
+        count += 1
+        if shard.index == index:
+            return shard
+    raise StorageError(f"{path} has no shard {index}; its {count:,} shards are numbered from 0")
 
 
 def count_shards(path: Path) -> int:
-    """How many shards there are."""
-    return sum(1 for _ in _lines(path))
+    """How many shards there are.
+
+    Raises:
+        StorageError: the manifest cannot be read.
+    """
+    with _open(path) as stream:
+        size = stream.seek(0, 2)
+        length = _NEAR
+        while True:
+            stream.seek(max(size - length, 0))
+            lines = stream.read().splitlines()
+            if len(lines) > 1 or length >= size:
+                break
+            length *= 8
+    last = _index_of(lines[-1]) if lines else None
+    return last + 1 if last is not None else sum(1 for _ in read_manifest(path))
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _open(path: Path) -> BinaryIO:
     try:
-        with path.open("rb") as stream:
-            yield from stream
+        return path.open("rb")
+    except FileNotFoundError:
+        raise StorageError(f"the run has no manifest of its shards: there is no {path}") from None
     except OSError as error:
-        raise StorageError(f"the shard manifest {path} cannot be read: {error.strerror or error}") from error
+        raise StorageError(f"cannot read the manifest {path}: {error.strerror or error}") from error
 
 
-def _parse(path: Path, number: int, line: bytes) -> Shard:
+def _parse(path: Path, line: bytes, number: int) -> Shard:
     try:
-        shard = Shard.from_line(line.decode())
-        if shard.index != number:
-            raise ValueError(f"shard {shard.index} stands in its place")
+        shard = Shard.from_line(line.decode("utf-8"))
     except ValueError as error:
         raise StorageError(f"{path}:{number + 1} is damaged: {error}") from error
+    if shard.index != number:
+        raise StorageError(f"{path}:{number + 1} is damaged: this is shard {shard.index}, not {number}")
     return shard
+
+
+def _index_of(line: bytes) -> int | None:
+    found = _START.match(line)
+    return int(found[1]) if found else None
+
+
+def _search(stream: BinaryIO, index: int) -> int:
+    """Where a line begins from which the one with this index is not far; 0 where the lines are not as we write them."""
+    low, high = 0, stream.seek(0, 2)
+    while high - low > _NEAR:
+        middle = (low + high) // 2
+        stream.seek(middle)
+        stream.readline()
+        here = stream.tell()
+        if here >= high:  # only the rest of a long line is there
+            high = middle
+            continue
+        found = _index_of(stream.read(64))
+        if found is None:
+            return 0
+        if found <= index:
+            low = here
+        else:
+            high = middle
+    return low

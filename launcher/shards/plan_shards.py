@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from curator_slurm.launcher.errors import SpecError, SpecProblem
+from curator_slurm.launcher.inputs.address import show
+from curator_slurm.launcher.inputs.listing import Progress, list_inputs
 from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.shards.listing import Progress, list_input
 from curator_slurm.launcher.shards.records import InputFile, Shard
 from curator_slurm.launcher.shards.split import BALANCED, parse_size, split
 from curator_slurm.launcher.spec import ShardsSpec
@@ -25,34 +29,64 @@ def plan_shards(plan: Plan, progress: Progress = lambda *_: None) -> ShardPlan:
 
     Raises:
         StorageError: an input is missing or cannot be read.
+        SpecError: the input cannot be cut as `shards` says.
     """
     settings, inputs = plan.spec.shards, plan.spec.input
     assert settings is not None
     assert inputs is not None
-    files = list_input(inputs, progress)
-    shards = split(files, settings)
-    return ShardPlan(shards, list(_notes(files, shards, settings)))
+    with _collector_off():
+        listing = list_inputs(inputs, progress)
+        try:
+            shards = split(listing.files, settings)
+        except ValueError as error:
+            where = plan.origins.get("shards.bytes_per_shard", "")
+            problem = SpecProblem("shards.bytes_per_shard", f"`shards.bytes_per_shard`: {error}", where)
+            raise SpecError([problem]) from None
+        return ShardPlan(shards, [*listing.notes, *_oddities(listing.files, shards, settings)])
 
 
-def _notes(files: Sequence[InputFile], shards: Sequence[Shard], settings: ShardsSpec) -> Iterator[str]:
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Python's collector of cycles would look at each of a million records again and again; there are no cycles."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _oddities(files: Sequence[InputFile], shards: Sequence[Shard], settings: ShardsSpec) -> Iterator[str]:
+    total = f"{len(files):,} file{'' if len(files) == 1 else 's'}"
     if settings.count is not None and settings.count > len(files):
-        yield f"shards.count is {settings.count:,}, but there are {len(files):,} files: each is a shard of its own"
-    empty = sum(file.bytes == 0 for file in files)
+        yield f"shards.count is {settings.count:,}, but there are only {total}: each is a shard of its own"
+    empty = [file.path for file in files if file.bytes == 0]
     if empty:
-        yield f"{empty:,} of {len(files):,} files are empty"
-    unknown = sum(file.bytes is None for file in files)
+        yield f"{len(empty):,} of {total} have no content (0 bytes), such as {show(min(empty))}"
+    unknown = [file.path for file in files if file.bytes is None]
     if unknown:
-        yield f"the size of {unknown:,} of {len(files):,} files is not known; they are taken for average"
-    if settings.bytes_per_shard is not None:
-        large = [file for file in files if (file.bytes or 0) > parse_size(settings.bytes_per_shard)]
-        if large:
-            yield (
-                f"{len(large):,} files are larger than shards.bytes_per_shard, such as {large[0].path}; "
-                "each is a shard of its own"
-            )
+        how = "shards have equal numbers of files" if len(unknown) == len(files) else "they are taken for average"
+        yield f"the size of {len(unknown):,} of {total} is not known, such as that of {show(min(unknown))}; {how}"
     else:
-        mean = sum(shard.bytes for shard in shards) / len(shards)
-        heaviest = max(shards, key=lambda shard: shard.bytes)
-        if len(heaviest.files) == 1 and heaviest.bytes > BALANCED * mean:
-            file = heaviest.files[0]
-            yield f"{file.path} alone makes shard {heaviest.index} {heaviest.bytes / max(mean, 1):.1f} times the mean"
+        yield from _large(files, shards, settings)
+
+
+def _large(files: Sequence[InputFile], shards: Sequence[Shard], settings: ShardsSpec) -> Iterator[str]:
+    """Files that are larger than a shard should be."""
+    if settings.bytes_per_shard is not None:
+        most = parse_size(settings.bytes_per_shard)
+        large = [file for file in files if (file.bytes or 0) > most]
+        if large:
+            largest = max(large, key=lambda file: (file.bytes or 0, file.path))
+            yield (
+                f"{len(large):,} of the files are larger than shards.bytes_per_shard, each a shard of its own; "
+                f"the largest is {show(largest.path)} with {largest.bytes:,} bytes"
+            )
+        return
+    sizes = [shard.bytes for shard in shards]
+    mean = sum(sizes) / len(sizes)
+    heaviest = shards[sizes.index(max(sizes))]
+    largest = max(heaviest.files, key=lambda file: file.bytes or 0)
+    if (largest.bytes or 0) > BALANCED * mean:
+        yield f"{show(largest.path)} alone makes shard {heaviest.index} {heaviest.bytes / mean:.1f} times the mean"

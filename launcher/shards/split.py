@@ -1,52 +1,56 @@
-"""Which files go into which shard. Pure, and the same for the same files in whatever order they are listed."""
+"""Files into shards, balanced by bytes: the same files give the same shards, in whatever order they come. Pure.
+
+Two ways. By size: the largest file that is left goes to the shard that has least, which is mended where that is not
+good enough; shards are numbered from the largest. By name: shards are ranges of the sorted names, cut so that the
+largest is as small as it can be.
+"""
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from itertools import accumulate, groupby
+from operator import attrgetter
 
+from curator_slurm.launcher.shards.mend import BALANCED, is_balanced, mend
 from curator_slurm.launcher.shards.records import InputFile, Shard
 from curator_slurm.launcher.spec import ShardOrder, ShardsSpec
 from curator_slurm.launcher.spectypes import SIZE_PATTERN
 
-BALANCED = 1.1
-"""The largest shard is at most this many times the mean, where the files allow it."""
-_SWAPS = 1000
-_PARTNERS = 64
+__all__ = ["BALANCED", "parse_size", "split"]
 
-
-@dataclass(frozen=True)
-class _Sized:
-    """The files in order of their paths, with a weight for each: its size, or a guess where that is not known."""
-
-    files: Sequence[InputFile]
-    weights: Sequence[int]
+Groups = list[list[int]]
+"""For each shard the positions of its files in the list sorted by name."""
 
 
 def split(files: Iterable[InputFile], settings: ShardsSpec) -> list[Shard]:
-    """Shards of the files; none is empty, and every file is in exactly one.
+    """Shards of the files, whose names differ; none is empty, and every file is in exactly one.
 
-    With order `size` files are spread so that shards weigh the same, and the heaviest shards come first, because
-    they take longest. With order `name` each shard has neighbours. Where more shards are asked for than there are
-    files, every file is a shard.
+    A file of unknown size counts as an average one. Where more shards are asked for than there are files, every file
+    is a shard. A file larger than `bytes_per_shard` is a shard of its own.
+
+    Raises:
+        ValueError: by bytes, where no size of any file is known.
     """
-    sized = _weigh(sorted(files, key=lambda file: file.path))
-    if not sized.files:
+    ordered = sorted(files, key=attrgetter("path"))
+    if not ordered:
         return []
+    by_bytes = settings.bytes_per_shard is not None
+    if by_bytes and all(file.bytes is None for file in ordered):
+        raise ValueError("the size of no file is known; use shards.count or shards.files_per_shard")
+    weights = _weigh(ordered)
     by_size = settings.order is ShardOrder.SIZE
-    if settings.count is not None:
-        groups = _spread(sized, settings.count) if by_size else _ranges(sized, settings.count)
-    elif settings.files_per_shard is not None:
-        groups = _by_files(sized, settings.files_per_shard, by_size=by_size)
+    if settings.bytes_per_shard is not None:
+        groups = _by_bytes(weights, parse_size(settings.bytes_per_shard), by_size=by_size)
     else:
-        assert settings.bytes_per_shard is not None
-        groups = _by_bytes(sized, parse_size(settings.bytes_per_shard), by_size=by_size)
+        most = settings.files_per_shard or len(ordered)
+        count = min(settings.count or -(-len(ordered) // most), len(ordered))
+        groups = _spread(weights, range(len(ordered)), count, most) if by_size else _ranges(weights, count, most)
     if by_size:
-        groups.sort(key=lambda group: (-sum(sized.weights[index] for index in group), group[0]))
-    return [Shard(number, tuple(sized.files[index] for index in group)) for number, group in enumerate(groups)]
+        groups.sort(key=lambda group: (-sum(map(weights.__getitem__, group)), group[0]))
+    return [Shard(index, tuple(map(ordered.__getitem__, group))) for index, group in enumerate(groups)]
 
 
 def parse_size(text: str) -> int:
@@ -54,182 +58,160 @@ def parse_size(text: str) -> int:
     match = SIZE_PATTERN.match(text)
     if match is None:
         raise ValueError(f"{text!r} is not a size")
-    return int(float(match["number"]) * 1024 ** " KMGTP".index((match["unit"] or " ").upper()))
+    return max(int(Decimal(match["number"]) * 1024 ** " KMGTP".index((match["unit"] or " ").upper())), 1)
 
 
-def _weigh(files: Sequence[InputFile]) -> _Sized:
-    """A file of unknown size weighs as much as the others on average; where all are empty, they weigh the same."""
+def _weigh(files: Sequence[InputFile]) -> list[int]:
+    """The bytes of each file, the average where they are unknown; where all are empty, they weigh the same."""
     known = [file.bytes for file in files if file.bytes is not None]
-    guess = sum(known) // len(known) if known else 1
-    weights = [guess if file.bytes is None else file.bytes for file in files]
-    return _Sized(files, weights if any(weights) else [1] * len(weights))
+    if not sum(known):
+        return [1] * len(files)
+    average = max(sum(known) // len(known), 1)
+    return [average if file.bytes is None else file.bytes for file in files]
 
 
-# Order `size`
+# By size
 
 
-def _spread(sized: _Sized, count: int, most_files: int | None = None) -> list[list[int]]:
-    """`count` groups of about equal weight: the heaviest file that is left goes to the lightest group."""
-    weights = sized.weights
-    count = min(count, len(weights))
-    groups: list[list[int]] = [[] for _ in range(count)]
+def _spread(weights: Sequence[int], positions: Sequence[int], count: int, most: int) -> Groups:
+    """`count` groups of these files, each of at most `most`: the heaviest file first, to the group that has least."""
+    order = sorted(positions, key=weights.__getitem__, reverse=True)
+    groups: Groups = [[] for _ in range(count)]
     bits = count.bit_length()
+    mask = (1 << bits) - 1
     heap = list(range(count))  # load and number of each group in one integer, which compares faster than a pair
-    order = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)
-    heavy = bisect_left(order, True, key=lambda index: weights[index] == 0)
-    for index in order[:heavy]:
+    heavy = bisect_left(order, True, key=lambda position: weights[position] == 0)
+    for position in order[:heavy]:
         lightest = heap[0]
-        group = groups[lightest & ((1 << bits) - 1)]
-        group.append(index)
-        if len(group) == most_files:
-            heapq.heappop(heap)
+        group = groups[lightest & mask]
+        group.append(position)
+        if len(group) < most:
+            heapq.heapreplace(heap, lightest + (weights[position] << bits))
         else:
-            heapq.heapreplace(heap, lightest + (weights[index] << bits))
-    _even_out(groups, weights, most_files)
+            heapq.heappop(heap)
+    if not is_balanced(weights, groups):
+        groups = mend(weights, groups, most)
     fewest = [(len(group), number) for number, group in enumerate(groups)]
     heapq.heapify(fewest)
-    for index in order[heavy:]:  # empty files weigh nothing, and are spread by number
+    for position in order[heavy:]:  # empty files weigh nothing, and are spread by number
         size, number = fewest[0]
-        groups[number].append(index)
+        groups[number].append(position)
         heapq.heapreplace(fewest, (size + 1, number))
     for group in groups:
         group.sort()
     return groups
 
 
-def _even_out(groups: list[list[int]], weights: Sequence[int], most_files: int | None) -> None:
-    """Move or swap files between the heaviest group and lighter ones while that makes the heaviest lighter.
+def _fewest_spread(weights: Sequence[int], positions: Sequence[int], capacity: int) -> Groups:
+    """As few groups within the capacity as spreading finds; among thousands, some hundredths more are good enough."""
+    files = len(positions)
 
-    Greedy spreading is up to a third above the best; this mends it where there are few files in a group.
-    """
-    loads = [sum(weights[index] for index in group) for group in groups]
-    target = BALANCED * sum(loads) / len(loads)
-    for _ in range(_SWAPS):
-        heavy = max(range(len(loads)), key=loads.__getitem__)
-        if loads[heavy] <= target:
-            return
-        lighter = heapq.nsmallest(_PARTNERS, range(len(loads)), key=loads.__getitem__)
-        if not any(_exchange(groups, weights, loads, heavy, light, most_files) for light in lighter if light != heavy):
-            return
+    def attempt(count: int) -> Groups | None:
+        groups = _spread(weights, positions, count, files)
+        fits = all(sum(map(weights.__getitem__, group)) <= capacity for group in groups)
+        return groups if fits else None
 
-
-def _exchange(
-    groups: list[list[int]], weights: Sequence[int], loads: list[int], heavy: int, light: int, most_files: int | None
-) -> bool:
-    """The move or swap that brings these two groups closest; False if none makes the heavier one lighter."""
-    gap = loads[heavy] - loads[light]
-    there = sorted(groups[light], key=weights.__getitem__)
-    sizes = [weights[index] for index in there]
-    may_move = len(groups[heavy]) > 1 and (most_files is None or len(groups[light]) < most_files)
-    best: tuple[int, int, int | None] | None = None
-    for index in groups[heavy]:
-        if may_move and weights[index]:
-            best = _closer(best, (abs(gap - 2 * weights[index]), index, None))
-        wanted = bisect_left(sizes, weights[index] - gap // 2)
-        for position in (wanted - 1, wanted):
-            if 0 <= position < len(there) and sizes[position] < weights[index]:
-                difference = weights[index] - sizes[position]
-                best = _closer(best, (abs(gap - 2 * difference), index, there[position]))
-    if best is None or best[0] >= gap:
-        return False
-    _, out, back = best
-    groups[heavy].remove(out)
-    groups[light].append(out)
-    moved = weights[out]
-    if back is not None:
-        groups[light].remove(back)
-        groups[heavy].append(back)
-        moved -= weights[back]
-    loads[heavy] -= moved
-    loads[light] += moved
-    return True
+    few = max(-(-sum(map(weights.__getitem__, positions)) // capacity), 1)
+    found = attempt(few)
+    step, many = 1, few
+    while found is None:
+        few, many = many, min(many + step, files)
+        found, step = attempt(many), step * 2
+    while many - few > 1 + many // 50:
+        middle = (few + many) // 2
+        better = attempt(middle)
+        if better is None:
+            few = middle
+        else:
+            found, many = better, middle
+    return found
 
 
-def _closer(
-    best: tuple[int, int, int | None] | None, other: tuple[int, int, int | None]
-) -> tuple[int, int, int | None]:
-    return other if best is None or other[0] < best[0] else best
+# By name
 
 
-# Order `name`
+def _ranges(weights: Sequence[int], count: int, most: int) -> Groups:
+    """Exactly `count` ranges of at most `most` files, none empty, the heaviest as light as can be."""
+    sums = [0, *accumulate(weights)]
+    files = len(weights)
+    capacity = _smallest_capacity(weights, sums, count, most)
+    needed = _needed_from(sums, capacity, most)
+    groups: Groups = []
+    start = 0
+    for left in range(count - 1, -1, -1):
+        # Its part of what is left, but not so little that the others cannot take the rest.
+        aim = sums[start] + (sums[-1] - sums[start]) // (left + 1)
+        stop = bisect_left(sums, aim, start + 1, files)
+        if stop > start + 1 and aim - sums[stop - 1] < sums[stop] - aim:
+            stop -= 1
+        earliest = bisect_left(needed, -left, key=lambda ranges: -ranges)
+        latest = min(_end(sums, start, capacity, most), files - left)
+        stop = min(max(stop, earliest, start + 1), latest)
+        groups.append(list(range(start, stop)))
+        start = stop
+    return groups
 
 
-def _ranges(sized: _Sized, count: int) -> list[list[int]]:
-    """`count` ranges of neighbours whose heaviest is as light as can be."""
-    sums = [0, *accumulate(sized.weights)]
-    total, files = sums[-1], len(sized.weights)
-    count = min(count, files)
-    low, high = max(max(sized.weights), -(-total // count)), -(-total // count) + max(sized.weights)
+def _end(sums: Sequence[int], start: int, capacity: int, most: int) -> int:
+    """Where the longest range from `start` ends."""
+    return min(bisect_right(sums, sums[start] + capacity) - 1, start + most)
+
+
+def _ranges_needed(sums: Sequence[int], capacity: int, most: int, enough: int) -> int | None:
+    """How many ranges within the capacity there must be; None for more than `enough`."""
+    start, count, files = 0, 0, len(sums) - 1
+    while start < files:
+        start = _end(sums, start, capacity, most)
+        count += 1
+        if count > enough:
+            return None
+    return count
+
+
+def _smallest_capacity(weights: Sequence[int], sums: Sequence[int], count: int, most: int) -> int:
+    """The weight of the heaviest range where it is as light as it can be."""
+    low, high = max(max(weights), -(-sums[-1] // count)), sums[-1]
     while low < high:
         middle = (low + high) // 2
-        if len(_fill(sums, middle, files)) <= count:
-            high = middle
-        else:
+        if _ranges_needed(sums, middle, most, count) is None:
             low = middle + 1
-    ends = _fill(sums, low, files)
-    return _cut_further(ends, sums, count)
+        else:
+            high = middle
+    return high
 
 
-def _fill(sums: Sequence[int], capacity: int, most_files: int) -> list[int]:
-    """Ends of ranges that are filled one after the other up to the capacity; a file above it stands alone."""
-    ends, start, files = [], 0, len(sums) - 1
-    while start < files:
-        end = bisect_left(sums, sums[start] + capacity + 1, start + 1) - 1
-        start = min(max(end, start + 1), start + most_files)
-        ends.append(start)
-    return ends
+def _needed_from(sums: Sequence[int], capacity: int, most: int) -> list[int]:
+    """For each position how many ranges what follows needs; falls from the first position to the last."""
+    files = len(sums) - 1
+    needed = [0] * (files + 1)
+    end = files
+    for start in range(files - 1, -1, -1):
+        while sums[end] - sums[start] > capacity or end - start > most:
+            end -= 1
+        needed[start] = 1 + needed[end]
+    return needed
 
 
-def _cut_further(ends: Sequence[int], sums: Sequence[int], count: int) -> list[list[int]]:
-    """Exactly `count` ranges: the heaviest that has several files is cut in the middle, while there are too few."""
-    heap: list[tuple[int, int, int]] = []
-    done: list[tuple[int, int]] = []
-    start = 0
-    for end in ends:
-        heapq.heappush(heap, (sums[start] - sums[end], start, end))
-        start = end
-    while len(heap) + len(done) < count:
-        _, start, end = heapq.heappop(heap)
-        if end - start == 1:
-            done.append((start, end))
-            continue
-        middle = bisect_left(sums, (sums[start] + sums[end]) / 2, start + 1, end)
-        middle = min(max(middle, start + 1), end - 1)
-        heapq.heappush(heap, (sums[start] - sums[middle], start, middle))
-        heapq.heappush(heap, (sums[middle] - sums[end], middle, end))
-    return [list(range(start, end)) for start, end in sorted([*done, *((s, e) for _, s, e in heap)])]
+# By bytes
 
 
-# By size of a shard
-
-
-def _by_files(sized: _Sized, most: int, *, by_size: bool) -> list[list[int]]:
-    files = len(sized.files)
-    if by_size:
-        return _spread(sized, -(-files // most), most)
-    return [list(range(start, min(start + most, files))) for start in range(0, files, most)]
-
-
-def _by_bytes(sized: _Sized, most: int, *, by_size: bool) -> list[list[int]]:
+def _by_bytes(weights: Sequence[int], capacity: int, *, by_size: bool) -> Groups:
     """Groups of at most so many bytes; a larger file stands alone."""
-    files = len(sized.files)
-    if not by_size:
-        sums = [0, *accumulate(sized.weights)]
-        ends = _fill(sums, most, files)
-        return [list(range(start, end)) for start, end in zip([0, *ends], ends, strict=False)]
-    large = [[index] for index, weight in enumerate(sized.weights) if weight > most]
-    rest = [index for index, weight in enumerate(sized.weights) if weight <= most]
-    small = _Sized([sized.files[index] for index in rest], [sized.weights[index] for index in rest])
-    groups = _until(lambda count: _spread(small, count), small, most) if rest else []
-    return large + [[rest[index] for index in group] for group in groups]
+    if by_size:
+        small = [position for position, weight in enumerate(weights) if weight <= capacity]
+        large = [[position] for position, weight in enumerate(weights) if weight > capacity]
+        return large + (_fewest_spread(weights, small, capacity) if small else [])
+    groups: Groups = []
+    for alone, part in groupby(range(len(weights)), key=lambda position: weights[position] > capacity):
+        positions = list(part)
+        groups += [[position] for position in positions] if alone else _ranges_within(weights, positions, capacity)
+    return groups
 
 
-def _until(spread: Callable[[int], list[list[int]]], sized: _Sized, most: int) -> list[list[int]]:
-    """The first spreading of which no group is above `most`, with as many groups as that takes."""
-    count = max(1, -(-sum(sized.weights) // max(most, 1)))
-    while True:
-        groups = spread(count)
-        heaviest = max(sum(sized.weights[index] for index in group) for group in groups)
-        if heaviest <= most or count >= len(sized.files):
-            return groups
-        count += max(1, count // 50)
+def _ranges_within(weights: Sequence[int], positions: Sequence[int], capacity: int) -> Groups:
+    """As few ranges of neighbours within the capacity as there can be."""
+    here = [weights[position] for position in positions]
+    count = _ranges_needed([0, *accumulate(here)], capacity, len(here), len(here))
+    assert count is not None
+    first = positions[0]
+    return [[first + place for place in group] for group in _ranges(here, count, len(here))]

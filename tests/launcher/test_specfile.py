@@ -94,6 +94,13 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
         ("input: {paths: a}\nshards: {count: 1, files_per_shard: 2}", "count and files_per_shard are given"),
         ("input: {paths: a}\nshards: {bytes_per_shard: 10X}", "must be a size such as 500M, 10G or 1.5T"),
         ("input: {paths: a}\nshards: {bytes_per_shard: 0}", "must be a size"),
+        (
+            "input: {paths: a}\nshards: {count: 2, size_per_shard: 1G}",
+            "`shards.size_per_shard` is not a setting; did you mean `files_per_shard`?",
+        ),
+        ("input: {paths: a}\nshards: {count: 2, order: bytes}", "`shards.order` must be one of size, name"),
+        ("input: {paths: a}\nshards: {count: 0}", "`shards.count` must be at least 1; found 0"),
+        ("array: 1-4", "did you mean `shards.count`?"),
         ("shards: {count: 2}", "`shards` cuts `input` into parts, which the spec does not give"),
         ("network: {port_range: [1, 2, 3]}", "`network.port_range` must be a list of two numbers; found a list"),
         ("network: {port_range: 3}", "`network.port_range` must be a list of two numbers; found 3"),
@@ -264,3 +271,13 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path):
     spec = tmp_path / "bom.yaml"
     spec.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert not read(spec).problems
+
+
+@pytest.mark.parametrize("args", ["{x: '${input.files}'}", "{x: '${input.files}', y: '$${shard.files}'}"])
+def test_shards_that_would_all_process_everything(args):
+    text = f"name: demo\ninput: {{paths: a}}\nshards: {{count: 2}}\npipeline: {{entry: 'a:b', args: {args}}}\n"
+    problem = only(text)
+    assert problem.key == "pipeline.args.x"
+    assert "every shard would process all of them; use `${shard.files}`" in problem.message
+    assert not problems(text.replace("args: {", "args: {z: '${shard.index}', "))
+    assert not problems(text.replace("shards: {count: 2}\n", ""))

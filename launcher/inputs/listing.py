@@ -1,0 +1,219 @@
+"""All input files of a spec, each once, with sizes; what is odd about them is noted, what is wrong is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.inputs.address import is_remote, local_path, show
+from curator_slurm.launcher.inputs.crew import Crew
+from curator_slurm.launcher.inputs.filelist import read_list
+from curator_slurm.launcher.inputs.local import Found, LocalLister
+from curator_slurm.launcher.inputs.remote import ask_all, list_remote
+from curator_slurm.launcher.shards.records import InputFile
+from curator_slurm.launcher.spec import InputSpec
+
+Progress = Callable[[str, int, int | None], None]
+"""Is told what is being done, how far it is, and of how many where that is known; often, and from one thread."""
+_LISTING, _SIZES = "listing files", "looking up sizes"
+_EXAMPLES = 3
+_EVERY = 10_000
+_PASSED_OVER = "passed over, because names with _ in front are no data"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Input files in the order in which the spec names them, each once; and sentences on what is odd."""
+
+    files: Sequence[InputFile]
+    notes: Sequence[str] = ()
+
+
+def input_files(paths: Sequence[str], manifest: str | None = None) -> list[str]:
+    """The names of all input files; see `list_inputs`."""
+    return [file.path for file in list_inputs(InputSpec(paths=list(paths), manifest=manifest)).files]
+
+
+def list_inputs(given: InputSpec, progress: Progress = lambda *_: None) -> Listing:
+    """All files that `input` names: sorted within each of its paths, in the order of the paths, none twice.
+
+    A folder stands for every file below it, names with `.` and `_` in front apart; a pattern may use `**`.
+
+    Raises:
+        StorageError: something names nothing, cannot be read, or a line of the list is wrong.
+    """
+    collected = _Collected()
+    with Crew() as crew:
+        lister = LocalLister(crew, lambda found: progress(_LISTING, len(collected.files) + len(found.files), None))
+        for pattern in given.paths:
+            if is_remote(pattern):
+                _add_remote(pattern, collected)
+            else:
+                _add_local(pattern, lister, collected)
+            progress(_LISTING, len(collected.files), None)
+        if given.manifest is not None:
+            _List(given.manifest, crew, progress).add_to(collected)
+    _note(collected.repeated, "named more than once, and counted once", collected.notes)
+    _note(collected.aliases, "other names of files that are there already, and left out", collected.notes)
+    return Listing(list(collected.files.values()), collected.notes)
+
+
+@dataclass
+class _Collected:
+    files: dict[str, InputFile] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    aliases: list[str] = field(default_factory=list)
+    identities: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def add(self, files: Iterable[InputFile]) -> None:
+        """Files by name; one that is there already is noted."""
+        for file in files:
+            if file.path in self.files:
+                self.repeated.append(file.path)
+            else:
+                self.files[file.path] = file
+
+    def add_found(self, found: Found) -> None:
+        """Files of this machine, sorted by name; one that is there already under another name is noted."""
+        pairs = sorted(zip(found.files, found.identities, strict=True), key=lambda pair: pair[0].path)
+        for file, identity in pairs:
+            known = self.identities.setdefault(identity, file.path)
+            if known != file.path and Path(known).resolve() == Path(file.path).resolve():
+                self.aliases.append(file.path)
+            else:
+                self.add([file])
+
+
+def _note(names: Sequence[str], what: str, notes: list[str]) -> None:
+    if names:
+        some = ", ".join(map(show, sorted(names)[:_EXAMPLES]))
+        more = ", ..." if len(names) > _EXAMPLES else ""
+        notes.append(f"{len(names):,} file{'' if len(names) == 1 else 's'} {what}: {some}{more}")
+
+
+# Paths
+
+
+def _add_remote(address: str, collected: _Collected) -> None:
+    try:
+        files, passed_over = list_remote(address)
+    except StorageError as error:
+        raise StorageError(f"input.paths: {error}") from error
+    if not files:
+        raise StorageError(f"input.paths: {show(address)} names no file; check the address")
+    collected.add(files)
+    _note(passed_over, _PASSED_OVER, collected.notes)
+
+
+def _add_local(pattern: str, lister: LocalLister, collected: _Collected) -> None:
+    found = lister.pattern(local_path(pattern), only_folders=pattern.endswith("/"))
+    if found.denied:
+        raise StorageError(f"input.paths: {_denied(found)}")
+    if not found.files:
+        raise StorageError(f"input.paths: {show(pattern)} names no file; {_why_nothing(pattern, found)}")
+    collected.add_found(found)
+    _note(found.missing, "left out: links that lead nowhere, or files that were removed just now", collected.notes)
+    _note(found.passed_over, _PASSED_OVER, collected.notes)
+    _note(found.special, "left out, because they are neither files nor folders", collected.notes)
+
+
+def _why_nothing(pattern: str, found: Found) -> str:
+    path = Path(local_path(pattern))
+    if found.passed_over:
+        return f"only names with _ in front are there, such as {show(found.passed_over[0])}"
+    if found.missing and path.is_symlink():
+        return "it is a link that leads nowhere"
+    if found.missing and not path.exists() and any(Path(name).is_symlink() for name in found.missing):
+        return f"only links that lead nowhere are there, such as {show(found.missing[0])}"
+    if path.is_dir():
+        return "it is a folder without files"
+    if "{" in pattern:
+        return "braces are no pattern here: give several paths"
+    return "check the path, also on the compute nodes"
+
+
+def _denied(found: Found) -> str:
+    examples = [f"{show(path)} cannot be read: {why}" for path, why in sorted(found.denied)[:_EXAMPLES]]
+    more = len(found.denied) - len(examples)
+    return "; ".join(examples) + (f"; and {more:,} more" if more else "")
+
+
+# Lists
+
+
+class _List:
+    """The files of a list, with the lines in which they stand."""
+
+    def __init__(self, path: str, crew: Crew, progress: Progress) -> None:
+        self.path = path
+        self.crew = crew
+        self.progress = progress
+        self.files: dict[str, InputFile] = {}
+        self.lines: dict[str, int] = {}
+
+    def add_to(self, collected: _Collected) -> None:
+        """All its files; sizes that it does not give are looked up."""
+        self._read(collected)
+        unknown = [path for path, file in self.files.items() if file.bytes is None]
+        self._look_up([path for path in unknown if not is_remote(path)])
+        self._ask([path for path in unknown if is_remote(path)])
+        collected.add(self.files.values())
+        self.progress(_LISTING, len(collected.files), None)
+
+    def _read(self, collected: _Collected) -> None:
+        for number, file in read_list(self.path):
+            known = self.files.setdefault(file.path, file)
+            if known is file:
+                self.lines[file.path] = number
+            elif known == file:
+                collected.repeated.append(file.path)
+            else:
+                again = f"{show(file.path)} is in line {self.lines[file.path]} too, with another size or checksum"
+                raise StorageError(f"input.manifest: {show(self.path)}:{number}: {again}")
+            if number % _EVERY == 0:
+                self.progress(_LISTING, len(collected.files) + len(self.files), None)
+        if not self.files:
+            raise StorageError(f"input.manifest: {show(self.path)} names no file")
+
+    def _look_up(self, paths: Sequence[str]) -> None:
+        if not paths:
+            return
+        found = LocalLister(self.crew, lambda found: self.progress(_SIZES, len(found.files), len(paths))).paths(paths)
+        wrong = {path: f"cannot be read: {why}" for path, why in found.denied}
+        wrong |= {path: "is not there" + _blanks(path) for path in found.missing}
+        wrong |= dict.fromkeys(found.special, "is no file; a list names files, and folders go into input.paths")
+        self._refuse(wrong)
+        for file in found.files:
+            self.files[file.path] = InputFile(file.path, file.bytes, file.mtime_ns, self.files[file.path].sha256)
+
+    def _ask(self, addresses: Sequence[str]) -> None:
+        wrong = {}
+        try:
+            for done, (address, answer) in enumerate(zip(addresses, ask_all(addresses), strict=True), 1):
+                if answer is None:
+                    wrong[address] = "is not there"
+                elif answer.is_folder:
+                    wrong[address] = "is a folder; a list names files, and folders go into input.paths"
+                else:
+                    self.files[address] = InputFile(address, answer.bytes, None, self.files[address].sha256)
+                self.progress(_SIZES, done, len(addresses))
+        except StorageError as error:
+            raise StorageError(f"input.manifest: {show(self.path)}: {error}") from error
+        self._refuse(wrong)
+
+    def _refuse(self, wrong: dict[str, str]) -> None:
+        if wrong:
+            first = sorted(wrong, key=self.lines.__getitem__)[:_EXAMPLES]
+            told = [
+                f"input.manifest: {show(self.path)}:{self.lines[path]}: {show(path)} {wrong[path]}" for path in first
+            ]
+            more = len(wrong) - len(first)
+            raise StorageError("\n".join([*told, *([f"and {more:,} more lines"] if more else [])]))
+
+
+def _blanks(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return " (its name has blanks at an end)" if name != name.strip() else ""

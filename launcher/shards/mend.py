@@ -1,0 +1,114 @@
+"""Mends a split that is not balanced: exchanges files, and for few files looks at every way there is. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+BALANCED = 1.1
+"""The largest shard has at most so many times the mean, where the files allow it."""
+WORK = 2_000_000
+"""Steps after which an exchange of files is given up: what is reached then is good."""
+FEW_FILES = 64
+"""With so many files at most, all ways to split them are tried, as far as `TRIES` goes."""
+TRIES = 50_000
+
+Groups = list[list[int]]
+
+
+def is_balanced(weights: Sequence[int], groups: Groups) -> bool:
+    """Whether the heaviest group has at most `BALANCED` times the mean; in whole numbers, as sizes are."""
+    loads = [sum(map(weights.__getitem__, group)) for group in groups]
+    return 10 * max(loads) * len(loads) <= 11 * sum(loads)
+
+
+def mend(weights: Sequence[int], groups: Groups, most: int) -> Groups:
+    """Groups whose heaviest is as light or lighter, of at most `most` files each; as many as before."""
+    mended = exchange(weights, groups, most)
+    if is_balanced(weights, mended):
+        return mended
+    positions = [position for group in groups for position in group]
+    if len(positions) > FEW_FILES:
+        return mended
+    return _search(weights, positions, len(groups), most) or mended
+
+
+def exchange(weights: Sequence[int], groups: Groups, most: int) -> Groups:
+    """Take from the heaviest group what makes it and another one more equal, as long as that is needed and helps."""
+    groups = [list(group) for group in groups]
+    loads = [sum(map(weights.__getitem__, group)) for group in groups]
+    total, work = sum(loads), 0
+    while work < WORK:
+        heavy = max(range(len(groups)), key=loads.__getitem__)
+        if 10 * loads[heavy] * len(groups) <= 11 * total or len(groups[heavy]) == 1:
+            break
+        work += len(groups)
+        for light in sorted(range(len(groups)), key=loads.__getitem__):
+            work += len(groups[heavy]) + len(groups[light])
+            moved = _exchange_pair(weights, groups[heavy], groups[light], loads[heavy] - loads[light], most)
+            if moved or work >= WORK:
+                break
+        else:
+            break
+        loads[heavy] -= moved
+        loads[light] += moved
+    return groups
+
+
+def _exchange_pair(weights: Sequence[int], heavy: list[int], light: list[int], gap: int, most: int) -> int:
+    """Move one file, or swap two, so that the two groups come closest; how much was moved, 0 if nothing helps."""
+    best: tuple[int, int, int | None] | None = None  # distance from the middle, file, file in return
+    light.sort(key=lambda position: (weights[position], position))
+    lightest = [weights[position] for position in light]
+    for position in heavy:
+        weight = weights[position]
+        choices: list[int | None] = [None] if len(light) < most and len(heavy) > 1 else []
+        near = bisect_left(lightest, weight - gap / 2)
+        choices += light[max(near - 1, 0) : near + 1]
+        for other in choices:
+            moved = weight - (weights[other] if other is not None else 0)
+            distance = abs(2 * moved - gap)
+            if 0 < moved < gap and (best is None or distance < best[0]):
+                best = (distance, position, other)
+    if best is None:
+        return 0
+    _, position, other = best
+    heavy.remove(position)
+    light.append(position)
+    if other is not None:
+        light.remove(other)
+        heavy.append(other)
+    return weights[position] - (weights[other] if other is not None else 0)
+
+
+def _search(weights: Sequence[int], positions: Sequence[int], count: int, most: int) -> Groups | None:
+    """Balanced groups, if there are any and they are found in `TRIES`."""
+    order = sorted(positions, key=lambda position: (-weights[position], position))
+    capacity = 11 * sum(map(weights.__getitem__, order)) // (10 * count)
+    groups: Groups = [[] for _ in range(count)]
+    loads = [0] * count
+    tries = 0
+
+    def place(depth: int) -> bool:
+        nonlocal tries
+        if depth == len(order):
+            return True
+        tries += 1
+        if tries > TRIES or len(order) - depth < sum(not group for group in groups):
+            return False
+        weight = weights[order[depth]]
+        seen = set()
+        for number in sorted(range(count), key=lambda number: (loads[number], number)):
+            kind = (loads[number], len(groups[number]))
+            if kind in seen or loads[number] + weight > capacity or len(groups[number]) >= most:
+                continue
+            seen.add(kind)
+            groups[number].append(order[depth])
+            loads[number] += weight
+            if place(depth + 1):
+                return True
+            loads[number] -= weight
+            groups[number].pop()
+        return False
+
+    return groups if place(0) else None
