@@ -79,9 +79,10 @@ class BaseExecutor(ABC):
 
     @staticmethod
     def first_tasks(initial_tasks: list[Any] | None) -> list[Any]:
-        """What the first stage gets; ids are put on tasks that have none, as Pipeline.run does."""
+        """What the first stage gets. Ids must tell tasks apart; where they do not, all get new ones."""
         tasks = initial_tasks or [EmptyTask()]
-        if not all(getattr(task, "task_id", "") for task in tasks):
+        ids = {str(getattr(task, "task_id", "")) for task in tasks}
+        if len(ids) < len(tasks) or "" in ids:
             assign_root_task_ids(tasks)
         return tasks
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -235,7 +236,7 @@ class PoolRun:
             tasks: list[Any] = ray.get(ref)
         except RayError as error:
             raise ObjectsLostError(f"a result was lost before it could be fetched: {short_error(error)}") from error
-        return list(pickle.loads(pickle.dumps(tasks, protocol=5))) if nbytes > _COPY_ABOVE else tasks
+        return list(pickle.loads(cloudpickle.dumps(tasks))) if nbytes > _COPY_ABOVE else tasks
 
     def _drop_call(self, call: Call) -> None:
         call.worker.calls.remove(call)
