@@ -3,7 +3,8 @@
 cosmos-xenna keeps every sample as an object of its own, and pays a few round trips for each. Here one
 object is a `Chunk` of tasks, made by the stage that produced them for the batch size of the stage that
 takes them. Chunk sizes form a chain of divisors of that batch size (32, 16, 8, 4, 2, 1), so that any
-chunks holding a batch's worth of tasks or more contain some that add up to exactly one batch.
+chunks holding a batch's worth of tasks or more contain some that add up to exactly one batch. Where
+tasks are small a chunk holds several batches, and is handed out in pieces of one batch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ import random
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import ray
+
+_CHUNK_BYTES = 1 << 20
+_MAX_BATCHES = 64
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,78 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    def slice(self, start: int, stop: int) -> Chunk:
+        """Some consecutive tasks."""
+        return Chunk(self.tasks[start:stop], self.groups[start:stop])
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive tasks of a chunk, or of a reference to one, that holds ``total``."""
+
+    item: Any
+    start: int
+    stop: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Stands for chunks of which only some tasks are meant: (which chunk, from, to).
+
+    It holds the references itself: the engine does not bear one object in two calls of a worker.
+    """
+
+    chunks: list[Any]
+    spans: list[tuple[int, int, int]]
+
+    def of(self, chunks: Sequence[Chunk]) -> Chunk:
+        """The tasks that are meant, from the chunks themselves."""
+        return join_chunks([chunks[index].slice(start, stop) for index, start, stop in self.spans])
+
+
+def select(pieces: Sequence[Piece]) -> Selection | None:
+    """The chunks that the pieces are of and which of their tasks are meant; None: all of each."""
+    pieces = join(pieces)
+    if all(len(piece) == piece.total for piece in pieces):
+        return None
+    items = {id(piece.item): piece.item for piece in pieces}
+    where = {key: index for index, key in enumerate(items)}
+    return Selection(list(items.values()), [(where[id(piece.item)], piece.start, piece.stop) for piece in pieces])
+
+
+def cut(item: Any, size: int, batch_size: int | None) -> list[Piece]:
+    """A chunk of this many tasks as pieces of at most one batch."""
+    step = min(size, batch_size) if batch_size else size
+    return [Piece(item, start, start + step, size) for start in range(0, size, step)]
+
+
+def join(pieces: Sequence[Piece]) -> list[Piece]:
+    """Neighbours that were cut apart in one again."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last is not None and last.item is piece.item and last.stop == piece.start:
+            joined[-1] = Piece(last.item, last.start, piece.stop, last.total)
+        else:
+            joined.append(piece)
+    return joined
+
+
+def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
+    """All tasks of some chunks."""
+    return Chunk(
+        [task for chunk in chunks for task in chunk.tasks], [group for chunk in chunks for group in chunk.groups]
+    )
+
+
+def chosen(objects: Sequence[Any]) -> Chunk:
+    """The tasks that a call is about, from the chunks or the selections it was given."""
+    return join_chunks([item.of(ray.get(item.chunks)) if isinstance(item, Selection) else item for item in objects])
 
 
 @dataclass(frozen=True)
@@ -40,6 +118,10 @@ class Report:
     """Whether the outputs take the place of the only initial task: each is a source of its own then."""
     failed: bool = False
     """Whether some task of the batch failed, for stages that want a fresh worker after a failure."""
+    batches: int = 1
+    """How many batches the call did."""
+    nbytes: int = 0
+    """About how large the output is."""
 
 
 def chunk_sizes(batch_size: int) -> list[int]:
@@ -60,12 +142,27 @@ def _smallest_factor(value: int) -> int:
     return value
 
 
-def make_chunks(tasks: Sequence[Any], groups: Sequence[int], batch_size: int | None) -> list[Chunk]:
-    """Split tasks into as few chunks as the chain allows; None means that nobody batches them again."""
+def batches_per_chunk(nbytes: int, tasks: int, batch_size: int | None) -> int:
+    """How many batches of tasks of about this size go well in one object: fetching a piece fetches it all."""
+    if not tasks or not batch_size:
+        return 1
+    return max(1, min(_MAX_BATCHES, _CHUNK_BYTES * tasks // max(1, nbytes * batch_size)))
+
+
+def make_chunks(
+    tasks: Sequence[Any], groups: Sequence[int], batch_size: int | None, batches: int = 1
+) -> list[Chunk]:
+    """Split tasks into as few chunks as the chain allows; None means that nobody batches them again.
+
+    ``batches`` is how many full batches may share a chunk.
+    """
     if batch_size is None:
         return [Chunk(list(tasks), list(groups))] if tasks else []
     chunks = []
     start = 0
+    while batches > 1 and (size := min(batches, (len(tasks) - start) // batch_size) * batch_size):
+        chunks.append(Chunk(list(tasks[start : start + size]), list(groups[start : start + size])))
+        start += size
     for size in chunk_sizes(batch_size):
         while len(tasks) - start >= size:
             chunks.append(Chunk(list(tasks[start : start + size]), list(groups[start : start + size])))

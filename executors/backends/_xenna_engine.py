@@ -14,8 +14,9 @@ Each replacement has a reason:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import ray
@@ -61,7 +62,12 @@ class NoResourceMonitor:
 
 @contextmanager
 def adjusted_engine(
-    run: RunContext, describe_cluster: Callable[..., Any], *, batch_mode: bool, resource_monitor: bool
+    run: RunContext,
+    describe_cluster: Callable[..., Any],
+    batch_sizes: Sequence[int],
+    *,
+    batch_mode: bool,
+    resource_monitor: bool,
 ) -> Iterator[None]:
     """Run the engine with our parts; one run at a time, because the engine's modules are shared."""
     _check_engine()
@@ -70,6 +76,13 @@ def adjusted_engine(
 
     def make_pool(*args: Any, **kwargs: Any) -> RunPool:
         return RunPool(*args, run=run, sizes=grouping.sizes if batch_mode else None, **kwargs)
+
+    stages = iter(enumerate(batch_sizes, run.offset))
+
+    def make_queue() -> ChunkQueue:
+        """The engine makes its queues in the order of the stages that they feed, and one for the results."""
+        stage, size = next(stages, (0, 0))
+        return ChunkQueue(size, partial(run.more_batches, stage, size)) if size else ChunkQueue()
 
     monitors: list[Any] = []
     original_monitor = monitoring.RayResourceMonitor
@@ -80,7 +93,7 @@ def adjusted_engine(
 
     changes: list[tuple[Any, str, Any]] = [
         (actor_pool, "ActorPool", make_pool),
-        (streaming, "Queue", ChunkQueue),
+        (streaming, "Queue", make_queue),
         (batch, "grouping", grouping),
         (cluster, "make_cluster_resources_from_ray_nodes", describe_cluster),
     ]

@@ -17,7 +17,7 @@ import ray.exceptions
 from cosmos_xenna.ray_utils import actor_pool, stage_worker
 from loguru import logger
 
-from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
+from curator_slurm.executors.backends._xenna_chunks import Report, chosen
 from curator_slurm.executors.backends._xenna_gpus import on_node
 from curator_slurm.executors.backends._xenna_queue import SizedTask
 from curator_slurm.executors.backends._xenna_stage import Goodbye
@@ -43,10 +43,13 @@ GOODBYE_TIMEOUT_S = 30.0
 class RunContext(Protocol):
     """What a pool needs to know of its run."""
 
+    offset: int
+
     def policy(self, stage: int) -> FailurePolicy: ...
 
     def add_pool(self, pool: RunPool) -> int: ...
     def worker_limit(self, stage: int) -> int | None: ...
+    def more_batches(self, stage: int, batch_size: int, waiting: int) -> int: ...
     def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None: ...
     def on_round(self) -> None: ...
     def on_node_prepared(self, stage: int, node_id: str) -> None: ...
@@ -67,12 +70,9 @@ class SuspectTask(actor_pool.Task):  # type: ignore[misc]
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _singles(*chunks: Chunk) -> list[Any]:
-    return [
-        ray.put(Chunk([task], [group]))
-        for chunk in chunks
-        for task, group in zip(chunk.tasks, chunk.groups, strict=True)
-    ]
+def _singles(*objects: Any) -> list[Any]:
+    chunk = chosen(objects)
+    return [ray.put(chunk.slice(index, index + 1)) for index in range(len(chunk))]
 
 
 class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
@@ -141,7 +141,11 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         if self._sizes is not None:
             self._sizes.update(zip(refs, report.sizes, strict=True))
         # The autoscaler's estimate of fan-out counts tasks, not the objects they travel in.
-        self._task_result_metadatas[-1].num_returns = sum(report.sizes)
+        measured = self._task_result_metadatas[-1]
+        measured.num_returns = round(sum(report.sizes) / report.batches)
+        timing = measured.timing  # and its estimate of speed is one of batches, not of calls
+        duration = timing.process_end_time_s - timing.process_start_time_s
+        timing.process_start_time_s = timing.process_end_time_s - duration / report.batches
         self._run.on_report(self._stage_index, report, refs)
         return report
 

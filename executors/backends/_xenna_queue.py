@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import ray
 from cosmos_xenna.ray_utils import actor_pool
 
-from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer
+from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer, Piece, cut, join, join_chunks, select
 
 
 class SizedTask(actor_pool.Task):  # type: ignore[misc]
@@ -21,13 +23,23 @@ class SizedTask(actor_pool.Task):  # type: ignore[misc]
 class ChunkQueue:
     """Stands in for ``cosmos_xenna.pipelines.private.streaming.Queue`` for the length of a run.
 
-    All numbers are tasks, so batch sizes, back pressure and autoscaling keep their meaning.
+    All numbers are tasks, so batch sizes, back pressure and autoscaling keep their meaning. A call of the engine
+    costs some 10 ms, so a call of tiny batches gets several of them: `more` says how many besides the first, from
+    the number of tasks that wait.
     """
 
-    def __init__(self, window: int = 100) -> None:
+    def __init__(
+        self, batch_size: int | None = None, more: Callable[[int], int] = lambda _waiting: 0, window: int = 100
+    ) -> None:
         self._buffer = ChunkBuffer()
+        self._batch_size = batch_size
+        self._more = more
         self._produced: collections.deque[int] = collections.deque(maxlen=window)
-        self.by_node_id = _Intake(self._buffer)
+        self.by_node_id = _Intake(self._add)
+
+    def _add(self, place: str | None, item: Any, size: int) -> None:
+        for piece in cut(item, size, self._batch_size) if size else ():
+            self._buffer.add(place, piece, len(piece))
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -42,40 +54,59 @@ class ChunkQueue:
     def add_task(self, task: SizedTask) -> None:
         """Take over what a worker returned for one batch."""
         for ref, size in zip(task.task_data, task.sizes, strict=True):
-            self._buffer.add(task.origin_node_id, ref, size)
+            self._add(task.origin_node_id, ref, size)
         if task.sizes:
             self._produced.append(sum(task.sizes))
 
     def maybe_get_batch(self, stage_batch_size: int) -> Any:
-        """A batch of exactly this many tasks, or None while there are too few."""
+        """A batch of exactly this many tasks and perhaps some more such batches, or None while there are too few."""
         if stage_batch_size <= 0:
             raise ValueError("a batch holds at least one task")
         taken = self._buffer.take(stage_batch_size)
-        return None if taken is None else actor_pool.Task(*taken)
+        if taken is None:
+            return None
+        pieces, place = taken
+        for _ in range(self._more(len(self._buffer))):
+            following = self._buffer.take(stage_batch_size)
+            if following is None:
+                break
+            pieces += following[0]
+        return actor_pool.Task(objects(pieces), place)
 
     def get_all_samples(self) -> list[Any]:
-        """Everything that waits, which empties the queue."""
-        return self._buffer.drain()
+        """Everything that waits, which empties the queue; these are the results, which nobody has cut."""
+        return [piece.item for piece in self._buffer.drain()]
+
+
+def objects(pieces: Sequence[Piece]) -> list[Any]:
+    """What a worker is called with: chunks of the driver become one, of references some may become a selection."""
+    selection = select(pieces)
+    if isinstance(pieces[0].item, Chunk):
+        chunks = [piece.item for piece in join(pieces)]
+        return [selection.of(selection.chunks) if selection else join_chunks(chunks)]
+    if selection is None:
+        return [piece.item for piece in join(pieces)]
+    return [ray.put(selection)]
 
 
 class _Intake:
     """What the engine does to its input queue: ``queue.by_node_id[None].extend(inputs)``."""
 
-    def __init__(self, buffer: ChunkBuffer) -> None:
-        self._buffer = buffer
+    def __init__(self, add: Callable[[str | None, Any, int], None]) -> None:
+        self._add = add
 
     def __getitem__(self, node_id: str | None) -> _Lane:
-        return _Lane(self._buffer, node_id)
+        return _Lane(self._add, node_id)
 
 
 class _Lane:
-    def __init__(self, buffer: ChunkBuffer, node_id: str | None) -> None:
-        self._buffer = buffer
+    def __init__(self, add: Callable[[str | None, Any, int], None], node_id: str | None) -> None:
+        self._add = add
         self._node_id = node_id
 
     def extend(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            self._buffer.add(self._node_id, chunk, len(chunk))
+            self._add(self._node_id, chunk, len(chunk))
 
     def append(self, chunk: Chunk) -> None:
         self.extend([chunk])

@@ -12,7 +12,7 @@ import ray.exceptions
 from loguru import logger
 
 from curator_slurm.executors.adapter import BatchReport, items_of
-from curator_slurm.executors.backends._xenna_chunks import Chunk, Report
+from curator_slurm.executors.backends._xenna_chunks import Chunk, Report, chosen
 from curator_slurm.executors.backends._xenna_pool import RunPool
 from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, ObjectsLostError, StageError, short_error
 from curator_slurm.executors.monitor import RunMonitor
@@ -20,6 +20,10 @@ from curator_slurm.executors.sources import Sources
 from curator_slurm.executors.tasks import source_of
 
 _GAUGE_S = 0.5
+_CALL_S = 0.25
+"""About how long a call of tiny batches should take."""
+_MAX_BATCHES = 64
+_MAX_CALL_BYTES = 32 << 20
 
 
 @dataclass
@@ -37,6 +41,8 @@ class XennaRun:
     prepared: set[tuple[int, str]] = field(default_factory=set)
     """Stages and the nodes where `setup_on_node` has been called."""
     _gauged: float = 0.0
+    _batch_s: dict[int, float] = field(default_factory=dict)
+    _task_bytes: dict[int, float] = field(default_factory=dict)
 
     def policy(self, stage: int) -> FailurePolicy:
         """What to do about failures in a stage."""
@@ -52,10 +58,15 @@ class XennaRun:
         return self.limits[stage]
 
     def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None:
-        """A batch is done, and these are references to its outputs."""
+        """A call is done, and these are references to its outputs."""
         self.monitor.progress.gauge(stage, workers=self.pools[stage - self.offset].num_ready_actors)
         last = stage + 1 == len(self.policies)
         outputs = _fetch(chunks) if last or report.firsts else []
+        if report.note.tasks_in:
+            now = report.note.seconds / report.batches
+            self._batch_s[stage] = 0.7 * self._batch_s.get(stage, now) + 0.3 * now
+        if report.note.tasks_out:
+            self._task_bytes[stage + 1] = report.nbytes / report.note.tasks_out
         self.monitor.record(stage, report.note)
         groups = self.sources.record(stage, report.groups, report.note)
         if report.firsts:
@@ -63,6 +74,18 @@ class XennaRun:
         elif last:
             for chunk in outputs:
                 self.sources.finish(chunk.tasks, chunk.groups)
+
+    def more_batches(self, stage: int, batch_size: int, waiting: int) -> int:
+        """How many batches a call gets besides its first, if `waiting` more tasks are there.
+
+        None where tasks have a time limit, which is watched call by call, and before the stage's speed is known.
+        """
+        if stage not in self._batch_s or self.policies[stage].task_timeout_s is not None:
+            return 0
+        by_time = _CALL_S / max(self._batch_s[stage], 1e-6)
+        by_share = waiting / batch_size / (2 * max(1, self.pools[stage - self.offset].num_ready_actors))
+        by_bytes = _MAX_CALL_BYTES / max(1.0, self._task_bytes.get(stage, 1.0) * batch_size)
+        return max(0, int(min(by_time, by_share, by_bytes, _MAX_BATCHES)) - 1)
 
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None:
         """A worker died; its tasks run again."""
@@ -116,10 +139,10 @@ class XennaRun:
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _identify(*chunks: Chunk) -> list[tuple[str, str, int, int]]:
+def _identify(*objects: Any) -> list[tuple[str, str, int, int]]:
+    chunk = chosen(objects)
     return [
         (str(getattr(task, "task_id", "")), source_of(task), items_of(task), group)
-        for chunk in chunks
         for task, group in zip(chunk.tasks, chunk.groups, strict=True)
     ]
 

@@ -9,8 +9,14 @@ from typing import Any
 from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends._pool_data import KEEP_BELOW, size_of
-from curator_slurm.executors.backends._xenna_chunks import Chunk, Report, make_chunks
+from curator_slurm.executors.backends._pool_data import KEEP_BELOW, merge_reports, size_of
+from curator_slurm.executors.backends._xenna_chunks import (
+    Chunk,
+    Report,
+    batches_per_chunk,
+    chosen,
+    make_chunks,
+)
 
 
 class Goodbye(Chunk):
@@ -38,6 +44,8 @@ class Place:
     """Whether it gets the only initial task and is not the last stage."""
     prepared_nodes: frozenset[str] = frozenset()
     """Nodes that `setup_on_node` has been called on before the engine was started again."""
+    shares_chunks: bool = False
+    """Whether the engine's queue can cut chunks that hold several batches of the next stage."""
 
 
 class XennaStage(v1.Stage):  # type: ignore[misc]
@@ -90,17 +98,23 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
         self._adapter.setup(_metadata(worker_metadata))
 
     def process_data(self, in_data: list[Chunk]) -> list[Any]:
-        """One batch, as chunks; returns a report and the output in chunks for the next stage."""
+        """One batch or several, as chunks; returns a report and the output in chunks for the next stage."""
         if any(isinstance(chunk, Goodbye) for chunk in in_data):
             self.destroy()
             return []
-        tasks = [task for chunk in in_data for task in chunk.tasks]
-        groups = [group for chunk in in_data for group in chunk.groups]
-        outputs, batch = self._adapter.process(tasks)
+        chunk = chosen(in_data)
+        tasks, groups = chunk.tasks, chunk.groups
+        size = self._adapter.batch_size
+        results = [self._adapter.process(tasks[start : start + size]) for start in range(0, len(tasks), size)]
+        outputs = [task for done, _ in results for task in done]
+        batch = merge_reports([report for _, report in results])
+        nbytes = size_of(outputs)
         firsts = self._place.is_single_source and sum(map(size_of, outputs)) < KEEP_BELOW
         kinds = [groups[parent if isinstance(parent, int) else parent[0]] for parent in batch.parents]
-        chunks = make_chunks(outputs, range(len(outputs)) if firsts else kinds, self._next_batch_size)
-        return [Report([len(chunk) for chunk in chunks], batch, groups, firsts, bool(batch.failures)), *chunks]
+        most = batches_per_chunk(nbytes, len(outputs), self._next_batch_size) if self._place.shares_chunks else 1
+        chunks = make_chunks(outputs, range(len(outputs)) if firsts else kinds, self._next_batch_size, most)
+        sizes = [len(chunk) for chunk in chunks]
+        return [Report(sizes, batch, groups, firsts, bool(batch.failures), len(results), nbytes), *chunks]
 
     def destroy(self) -> None:
         """Called by newer engines before they end a worker; by us through `Goodbye` on all of them."""

@@ -12,7 +12,8 @@ from cosmos_xenna.pipelines import v1
 from loguru import logger
 
 from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._xenna_chunks import Chunk, make_chunks
+from curator_slurm.executors.backends._pool_data import size_of
+from curator_slurm.executors.backends._xenna_chunks import Chunk, batches_per_chunk, make_chunks
 from curator_slurm.executors.backends._xenna_cluster import Cluster
 from curator_slurm.executors.backends._xenna_engine import adjusted_engine
 from curator_slurm.executors.backends._xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
@@ -111,6 +112,7 @@ class XennaExecutor(BaseExecutor):
                     place=Place(
                         is_single_source=sources.single and index == 0 and following is not None,
                         prepared_nodes=frozenset(node for stage, node in prepared if stage == index),
+                        shares_chunks=not options.batch,
                     ),
                 ),
                 num_workers=count,
@@ -133,9 +135,11 @@ class XennaExecutor(BaseExecutor):
         limits = [None] * first + [options.max_workers_per_stage if count is None else None for count in workers]
         monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
         run = XennaRun(monitor, sources, policies, limits, first)
-        chunks = make_chunks(tasks, sources.unfinished_groups, adapters[0].batch_size)
+        sizes = [adapter.batch_size for adapter in adapters]
+        most = 1 if options.batch else batches_per_chunk(size_of(tasks), len(tasks), sizes[0])
+        chunks = make_chunks(tasks, sources.unfinished_groups, sizes[0], most)
         try:
-            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, described)
+            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, described, sizes)
         finally:
             prepared |= run.prepared
 
@@ -145,7 +149,7 @@ class XennaExecutor(BaseExecutor):
         action = OnTaskError.SKIP if setting.ignore_failures else OnTaskError.FAIL
         return replace(self.policy, on_task_error=action)
 
-    def _run_engine(self, pipeline: Any, run: XennaRun, described: Any) -> None:
+    def _run_engine(self, pipeline: Any, run: XennaRun, described: Any, batch_sizes: list[int]) -> None:
         options = self._options
         logger.info(
             f"cosmos-xenna {xenna_version()}, {'batch' if options.batch else 'streaming'} mode, "
@@ -159,6 +163,7 @@ class XennaExecutor(BaseExecutor):
                 adjusted_engine(
                     run,
                     lambda *_args, **_kwargs: described,
+                    batch_sizes,
                     batch_mode=options.batch,
                     resource_monitor=options.resource_monitor,
                 ),

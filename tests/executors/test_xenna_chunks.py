@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer, chunk_sizes, make_chunks
+from curator_slurm.executors.backends._xenna_chunks import (
+    Chunk,
+    ChunkBuffer,
+    batches_per_chunk,
+    chosen,
+    chunk_sizes,
+    cut,
+    make_chunks,
+    select,
+)
+from curator_slurm.executors.backends._xenna_queue import ChunkQueue
 
 
 def test_sizes_form_a_chain_of_divisors() -> None:
@@ -66,3 +76,48 @@ def test_drain_empties_the_buffer() -> None:
     buffer.add("a", "x", 2)
     assert buffer.drain() == ["x"]
     assert len(buffer) == 0
+
+
+def test_small_tasks_share_a_chunk_and_large_ones_do_not() -> None:
+    assert batches_per_chunk(nbytes=200 * 2000, tasks=2000, batch_size=1) == 64
+    assert batches_per_chunk(nbytes=200 << 20, tasks=200, batch_size=1) == 1
+    assert [len(chunk) for chunk in make_chunks(range(150), range(150), 4, 16)] == [64, 64, 20, 2]
+
+
+@settings(deadline=None)
+@given(
+    batch=st.integers(1, 40),
+    groups=st.lists(st.integers(0, 300), max_size=8),
+    shared=st.integers(1, 64),
+    more=st.integers(0, 70),
+)
+def test_a_queue_gives_several_batches_at_once_and_loses_nothing(
+    batch: int, groups: list[int], shared: int, more: int
+) -> None:
+    queue = ChunkQueue(batch, lambda _waiting: more)
+    produced = 0
+    for group in groups:
+        made = range(produced, produced + group)
+        queue.by_node_id[None].extend(make_chunks(made, made, batch, shared))
+        produced += group
+    seen: list[int] = []
+    while (task := queue.maybe_get_batch(batch)) is not None:
+        (chunk,) = task.task_data
+        assert len(chunk) % batch == 0
+        assert len(chunk) == min(1 + more, (produced - len(seen)) // batch) * batch
+        assert chunk.tasks == chunk.groups
+        seen += chunk.tasks
+    if len(queue):
+        seen += queue.maybe_get_batch(len(queue)).task_data[0].tasks
+    assert sorted(seen) == list(range(produced))
+    assert not queue
+
+
+def test_pieces_of_a_chunk_are_named_only_where_it_is_cut() -> None:
+    first, second = Chunk([0, 1, 2, 3], [0] * 4), Chunk([4, 5], [1] * 2)
+    pieces = [*cut(first, 4, 2), *cut(second, 2, 2)]
+    assert select(pieces) is None
+    selection = select([pieces[2], pieces[0]])
+    assert selection is not None
+    assert selection.of(selection.chunks) == Chunk([4, 5, 0, 1], [1, 1, 0, 0])
+    assert chosen([first, second]) == Chunk([0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 1, 1])
