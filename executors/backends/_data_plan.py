@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ STAGE_KEYS = frozenset(
         "max_calls_per_worker", "min_workers", "max_workers", "initial_workers", "ray_remote_args", "ray_num_cpus",
     }
 )  # fmt: skip
+_BLOCK_BYTES = 64 << 20
 _OWN_ARGUMENTS = {"compute", "max_calls", "num_cpus", "num_gpus"}
 
 
@@ -124,7 +126,15 @@ def cpu_scale(plans: Sequence[OperatorPlan], cpus: float) -> float:
     return 1.0 if needed <= cpus or needed == 0 else cpus / needed
 
 
-def block_count(tasks: int, batch_size: int, cpus: float) -> int:
+def block_count(tasks: int, batch_size: int, cpus: float, nbytes: int = 0) -> int:
     """Blocks for so many tasks: enough for all CPUs to have several, but not one for each tiny task."""
     batches = math.ceil(tasks / max(1, batch_size))
-    return max(1, min(batches, max(16, int(8 * cpus))))
+    return max(1, min(batches, max(16, int(8 * cpus), nbytes // _BLOCK_BYTES)))
+
+
+def split(tasks: Sequence[Any], parts: int, batch_size: int) -> list[Sequence[Any]]:
+    """At most `parts` lists of neighbours of about the same length, of whole batches but for the last one."""
+    batches = math.ceil(len(tasks) / batch_size)
+    parts = min(parts, batches)
+    bounds = [min(len(tasks), batches * part // parts * batch_size) for part in range(parts + 1)] if parts else [0]
+    return [tasks[start:stop] for start, stop in itertools.pairwise(bounds)]

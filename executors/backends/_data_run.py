@@ -12,8 +12,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
 from curator_slurm.executors.backends._data_ledger import Ledger, News, RemoteLedger
-from curator_slurm.executors.backends._data_plan import OperatorPlan, block_count, cpu_scale, plan_operators
+from curator_slurm.executors.backends._data_plan import OperatorPlan, block_count, cpu_scale, plan_operators, split
 from curator_slurm.executors.backends._data_stage import Operator, Step, overrides, to_table, to_tasks
+from curator_slurm.executors.backends._pool_data import size_of
 from curator_slurm.executors.failures import ExecutorError, FailurePolicy
 
 log = logging.getLogger(__name__)
@@ -73,22 +74,23 @@ class DataRun:
             following = plans[0].batch_size if plans else 1
             refs = self._run_first(first, tasks[0], following)
         else:
-            count = block_count(len(tasks), plans[0].batch_size, self._cpus)
-            refs = [ray.put(to_table(part)) for part in _split(tasks, count)]
+            count = block_count(len(tasks), plans[0].batch_size, self._cpus, size_of(tasks))
+            refs = [ray.put(to_table(part)) for part in split(tasks, count, plans[0].batch_size)]
         if not refs:
             return None
         dataset = ray.data.from_arrow_refs(refs)
         for index, plan in enumerate(plans):
-            dataset = self._apply(dataset, plan)
+            dataset = self._apply(dataset, plan, whole_blocks=index == 0)
             after = plans[index + 1] if index + 1 < len(plans) else None
             if after is not None and (plan.fans_out or after.gpus):  # else few workers would get it all
                 dataset = dataset.repartition(target_num_rows_per_block=after.batch_size)
         return dataset
 
-    def _apply(self, dataset: Dataset, plan: OperatorPlan) -> Dataset:
+    def _apply(self, dataset: Dataset, plan: OperatorPlan, *, whole_blocks: bool) -> Dataset:
+        """`whole_blocks`: the blocks hold whole batches as they are, and need not be cut or joined to batches."""
         arguments: dict[str, Any] = {
             "batch_format": "pyarrow",
-            "batch_size": plan.batch_size if plan.batch_size > 1 or plan.gpus else None,
+            "batch_size": plan.batch_size if plan.gpus or (plan.batch_size > 1 and not whole_blocks) else None,
             "num_cpus": self._cpus_of(plan),
             **plan.remote_args,
         }
@@ -177,12 +179,8 @@ def _setup_on_node(step: Step, ledger: RemoteLedger) -> None:
 
 def _first(plan: OperatorPlan, ledger: RemoteLedger, task: Any, following: int, cpus: float, most: int) -> Any:
     operator = Operator(plan.steps, ledger, is_actor=plan.is_actor)
-    tasks = to_tasks(operator(to_table([task])))
+    tasks = [done for table in operator(to_table([task])) for done in to_tasks(table)]
     operator.tear_down()
-    parts = _split(tasks, min(most, block_count(len(tasks), following, cpus))) if tasks else []
+    count = min(most, block_count(len(tasks), following, cpus, size_of(tasks)))
+    parts = split(tasks, count, following)
     return (len(parts), *[to_table(part) for part in parts], *[None] * (most - len(parts)))
-
-
-def _split(tasks: list[Any], parts: int) -> list[list[Any]]:
-    parts = min(parts, len(tasks))
-    return [tasks[len(tasks) * i // parts : len(tasks) * (i + 1) // parts] for i in range(parts)]

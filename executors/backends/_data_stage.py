@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooMa
 from curator_slurm.executors.tasks import source_of
 
 COLUMN = "task"
+_SLICE_BYTES = 8 << 20
 _MAX_SETUP_DEATHS = 3
 _NO_TRACEBACK = "The process ended without a traceback; Ray's logs of its node may say more."
 
@@ -79,13 +80,16 @@ class Operator:
                 self._ledger.end(key, [])
         self._ledger.join([step.index for step in self._steps], str(worker.worker_id))
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """A block in slices of whole batches, small enough that what a slice grows to can be held."""
         if self._broken is not None:
             raise self._broken
-        tasks = to_tasks(table)
-        for step in self._steps:
-            tasks = self._run(step, tasks)
-        return to_table(tasks)
+        rows = slice_rows(table.num_rows, table.nbytes, self._steps[0].adapter.batch_size)
+        for start in range(0, table.num_rows, rows):
+            tasks = to_tasks(table.slice(start, rows))
+            for step in self._steps:
+                tasks = self._run(step, tasks)
+            yield to_table(tasks)
 
     def tear_down(self) -> None:
         """`teardown` of all stages, once."""
@@ -137,6 +141,12 @@ class Operator:
         result = step.adapter.process([task])
         self._ledger.end(key, [])
         return result
+
+
+def slice_rows(rows: int, nbytes: int, batch_size: int) -> int:
+    """How many rows of a block are done at once: whole batches of at most some megabytes, one at the least."""
+    batches = _SLICE_BYTES * rows // max(1, nbytes * batch_size)
+    return max(1, batches) * batch_size
 
 
 def overrides(stage: Any, method: str) -> bool:
