@@ -78,6 +78,8 @@ class PoolRun:
         self._monitor = monitor
         self._nodes = nodes
         self._budget = max(32 << 20, 0.5 * store_bytes / len(self.stages))
+        for stage in self.stages:
+            stage.call_bytes = min(stage.call_bytes, self._budget / 4)
         self._actor_options = actor_options
         self._on_tick = on_tick
         self._adapter_refs = [_put_adapter(stage.adapter) for stage in self.stages]

@@ -95,6 +95,8 @@ class StageState:
         self.tasks_out = 0
         self.out_bytes = 0
         self.in_flight_bytes = 0
+        self.call_bytes = float(_MAX_CALL_BYTES)
+        """About how much one call may put out."""
         self.starved_since: float | None = None
 
     # -- work
@@ -127,7 +129,7 @@ class StageState:
         if self.batch_s is not None:
             wanted = int(_CALL_S / max(self.batch_s, 1e-6))
             share = math.ceil(available / max(1, len(self.workers)) / CALLS_AHEAD)
-            wanted = max(1, min(wanted, share, _MAX_BATCHES))
+            wanted = max(1, min(wanted, share, _MAX_BATCHES, self._batches_within(self.call_bytes)))
         batches: list[Batch] = []
         nbytes = 0
         while self.can_form_batch and len(batches) < wanted and nbytes < _MAX_CALL_BYTES and len(self.queue):
@@ -135,6 +137,11 @@ class StageState:
             nbytes += sum(piece.nbytes for piece in batch)
             batches.append(batch)
         return batches, 0
+
+    def _batches_within(self, nbytes: float) -> int:
+        """How many batches about put out so much."""
+        per_batch = self.batch_size * self.out_bytes / self.tasks_in if self.tasks_in else 0.0
+        return int(nbytes / per_batch) if per_batch else _MAX_BATCHES
 
     def parts_for(self, tasks: int, downstream: StageState | None) -> int:
         """Into how many parts a call's output is cut: about one for each call of the next stage."""

@@ -205,6 +205,9 @@ def _convert(attribute: Any, value: Any) -> Any:
     if isinstance(value, Mapping) and attribute.name == "saturation_aware":
         from cosmos_xenna.pipelines.private.specs import SaturationAwareConfig
 
+        known = {nested.name for nested in attrs.fields(SaturationAwareConfig)}
+        for key in value:
+            _check_key(key, known, {}, where=" in `saturation_aware`")
         return SaturationAwareConfig(**value)
     return value
 

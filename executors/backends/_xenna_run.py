@@ -43,6 +43,9 @@ class XennaRun:
     _gauged: float = 0.0
     _batch_s: dict[int, float] = field(default_factory=dict)
     _task_bytes: dict[int, float] = field(default_factory=dict)
+    """Size of one task that a stage gets."""
+    _out_bytes: dict[int, float] = field(default_factory=dict)
+    """Size of what a stage makes of one task."""
 
     def policy(self, stage: int) -> FailurePolicy:
         """What to do about failures in a stage."""
@@ -65,6 +68,7 @@ class XennaRun:
         if report.note.tasks_in:
             now = report.note.seconds / report.batches
             self._batch_s[stage] = 0.7 * self._batch_s.get(stage, now) + 0.3 * now
+            self._out_bytes[stage] = report.nbytes / report.note.tasks_in
         if report.note.tasks_out:
             self._task_bytes[stage + 1] = report.nbytes / report.note.tasks_out
         self.monitor.record(stage, report.note)
@@ -84,7 +88,8 @@ class XennaRun:
             return 0
         by_time = _CALL_S / max(self._batch_s[stage], 1e-6)
         by_share = waiting / batch_size / (2 * max(1, self.pools[stage - self.offset].num_ready_actors))
-        by_bytes = _MAX_CALL_BYTES / max(1.0, self._task_bytes.get(stage, 1.0) * batch_size)
+        largest = max(self._task_bytes.get(stage, 0.0), self._out_bytes[stage], 1.0)
+        by_bytes = _MAX_CALL_BYTES / (largest * batch_size)
         return max(0, int(min(by_time, by_share, by_bytes, _MAX_BATCHES)) - 1)
 
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import attrs
@@ -32,7 +33,7 @@ def test_defaults_are_nemo_curators() -> None:
     assert config.execution_mode is v1.ExecutionMode.STREAMING
     assert config.logging_interval_s == 60
     assert config.mode_specific.autoscale_interval_s == 180
-    assert config.return_last_stage_outputs
+    assert not config.return_last_stage_outputs  # they are taken as they come
     assert not config.ignore_failures
     assert parse_config({}).cpu_share == 0.95
 
@@ -51,24 +52,53 @@ def test_batch_mode_has_no_streaming_options() -> None:
     assert config.mode_specific is None
 
 
+_OURS = {"execution_mode", "ignore_failures", "cpu_allocation_percentage"}
+"""Fields of the engine that the executor acts on itself; other tests are about them."""
+
+
+def another_value(field: Any) -> tuple[Any, Any]:
+    """A value that is not the field's default: as it is written in YAML, and as the engine is to get it."""
+    if isinstance(field.default, enum.Enum):
+        member = next(member for member in reversed(type(field.default)) if member is not field.default)
+        return member.name, member
+    if field.name == "saturation_aware":
+        from cosmos_xenna.pipelines.private.specs import SaturationAwareConfig
+
+        return {}, SaturationAwareConfig()
+    if isinstance(field.default, bool):
+        return not field.default, not field.default
+    value = 1 if field.default is None else field.default + 1
+    return value, value
+
+
 @pytest.mark.parametrize("cls", [v1.PipelineConfig, v1.StreamingSpecificSpec])
-def test_every_option_of_the_engine_is_reachable_or_refused_with_a_reason(cls: type) -> None:
+def test_every_option_of_the_engine_reaches_it_or_is_refused_with_a_reason(cls: type) -> None:
     for field in attrs.fields(cls):
         if field.name in options._OWNED_PIPELINE:
             with pytest.raises(XennaOptionError, match="cannot be set"):
                 parse_config({field.name: field.default})
-        elif field.name not in ("execution_mode",):
-            parse_config({field.name: field.default}).pipeline_config()
+        elif field.name not in _OURS:
+            written, wanted = another_value(field)
+            config = parse_config({field.name: written}).pipeline_config()
+            holder = config if cls is v1.PipelineConfig else config.mode_specific
+            assert getattr(holder, field.name) == wanted, field.name
 
 
-def test_every_option_of_a_stage_is_reachable_or_refused_with_a_reason() -> None:
+def test_every_option_of_a_stage_reaches_it_or_is_refused_with_a_reason() -> None:
     for field in attrs.fields(v1.StageSpec):
-        stage = FakeStage({field.name: 1})
         if field.name in options._OWNED_STAGE:
             with pytest.raises(XennaOptionError, match="cannot be set"):
-                parse_stage(stage)
-        else:
-            parse_stage(stage)
+                parse_stage(FakeStage({field.name: 1}))
+        elif field.name not in ("num_workers_per_node", "ignore_failures"):
+            written, wanted = another_value(field)
+            assert parse_stage(FakeStage({field.name: written})).overrides == {field.name: wanted}
+
+
+def test_a_mistake_in_a_nested_option_is_named() -> None:
+    if "saturation_aware" not in {field.name for field in attrs.fields(v1.StreamingSpecificSpec)}:
+        pytest.skip("this version has no nested option")
+    with pytest.raises(XennaOptionError, match=r"no_such_option.*saturation_aware"):
+        parse_config({"saturation_aware": {"no_such_option": 1}})
 
 
 def test_ignore_failures_never_reaches_the_engine() -> None:

@@ -22,10 +22,11 @@ from curator_slurm.executors.backends._xenna_env import RAY_START_ENV
 _HOLD = """
 import os, signal, sys, threading
 cpus, gpus, port, folder = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+store = (int(sys.argv[5]) << 20) or None
 import ray
 context = ray.init(
     address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_port=port,
-    _temp_dir=folder + "/ray", log_to_driver=False,
+    _temp_dir=folder + "/ray", log_to_driver=False, object_store_memory=store,
 )
 with open(folder + "/address.tmp", "w") as file:
     file.write(context.address_info["gcs_address"])
@@ -57,8 +58,11 @@ class TestRay:
 
 
 @contextlib.contextmanager
-def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> Iterator[TestRay]:
-    """Start a Ray with its dashboard on a port that is not the default one; end it with all its processes."""
+def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None, store_mb: int = 0) -> Iterator[TestRay]:
+    """Start a Ray with its dashboard on a port that is not the default one; end it with all its processes.
+
+    `store_mb` is the size of its object store; 0: Ray's choice.
+    """
     folder = Path(tempfile.mkdtemp(prefix="xr-", dir="/tmp"))
     variables = {"RAY_AUTH_MODE": "disabled", **RAY_START_ENV, **(env or {})}
     variables = {name: value.replace("{folder}", str(folder)) for name, value in variables.items()}
@@ -67,7 +71,7 @@ def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None) -> 
     outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     with (folder / "log").open("w") as log:
         holder = subprocess.Popen(
-            [sys.executable, "-c", _HOLD, str(cpus), str(gpus), str(_free_port()), str(folder)],
+            [sys.executable, "-c", _HOLD, str(cpus), str(gpus), str(_free_port()), str(folder), str(store_mb)],
             env={**outside, "PYTHONPATH": python_path(), **variables},
             stdout=log,
             stderr=log,
