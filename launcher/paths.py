@@ -265,6 +265,11 @@ class AttemptPaths(ClusterPaths):
         """Staging of this attempt's outputs: `${output_dir}`."""
         return self.root / "outputs"
 
+    @property
+    def publishing(self) -> Path:
+        """publishing.json: which folder is about to become the outputs of a run without shards, and where."""
+        return self.root / "publishing.json"
+
 
 @dataclass(frozen=True)
 class NodePaths:

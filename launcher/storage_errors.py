@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import shutil
 
 _WORDS = {
     errno.ENOSPC: ("the storage is full", "make room on it"),
@@ -19,10 +22,22 @@ _WORDS = {
 
 def what(error: OSError) -> str:
     """What is wrong, with the path where the system names one."""
+    error = _first(error)
     words = _WORDS[error.errno][0] if error.errno in _WORDS else error.strerror or str(error)
     return f"{words} ({error.filename})" if error.filename else words
 
 
 def next_step(error: OSError) -> str:
     """What to do about it; empty where nothing sensible can be said."""
+    error = _first(error)
     return _WORDS[error.errno][1] if error.errno in _WORDS else ""
+
+
+def _first(error: OSError) -> OSError:
+    """The first of the errors that copying a folder collects, as text."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list) and error.args[0]:
+        _, copy, why = error.args[0][0]
+        number = re.search(r"\[Errno (\d+)\]", str(why))
+        if number:
+            return OSError(int(number[1]), os.strerror(int(number[1])), str(copy))
+    return error

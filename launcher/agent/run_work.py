@@ -8,7 +8,7 @@ from pathlib import Path
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.ends import Ends
-from curator_slurm.launcher.agent.publish import publish
+from curator_slurm.launcher.agent.publish import publish, publisher_of
 from curator_slurm.launcher.agent.records import EventLog, Outcome
 from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
 from curator_slurm.launcher.errors import StorageError
@@ -29,8 +29,14 @@ class RunWork:
         self._ends = ends
 
     def prepare(self) -> Outcome | None:
-        self.attempt.outputs.mkdir(exist_ok=True)
-        return None
+        """An earlier attempt may have died between publishing and saying so."""
+        earlier = publisher_of(self.context.run, self._target)
+        if earlier is None:
+            self.attempt.outputs.mkdir(exist_ok=True)
+            return None
+        outcome = self._ends.outcome(RunState.COMPLETED, f"completed by {earlier}, which published the outputs", 0)
+        outcome.outputs = str(self._target)
+        return outcome
 
     def start(self) -> None:
         self.driver = self._drivers.start(self.attempt)
@@ -49,11 +55,14 @@ class RunWork:
     def close(self) -> None:
         shutil.rmtree(self.context.run.secrets, ignore_errors=True)
 
+    @property
+    def _target(self) -> Path:
+        path = self.context.plan.spec.output.path
+        return Path(path) if path else self.context.run.outputs
+
     def _publish(self, verdict: Verdict) -> Outcome:
-        attempt = self.attempt
-        target = self.context.plan.spec.output.path
         try:
-            published = publish(attempt.outputs, Path(target) if target else attempt.run.outputs)
+            published = publish(self.attempt, self._target)
         except StorageError as error:
             return self._ends.outcome(
                 RunState.FAILED,
