@@ -10,6 +10,7 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 RUNTIME := $(VENV)/installed
 DEV     := $(VENV)/installed-dev
+CURATOR := $(VENV)-curator
 
 # Nothing may hang: pytest shows where it is stuck after FAULT_AFTER seconds in one test, and is told
 # to stop, with its fixtures, after TEST_TIMEOUT.
@@ -19,7 +20,7 @@ PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint unit matrix packages venv cluster cluster-down clean
+.PHONY: help quickstart test test-curator lint unit matrix packages venv cluster cluster-down clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +42,10 @@ unit: $(DEV) ## Tests without the real Slurm
 
 matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
 	@$(PYTHON) tests/matrix.py $(MATRIX)
+
+test-curator: $(CURATOR)/installed ## Tests with NeMo Curator 1.4.0, in a venv of its own
+	timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
+	    $(CURATOR)/bin/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER) $(or $(TESTS),tests/interop)
 
 packages: ## Install Slurm and shellcheck from Debian (as root; does nothing when they are there)
 	@tests/slurm_cluster/install-packages.sh
@@ -77,3 +82,10 @@ $(DEV): $(VENV)/pyvenv.cfg pyproject.toml
 	@echo "Installing curator-slurm and its tools into $(VENV) ..."
 	@$(PIP) install --editable '.[dev]'
 	@touch $(RUNTIME) $@
+
+$(CURATOR)/installed: pyproject.toml
+	@echo "Installing curator-slurm and NeMo Curator into $(CURATOR); this takes some minutes ..."
+	@$(PYTHON) -m venv --clear $(CURATOR)
+	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install torch==2.13.0
+	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install nemo-curator==1.4.0 --editable '.[dev]'
+	@touch $@

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
+from curator_slurm.launcher.executor_loader import load_executor
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.inputs import input_files
+from curator_slurm.launcher.load_error import PipelineLoadError
 from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.pipeline_loader import PipelineLoadError, build_pipeline, load_entry
+from curator_slurm.launcher.pipeline_loader import build_pipeline, load_entry, run_arguments
 from curator_slurm.launcher.placeholders import command_line
 from curator_slurm.launcher.plan import Plan
 from curator_slurm.launcher.shards.manifest import read_manifest, read_shard
@@ -77,22 +79,8 @@ def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
 
 
 def _make_executor(plan: Plan) -> Any:
-    """The executor of the spec, before the cluster is up: a wrong option is found at once.
-
-    Raises:
-        PipelineLoadError: the spec's `executor.config` or `failures` do not fit it.
-    """
-    from curator_slurm.executors.registry import make_executor
-
-    spec = plan.spec
-    failures = spec.failures.model_dump(mode="json", exclude_none=True)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            executor = make_executor(str(spec.executor.backend), {**spec.executor.config, **failures})
-    except (ValueError, TypeError) as error:
-        raise PipelineLoadError(
-            f"executor.config: {error}", FailureClass.APP_FAILED, "change executor.config in the spec"
-        ) from error
+    with warnings.catch_warnings(record=True) as caught:
+        executor = load_executor(plan.spec)
     for warning in caught:
         _say(f"warning: {warning.message} ({warning.category.__name__})")
     return executor
@@ -102,9 +90,9 @@ def _run_pipeline(plan: Plan, executor: Any, context: dict[str, Any]) -> str:
     pipeline = build_pipeline(plan.spec.pipeline, plan.spec.name, context)
     _say(f"running the pipeline on {type(executor).__name__}")
     began = time.monotonic()
-    results = pipeline.run(executor)
+    results = pipeline.run(**run_arguments(pipeline, executor, plan.spec.pipeline.checkpoint_path))
     seconds = time.monotonic() - began
-    count = len(results) if results else 0
+    count = len(results) if isinstance(results, (list, tuple)) else 0
     message = f"the pipeline ended after {seconds:.1f} s with {count} output task{'s' if count != 1 else ''}"
     _say(message)
     return message

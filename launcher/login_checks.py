@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,15 +12,37 @@ from curator_slurm.launcher.inputs.filelist import KINDS
 from curator_slurm.launcher.inputs.local import matches
 from curator_slurm.launcher.spec import EnvironmentSpec, Spec
 from curator_slurm.launcher.speclocation import is_address
+from curator_slurm.launcher.spectypes import Backend
 
 
-def problems(spec: Spec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """(dotted key, sentence) of everything that would make a run of this resolved spec fail."""
+def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+    """(dotted key, sentence) of everything that would make a run of this resolved spec, from `folder`, fail."""
+    yield from _pipeline(spec, folder)
     yield from _input(spec)
     yield from _environment(spec.environment)
     yield from _secrets(spec.environment, environ)
     yield from _output(spec)
     yield from _runs_folder(spec)
+
+
+def _pipeline(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
+    file = spec.pipeline.file
+    if file is not None and not Path(file).is_file():
+        yield "pipeline.file", f"`pipeline.file`: there is no file {file}"
+    checkpoint = spec.pipeline.checkpoint_path
+    if checkpoint is not None:
+        if is_address(checkpoint):
+            yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` must be a folder; found {checkpoint}"
+        elif Path(checkpoint).exists() and not Path(checkpoint).is_dir():
+            yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} is a file, not a folder"
+    backend = spec.executor.backend
+    here = spec.environment
+    if not isinstance(backend, Backend) and not (here.python or here.venv or here.conda):  # else its modules are there
+        package = backend.partition(":")[0].partition(".")[0]
+        beside = (folder / package).is_dir() or (folder / f"{package}.py").is_file()
+        if not beside and importlib.util.find_spec(package) is None:
+            hint = "; pip install 'curator-slurm[curator]' brings NeMo Curator" if package == "nemo_curator" else ""
+            yield "executor.backend", f"`executor.backend`: there is no module {package!r} in this environment{hint}"
 
 
 def _input(spec: Spec) -> Iterator[tuple[str, str]]:

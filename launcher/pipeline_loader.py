@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.instantiate import instantiate
+from curator_slurm.launcher.load_error import PipelineLoadError
+from curator_slurm.launcher.nemo_yaml import load_nemo_yaml
 from curator_slurm.launcher.placeholders import substitute
 from curator_slurm.launcher.spec import PipelineSpec, StageSpec
-
-
-class PipelineLoadError(CuratorSlurmError):
-    """The spec's pipeline cannot be loaded; `failure_class` says whose fault it is, `details` holds a traceback."""
-
-    exit_code = 6
-
-    def __init__(self, message: str, failure_class: FailureClass, next_step: str, details: str = "") -> None:
-        super().__init__(message)
-        self.failure_class = failure_class
-        self.next_step = next_step
-        self.details = details
 
 
 def import_named(entry: str, key: str) -> Any:
@@ -76,6 +67,8 @@ def load_entry(spec: PipelineSpec) -> None:
         import_named(spec.entry, "pipeline.entry")
     for index, stage in enumerate(spec.stages or []):
         import_named(stage.use, f"pipeline.stages[{index}].use")
+    if spec.file is not None:
+        import_named("nemo_curator.config.run:create_pipeline_from_yaml", "pipeline.file")
 
 
 def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) -> Any:
@@ -100,6 +93,8 @@ def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) ->
                 "return a Pipeline (of curator_slurm.executors, or of nemo_curator)",
             )
         return pipeline
+    if spec.file is not None:
+        return load_nemo_yaml(spec.file, name, substitute(spec.args, context))
     from curator_slurm.executors import Pipeline
 
     pipeline = Pipeline(name=name)
@@ -111,8 +106,9 @@ def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) ->
 def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
     """One stage of the spec, with what the spec overrides."""
     make = import_named(spec.use, f"{key}.use")
+    arguments = instantiate(substitute(spec.with_, context), lambda entry: import_named(entry, f"{key}.with"))
     try:
-        stage = make(**substitute(spec.with_, context))
+        stage = make(**arguments)
     except TypeError as error:
         raise PipelineLoadError(
             f"{key}: {spec.use} does not take these arguments: {error}",
@@ -135,3 +131,22 @@ def _overrides(spec: StageSpec) -> dict[str, Any]:
 
         changes["resources"] = Resources(**spec.resources.model_dump(exclude_none=True))
     return changes
+
+
+def run_arguments(pipeline: Any, executor: Any, checkpoint_path: str | None) -> dict[str, Any]:
+    """What to call `pipeline.run` with; workflows of NeMo Curator take less than pipelines.
+
+    Raises:
+        PipelineLoadError: it cannot be told which executor to run on, or where its checkpoint is.
+    """
+    known = inspect.signature(pipeline.run).parameters
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
+    given = {"executor": executor, **({"checkpoint_path": checkpoint_path} if checkpoint_path else {})}
+    for name in given:
+        if name not in known and not takes_any:
+            raise PipelineLoadError(
+                f"pipeline: {type(pipeline).__name__}.run() takes no argument {name!r}",
+                FailureClass.APP_FAILED,
+                "run it as pipeline.command" if name == "executor" else "take pipeline.checkpoint_path out",
+            )
+    return given

@@ -31,7 +31,7 @@ def make_plan(
     reading = specfile.read(spec_path, set_options)
     plan = resolve(reading, spec_path.absolute().parent, cluster, environ, python)
     if plan is not None:
-        for key, message in login_checks.problems(plan.spec, environ):
+        for key, message in login_checks.problems(plan.spec, environ, Path(plan.spec_dir)):
             reading.add_at(key, message)
     reading.finish()
     assert plan is not None
@@ -81,6 +81,11 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
         "storage": StorageSpec(runs=runs, node_local=locate.path("storage.node_local", spec.storage.node_local)),
         "output": spec.output.model_copy(update={"path": locate.path("output.path", spec.output.path)}),
         "input": _input(spec.input, locate),
+        "pipeline": spec.pipeline.model_copy(
+            update={
+                key: locate.path(f"pipeline.{key}", getattr(spec.pipeline, key)) for key in ("file", "checkpoint_path")
+            }
+        ),
         "resources": spec.resources.model_copy(update={"sbatch": sbatch_options.normalise(spec.resources.sbatch)[0]}),
     }
     if cluster is Cluster.LOCAL:

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from curator_slurm.launcher.spectarget import TARGET, from_target
 from curator_slurm.launcher.spectypes import (
+    Backend,
+    BackendName,
     BashList,
     Command,
     Entry,
@@ -42,7 +45,8 @@ class StageResources(Section):
 
 
 class StageSpec(Section):
-    """A stage given in YAML: a class and the arguments of its constructor."""
+    """A stage given in YAML: a class and the arguments of its constructor; or, as NeMo Curator writes it, `_target_`
+    with the class and the arguments beside it."""
 
     use: Entry = Field(description="module:Class of the stage")
     with_: dict[str, Any] = Field(default={}, alias="with", description="arguments of its constructor")
@@ -61,12 +65,22 @@ class StageSpec(Section):
     )
 
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_target(cls, data: Any) -> Any:
+        return from_target(data) if isinstance(data, dict) and TARGET in data else data
+
+
 class PipelineSpec(Section):
-    """What to run: exactly one of `entry`, `stages` and `command`."""
+    """What to run: exactly one of `entry`, `stages`, `file` and `command`."""
 
     entry: Entry | None = Field(default=None, description="module:callable that returns a Pipeline")
-    args: dict[str, Any] = Field(default={}, description="arguments of entry")
+    args: dict[str, Any] = Field(default={}, description="arguments of entry, or settings of file")
     stages: list[StageSpec] | None = Field(default=None, min_length=1, description="the stages, first to last")
+    file: Path | None = Field(default=None, description="a pipeline of NeMo Curator in YAML, with _target_ stages")
+    checkpoint_path: Path | None = Field(
+        default=None, description="folder that records finished source partitions, so that the next run skips them"
+    )
     command: Command | None = Field(
         default=None,
         description="any program, run on the head node with RAY_ADDRESS set; text is given to bash, a list is not",
@@ -74,29 +88,38 @@ class PipelineSpec(Section):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> PipelineSpec:
-        given = [key for key in ("entry", "stages", "command") if getattr(self, key) is not None]
+        given = [key for key in ("entry", "stages", "file", "command") if getattr(self, key) is not None]
         if len(given) != 1:
             found = "none of them is given" if not given else f"{' and '.join(given)} are given"
-            raise mistake(f"`pipeline` needs exactly one of entry, stages and command; {found}", "pipeline")
-        if self.args and self.entry is None:
+            raise mistake(f"`pipeline` needs exactly one of entry, stages, file and command; {found}", "pipeline")
+        if self.args and self.entry is None and self.file is None:
             raise mistake(
-                "`pipeline.args` belong to `pipeline.entry`; a stage takes its arguments in `with`", "pipeline.args"
+                "`pipeline.args` belong to `pipeline.entry` or `pipeline.file`; a stage takes its arguments in `with`",
+                "pipeline.args",
             )
+        if self.checkpoint_path is not None:
+            self._check_checkpoint()
         return self
 
 
-class Backend(StrEnum):
-    """The executors of curator-slurm."""
-
-    XENNA = "xenna"
-    RAY_DATA = "ray_data"
-    RAY_ACTOR_POOL = "ray_actor_pool"
+    def _check_checkpoint(self) -> None:
+        key = "pipeline.checkpoint_path"
+        if self.command is not None:
+            raise mistake(f"`{key}` is for pipelines; a command keeps its own books", key)
+        if "${output_dir}" in repr((self.args, [stage.with_ for stage in self.stages or []])):
+            raise mistake(
+                f"`{key}` needs outputs that stay where they are, but ${{output_dir}} is a new folder in every run and "
+                "attempt; let the writers write to a folder of yours",
+                key,
+            )
 
 
 class ExecutorSpec(Section):
     """Which executor runs the pipeline, and its configuration."""
 
-    backend: Backend = Field(default=Backend.XENNA, description="which executor runs the stages")
+    backend: BackendName = Field(
+        default=Backend.XENNA, description="which executor runs the stages, or module:Class of another one"
+    )
     config: dict[str, Any] = Field(default={}, description="as the executor takes it, such as execution_mode")
 
 
@@ -373,7 +396,7 @@ class Spec(Section):
     @property
     def uses_xenna(self) -> bool:
         """Whether cosmos-xenna will run the pipeline; a command is a program of its own."""
-        return self.pipeline.command is None and self.executor.backend is Backend.XENNA
+        return self.pipeline.command is None and "xenna" in self.executor.backend.lower()
 
     @property
     def min_nodes(self) -> int:

@@ -15,6 +15,7 @@ from curator_slurm.launcher.placeholders import find, mistakes
 from curator_slurm.launcher.spec import NOT_YET, Spec
 from curator_slurm.launcher.speckeys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.specproblems import describe, keys_of, path_of, sentence
+from curator_slurm.launcher.spectarget import TARGET
 from curator_slurm.launcher.yamltext import Document, Path, YamlSyntaxError, parse
 
 MAX_BYTES = 16 * 2**20
@@ -212,7 +213,7 @@ def _check_placeholders(reading: Reading) -> None:
     command = pipeline.get("command")
     used: dict[str | None, Path] = {}
     for path, text in _texts(pipeline, ("pipeline",)):
-        inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and path[3] == "with")
+        inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and _is_argument(pipeline, path))
         if inside_arguments or path[1] == "command":
             used.update((found.name, path) for found in find(text) if not found.escaped)
             for message in mistakes(text, has_input, bash=text is command):
@@ -220,6 +221,12 @@ def _check_placeholders(reading: Reading) -> None:
     if data.get("shards") is not None and "input.files" in used and not used.keys() & _OF_A_SHARD:
         message = "`${input.files}` are all files, so that every shard would process all of them; use `${shard.files}`"
         reading.add(used["input.files"], f"`{dotted(used['input.files'])}`: {message}")
+
+
+def _is_argument(pipeline: dict[str, Any], path: Path) -> bool:
+    """Whether a text in a stage is an argument: below `with`, or anywhere beside `_target_`."""
+    stage = _holder(pipeline, path[1:4])
+    return path[3] == "with" or (isinstance(stage, dict) and TARGET in stage and path[3] not in (TARGET, "resources"))
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -111,6 +112,28 @@ def _env_name(value: str) -> str:
     return value
 
 
+class Backend(StrEnum):
+    """The executors of curator-slurm."""
+
+    XENNA = "xenna"
+    RAY_DATA = "ray_data"
+    RAY_ACTOR_POOL = "ray_actor_pool"
+
+
+def _backend(value: Any) -> Any:
+    names = [backend.value for backend in Backend]
+    if value in names:
+        return Backend(value)
+    if isinstance(value, str) and _ENTRY.match(value):
+        return value
+    if isinstance(value, str) and ("." in value or ":" in value):
+        raise ValueError(
+            f"must be {', '.join(names)}, or module:Class of another executor, such as "
+            f"nemo_curator.backends.xenna:XennaExecutor; found {value!r}"
+        )
+    raise PydanticCustomError("enum", "not a backend", {"expected": ", ".join(names)})
+
+
 def _entry(value: str) -> str:
     if not _ENTRY.match(value):
         raise ValueError(f"{value!r} must be module:name, such as my_project.pipelines:build")
@@ -127,6 +150,13 @@ Number = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_no_truth_
 Line = Annotated[str, AfterValidator(_one_line), Field(min_length=1), _TEXT_SCHEMA]
 """Text without control characters."""
 Entry = Annotated[str, AfterValidator(_entry)]
+BackendName = Annotated[
+    Backend | str,
+    BeforeValidator(_backend),
+    WithJsonSchema(
+        {"anyOf": [{"enum": [backend.value for backend in Backend]}, {"type": "string", "pattern": _ENTRY.pattern}]}
+    ),
+]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 EnvValue = Annotated[
     str,

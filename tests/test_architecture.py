@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("launcher", "executors", "slurm_templates")
 MAX_LINES = 500
 
-DRIVER_SIDE = {"launcher.driver", "launcher.pipeline_loader"}
+DRIVER_SIDE = {"launcher.driver", "launcher.executor_loader", "launcher.nemo_yaml", "launcher.pipeline_loader"}
 """The child process that builds and runs the pipeline: the only part of launcher that knows the executors."""
 SHARED_WITH_EXECUTORS = {"launcher.agent.ray_process": {"executors.backends._xenna_env"}}
 """Ray's processes need some variables of the executors before any driver runs."""

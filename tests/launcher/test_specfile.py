@@ -155,10 +155,10 @@ def test_no_jargon_of_pydantic():
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("name: x\n", ["`pipeline` is missing: What to run: exactly one of `entry`, `stages` and `command`"]),
+        ("name: x\n", ["`pipeline` is missing: What to run: exactly one of `entry`, `stages`, `file` and `command`"]),
         ("pipeline: {command: x}\n", ["`name` is missing: names the run, its folder and the Slurm job"]),
         ("name: x\npipeline:\n", ["`pipeline` is missing"]),
-        ("name: x\npipeline: {}\n", ["`pipeline` needs exactly one of entry, stages and command; none"]),
+        ("name: x\npipeline: {}\n", ["`pipeline` needs exactly one of entry, stages, file and command; none"]),
         ("name: x\npipeline: {command: a, entry: b:c}\n", ["entry and command are given"]),
         ("name: x\npipeline: {command: a, args: {b: 1}}\n", ["`pipeline.args` belong to `pipeline.entry`"]),
         ("name: x\npipeline: {command: ''}\n", ["`pipeline.command` must not be empty"]),

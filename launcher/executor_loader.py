@@ -1,0 +1,55 @@
+"""From the `executor` section of a plan to an executor: one of ours, NeMo Curator's, or anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.load_error import PipelineLoadError
+from curator_slurm.launcher.pipeline_loader import import_named
+from curator_slurm.launcher.spec import Spec
+from curator_slurm.launcher.spectypes import Backend
+
+
+def load_executor(spec: Spec) -> Any:
+    """The executor of the spec, before the cluster is up: a wrong name or option is found at once.
+
+    Raises:
+        PipelineLoadError: there is none of that name, or `executor.config` or `failures` do not fit it.
+    """
+    failures = spec.failures.model_dump(mode="json", exclude_none=True)
+    config = dict(spec.executor.config)
+    backend = spec.executor.backend
+    try:
+        if isinstance(backend, Backend):
+            from curator_slurm.executors.registry import make_executor
+
+            return make_executor(backend.value, {**config, **failures})
+        return _foreign(backend, config, failures)
+    except (ValueError, TypeError) as error:
+        raise PipelineLoadError(
+            f"executor.config: {error}", FailureClass.APP_FAILED, "change executor.config in the spec"
+        ) from error
+
+
+def _foreign(entry: str, config: dict[str, Any], failures: Mapping[str, Any]) -> Any:
+    """An executor by `module:Class`; its config is handed over as it is."""
+    from curator_slurm.executors.base import BaseExecutor
+
+    made: Any = import_named(entry, "executor.backend")
+    if not isinstance(made, type) or not callable(getattr(made, "execute", None)):
+        raise PipelineLoadError(
+            f"executor.backend: {entry} is not an executor: it is no class with a method execute(stages, tasks)",
+            FailureClass.APP_FAILED,
+            "name the class of an executor",
+        )
+    make: Any = made
+    ours = issubclass(made, BaseExecutor)
+    if failures and not ours:
+        raise PipelineLoadError(
+            f"failures.{next(iter(failures))}: {made.__name__} has no failure policy that curator-slurm could set",
+            FailureClass.APP_FAILED,
+            "take `failures` out and use what its executor.config offers, or choose xenna, ray_data or ray_actor_pool",
+        )
+    return make({**config, **failures} if ours else config)

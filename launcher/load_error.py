@@ -1,0 +1,18 @@
+"""The error of a pipeline that cannot be loaded."""
+
+from __future__ import annotations
+
+from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.failure import FailureClass
+
+
+class PipelineLoadError(CuratorSlurmError):
+    """The spec's pipeline cannot be loaded; `failure_class` says whose fault it is, `details` holds a traceback."""
+
+    exit_code = 6
+
+    def __init__(self, message: str, failure_class: FailureClass, next_step: str, details: str = "") -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+        self.next_step = next_step
+        self.details = details

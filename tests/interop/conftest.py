@@ -1,0 +1,27 @@
+"""Tests with NeMo Curator; they run in a venv of their own: `make test-curator`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path += [str(HERE), str(HERE.parent / "executors")]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[object]:
+    from xenna_ray import start_ray
+
+    paths = os.pathsep.join([str(HERE), str(HERE.parent / "executors")])
+    with start_ray(cpus=11, env={"PYTHONPATH": paths}) as ray:
+        yield ray
+
+
+@pytest.fixture
+def connected(cluster: object, monkeypatch: pytest.MonkeyPatch) -> object:
+    for name, value in cluster.env.items():  # type: ignore[attr-defined]
+        monkeypatch.setenv(name, value)
+    return cluster
