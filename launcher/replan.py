@@ -58,7 +58,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
                 reading.problems.append(SpecProblem(key, f"`{key}` cannot change in a retry: {reason}", "--set"))
     new = resolve(reading, Path(plan.spec_dir), plan.cluster, environ, plan.python or sys.executable)
     if new is not None:
-        for key, message in login_checks.problems(new.spec, environ):
+        for key, message in login_checks.problems(new.spec, environ, Path(plan.spec_dir)):
             if key.startswith("environment."):
                 reading.add_at(key, message)
     reading.finish()
