@@ -1,0 +1,63 @@
+"""Where workers of the actor pool go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curator_slurm.executors.backends._pool_nodes import Need, Nodes
+
+
+def ray_node(name: str, cpus: float, gpus: float = 0, *, head: bool = False, alive: bool = True) -> dict[str, Any]:
+    resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {}), **({"node:__internal_head__": 1.0} if head else {})}
+    return {"NodeID": name, "Alive": alive, "Resources": resources}
+
+
+def placed(nodes: Nodes, need: Need) -> list[str]:
+    found = []
+    while (node := nodes.place(need)) is not None:
+        found.append(node)
+    return found
+
+
+def test_workers_fill_the_node_with_the_most_room_first() -> None:
+    nodes = Nodes(lambda: [ray_node("a", 2), ray_node("b", 4)])
+    assert placed(nodes, Need(1, 0)) == ["b", "b", "a", "b", "a", "b"]
+    assert nodes.capacity(Need(1, 0)) == 6
+    nodes.give_back("a", Need(1, 0))
+    assert placed(nodes, Need(1, 0)) == ["a"]
+
+
+def test_the_head_node_can_be_left_alone() -> None:
+    both = [ray_node("head", 8, head=True), ray_node("worker", 1)]
+    assert placed(Nodes(lambda: both, ignore_head_node=True), Need(1, 0)) == ["worker"]
+
+
+def test_reserved_cpus_and_gpus_are_left_free() -> None:
+    nodes = Nodes(lambda: [ray_node("a", 2, 2), ray_node("b", 2, 2)], reserved_cpus=3, reserved_gpus=1)
+    assert placed(nodes, Need(1, 0)) == ["b"]
+    nodes = Nodes(lambda: [ray_node("a", 2, 2), ray_node("b", 2, 2)], reserved_gpus=1)
+    assert sorted(placed(nodes, Need(0.1, 1))) == ["a", "b", "b"]
+
+
+def test_gpu_nodes_are_kept_for_those_who_need_them() -> None:
+    nodes = Nodes(lambda: [ray_node("gpu", 8, 1), ray_node("cpu", 2)])
+    assert placed(nodes, Need(1, 0))[:2] == ["cpu", "cpu"]
+
+
+def test_nodes_that_come_are_used_and_nodes_that_die_are_not() -> None:
+    there = [ray_node("a", 1)]
+    nodes = Nodes(lambda: there)
+    assert placed(nodes, Need(1, 0)) == ["a"]
+    there[:] = [ray_node("a", 1, alive=False), ray_node("b", 1)]
+    nodes.refresh(force=True)
+    assert not nodes.is_alive("a")
+    nodes.give_back("a", Need(1, 0))
+    assert placed(nodes, Need(1, 0)) == ["b"]
+
+
+def test_too_many_cpus_are_asked_for_less_and_too_many_gpus_are_refused() -> None:
+    nodes = Nodes(lambda: [ray_node("a", 1), ray_node("b", 2, 1)])
+    assert nodes.shrunk(Need(4, 0)) == Need(2, 0)
+    assert nodes.shrunk(Need(4, 1)) == Need(2, 1)
+    assert nodes.could_ever_fit(Need(2, 1))
+    assert not nodes.could_ever_fit(Need(1, 2))

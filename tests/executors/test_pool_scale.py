@@ -1,0 +1,101 @@
+"""Pools of the actor pool grow where work waits and give workers up where it does not; no Ray takes part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from curator_slurm.executors import ProcessingStage, Resources
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._pool_data import Part
+from curator_slurm.executors.backends._pool_nodes import Nodes
+from curator_slurm.executors.backends._pool_scale import Scaler
+from curator_slurm.executors.backends._pool_stage import StageState, Worker
+
+
+class Idle(ProcessingStage[Any, Any]):
+    def __init__(self, name: str, spec: dict[str, Any] | None = None, workers: int | None = None) -> None:
+        self.name = name
+        self.resources = Resources(cpus=1)
+        self._spec = spec or {}
+        self._workers = workers
+
+    def process(self, task: Any) -> Any:
+        return task
+
+    def ray_stage_spec(self) -> dict[str, Any]:
+        return self._spec
+
+    def num_workers(self) -> int | None:
+        return self._workers
+
+
+class World:
+    """Two stages on some CPUs; workers are ready as soon as they are started, and gone as soon as they are retired."""
+
+    def __init__(self, cpus: float, *stages: Idle) -> None:
+        self.now = 1000.0
+        self.stages = [StageState(index, StageAdapter(stage)) for index, stage in enumerate(stages)]
+        self.nodes = Nodes(lambda: [{"NodeID": "n", "Alive": True, "Resources": {"CPU": cpus}}])
+        self.blocked: set[str] = set()
+        self.scaler = Scaler(
+            self.stages, self.nodes, self._start, self._retire, lambda stage: stage.name in self.blocked
+        )
+
+    def _start(self, stage: StageState, node_id: str) -> None:
+        stage.workers.append(Worker(None, stage.index, node_id, True, born=self.now, idle_since=self.now))
+
+    def _retire(self, worker: Worker) -> None:
+        stage = self.stages[worker.stage]
+        stage.workers.remove(worker)
+        self.nodes.give_back(worker.node_id, stage.need)
+
+    def waits(self, stage: int, tasks: int, seconds_each: float) -> None:
+        self.stages[stage].queue.put(Part(None, tasks, tasks, [0] * tasks).all())
+        self.stages[stage].batch_s = seconds_each
+
+    def pass_time(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        for _ in range(int(seconds / 0.5)):
+            self.now += 0.5
+            monkeypatch.setattr("time.monotonic", lambda: self.now)
+            self.scaler.step()
+        return [len(stage.workers) for stage in self.stages]
+
+
+def test_a_stage_with_work_grows_and_an_idle_one_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(6, Idle("a"), Idle("b"))
+    world.waits(0, 1000, 1.0)
+    assert world.pass_time(20, monkeypatch) == [5, 1]
+    world.stages[0].queue.take(1000)
+    world.waits(1, 1000, 1.0)
+    assert world.pass_time(40, monkeypatch) == [1, 5]
+
+
+def test_a_pool_keeps_to_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(8, Idle("a", {"max_workers": 2}), Idle("b", {"min_workers": 3}), Idle("c", workers=1))
+    world.waits(0, 1000, 1.0)
+    world.waits(2, 1000, 1.0)
+    assert world.pass_time(60, monkeypatch) == [2, 3, 1]
+
+
+def test_a_stage_that_is_held_back_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(8, Idle("a"), Idle("b"))
+    world.blocked = {"a"}
+    world.waits(0, 1000, 1.0)
+    assert world.pass_time(20, monkeypatch)[0] <= 1
+
+
+def test_stages_take_turns_on_one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(1, Idle("a"), Idle("b"))
+    world.waits(0, 10, 1.0)
+    assert world.pass_time(1, monkeypatch) == [1, 0]
+    world.stages[0].queue.take(10)
+    world.waits(1, 10, 1.0)
+    assert world.pass_time(5, monkeypatch) == [0, 1]
+
+
+def test_a_short_queue_is_no_reason_for_another_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(8, Idle("a"), Idle("b"))
+    world.waits(0, 10, 0.001)
+    assert world.pass_time(5, monkeypatch) == [1, 1]
