@@ -18,7 +18,12 @@ from curator_slurm.launcher.states import RunState
 
 @click.command(name="list")
 @click.option("--name", metavar="NAME", help="Only runs of this name.")
-@click.option("--state", type=click.Choice([state.value for state in RunState]), help="Only runs in this state.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in RunState]),
+    metavar="STATE",
+    help=f"Only runs in this state: {', '.join(RunState)}.",
+)
 @click.option(
     "--limit", type=click.IntRange(min=0), default=20, show_default=True, metavar="N", help="At most N; 0: all."
 )

@@ -41,8 +41,9 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
     rate and the time that is left, the slowest and the failing ones.
 
     \b
-    Exit codes: 0 completed or still under way, 6 failed, 7 some shards of an ended run are done,
-    8 cancelled, 3 no such run, 5 Slurm cannot be asked and the run's files do not tell.
+    Exit codes: 0 completed or still under way, 6 failed, 7 some shards of an
+    ended run are done, 8 cancelled, 3 no such run, 5 Slurm cannot be asked and
+    the run's files do not tell.
     """
     folders = folders_of(runs_dir)
     found = runs.find_run(run, folders) if run else runs.latest_run(folders)

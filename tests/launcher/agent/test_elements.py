@@ -94,6 +94,17 @@ def test_an_array_of_two_elements(tmp_path: Path, fake_slurm: FakeSlurm) -> None
         assert "shards are done" in (element / "slurm.log").resolve().read_text()
 
 
+def test_a_shard_knows_itself_and_the_whole_input(tmp_path: Path) -> None:
+    command = "rows=$(cat ${input.files} | wc -l); "
+    command += 'printf "%s %s %s %s\\n" ${shard.index} "$CURATOR_SLURM_SHARD" "$(cat ${shard.files})" "$rows"'
+    path = spec(tmp_path, f'{command} >"${{output_dir}}/said.txt"', count=2)
+    result = call("run", path, "--cluster", "local")
+    assert result.exit_code == 0, result.output
+    run = the_run(tmp_path)
+    said = [(run.shard_outputs(shard) / "said.txt").read_text() for shard in range(2)]
+    assert said == ['0 0 {"row": 0} 2\n', '1 1 {"row": 1} 2\n']
+
+
 def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     fake_slurm.configure(requeue_delay_s=0.0)
