@@ -158,10 +158,10 @@ def test_help_loads_nothing_slower_than_click(tmp_path):
     }
 
 
-@pytest.mark.parametrize("verb", ["validate", "render", "schema", "list"])
+@pytest.mark.parametrize("verb", ["validate", "plan", "render", "schema", "list"])
 def test_login_verbs_load_nothing_heavy(tmp_path, verb):
     (tmp_path / "s.yaml").write_text("name: x\npipeline: {command: a}\n")
-    modules = loaded_by(tmp_path, verb, *(["s.yaml"] if verb in ("validate", "render") else []))
+    modules = loaded_by(tmp_path, verb, *(["s.yaml"] if verb in ("validate", "plan", "render") else []))
     top = {name.split(".")[0] for name in modules}
     assert not top & {*HEAVY, "submitit"}
     assert not any(name.startswith("curator_slurm.executors") for name in modules)

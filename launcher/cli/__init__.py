@@ -26,6 +26,7 @@ VERBS: dict[str, dict[str, str]] = {
     "Write a spec": {
         "init": "Write a commented starter spec.",
         "validate": "Check a spec and name every mistake in it.",
+        "plan": "Show the input and its shards before anything is submitted.",
         "render": "Print exactly the script that submit would submit.",
         "schema": "Print the JSON schema of specs, for editors.",
     },

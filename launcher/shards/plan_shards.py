@@ -63,7 +63,8 @@ def _oddities(files: Sequence[InputFile], shards: Sequence[Shard], settings: Sha
         yield f"shards.count is {settings.count:,}, but there are only {total}: each is a shard of its own"
     empty = [file.path for file in files if file.bytes == 0]
     if empty:
-        yield f"{len(empty):,} of {total} have no content (0 bytes), such as {show(min(empty))}"
+        have = "has" if len(empty) == 1 else "have"
+        yield f"{len(empty):,} of {total} {have} no content (0 bytes), such as {show(min(empty))}"
     unknown = [file.path for file in files if file.bytes is None]
     if unknown:
         how = "shards have equal numbers of files" if len(unknown) == len(files) else "they are taken for average"
@@ -80,7 +81,8 @@ def _large(files: Sequence[InputFile], shards: Sequence[Shard], settings: Shards
         if large:
             largest = max(large, key=lambda file: (file.bytes or 0, file.path))
             yield (
-                f"{len(large):,} of the files are larger than shards.bytes_per_shard, each a shard of its own; "
+                f"{len(large):,} of {len(files):,} files {'is' if len(large) == 1 else 'are'} larger than "
+                "shards.bytes_per_shard, each a shard of its own; "
                 f"the largest is {show(largest.path)} with {largest.bytes:,} bytes"
             )
         return

@@ -34,11 +34,11 @@ def test_nothing_is_said_of_what_is_as_it_should_be(notes):
     ("sizes", "shards", "note"),
     [
         ([1, 1, 1], {"count": 5}, "shards.count is 5, but there are only 3 files: each is a shard of its own"),
-        ([0, 1, 1], {"count": 1}, "1 of 3 files have no content (0 bytes), such as /d/0"),
+        ([0, 1, 1], {"count": 1}, "1 of 3 files has no content (0 bytes), such as /d/0"),
         (
             [9, 1, 1],
             {"bytes_per_shard": "4"},
-            "1 of the files are larger than shards.bytes_per_shard, each a shard of its own; "
+            "1 of 3 files is larger than shards.bytes_per_shard, each a shard of its own; "
             "the largest is /d/0 with 9 bytes",
         ),
         ([90, 1, 1, 1], {"count": 3}, "/d/0 alone makes shard 0 2.9 times the mean"),

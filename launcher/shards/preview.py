@@ -1,0 +1,123 @@
+"""What a spec would submit, in numbers: files, shards, array elements and windows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from curator_slurm.launcher.shards.records import InputFile, Shard
+from curator_slurm.launcher.shards.windows import Window
+
+BINS = 10
+_LARGEST = 5
+
+
+@dataclass(frozen=True)
+class Bin:
+    """So many shards have sizes from `low` to `high`."""
+
+    low: int
+    high: int
+    shards: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """The split of an input; without `shards` in the spec it is one part."""
+
+    name: str
+    cluster: str
+    sharded: bool
+    shards: Sequence[Shard]
+    windows: Sequence[Window] = ()
+    max_running: int | None = None
+    per_element: int = 1
+    max_array_size: int | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def files(self) -> int:
+        return sum(len(shard.files) for shard in self.shards)
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [shard.bytes for shard in self.shards]
+
+    @property
+    def elements(self) -> int:
+        return sum(len(window.elements) for window in self.windows)
+
+    @property
+    def unknown(self) -> int:
+        """Files whose size nobody knows."""
+        return sum(file.bytes is None for shard in self.shards for file in shard.files)
+
+    @property
+    def largest_to_mean(self) -> float | None:
+        """The balance of the split; None where there are no bytes."""
+        return max(self.sizes) * len(self.shards) / self.bytes if self.bytes else None
+
+    @property
+    def largest(self) -> list[Shard]:
+        """The largest shards, the first of equals first."""
+        return sorted(self.shards, key=lambda shard: (-shard.bytes, shard.index))[:_LARGEST]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; which files are in which shard is in the manifest."""
+        sizes = self.sizes
+        counts = [len(shard.files) for shard in self.shards]
+        value: dict[str, Any] = {
+            "name": self.name,
+            "cluster": self.cluster,
+            "files": self.files,
+            "bytes": self.bytes,
+            "files_of_unknown_size": self.unknown,
+            "shards": len(self.shards) if self.sharded else None,
+            "notes": list(self.notes),
+        }
+        if not self.sharded:
+            return value
+        return value | {
+            "bytes_per_shard": {"largest": max(sizes), "mean": self.bytes / len(sizes), "smallest": min(sizes)},
+            "files_per_shard": {"largest": max(counts), "mean": self.files / len(counts), "smallest": min(counts)},
+            "largest_to_mean": self.largest_to_mean,
+            "largest_shards": [{"shard": s.index, "bytes": s.bytes, "files": len(s.files)} for s in self.largest],
+            "histogram": [asdict(part) for part in histogram(sizes)],
+            "elements": self.elements,
+            "shards_per_element": self.per_element,
+            "max_running": self.max_running,
+            "max_array_size": self.max_array_size,
+            "windows": [
+                {
+                    "elements": len(window.elements),
+                    "shards": len(window.shards),
+                    "array": window.array,
+                    "max_running": window.max_running,
+                    "after": window.after,
+                }
+                for window in self.windows
+            ],
+        }
+
+
+def whole_input(files: Sequence[InputFile]) -> Shard:
+    """The input of a run that has no shards, as one."""
+    return Shard(0, tuple(files))
+
+
+def histogram(sizes: Sequence[int], bins: int = BINS) -> list[Bin]:
+    """How many sizes there are in parts of equal width; `high` belongs to the last part only."""
+    low, high = min(sizes), max(sizes)
+    if low == high:
+        return [Bin(low, high, len(sizes))]
+    bins = min(bins, high - low)
+    counts = [0] * bins
+    for size in sizes:
+        counts[min((size - low) * bins // (high - low), bins - 1)] += 1
+    edges = [low + (high - low) * number // bins for number in range(bins + 1)]
+    return [Bin(edges[number], edges[number + 1], counts[number]) for number in range(bins)]

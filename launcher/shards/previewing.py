@@ -1,0 +1,49 @@
+"""From a plan to its preview: the input is listed and split, and Slurm is asked how large an array may be."""
+
+from __future__ import annotations
+
+import textwrap
+
+from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.inputs.listing import Listing, Progress, list_inputs
+from curator_slurm.launcher.plan import Cluster, Plan
+from curator_slurm.launcher.shards.limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
+from curator_slurm.launcher.shards.plan_shards import plan_shards
+from curator_slurm.launcher.shards.preview import Preview, whole_input
+from curator_slurm.launcher.shards.windows import cut
+from curator_slurm.launcher.slurm import Slurm
+
+
+def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
+    """The numbers of what `submit` would submit; nothing is written.
+
+    Raises:
+        StorageError: an input is missing or cannot be read.
+        SpecError: the input cannot be cut as `shards` says.
+    """
+    name, cluster, settings = plan.spec.name, plan.cluster.value, plan.spec.shards
+    if settings is None:
+        listing = Listing([]) if plan.spec.input is None else list_inputs(plan.spec.input, progress)
+        notes = listing.notes if plan.spec.input else ["the spec names no `input`"]
+        return Preview(name=name, cluster=cluster, sharded=False, shards=[whole_input(listing.files)], notes=notes)
+    planned = plan_shards(plan, progress)
+    notes = list(planned.notes)
+    if plan.cluster is Cluster.LOCAL:
+        return Preview(name=name, cluster=cluster, sharded=True, shards=planned.shards, notes=notes)
+    try:
+        size = largest_array(Slurm())
+    except SlurmError as error:
+        size = DEFAULT_MAX_ARRAY_SIZE
+        first = textwrap.shorten(str(error).splitlines()[0], 120, placeholder=" ...").rstrip(".")
+        notes.append(f"MaxArraySize is taken for Slurm's default, {size:,}, because Slurm cannot be asked: {first}")
+    return Preview(
+        name=name,
+        cluster=cluster,
+        sharded=True,
+        shards=planned.shards,
+        windows=cut(range(len(planned.shards)), settings.per_element, size, settings.max_running),
+        max_running=settings.max_running,
+        per_element=settings.per_element,
+        max_array_size=size,
+        notes=notes,
+    )
