@@ -17,6 +17,8 @@ from curator_slurm.launcher.states import RunState
 
 FINISH_S = 150.0
 """How long the finishing job waits for what shared storage does not show yet; caches live for a minute."""
+_SHORT_S, _LONG_S = 10.0, 24 * 3600.0
+"""How long to wait for another `collect` of the run, without --wait and with it."""
 _FAST_S = 2.0
 _SLOW_S = 20.0
 
@@ -44,7 +46,8 @@ def collect(
         )
     plan = read_plan(run)
     _wait(run, run.record.shards, wait_s, waiting, partial=partial)
-    return collect_run(run, plan, progress, partial=partial)
+    patience_s = _SHORT_S if wait_s == 0.0 else _LONG_S
+    return collect_run(run, plan, progress, partial=partial, patience_s=patience_s)
 
 
 def _wait(

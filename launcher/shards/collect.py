@@ -64,8 +64,10 @@ class _Goal:
         return self.staging.with_name(f"{self.staging.name}-old")
 
 
-def collect_run(run: Run, plan: Plan, progress: Progress, *, partial: bool = False) -> Collected:
-    """Verify and publish; with `partial`, what there is.
+def collect_run(
+    run: Run, plan: Plan, progress: Progress, *, partial: bool = False, patience_s: float = 10.0
+) -> Collected:
+    """Verify and publish; with `partial`, what there is. Another `collect` is waited for `patience_s`.
 
     Raises:
         RunIncompleteError: shards are missing or damaged, and `partial` is not asked for: nothing was published.
@@ -74,7 +76,7 @@ def collect_run(run: Run, plan: Plan, progress: Progress, *, partial: bool = Fal
     record = run.record
     assert record is not None
     assert record.shards is not None
-    with RunLock(run.paths.lock(LOCK), "collect", patience_s=10):
+    with RunLock(run.paths.lock(LOCK), "collect", patience_s=patience_s):
         goal = _goal(run.paths, plan)
         _check_target(goal, run)
         done = sorted(done_shards(run.paths))

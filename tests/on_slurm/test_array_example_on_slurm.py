@@ -9,7 +9,8 @@ from on_slurm.runs import WAIT_S, Runs
 
 def test_the_example_on_slurm(runs: Runs) -> None:
     documents = copy_of_example(runs.folder)
-    submitted = runs.command("submit", "spec.yaml", "--json")
+    # A finishing job and a user who collect at the same time: both succeed, and it is done once.
+    submitted = runs.command("submit", "spec.yaml", "--json", "--set", "output.collect=auto")
     assert submitted.returncode == 0, submitted.output
     assert submitted.json["shards"] == 12
     collected = runs.command("collect", "array", "--wait", timeout=WAIT_S * 2)
@@ -20,4 +21,8 @@ def test_the_example_on_slurm(runs: Runs) -> None:
     assert (status["state"], status["shards"]["done"]) == ("completed", 12)
     assert len(status["submissions"]) == 1
     assert len(list((runs.latest() / "elements").glob("*_*.0"))) == 4
+    runs.job_is_over()
+    [finishing] = status["finishing_jobs"]
+    assert runs.cluster.job_states(finishing) == ["COMPLETED"], runs.read("collect-*.log")
+    check_dataset(runs.folder / "out", documents, shards=12)
     runs.assert_nothing_left()

@@ -1,0 +1,134 @@
+"""retry of runs without shards, and their first job where its record was lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from fake_slurm import FakeSlurm
+from run_dirs import fake_python, keep_element, own_home, write_spec
+
+from curator_slurm.launcher import runs, submit
+from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.shards.submissions import read_submissions
+from curator_slurm.launcher.slurm import Slurm
+
+__all__ = ["own_home"]
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+
+@pytest.fixture(autouse=True)
+def quick_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slurm.__init__, "__defaults__", (None, 60.0, (0.0,), 30.0))
+
+
+@pytest.fixture
+def slurm_jobs(fake_slurm: FakeSlurm) -> FakeSlurm:
+    """A fake Slurm whose jobs have steps."""
+    keep_element(fake_slurm)
+    return fake_slurm
+
+
+def call(*arguments: object, expect: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == expect, f"{result.stdout}\n{result.stderr}"
+    return result
+
+
+def call_json(*arguments: object, expect: int = 0) -> Any:
+    return json.loads(call(*arguments, "--json", expect=expect).stdout)
+
+
+def only_run(folder: Path) -> Run:
+    (path,) = runs.run_directories([folder / "runs"])
+    return runs.load_run(path)
+
+
+def failed_run(folder: Path, fake: FakeSlurm) -> Run:
+    """A run that has failed on Slurm."""
+    python = fake_python(folder / "python", state="failed", outcome={"failure_class": "out_of_memory"})
+    call("submit", write_spec(folder, python))
+    fake.wait(fake.jobs[0].id)
+    fake_python(folder / "python")  # from now on it succeeds
+    call("status", "demo", expect=6)
+    return only_run(folder)
+
+
+def test_a_failed_run_is_submitted_again_in_its_directory(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    run = failed_run(tmp_path, slurm_jobs)
+    result = call("retry", run.run_id)
+    assert "Submitted the run again: 1 out_of_memory" in result.stdout
+    slurm_jobs.wait(slurm_jobs.jobs[1].id)
+    assert call_json("status", run.run_id)["state"] == "completed"
+    assert len(list(run.paths.attempts.glob("00000/*"))) == 2
+    assert [path.name for path in (tmp_path / "runs" / "demo").iterdir()] == [run.run_id]
+    assert f"run {run.run_id} is completed" in call("retry", run.run_id).stdout
+    assert len(slurm_jobs.jobs) == 2
+    assert runs.find_run(str(slurm_jobs.jobs[1].id), [tmp_path / "runs"]).run_id == run.run_id
+
+
+def test_with_changed_resources(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    run = failed_run(tmp_path, slurm_jobs)
+    before = run.paths.plan.read_bytes()
+    call("retry", run.run_id, "--set", "resources.mem_per_node=2G", "--dry-run")
+    assert len(slurm_jobs.jobs) == 1
+    call("retry", run.run_id, "--set", "resources.mem_per_node=2G")
+    slurm_jobs.wait(slurm_jobs.jobs[1].id)
+    assert slurm_jobs.jobs[1].options["mem"] == "2G"
+    (submission,) = read_submissions(run.paths)
+    assert yaml.safe_load(submission.paths.plan.read_text())["spec"]["resources"]["mem_per_node"] == "2G"
+    assert run.paths.plan.read_bytes() == before
+    assert call_json("status", run.run_id)["state"] == "completed"
+
+
+def test_by_class(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    run = failed_run(tmp_path, slurm_jobs)
+    assert "Nothing to submit" in call("retry", run.run_id, "--class", "node_failed").stdout
+    assert call_json("retry", run.run_id, "--class", "out_of_memory")["why"] == {"out_of_memory": 1}
+
+
+def test_a_run_that_is_under_way_is_left_alone(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    slurm_jobs.pause()
+    call("submit", write_spec(tmp_path, fake_python(tmp_path / "python")))
+    assert "is still pending" in call("retry", "demo").stdout
+    call("cancel", "demo")
+    assert "Submitted the run again: 1 cancelled" in call("retry", "demo").stdout
+    slurm_jobs.resume()
+    slurm_jobs.wait(slurm_jobs.jobs[1].id)
+    assert call_json("status", "demo")["state"] == "completed"
+
+
+def test_on_this_machine(tmp_path: Path) -> None:
+    python = fake_python(tmp_path / "python", state="failed")
+    call("run", write_spec(tmp_path, python), "--cluster", "local", expect=6)
+    fake_python(tmp_path / "python")
+    call("retry", "demo")
+    call("watch", "demo")
+    assert len(list(only_run(tmp_path).paths.attempts.glob("00000/*"))) == 2
+
+
+def test_a_first_job_whose_record_was_lost_is_found(
+    slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm_jobs.pause()
+    path = write_spec(tmp_path, fake_python(tmp_path / "python"))
+    choice = submit.choose_cluster("slurm")
+    prepared = submit.prepare(path, [], choice.cluster, os.environ)
+    with monkeypatch.context() as patch:
+        patch.setattr(submit, "_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            submit.submit(prepared, os.environ)
+    run = only_run(tmp_path)
+    assert run.record is not None
+    assert run.record.submissions == ()
+    assert call_json("status", run.run_id)["state"] == "pending"
+    assert "is still pending" in call("retry", run.run_id).stdout
+    assert len(slurm_jobs.jobs) == 1
+    assert runs.find_run(str(slurm_jobs.jobs[0].id), [tmp_path / "runs"]).run_id == run.run_id
