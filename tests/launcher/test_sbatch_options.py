@@ -44,7 +44,7 @@ def test_short_forms_too(letter):
 def test_the_key_to_use_instead():
     assert only({"N": 3}).endswith("cannot be given here: use `resources.nodes`")
     assert "`environment.env`" in only({"export": "ALL"})
-    assert "not available yet" in only({"array": "1-3"})
+    assert "use `shards`" in only({"array": "1-3"})
 
 
 @pytest.mark.parametrize(
