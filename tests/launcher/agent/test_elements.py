@@ -105,6 +105,30 @@ def test_a_shard_knows_itself_and_the_whole_input(tmp_path: Path) -> None:
     assert said == ['0 0 {"row": 0} 2\n', '1 1 {"row": 1} 2\n']
 
 
+def test_a_job_that_slurm_starts_twice(tmp_path: Path) -> None:
+    """Two jobs with one id at the same shards at the same time: each row once, and neither disturbs the other."""
+    both = 'until compgen -G "$CURATOR_SLURM_RUN_DIR/elements/*.1/events.jsonl"; do sleep 0.1; done'
+    assert call("submit", spec(tmp_path, f"{COPY}; {both}; sleep 0.5"), "--cluster", "local").exit_code == 0
+    run = the_run(tmp_path)
+    wait_for("the first one", lambda: list(run.elements.glob("*/events.jsonl")))
+    (first,) = run.elements.iterdir()
+    job = first.name.rpartition(".")[0]
+    environment = {**os.environ, "CURATOR_SLURM_JOB_ID": job}
+    twin = subprocess.run(["bash", "job.sbatch", "0000"], cwd=run.root, env=environment, timeout=WAIT_S, check=False)
+    assert twin.returncode == 0
+    wait_for("the first one's end", lambda: (first / "exit-code").exists())
+    assert sorted(path.name for path in run.elements.iterdir()) == [f"{job}.0", f"{job}.1"]
+    for element in run.elements.iterdir():
+        outcome = read_json(element / "outcome.json")
+        assert outcome is not None
+        assert (outcome["state"], outcome["shards_done"]) == ("completed", [0, 1, 2, 3])
+    assert rows(run) == [0, 1, 2, 3]
+    assert not list(run.attempts.glob("*/*/outputs"))
+    messages = [json.loads(path.read_text())["message"] for path in run.attempts.glob("*/*/outcome.json")]
+    assert any(message.startswith("completed by") for message in messages)
+    wait_for("the end of all processes", lambda: not processes(run, ""))
+
+
 def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     fake_slurm.configure(requeue_delay_s=0.0)
