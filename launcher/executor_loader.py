@@ -36,6 +36,7 @@ def load_executor(spec: Spec) -> Any:
 def _foreign(entry: str, config: dict[str, Any], failures: Mapping[str, Any]) -> Any:
     """An executor by `module:Class`; its config is handed over as it is."""
     from curator_slurm.executors.base import BaseExecutor
+    from curator_slurm.executors.watched import watched
 
     made: Any = import_named(entry, "executor.backend")
     if not isinstance(made, type) or not callable(getattr(made, "execute", None)):
@@ -52,4 +53,4 @@ def _foreign(entry: str, config: dict[str, Any], failures: Mapping[str, Any]) ->
             FailureClass.APP_FAILED,
             "take `failures` out and use what its executor.config offers, or choose xenna, ray_data or ray_actor_pool",
         )
-    return make({**config, **failures} if ours else config)
+    return make({**config, **failures}) if ours else watched(make(config))

@@ -1,0 +1,168 @@
+"""Progress of executors that are not ours: their workers count what a stage takes and gives, in small files.
+
+Such an executor has no channel to the driver, and comes and goes with its own connection to Ray. So each worker keeps
+its counts in a file of its own, on the storage where progress.json is, and the driver adds them up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from curator_slurm.executors.adapter import BatchReport, items_of
+from curator_slurm.executors.progress import PROGRESS_FILE, ProgressReporter
+from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
+
+FOLDER = "progress-of-workers"
+_WRITE_S = 0.2
+_LOOK_S = 0.5
+_FIELDS = ("tasks_in", "tasks_out", "tasks_filtered", "items_in", "items_out")
+_COUNTS: dict[tuple[str, int], _Counts] = {}
+
+
+def watched(executor: Any) -> Any:
+    """The same executor, of a class of the same name, whose runs are counted."""
+    return type(type(executor).__name__, (_Watched,), {})(executor)
+
+
+class _Watched:
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_executor"], name)
+
+    def execute(self, stages: Sequence[Any], initial_tasks: list[Any] | None = None) -> Any:
+        """Run the stages as the executor does."""
+        progress = os.environ.get(PROGRESS_FILE)
+        if not progress:
+            return self._executor.execute(list(stages), initial_tasks)
+        folder = Path(progress).absolute().parent / FOLDER
+        with _following(type(self).__name__, stages, folder), _counting(stages, str(folder)):
+            return self._executor.execute(list(stages), initial_tasks)
+
+
+@contextlib.contextmanager
+def _counting(stages: Sequence[Any], folder: str) -> Iterator[None]:
+    """Give stages a `process_batch` that counts, except where they have one of their own already."""
+    changed = [(index, stage) for index, stage in enumerate(stages) if "process_batch" not in vars(stage)]
+    for index, stage in changed:
+        stage.process_batch = _Counted(stage, index, folder)
+    try:
+        yield
+    finally:
+        for _, stage in changed:
+            del stage.process_batch
+
+
+class _Counted:
+    """A stage's `process_batch` in a worker; picklable together with its stage."""
+
+    def __init__(self, stage: Any, index: int, folder: str) -> None:
+        self.stage, self.index, self.folder = stage, index, folder
+
+    def __call__(self, tasks: list[Any]) -> Any:
+        items = sum(items_of(task) for task in tasks)
+        outputs = type(self.stage).process_batch(self.stage, tasks)
+        with contextlib.suppress(Exception):  # counting must never fail a run
+            made = [task for task in outputs if not is_none_marker(task) and not is_failed_marker(task)]
+            empty = sum(1 for task in outputs if is_none_marker(task))
+            counts = _COUNTS.get((self.folder, self.index))
+            if counts is None:
+                counts = _COUNTS[(self.folder, self.index)] = _Counts(Path(self.folder), self.index)
+            counts.add((len(tasks), len(made), empty, items, sum(items_of(task) for task in made)))
+        return outputs
+
+
+class _Counts:
+    """What this process has counted for a stage, written a few times a second and at its end."""
+
+    def __init__(self, folder: Path, index: int) -> None:
+        self._values = [0] * len(_FIELDS)
+        self._path = folder / f"{index}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.json"
+        self._lock = threading.Lock()
+        self._written = 0.0
+        self._timer: threading.Timer | None = None
+        atexit.register(self._write)
+
+    def add(self, values: Sequence[int]) -> None:
+        with self._lock:
+            self._values = [mine + more for mine, more in zip(self._values, values, strict=True)]
+            if time.monotonic() - self._written >= _WRITE_S:
+                self._write()
+            elif self._timer is None:
+                self._timer = threading.Timer(_WRITE_S, self._write_later)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _write_later(self) -> None:
+        with self._lock:
+            self._timer = None
+            self._write()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        temporary = self._path.with_suffix(".tmp")
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(self._values))
+            temporary.replace(self._path)
+
+
+@contextlib.contextmanager
+def _following(backend: str, stages: Sequence[Any], folder: Path) -> Iterator[None]:
+    """Add up the workers' files and report them, while it lasts."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    reporter = ProgressReporter(backend, [str(stage.name) for stage in stages])
+    seen: dict[int, list[int]] = {}
+    ended = threading.Event()
+
+    def look() -> None:
+        for index, (values, node) in _sums(folder).items():
+            before = seen.get(index, [0] * len(_FIELDS))
+            taken, given, filtered, items_in, items_out = (
+                now - then for now, then in zip(values, before, strict=True)
+            )
+            seen[index] = values
+            if taken:
+                report = BatchReport(taken, given, filtered, items_out, 0.0, node=node, items_in=items_in)
+                reporter.add(index, report)
+
+    def follow() -> None:
+        while not ended.wait(_LOOK_S):
+            look()
+
+    thread = threading.Thread(target=follow, daemon=True, name="watched-progress")
+    with reporter:
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            time.sleep(2 * _WRITE_S)  # the last counts are on their way
+            look()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sums(folder: Path) -> dict[int, tuple[list[int], str]]:
+    """For each stage, the sum over its workers, and one of their hosts."""
+    sums: dict[int, tuple[list[int], str]] = {}
+    for path in folder.glob("*.json"):
+        index, _, rest = path.name.partition("-")
+        with contextlib.suppress(OSError, ValueError):
+            values = json.loads(path.read_text())
+            total, _ = sums.get(int(index), ([0] * len(_FIELDS), ""))
+            host = rest.rpartition("-")[0].rpartition("-")[0].partition(".")[0]
+            sums[int(index)] = ([mine + more for mine, more in zip(total, values, strict=True)], host)
+    return sums
