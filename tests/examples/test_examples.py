@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from examples.facts import EXAMPLES, FACTS, SPECS, module
+from examples.facts import EXAMPLES, FACTS, SPECS, TESTED_ELSEWHERE, module
 
 TIMEOUT_S = 300
 
@@ -54,12 +54,14 @@ def _check_experimental(spec: Path, log: str) -> None:
 
 
 def test_none_is_forgotten() -> None:
-    """Each has its three files, and a line in the list of all."""
+    """Each has its files, a test, and a line in the list of all."""
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert len(SPECS) >= 4
     assert {path.parent.name for path in SPECS} >= set(FACTS)
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(("__", "."))}
-    assert folders == {path.parent.name for path in SPECS}
+    assert folders == {path.parent.name for path in SPECS} | set(TESTED_ELSEWHERE)
+    assert all((EXAMPLES.parent / "tests" / test).exists() for test in TESTED_ELSEWHERE.values())
+    assert all(f"({name}/" in listed for name in folders)
     for name in FACTS:
         assert {"pipeline.py", "README.md", "spec.yaml"} <= {path.name for path in (EXAMPLES / name).iterdir()}
         assert f"({name}/README.md)" in listed
