@@ -9,12 +9,16 @@ import click
 from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._folders import folders_of
-from curator_slurm.launcher.cli._steps import open_steps
+from curator_slurm.launcher.cli._steps import Steps, open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
 from curator_slurm.launcher.collect import FINISH_S, collect
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.shards.collect import Collected
+from curator_slurm.launcher.shards.input_changes import changes_in_words, input_changes
 from curator_slurm.launcher.shards.ranges import some_numbers
+from curator_slurm.launcher.shards.retry import read_plan
 from curator_slurm.launcher.shards.state import ShardsDecision
 from curator_slurm.launcher.sizes import format_size
 
@@ -49,13 +53,24 @@ def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, ru
     wait_s = None if wait else (FINISH_S if finish else 0.0)
     try:
         result = collect(found, steps.show, partial=partial, wait_s=wait_s, waiting=waiting)
+        changes = _input_changes(found, steps)
     finally:
         steps.close()
+    for line in changes:
+        say(line, err=True)
     if as_json:
         problems = {str(shard): problem for shard, problem in result.problems.items()}
         say_json({"target": str(result.target), **result.summary, "problems": problems})
     else:
         _show(result)
+
+
+def _input_changes(run: Run, steps: Steps) -> list[str]:
+    """What is to be said of input files that are not as planned: new ones are in no shard, and so not published."""
+    try:
+        return list(changes_in_words(input_changes(run.paths, read_plan(run), steps.show)))
+    except StorageError as error:
+        return [f"Note: whether input files are as planned cannot be seen now: {error}"]
 
 
 def _show(result: Collected) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from curator_slurm.launcher.cli import options
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.runs import Run
 
 
 @click.command("plan")
@@ -17,21 +21,34 @@ from curator_slurm.launcher.cli import options
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Save which files are in which shard (JSONL)."
 )
+@click.option("--compare", "run_name", metavar="RUN", help="Name the files that are not as a run has planned them.")
 @options.json_option
-def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, output: Path | None, as_json: bool) -> None:
+def command(
+    spec_path: Path,
+    overrides: tuple[str, ...],
+    cluster: str,
+    output: Path | None,
+    run_name: str | None,
+    as_json: bool,
+) -> None:
     """Show the input and its shards before anything is submitted.
 
     Lists all input files with their sizes and cuts them into shards, exactly as submit would: how many files, bytes,
     shards, array elements and arrays there are, how large shards are, and what is odd. Nothing is submitted.
+
+    With --compare, the files that have changed, vanished or appeared since a run was submitted are named.
     """
     from curator_slurm.launcher.cli._show_plan import plan_lines
     from curator_slurm.launcher.cli._steps import open_steps
     from curator_slurm.launcher.cli._terminal import say, say_json, width
     from curator_slurm.launcher.errors import StorageError
     from curator_slurm.launcher.planning import choose_cluster, make_plan
-    from curator_slurm.launcher.shards.manifest import write_manifest
+    from curator_slurm.launcher.shards.changes import find_changes
+    from curator_slurm.launcher.shards.input_changes import changes_in_words
+    from curator_slurm.launcher.shards.manifest import read_manifest, write_manifest
     from curator_slurm.launcher.shards.previewing import make_preview
 
+    run = None if run_name is None else _sharded(run_name)
     plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)
     steps = open_steps()
     try:
@@ -44,8 +61,32 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, output: P
         except OSError as error:
             raise StorageError(f"--output: cannot write {output}: {error.strerror or error}") from error
         say(f"Saved which files are in which shard to {output}", err=True)
+    changes = None
+    if run is not None:
+        now = [file for shard in preview.shards for file in shard.files]
+        changes = find_changes(read_manifest(run.paths.manifest), now)
     if as_json:
-        say_json(preview.to_json())
+        document = preview.to_json()
+        if changes is not None:
+            document["changes"] = [
+                {"path": each.path, "change": each.change, "details": each.details} for each in changes
+            ]
+        say_json(document)
         return
     for line in plan_lines(preview, width()):
         say(line)
+    if run is not None and changes is not None:
+        for line in list(changes_in_words(changes)) or [f"All input files are as run {run.run_id} has planned them."]:
+            say(line)
+
+
+def _sharded(name: str) -> Run:
+    """The run that --compare names; it must have shards."""
+    from curator_slurm.launcher import runs
+    from curator_slurm.launcher.cli._folders import folders_of
+    from curator_slurm.launcher.errors import UsageError
+
+    run = runs.find_run(name, folders_of(None))
+    if run.record is None or run.record.shards is None:
+        raise UsageError(f"--compare: run {run.run_id} has no shards, so its input files were not written down")
+    return run

@@ -34,7 +34,7 @@ def plan_shards(plan: Plan, progress: Progress = lambda *_: None) -> ShardPlan:
     settings, inputs = plan.spec.shards, plan.spec.input
     assert settings is not None
     assert inputs is not None
-    with _collector_off():
+    with collector_off():
         listing = list_inputs(inputs, progress)
         try:
             shards = split(listing.files, settings)
@@ -46,7 +46,7 @@ def plan_shards(plan: Plan, progress: Progress = lambda *_: None) -> ShardPlan:
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
+def collector_off() -> Iterator[None]:
     """Python's collector of cycles would look at each of a million records again and again; there are no cycles."""
     on = gc.isenabled()
     gc.disable()

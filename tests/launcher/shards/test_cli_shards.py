@@ -348,3 +348,38 @@ def test_logs_of_all_failed_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
     assert shown.splitlines()[1] == "first"
     assert "driver of shard" not in shown
     assert "driver of shard 2" in call("logs", run.run_id, "--failed").stdout
+
+
+def test_input_that_changes_after_it_was_planned_is_named(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, 4)
+    call("submit", spec)
+    data = tmp_path / "data"
+    run = only_run(tmp_path)
+    assert "All input files are as run" in call("plan", spec, "--compare", "demo").stdout
+    names = sorted(path.name for path in data.iterdir())
+    (data / names[0]).write_text("another content, of another size")
+    (data / names[1]).unlink()
+    (data / "new.jsonl").touch()
+    shown = call("plan", spec, "--compare", run.run_id).stdout
+    assert "3 input files are not as planned:" in shown
+    assert re.search(rf"{names[0]} changed \(.* bytes were planned, it has 32\)", shown)
+    assert f"{names[1]} vanished" in shown
+    assert "new.jsonl appeared" in shown
+    changes = call_json("plan", spec, "--compare", "demo")["changes"]
+    assert sorted(change["change"] for change in changes) == ["appeared", "changed", "vanished"]
+    # The stand-in elements do not look at their input; collect tells what the outputs do not have.
+    call("watch", "demo", "--interval", "0.2")
+    collected = call("collect", "demo")
+    assert "Published 4 of 4 shards" in collected.stdout
+    assert "3 input files are not as planned:" in collected.stderr
+    for path in data.iterdir():
+        path.unlink()
+    assert "whether input files are as planned cannot be seen now" in call("collect", "demo").stderr
+
+
+def test_only_sharded_runs_can_be_compared_with(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, 2)
+    call("submit", spec, "--set", "shards=")
+    assert "has no shards" in call("plan", spec, "--compare", "demo", expect=2).stderr
+    assert "--compare" in call("plan", "--help").stdout
+    call("plan", spec, "--compare", "nosuchrun", expect=3)
