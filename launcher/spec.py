@@ -64,7 +64,6 @@ class StageSpec(Section):
         default=None, description="options of Ray for this stage, used by executor ray_data"
     )
 
-
     @model_validator(mode="before")
     @classmethod
     def _from_target(cls, data: Any) -> Any:
@@ -100,7 +99,6 @@ class PipelineSpec(Section):
         if self.checkpoint_path is not None:
             self._check_checkpoint()
         return self
-
 
     def _check_checkpoint(self) -> None:
         key = "pipeline.checkpoint_path"

@@ -75,7 +75,7 @@ class Head:
             self._beat_stop.set()
             self._send(ended=True)
         if outcome.state is not RunState.COMPLETED:
-            self.work.abandon(outcome)
+            outcome = self.work.abandon(outcome)
         self.bootstrap.end()
         stop_driver(self.work.driver)
         self.node.take_down()

@@ -49,8 +49,9 @@ class RunWork:
             return end.outcome
         return self._publish(verdict) if verdict.succeeded else self._ends.driver_failed(verdict, self.attempt)
 
-    def abandon(self, outcome: Outcome) -> None:
-        """Nothing: the job's outcome is the attempt's."""
+    def abandon(self, outcome: Outcome) -> Outcome:
+        """The job's outcome is the attempt's."""
+        return outcome
 
     def close(self) -> None:
         shutil.rmtree(self.context.run.secrets, ignore_errors=True)

@@ -50,7 +50,6 @@ class ShardWork:
         self._publisher = Publisher(
             run=context.run,
             checksums=bool(getattr(context.plan.spec.output, "checksums", False)),
-            sleep=context.stop.wait,
         )
 
     # -- the work ----------------------------------------------------------------------------------------------
@@ -68,23 +67,21 @@ class ShardWork:
             try:
                 verdict = self._drivers.see_through(self.driver, address)
             except EndedEarlyError as end:
-                self.abandon(end.outcome)
-                return self._summary(end.outcome)
+                return self.abandon(end.outcome)
             self._judge(verdict)
+            if self._left and self.context.stop.requested:
+                return self._summary(self._ends.stopped(None))
             if not self._advance():
                 return self._summary()
             self.start()
 
-    def abandon(self, outcome: Outcome) -> None:
+    def abandon(self, outcome: Outcome) -> Outcome:
         """The attempt that is under way, if any, ends like the whole element."""
-        if self._attempt is None:
-            return
-        done = self._publisher.finished(self._attempt.shard)
-        self._useless.append(self._attempt)
-        if done is None:
-            self._finish(outcome)
-        else:
-            self._finish(self._by_other(done.attempt))
+        if self._attempt is not None:
+            done = self._publisher.finished(self._attempt.shard)
+            self._useless.append(self._attempt)
+            self._finish(outcome if done is None else self._by_other(done.attempt))
+        return self._summary(outcome)
 
     def close(self) -> None:
         """Staged outputs of attempts that failed go, and the token; the run's secrets go with its last shard."""

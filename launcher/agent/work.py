@@ -28,8 +28,8 @@ class Work(Protocol):
     def run(self, address: str) -> Outcome:
         """The cluster is up: work to the end."""
 
-    def abandon(self, outcome: Outcome) -> None:
-        """The job ends with this outcome before the work is done."""
+    def abandon(self, outcome: Outcome) -> Outcome:
+        """The job ends with this outcome before the work is done; the same, with what was done until then."""
 
     def close(self) -> None:
         """Nothing of the job runs any more: remove what is of no use, and secrets."""

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,7 @@ def element(
         work.start()
         outcome = work.run(None)
     if outcome.state is not RunState.COMPLETED:
-        work.abandon(outcome)
+        outcome = work.abandon(outcome)
     work.close()
     outcome.write(cluster)
     return outcome, drivers
@@ -183,6 +184,17 @@ def test_the_end_of_the_cluster_is_the_end_of_the_element(run: RunPaths) -> None
     assert attempt_outcome(run, 1, "4711_0.0")["failure_class"] == "node_failed"
     assert not (run.attempts / "00001/4711_0.0/outputs").exists()
     assert not (run.attempts / "00002").exists()
+
+
+def test_a_signal_between_shards_starts_no_driver(run: RunPaths) -> None:
+    def signalled(attempt: AttemptPaths, ends: Ends) -> Verdict:
+        ends.context.stop._on_signal(signal.SIGTERM, None)
+        return work_well(attempt, ends)
+
+    outcome, drivers = element(run, "4711_0.0", (0, 1, 2), {0: signalled})
+    assert (outcome.state, outcome.exit_code) == (RunState.CANCELLED, 143)
+    assert (outcome.shards_done, outcome.shards_failed, drivers.started) == ([0], [], [0])
+    assert_once(run, (0,))
 
 
 @pytest.mark.parametrize("moment", ["before it was read", "after it was read"])
