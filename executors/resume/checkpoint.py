@@ -78,6 +78,17 @@ class FinishedBefore:
         return {source for source in asked if source in self.sources}
 
 
+@dataclass(frozen=True)
+class RemoveRemains:
+    """Removes what an interrupted run has left of partitions that run again, where writers cannot replace it."""
+
+    writers: tuple[Any, ...]
+
+    def __call__(self, sources: set[str]) -> None:
+        for writer in self.writers:
+            writer.remove_remains(sources)
+
+
 class Checkpoint:
     """Follows one run. Without a checkpoint it does nothing, and stages track nothing."""
 
@@ -94,10 +105,12 @@ class Checkpoint:
         self._share = array_share(stages[self._source]) if stages else None
         self._store: Store | None = None
         self._finished: Callable[[Sequence[str]], set[str]] | None = None
+        self._begin: Callable[[set[str]], None] | None = None
         path = _path.get()
         if path is not None:
             opened = CheckpointLog(path, names)
             self._store, self._finished = opened, FinishedBefore(opened.finished)
+            self._begin = RemoveRemains(tuple(stage for stage in stages if hasattr(stage, "remove_remains")))
             if opened.finished:
                 log.info("%d source partitions were finished by earlier runs", len(opened.finished))
         else:
@@ -114,7 +127,7 @@ class Checkpoint:
         if not counts and share is None:
             return None
         finished = self._finished if is_source and counts else None
-        return Tracking(is_source, index == self._last, counts, finished, share)
+        return Tracking(is_source, index == self._last, counts, finished, share, self._begin if is_source else None)
 
     def record(self, stage: int, report: SourceReport) -> None:
         """Take the report of a batch."""

@@ -20,7 +20,7 @@ class Tracking:
     """What a stage's workers do about sources; travels with the stage.
 
     `finished` says which of some sources earlier runs have finished, `share` which of a source stage's tasks are
-    for this run at all. Both concern the source stage alone.
+    for this run at all; `begin` is told the sources that run now. They concern the source stage alone.
     """
 
     is_source: bool
@@ -28,6 +28,7 @@ class Tracking:
     counts: bool = True
     finished: Callable[[Sequence[str]], set[str]] | None = None
     share: Callable[[list[Any]], list[Any]] | None = None
+    begin: Callable[[set[str]], None] | None = None
 
     def select(self, tasks: list[Any]) -> list[Any]:
         """What a source stage gives, without what is for others or finished."""
@@ -38,6 +39,8 @@ class Tracking:
         if self.finished is not None:
             done = self.finished([source_of(task) for task in tasks])
             tasks = [task for task in tasks if source_of(task) not in done]
+        if self.begin is not None:
+            self.begin({source_of(task) for task in tasks})
         return tasks
 
     def account(self, inputs: Sequence[str], outputs: Sequence[str], *, blended: bool) -> Account:

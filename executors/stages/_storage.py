@@ -50,6 +50,17 @@ def exists(path: str, storage_options: Mapping[str, Any] | None = None) -> bool:
     return bool(store.exists(inner))
 
 
+def names(folder: str, storage_options: Mapping[str, Any] | None = None) -> list[str]:
+    """The names in a folder; none where it is not there."""
+    try:
+        if not is_address(folder):
+            return [entry.name for entry in os.scandir(folder)]
+        store, inner = filesystem(folder, storage_options)
+        return [str(entry).rstrip("/").rpartition("/")[2] for entry in store.ls(inner, detail=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def remove(path: str, storage_options: Mapping[str, Any] | None = None) -> None:
     """Remove a file; none is as good."""
     with contextlib.suppress(FileNotFoundError):

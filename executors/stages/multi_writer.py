@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.executors.stage import ProcessingStage
@@ -32,6 +32,11 @@ class MultiWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
 
     def outputs(self) -> tuple[list[str], list[str]]:
         return ["data"], []
+
+    def remove_remains(self, sources: Collection[str]) -> None:
+        """As of every writer."""
+        for writer in self.writers:
+            writer.remove_remains(sources)
 
     def process(self, task: DocumentBatch) -> FileGroupTask:
         """Write the batch with every writer."""

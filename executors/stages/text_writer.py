@@ -8,7 +8,7 @@ from typing import IO, Any, ClassVar
 
 from curator_slurm.executors.stages import _storage as storage
 from curator_slurm.executors.stages._columns import values_of
-from curator_slurm.executors.stages.writer import BaseWriter, file_stem
+from curator_slurm.executors.stages.writer import BaseWriter, file_stem, origin_mark
 from curator_slurm.executors.tasks import DocumentBatch
 
 
@@ -35,12 +35,12 @@ class TextWriter(BaseWriter):
     def write_task(self, task: DocumentBatch) -> list[str]:
         """Write the documents; the files written."""
         (column,) = self.fields or ["text"]
-        stem = file_stem(task.task_id)
+        stem, mark = file_stem(task.task_id), origin_mark(task)
         files = []
         for row, text in enumerate(values_of(task.data, column)):
             if text is None:
                 continue
-            path = storage.join(self.path, f"{stem}_{row:05d}.{self.file_extension}")
+            path = storage.join(self.path, f"{stem}_{row:05d}{mark}.{self.file_extension}")
             try:
                 content = str(text).encode(self._encoding, self._errors)
             except UnicodeEncodeError as error:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -16,6 +17,7 @@ from curator_slurm.executors.stages._columns import select
 from curator_slurm.executors.stages._options import check_options
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 
+_OF = ".of-"
 MODES = ("ignore", "overwrite", "append", "error")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,149}")
 
@@ -85,7 +87,7 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
 
     def write_task(self, task: DocumentBatch) -> list[str]:
         """Write the batch; the files written."""
-        path = storage.join(self.path, f"{file_stem(task.task_id)}.{self.get_file_extension()}")
+        path = storage.join(self.path, f"{file_stem(task.task_id)}{origin_mark(task)}.{self.get_file_extension()}")
         if task.num_items == 0:
             storage.remove(path, self.storage_options)
             return []
@@ -96,9 +98,27 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
             raise ValueError(f"{self.name}: task {task.task_id}: {error}") from error
         return [path]
 
+    def remove_remains(self, sources: Collection[str]) -> None:
+        """Remove what an interrupted run has written of these source partitions under names that may not come again."""
+        stems = {file_stem(source) for source in sources}
+        ending = f".{self.get_file_extension()}"
+        for name in storage.names(self.path, self.storage_options):
+            _, mark, source = name.removesuffix(ending).rpartition(_OF)
+            if mark and name.endswith(ending) and source in stems:
+                storage.remove(storage.join(self.path, name), self.storage_options)
+
     @abstractmethod
     def write_data(self, data: Any, sink: IO[bytes]) -> None:
         """Write the payload, which has rows, to an open file."""
+
+
+def origin_mark(task: Any) -> str:
+    """What the name of a task's file says of its source partition, where the id alone would not lead to it.
+
+    An id that begins with r depends on which tasks came together in a batch, which may differ when a run is resumed.
+    """
+    source = str(getattr(task, "_source_id", "") or "")
+    return f"{_OF}{file_stem(source)}" if source and task.task_id.startswith("r") else ""
 
 
 def file_stem(task_id: str) -> str:

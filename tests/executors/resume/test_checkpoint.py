@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop import Crash, TrackedLoop
 
-from curator_slurm.executors import EmptyTask, Pipeline, ProcessingStage, Task
+from curator_slurm.executors import DocumentBatch, EmptyTask, Pipeline, ProcessingStage, Task
 from curator_slurm.executors.failures import FailurePolicy, OnTaskError
 from curator_slurm.executors.resume.log import CheckpointError
+from curator_slurm.executors.stages import JsonlWriter, MultiWriter, ParquetWriter, TextWriter
 from curator_slurm.executors.tasks import FailedTask
 
 SKIP = FailurePolicy(OnTaskError.SKIP)
@@ -197,3 +200,62 @@ def test_said_before_the_run_starts(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="Foreign does not say"):
         Pipeline("p", stages=[Numbers(1)]).run(Foreign(), checkpoint_path=tmp_path)
+
+
+@dataclass
+class Rows(ProcessingStage[Any, Any]):
+    """Numbers as documents."""
+
+    name: str = "rows"
+
+    def process(self, task: Any) -> DocumentBatch:
+        return DocumentBatch(task.dataset_name, pd.DataFrame({"number": [task.data]}))
+
+
+@dataclass
+class Collect(ProcessingStage[Any, Any]):
+    """Puts the rows of a batch into one task."""
+
+    batch_size: int = 3  # type: ignore[assignment]
+    name: str = "collect"
+
+    def process(self, task: Any) -> Any:
+        raise NotImplementedError
+
+    def process_batch(self, tasks: list[Any]) -> list[Any]:
+        rows = pd.concat([task.to_pandas() for task in tasks], ignore_index=True)
+        return [DocumentBatch("rows", rows)]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_batches_that_come_together_in_another_way(tmp_path: Path, several: bool) -> None:
+    """Names of files that depend on the batch differ from run to run; what an interrupted run has left must go."""
+    different = 0
+    for seed in range(12):
+        root = tmp_path / str(seed)
+        writer: Any = JsonlWriter(str(root / "out"))
+        if several:
+            writer = MultiWriter(
+                [
+                    writer,
+                    ParquetWriter(str(root / "parquet")),
+                    TextWriter(str(root / "text"), fields=["number"]),
+                ]
+            )
+        stages = [Numbers(1), Fan(times=8), Rows(), Collect(), writer]
+        with pytest.raises(Crash):
+            run_rows(root, stages, TrackedLoop(seed, crash_after=13))
+        left = {path.name for path in (root / "out").glob("*")}
+        run_rows(root, stages, TrackedLoop(seed + 100))
+        files = list((root / "out").glob("*.jsonl"))
+        different += not left <= {path.name for path in files}
+        rows = sorted(json.loads(line)["number"] for path in files for line in path.read_text().splitlines())
+        assert rows == list(range(8))
+        if several:
+            assert sorted(pd.read_parquet(root / "parquet")["number"]) == rows
+            assert sorted(int(path.read_text()) for path in (root / "text").iterdir()) == rows
+    assert different, "no run left what the next one did not write"
+
+
+def run_rows(root: Path, stages: list[Any], executor: TrackedLoop) -> None:
+    Pipeline("p", stages=stages).run(executor, checkpoint_path=root / "checkpoint")
