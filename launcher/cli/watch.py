@@ -31,7 +31,7 @@ def command(run: str, interval: float, as_json: bool, runs_dir: Path | None) -> 
     one a minute. Ctrl-C ends the watching, not the run. With --json, progress goes to stderr and the final status
     to stdout.
 
-    Exit codes: 0 the run completed, 6 it failed, 8 it was cancelled.
+    Exit codes: 0 the run completed, 6 it failed, 7 some of its shards are not done, 8 it was cancelled.
     """
     found = runs.find_run(run, folders_of(runs_dir))
     follow_to_end(found, interval_s=interval, as_json=as_json, cancel_on_interrupt=False)

@@ -157,6 +157,21 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
     return accepted
 
 
+def explain_first(error: SlurmError, windows: Sequence[Window]) -> SlurmError:
+    """The error of a run of which no window was accepted, with what can be done about its size."""
+    if not _SUBMIT_LIMIT.search(error.stderr):
+        return error
+    size = len(windows[0].elements)
+    return SlurmError(
+        f"{error}\nThe first of {len(windows)} arrays has {size:,} elements, and you may not have so many in the "
+        "queue: a larger shards.per_element, or fewer shards, make fewer elements.",
+        error.command,
+        error.returncode,
+        error.stdout,
+        error.stderr,
+    )
+
+
 def advice(error: CuratorSlurmError, run_id: str) -> str:
     """What to do about windows that were not accepted."""
     retry = f"`curator-slurm retry {run_id}` submits the rest"

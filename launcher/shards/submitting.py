@@ -11,7 +11,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, Storage
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.runs import NewRun, Run
 from curator_slurm.launcher.shards.finishing import submit_finishing
-from curator_slurm.launcher.shards.launch import Launched, Order, launch
+from curator_slurm.launcher.shards.launch import Launched, Order, explain_first, launch
 from curator_slurm.launcher.shards.limits import largest_array
 from curator_slurm.launcher.shards.lock import RunLock
 from curator_slurm.launcher.shards.submissions import read_submissions
@@ -61,7 +61,7 @@ def submit_shards(folder: Path, new: NewRun, plan: Plan) -> Launched:
         raise
     if launched.error is not None and not launched.accepted and not _may_have_worked(launched.error):
         runs.remove_run(run)
-        raise launched.error
+        raise explain_first(launched.error, windows) if isinstance(launched.error, SlurmError) else launched.error
     if problem := submit_finishing(launched.run, plan, launched.job_ids):
         launched.notes.append(problem)
     return launched

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.failure import FailureClass
@@ -111,8 +110,7 @@ class ShardsWatcher:
         if fresh:
             self._submissions, self._answer = ask(run)
             self._asked = self._clock()
-        gathered = collect_facts(run, self._submissions, self._answer, brief=True)
-        if not gathered.decide().state.is_final:
-            return as_decision(gathered.decide())
-        facts = collect_facts(run, self._submissions, self._answer).facts
-        return as_decision(replace(gathered, facts=facts).decide())
+        decision = collect_facts(run, self._submissions, self._answer, brief=True).decide()
+        if decision.state.is_final:  # its failure classes matter now
+            decision = collect_facts(run, self._submissions, self._answer).decide()
+        return as_decision(decision)

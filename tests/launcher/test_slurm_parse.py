@@ -161,3 +161,35 @@ def test_why_a_job_is_being_ended() -> None:
     completing = JobInfo(job_id="1", state=SlurmState.COMPLETING, reason="TimeLimit")
     assert completing.end_reason is FailureClass.TIME_LIMIT
     assert JobInfo(job_id="1", state=SlurmState.PREEMPTED).end_reason is FailureClass.PREEMPTED
+
+
+def test_arrays_in_short() -> None:
+    text = (
+        "4711|5-7,9%3|PENDING|N/A|N/A|JobArrayTaskLimit\n"
+        "4711|4|RUNNING|2026-11-24T19:00:00|2026-11-24T20:00:00|None\n"
+        "4711|3|COMPLETED|2026-11-24T18:00:00|2026-11-24T18:10:00|None\n"
+        "4712|N/A|PENDING|N/A|N/A|(null)\n"
+        "a line that is none\n"
+    )
+    rest, running, done, single = parse.parse_arrays(text)
+    assert (rest.tasks, rest.state, rest.reason) == ((5, 6, 7, 9), SlurmState.PENDING, "JobArrayTaskLimit")
+    assert (running.tasks, running.ended, running.reason) == ((4,), None, "")
+    assert running.started is not None
+    assert done.ended is not None
+    assert done.started is not None
+    assert done.ended - done.started == 600
+    assert (single.job_id, single.tasks) == ("4712", None)
+
+
+def test_comments_and_work_dirs() -> None:
+    text = "4711|/runs/a b|project 7 curator-slurm:20261124-195000-abcd:0001\n" * 2 + "4713|/x|y|(null)\n"
+    assert parse.parse_comments(text) == [
+        ("4711", "/runs/a b", "project 7 curator-slurm:20261124-195000-abcd:0001"),
+        ("4713", "/x|y", "(null)"),
+    ]
+
+
+def test_a_setting_of_the_cluster() -> None:
+    text = "Configuration data\nMaxArraySize            = 1001\nMaxArraySizeX = 7\n"
+    assert parse.parse_setting(text, "MaxArraySize") == "1001"
+    assert parse.parse_setting(text, "MaxJobCount") is None
