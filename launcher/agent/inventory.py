@@ -46,8 +46,8 @@ def take_inventory(folder: Path, *, checksums: bool = False) -> tuple[OutputFile
     else:
         with ThreadPoolExecutor(min(_THREADS, len(paths))) as pool:
             files = tuple(pool.map(describe, paths))
-    for directory in {folder, *(path.parent for path in paths)}:
-        sync(directory)
+    for directory, _, _ in os.walk(folder):
+        sync(Path(directory))
     return files
 
 
