@@ -1,6 +1,7 @@
 """What sharded runs cost on the login node: time, memory and Slurm commands of each verb, and how they grow.
 
     python benchmarks/shards.py                              100, 1,000 and 10,000 shards of 100 files each
+    python benchmarks/shards.py --part plan                  only the plan, of 100 files to 1,000,000
     python benchmarks/shards.py --sizes 100 --json out.json
 
 Every verb runs as a process of its own, with the fake Slurm of the tests, whose own time is told apart: it is a
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from curator_slurm.launcher.shards.records import MARKER, DoneRecord, OutputFile
 
 SIZES = (100, 1000, 10000)
 FILES_PER_SHARD = 100
+LARGEST_FOLDER = 100_000
+"""More files than this are not made."""
 FAILED = 100
 """Of so many shards, one fails before the retry."""
 
@@ -187,23 +190,67 @@ def measure(shards: int) -> Iterator[Row]:
             lab.fake.close()
 
 
-def main() -> None:
-    """Measure, print a table, and write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of shards")
-    parser.add_argument("--json", type=Path, help="write the rows to this file, too")
-    options = parser.parse_args()
+def measure_plan(shards: int) -> Iterator[Row]:
+    """From a list with sizes, and from a folder, to a manifest that is written; files of a folder are looked at."""
+    with tempfile.TemporaryDirectory(prefix="shards-bench-") as name:
+        lab = Lab(Path(name), shards)
+        try:
+            spec, saved = str(lab.folder / "spec.yaml"), str(lab.folder / "manifest.jsonl")
+            for order in ("size", "name"):
+                options = ["--set", f"shards.order={order}", "--output", saved]
+                yield lab.measure(f"of a list, by {order}", "plan", spec, *options)
+            if lab.files <= LARGEST_FOLDER:
+                for number in range(lab.files):
+                    path = lab.folder / "data" / f"{number // 1000:05d}" / f"{number:08d}.jsonl"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(b"x" * (1 + number * 7919 % 97))
+                options = ["--set", f"input={{paths: {lab.folder}/data}}", "--output", saved]
+                yield lab.measure("of a folder, by size", "plan", spec, *options)
+        finally:
+            lab.fake.close()
+
+
+def show_verbs(sizes: Sequence[int]) -> Iterator[Row]:
+    """All verbs at all sizes, as a table."""
     print("| shards | files | verb | seconds | of these in Slurm | MiB | Slurm commands |")
     print("|---|---|---|---|---|---|---|")
-    rows: list[dict[str, Any]] = []
-    for shards in options.sizes:
+    for shards in sizes:
         for row in measure(shards):
-            rows.append(asdict(row))
+            yield row
             print(
                 f"| {row.shards:,} | {row.files:,} | {row.verb} | {row.seconds:.2f} | {row.of_slurm:.2f} "
                 f"| {row.mebibytes:.0f} | {row.commands} |",
                 flush=True,
             )
+
+
+def show_plan(sizes: Sequence[int]) -> Iterator[Row]:
+    """Plans of all sizes, as a table."""
+    print("| shards | files | plan | seconds | files per second | MiB |")
+    print("|---|---|---|---|---|---|")
+    for shards in sizes:
+        for row in measure_plan(shards):
+            yield row
+            rate = row.files / row.seconds
+            cells = (
+                f"{row.shards:,} | {row.files:,} | {row.verb} | {row.seconds:.2f} | {rate:,.0f} | {row.mebibytes:.0f}"
+            )
+            print(f"| {cells} |", flush=True)
+
+
+PARTS = {"verbs": (show_verbs, SIZES), "plan": (show_plan, (1, 10, 100, 1000, 10000))}
+"""Part -> what measures and prints it, and its numbers of shards."""
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=PARTS, default="verbs")
+    parser.add_argument("--sizes", type=int, nargs="+", help="numbers of shards")
+    parser.add_argument("--json", type=Path, help="write the rows to this file, too")
+    options = parser.parse_args()
+    show, sizes = PARTS[options.part]
+    rows: list[dict[str, Any]] = [asdict(row) for row in show(options.sizes or sizes)]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

@@ -19,6 +19,7 @@ from curator_slurm.launcher.inputs.remote import open_remote
 from curator_slurm.launcher.shards.records import InputFile
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_decode = json.JSONDecoder().decode
 _DIGITS = re.compile(r"\d+")
 KINDS = (".txt", ".jsonl", ".csv")
 _BOM = b"\xef\xbb\xbf"
@@ -46,7 +47,8 @@ def read_list(path: str) -> Iterator[tuple[int, InputFile]]:
         with open_remote(path) if is_remote(path) else open(local_path(path), "rb") as stream:
             for number, file in read(stream):
                 name = file.path
-                if not name.startswith("/") or "//" in name or "/." in name or name.endswith("/"):
+                plain = name.startswith("/") and "//" not in name and "/." not in name and not name.endswith("/")
+                if not plain and not is_remote(name):
                     name = inside(folder, name)
                     name = name if is_remote(name) else local_path(name)
                     file = InputFile(name, file.bytes, None, file.sha256)
@@ -69,8 +71,10 @@ def _jsonl(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
     for number, raw in enumerate(stream, 1):
         if raw.isspace():
             continue
+        if number == 1:
+            raw = raw.removeprefix(_BOM)
         try:
-            value = json.loads(raw)
+            value = _decode(raw.decode())  # of bytes, json.loads would first find out the encoding, which takes time
         except ValueError as error:  # also bytes that are no UTF-8
             raise WrongLineError(number, f"this is not JSON: {error}") from None
         if not isinstance(value, dict):

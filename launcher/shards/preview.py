@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from curator_slurm.launcher.shards.records import InputFile, Shard
@@ -36,7 +37,7 @@ class Preview:
     max_array_size: int | None = None
     notes: Sequence[str] = ()
 
-    @property
+    @cached_property
     def files(self) -> int:
         return sum(len(shard.files) for shard in self.shards)
 
@@ -44,7 +45,7 @@ class Preview:
     def bytes(self) -> int:
         return sum(self.sizes)
 
-    @property
+    @cached_property
     def sizes(self) -> list[int]:
         return [shard.bytes for shard in self.shards]
 
@@ -52,7 +53,7 @@ class Preview:
     def elements(self) -> int:
         return sum(len(window.elements) for window in self.windows)
 
-    @property
+    @cached_property
     def unknown(self) -> int:
         """Files whose size nobody knows."""
         return sum(file.bytes is None for shard in self.shards for file in shard.files)

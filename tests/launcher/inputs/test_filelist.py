@@ -27,7 +27,7 @@ def test_kinds_of_lists(tmp_path):
     for name, size in (("a b.txt", 2), ("b.txt", 3)):
         (tmp_path / name).write_bytes(b"x" * size)
     (tmp_path / "l.txt").write_text(f"\ufeff# a comment\na b.txt\n\n{tmp_path}/./b.txt\r\n")
-    (tmp_path / "l.jsonl").write_text('{"path": "a b.txt", "size": 2, "more": []}\n\n{"path": "b.txt"}')
+    (tmp_path / "l.jsonl").write_text('\ufeff{"path": "a b.txt", "size": 2, "more": []}\n\n{"path": "b.txt"}')
     (tmp_path / "l.csv").write_text('\ufeffbytes,path,more\r\n2,"a b.txt",x\r\n\r\n,b.txt,\r\n')
     for kind in ("txt", "jsonl", "csv"):
         found = listing(tmp_path / f"l.{kind}").files
