@@ -6,10 +6,14 @@ As a part of the test suite, only the cells run that no other test of the execut
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
+import subprocess
+import sys
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -17,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, UntilElsewhere, can_run_out_of_memory, remove_groups
 from ray_nodes import RayNodes, start_nodes, wait_for_lines
-from xenna_ray import TestRay, start_ray
+from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import Step, numbers
 
 from curator_slurm.executors.failures import StageError, WorkerLostError
@@ -40,6 +45,7 @@ FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
 RESULTS = os.environ.get("CURATOR_SLURM_MATRIX_RESULTS")
 BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
 MODES = [*BACKENDS, *(["xenna batch"] if FULL and "xenna" in BACKENDS else [])]
+ENDINGS = ["raise SystemExit(0)", "raise RuntimeError", "os.kill(os.getpid(), signal.SIGKILL)"]
 ROWS = 20
 
 
@@ -70,7 +76,7 @@ SETUP = [
 ]
 OF_THE_SUITE = [
     Cell("garbage", "skip"), Cell("unsendable", "skip"), Cell("segfault", "fail", once=True), Cell("OOM", "skip"),
-    Cell("hang in C", "skip"), Cell("raise in setup", "skip"), Cell("exit in setup", "skip"),
+    Cell("hang in C", "skip"), Cell("exit in setup", "skip"),
 ]  # fmt: skip
 CELLS = [*ALWAYS, *ONCE, *SETUP] if FULL else OF_THE_SUITE
 
@@ -161,6 +167,43 @@ def test_a_node_that_joins_later_is_used(
     assert error is None
     assert len({task.data for task in outputs}) == len(outputs) == 240
     assert len(set(journal.read_text().split())) == 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS if FULL else BACKENDS[:1])
+@pytest.mark.parametrize("ending", ENDINGS if FULL else ENDINGS[:1])
+def test_no_process_outlives_a_driver_with_a_ray_of_its_own(backend: str, ending: str) -> None:
+    mark = f"CURATOR_SLURM_TEST_{uuid.uuid4().hex}"
+    code = f"""
+import os, signal
+from xenna_stages import Step, numbers
+from curator_slurm.executors.registry import make_executor
+outputs = make_executor({backend!r}).execute([Step("a"), Step("b")], numbers(5))
+print("outputs", len(outputs), flush=True)
+{ending}
+"""
+    outside = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_MODE")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**outside, "PYTHONPATH": python_path(), mark: "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert "outputs 5" in done.stdout, done.stderr[-3000:]
+    deadline = time.monotonic() + 60
+    while (left := _marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left
+
+
+def _marked(mark: str) -> list[str]:
+    """Processes that have inherited this variable."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if mark in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline())[:200])
+    return found
 
 
 def _join(nodes: RayNodes, journal: Path) -> None:
