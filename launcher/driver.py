@@ -20,7 +20,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.executor_loader import load_executor
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.inputs import input_files
+from curator_slurm.launcher.inputs import list_inputs
 from curator_slurm.launcher.load_error import PipelineLoadError
 from curator_slurm.launcher.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.pipeline_loader import build_pipeline, load_entry, run_arguments
@@ -112,7 +112,10 @@ def _placeholders(plan: Plan, attempt: AttemptPaths, shard: int | None) -> dict[
             context["input.files"] = [path for each in read_manifest(attempt.run.manifest) for path in each.paths]
         _say(f"shard {shard}: {len(context['shard.files'])} input files")
     elif spec.input is not None:
-        files = input_files(spec.input.paths, spec.input.manifest)
+        listing = list_inputs(spec.input)
+        for note in listing.notes:
+            _say(f"note: {note}")
+        files = [file.path for file in listing.files]
         _say(f"{len(files)} input file{'s' if len(files) != 1 else ''}")
         context["input.files"] = context["shard.files"] = files
     return context
