@@ -172,6 +172,21 @@ def split_evenly(tasks: list[Any], parts: int) -> list[list[Any]]:
     return [tasks[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
+def is_plain(task: Any) -> bool:
+    """Whether nothing in a task can be a view of the object store: such tasks need no copy to outlive it."""
+    attributes = dict(vars(task)) if hasattr(task, "__dict__") else {"data": task}
+    attributes.pop("_stage_perf", None)  # numbers, whatever the class
+    return all(map(_is_plain_value, attributes.values()))
+
+
+def _is_plain_value(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain_value, value.values()))
+    if isinstance(value, (list, tuple)):
+        return len(value) <= _SAMPLE and all(map(_is_plain_value, value))
+    return value is None or type(value) in (bytes, str, int, float, bool)
+
+
 def size_of(value: Any) -> int:
     """About how many bytes a payload takes; cheap, and good enough for back pressure."""
     if isinstance(value, (bytes, bytearray, str)):

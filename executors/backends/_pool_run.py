@@ -29,6 +29,7 @@ from curator_slurm.executors.backends._pool_data import (
     batch_len,
     describe,
     groups_of,
+    is_plain,
     size_of,
     split_evenly,
 )
@@ -238,7 +239,8 @@ class PoolRun:
             tasks: list[Any] = ray.get(ref)
         except RayError as error:
             raise ObjectsLostError(f"a result was lost before it could be fetched: {short_error(error)}") from error
-        return list(pickle.loads(cloudpickle.dumps(tasks))) if nbytes > _COPY_ABOVE else tasks
+        keep = nbytes <= _COPY_ABOVE or all(map(is_plain, tasks))
+        return tasks if keep else list(pickle.loads(cloudpickle.dumps(tasks)))
 
     def _drop_call(self, call: Call) -> None:
         call.worker.calls.remove(call)
