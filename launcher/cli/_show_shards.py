@@ -61,7 +61,7 @@ def _failed(shards: Mapping[str, Any], width: int) -> list[str]:
         numbers = some_numbers(parse_numbers(group["shards"]), max(width - 45, 20))
         lines += entry("Failed" if number == 0 else "", f"{words.count(group['count']):>6} {failure:<18} {numbers}")
     for number, status in enumerate(shards["failing"]):
-        tries = f"{status['attempts']} attempt{'' if status['attempts'] == 1 else 's'}"
+        tries = words.several(status["attempts"], "attempt")
         message = " ".join(str(status["message"]).split())
         text = f"shard {status['shard']} ({tries}): {message or status['failure_class']}"
         lines += entry("Failing" if number == 0 else "", words.shorten(text, width - 11))
@@ -88,7 +88,7 @@ def _collect(overview: Mapping[str, Any]) -> str:
     if collected:
         rows = f", {words.count(collected['rows'])} rows" if collected["rows"] is not None else ""
         what = "published" if collected["complete"] else "published in part"
-        files = f"{words.count(collected['files'])} files{rows}, {format_size(collected['bytes'])}"
+        files = f"{words.several(collected['files'], 'file')}{rows}, {format_size(collected['bytes'])}"
         return f"{what} to {collected['target']} ({files})"
     if overview["state"] == RunState.COMPLETED:
         jobs = overview["finishing_jobs"]
@@ -134,14 +134,14 @@ def shard_lines(details: Mapping[str, Any], width: int) -> list[str]:
     lines += entry("Job", details["job_id"] or "")
     planned = details["input"]
     first = f", such as {planned['paths'][0]}" if planned["paths"] else ""
-    lines += entry("Input", f"{words.count(planned['files'])} files, {format_size(planned['bytes'])}{first}")
+    lines += entry("Input", f"{words.several(planned['files'], 'file')}, {format_size(planned['bytes'])}{first}")
     if details["done"]:
         done = details["done"]
         rows = f", {words.count(done['rows'])} rows" if done["rows"] is not None else ""
-        lines += entry("Outputs", f"{words.count(len(done['files']))} files{rows}, {format_size(done['bytes'])}")
+        lines += entry("Outputs", f"{words.several(len(done['files']), 'file')}{rows}, {format_size(done['bytes'])}")
         lines += entry("", f"of attempt {done['attempt']}, published {words.clock(done['published'])}")
         if done["tasks_failed"]:
-            lines += entry("Failed", f"{words.count(done['tasks_failed'])} tasks")
+            lines += entry("Failed", words.several(done["tasks_failed"], "task"))
     for number, attempt in enumerate(details["attempts"]):
         lines += entry("Attempts" if number == 0 else "", _attempt(attempt))
         lines += entry("", attempt["log"] or "")

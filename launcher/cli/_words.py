@@ -34,6 +34,11 @@ def count(number: object) -> str:
     return f"{number:,.1f}" if isinstance(number, float) and not number.is_integer() else f"{int(number):,}"
 
 
+def several(number: object, what: str) -> str:
+    """`1 file`, `1,200 files`."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` columns, its end cut."""
     return text if len(text) <= limit else text[: max(limit - 3, 1)] + "..."

@@ -8,6 +8,7 @@ done nor active are opened.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -20,7 +21,6 @@ from typing import Any
 from curator_slurm.launcher import slurm_messages as messages
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs import Run, RunRecord
@@ -140,9 +140,7 @@ def collect_facts(
     if not brief:
         over = [shard for shard in left if shard in places and not is_active(facts, shard)]
         facts = replace(facts, attempts=dict(_attempts(paths, facts, over)))
-        # An attempt may have ended well since the folder of done files was read.
-        late = [shard for shard in over if paths.done(shard).exists()]
-        if late:
+        if over:  # one of them may have been done since the folder of done files was read
             facts = replace(facts, done=done_shards(paths))
     return Gathered(facts, submissions)
 
@@ -209,7 +207,7 @@ def _begun(paths: RunPaths, facts: ShardsFacts, active: Iterable[int]) -> Iterat
 def _attempt_names(paths: RunPaths, shard: int) -> list[str]:
     """Names of the attempts at a shard, oldest first."""
     try:
-        names = os.listdir(paths.attempts / f"{shard:05d}")  # noqa: PTH208 (thousands of folders)
+        names = os.listdir(f"{paths.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
     except OSError:
         return []
     return sorted(names, key=attempt_order) if len(names) > 1 else names
@@ -236,7 +234,7 @@ def _attempts(paths: RunPaths, facts: ShardsFacts, shards: Iterable[int]) -> Ite
         element_id = place.element_id
         names = _attempt_names(paths, shard)
         mine = [name for name in names if name.rpartition(".")[0] == element_id]
-        own = _read_object(paths.attempts / f"{shard:05d}" / mine[-1] / "outcome.json") if mine else None
+        own = _read_object(f"{paths.attempts}/{shard:05d}/{mine[-1]}/outcome.json") if mine else None
         outcome = node = log = None
         if element_id is not None and not (own and own.get("failure_class")):
             folder = paths.elements / restarts.get(element_id, f"{element_id}.0")
@@ -272,10 +270,11 @@ def _reason_in_log(paths: RunPaths, element_id: str) -> FailureClass | None:
     return messages.reason_in_log(last_lines(paths.elements / f"slurm-{element_id}.log", LOG_LINES))
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in `path`; None where there is none, or none that can be read."""
+def _read_object(path: Path | str) -> dict[str, Any] | None:
+    """The JSON object in `path`; None where there is none, or none that can be read. Called for thousands of files."""
     try:
-        value = read_json(path)
+        with open(path, "rb") as stream:
+            value = json.loads(stream.read())
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
