@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from curator_slurm.executors import EmptyTask
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.failures import FailurePolicy
 from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.resume.checkpoint import Checkpoint
+from curator_slurm.executors.resume.tracker import source_of
 
 
 class Crash(BaseException):
@@ -32,6 +35,7 @@ class TrackedLoop:
                 StageAdapter(stage, self._policy, tracking=monitor.checkpoint.tracking(index))
                 for index, stage in enumerate(stages)
             ]
+            finished = _note_finished(monitor.checkpoint)
             waiting: list[list[Any]] = [list(initial_tasks or [EmptyTask()]), *([] for _ in stages)]
             while any(waiting[:-1]):
                 index = self._next_stage(waiting, adapters)
@@ -42,6 +46,8 @@ class TrackedLoop:
                     raise Crash  # done, but nobody has heard of it
                 monitor.record(index, report)
                 waiting[index + 1] += outputs
+                on_their_way = {source_of(task) for queue in waiting[:-1] for task in queue}
+                assert not finished & on_their_way, "recorded as finished while tasks are on their way"
             monitor.check_counts(len(initial_tasks or [1]), len(waiting[-1]))
             return waiting[-1]
 
@@ -53,3 +59,18 @@ class TrackedLoop:
     def _take(self, tasks: list[Any], count: int) -> tuple[list[Any], list[Any]]:
         self._random.shuffle(tasks)
         return tasks[:count], tasks[count:]
+
+
+def _note_finished(checkpoint: Checkpoint) -> set[str]:
+    """What will be recorded as finished, as it happens."""
+    finished: set[str] = set()
+    store = checkpoint._store
+    if store is not None:
+        append = store.append
+
+        def noting(sources: Iterable[str]) -> None:
+            finished.update(sources := list(sources))
+            append(sources)
+
+        store.append = noting  # type: ignore[method-assign]
+    return finished
