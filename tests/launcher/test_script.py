@@ -11,7 +11,7 @@ from script_lab import ScriptLab
 from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.script import render, sbatch_lines
+from curator_slurm.launcher.script import render, render_collect, sbatch_lines
 
 VARIANTS = {
     "plain": {},
@@ -398,3 +398,20 @@ def test_a_submission_that_is_not_there(lab, cluster):
     assert outcome.returncode == 78
     assert "there is no submission 0009" in outcome.stderr
     assert not list(lab.run_dir.glob("attempts/*"))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_script_of_the_finishing_job(lab, tmp_path, name):
+    """It is valid bash, asks for little, and shares with the run only where and for whom it is."""
+    text = render_collect(variant(lab, name, Cluster.SLURM))
+    script = tmp_path / "collect.sbatch"
+    script.write_text(text)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+    options = re.findall(r"^#SBATCH --([\w-]+)(?:=(.*))?$", text, re.MULTILINE)
+    given = dict(options)
+    assert (given["nodes"], given["ntasks"], given["cpus-per-task"], given["mem"]) == ("1", "1", "1", "4G")
+    assert not {"exclusive", "comment", "gpus-per-node", "constraint", "array", "requeue"} & set(given)
+    assert given.get("partition") == ("gpu" if name == "full" else None)
