@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 BALANCED = 1.1
 """The largest shard has at most so many times the mean, where the files allow it."""
 WORK = 2_000_000
 """Steps after which an exchange of files is given up: what is reached then is good."""
+_STEP = 20
 FEW_FILES = 64
 """With so many files at most, all ways to split them are tried, as far as `TRIES` goes."""
-TRIES = 50_000
+TRIES = 20_000
 
 Groups = list[list[int]]
 
@@ -36,22 +37,24 @@ def mend(weights: Sequence[int], groups: Groups, most: int) -> Groups:
 def exchange(weights: Sequence[int], groups: Groups, most: int) -> Groups:
     """Take from the heaviest group what makes it and another one more equal, as long as that is needed and helps."""
     groups = [list(group) for group in groups]
-    loads = [sum(map(weights.__getitem__, group)) for group in groups]
-    total, work = sum(loads), 0
+    ranks = sorted((sum(map(weights.__getitem__, group)), number) for number, group in enumerate(groups))
+    total, work = sum(load for load, _ in ranks), 0
     while work < WORK:
-        heavy = max(range(len(groups)), key=loads.__getitem__)
-        if 10 * loads[heavy] * len(groups) <= 11 * total or len(groups[heavy]) == 1:
+        load, heavy = ranks[-1]
+        if 10 * load * len(groups) <= 11 * total or len(groups[heavy]) == 1:
             break
-        work += len(groups)
-        for light in sorted(range(len(groups)), key=loads.__getitem__):
-            work += len(groups[heavy]) + len(groups[light])
-            moved = _exchange_pair(weights, groups[heavy], groups[light], loads[heavy] - loads[light], most)
-            if moved or work >= WORK:
+        for place, (other, light) in enumerate(ranks[:-1]):
+            work += len(groups[heavy]) + len(groups[light]) + _STEP
+            moved = _exchange_pair(weights, groups[heavy], groups[light], load - other, most)
+            if moved:
+                del ranks[-1], ranks[place]
+                insort(ranks, (load - moved, heavy))
+                insort(ranks, (other + moved, light))
                 break
+            if work >= WORK:
+                return groups
         else:
             break
-        loads[heavy] -= moved
-        loads[light] += moved
     return groups
 
 

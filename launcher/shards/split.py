@@ -111,7 +111,9 @@ def _fewest_spread(weights: Sequence[int], positions: Sequence[int], capacity: i
         fits = all(sum(map(weights.__getitem__, group)) <= capacity for group in groups)
         return groups if fits else None
 
-    few = max(-(-sum(map(weights.__getitem__, positions)) // capacity), 1)
+    # No two files above half of the capacity go together.
+    halves = sum(2 * weights[position] > capacity for position in positions)
+    few = max(-(-sum(map(weights.__getitem__, positions)) // capacity), halves, 1)
     found = attempt(few)
     step, many = 1, few
     while found is None:

@@ -175,6 +175,13 @@ def test_greedy_spreading_is_mended():
     assert max(shards) <= BALANCED * 1000
 
 
+def test_many_small_shards_are_mended_too():
+    # Each has three files or four; the first try leaves hundreds of them above the bound.
+    chance = random.Random(2)
+    shards = weights(split(files_of([chance.randint(50, 100) for _ in range(6000)]), ShardsSpec(count=1980)))
+    assert max(shards) * len(shards) <= BALANCED * sum(shards)
+
+
 def test_the_largest_shard_comes_first():
     found = weights(split(files_of([1, 50, 3, 20, 7]), ShardsSpec(files_per_shard=1)))
     assert found == [50, 20, 7, 3, 1]
