@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from curator_slurm.launcher.cli import _words as words
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 QUIET_S = 5.0
 """Work that ends sooner says nothing where there is no terminal."""
+LONG_S = 60.0
+"""Work that takes longer gets a line only so often."""
 
 
 class Steps(Protocol):
@@ -41,14 +44,16 @@ def amount(step: str, done: int, total: int | None) -> str:
 
 
 class LineSteps:
-    """A line every few seconds."""
+    """A line every few seconds, later every minute."""
 
-    def __init__(self) -> None:
-        self._said = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = self._said = clock()
 
     def show(self, step: str, done: int, total: int | None) -> None:
-        if time.monotonic() - self._said >= QUIET_S:
-            self._said = time.monotonic()
+        now = self._clock()
+        if now - self._said >= (QUIET_S if now - self._began < LONG_S else LONG_S):
+            self._said = now
             say(f"{step}: {amount(step, done, total)}", err=True)
 
     def close(self) -> None:

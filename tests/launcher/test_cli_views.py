@@ -9,6 +9,7 @@ from run_dirs import STAGES
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._progress import BarView, LineView, progress_text
+from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import Decision
 
@@ -157,3 +158,25 @@ def test_bars(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert "[1] of 2 nodes" in out
     assert "read [gz]" in out
     assert "1 failed" in out
+
+
+def test_steps_without_a_terminal_say_little(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 1.0, 6.0, 7.0, 70.0, 80.0])
+    steps = LineSteps(clock=lambda: next(times))
+    for number in range(5):
+        steps.show("publishing bytes", number * 1024, 4096)
+    steps.close()
+    assert capsys.readouterr().err == "publishing bytes: 1.0 KiB of 4.0 KiB\npublishing bytes: 3.0 KiB of 4.0 KiB\n"
+
+
+def test_amounts_of_steps() -> None:
+    assert amount("verifying shards", 12, 4000) == "12/4,000"
+    assert amount("listing", 1200, None) == "1,200"
+    assert amount("merging bytes", 5 * 2**30, 10 * 2**30) == "5.0 GiB of 10.0 GiB"
+
+
+def test_bars_of_steps_close() -> None:
+    steps = BarSteps()
+    steps.show("listing", 3, None)
+    steps.show("listing", 10, 10)
+    steps.close()
