@@ -11,7 +11,7 @@ from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.overview import newest_attempt
 from curator_slurm.launcher.paths import ClusterPaths
 from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.facts import attempts_at, is_sharded, status_of
+from curator_slurm.launcher.shards.facts import attempts_at, is_sharded, newest_element, status_of
 from curator_slurm.launcher.shards.state import ShardState
 from curator_slurm.launcher.textfiles import GrowingFile, tail
 
@@ -50,15 +50,18 @@ def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
 
 
 def _shard_log_files(run: Run, shard: int | None) -> list[LogFile]:
-    """The logs of the newest attempt at a shard (None: at any), and of the array element that made it."""
+    """The logs of the newest attempt at a shard (None: at any), and of the array element that made it.
+
+    An element whose cluster never came up has logs, too, but no attempt.
+    """
     attempts = run.paths.existing_attempts() if shard is None else attempts_at(run.paths, shard)
-    if not attempts:
+    name = attempts[-1].name if attempts else newest_element(run.paths, shard)
+    if name is None:
         return []
-    attempt = attempts[-1]
-    element = ClusterPaths(run.paths.elements / attempt.name, run.paths)
-    in_array = run.paths.elements / f"slurm-{attempt.job_id}.log"
-    slurm_log = in_array if in_array.exists() else run.paths.slurm_log(attempt.job_id)
-    files = [LogFile("driver", attempt.driver_log), LogFile("slurm", slurm_log)]
+    element = ClusterPaths(run.paths.elements / name, run.paths)
+    in_array = run.paths.elements / f"slurm-{element.job_id}.log"
+    slurm_log = in_array if in_array.exists() else run.paths.slurm_log(element.job_id)
+    files = [LogFile("driver", attempt.driver_log) for attempt in attempts[-1:]] + [LogFile("slurm", slurm_log)]
     for node in element.existing_nodes():
         files.append(LogFile("agent", node.agent_log, node.name))
         files.append(LogFile("ray", node.ray_output, node.name))

@@ -259,6 +259,15 @@ def _newest_elements(paths: RunPaths) -> dict[str, str]:
     return newest
 
 
+def newest_element(paths: RunPaths, shard: int | None) -> str | None:
+    """Name of the folder of the newest element that was to process a shard (None: any); None where there is none."""
+    newest = _newest_elements(paths)
+    if shard is None:
+        return max(newest.values(), key=attempt_order, default=None)
+    place = _places(read_submissions(paths)).get(shard)
+    return newest.get(place.element_id or "") if place else None
+
+
 def _failed_node(folder: Path) -> Mapping[str, Any] | None:
     """The status of a node of an element that failed before there was an outcome; the head's before others'."""
     statuses = [status for path in folder.glob("nodes/*/status.json") if (status := _read_object(path))]

@@ -383,3 +383,21 @@ def test_only_sharded_runs_can_be_compared_with(fake_slurm: FakeSlurm, tmp_path:
     assert "has no shards" in call("plan", spec, "--compare", "demo", expect=2).stderr
     assert "--compare" in call("plan", "--help").stdout
     call("plan", spec, "--compare", "nosuchrun", expect=3)
+
+
+def test_logs_of_an_element_whose_cluster_never_came_up(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    from curator_slurm.launcher.shards.records import Element
+    from curator_slurm.launcher.shards.submissions import SubmissionRecord, write_submission
+
+    run = sharded_run(tmp_path, 2)
+    record = SubmissionRecord(
+        number=0, purpose="submit", prepared=1.0, comment="", elements=2, shards=2, job_id="4711", submitted=1.0
+    )
+    write_submission(run.paths, record, [Element(number, (number,)) for number in range(2)], {})
+    nodes = run.paths.element("4711_1", 0) / "nodes" / "n1"
+    nodes.mkdir(parents=True)
+    (nodes / "agent.log").write_text("no memory for Ray\n")
+    (run.paths.elements / "slurm-4711_1.log").write_text("the batch script\n")
+    assert call("logs", run.run_id, "--shard", 1).stdout == "the batch script\n"
+    assert call("logs", run.run_id, "--agent", "n1").stdout == "no memory for Ray\n"
+    assert "no log yet" in call("logs", run.run_id, "--shard", 0).stderr
