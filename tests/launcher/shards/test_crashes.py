@@ -89,6 +89,38 @@ def test_collect_dies_after_each_operation(tmp_path: Path, way: str, monkeypatch
     assert crashes > 20
 
 
+@pytest.mark.parametrize("merge", [False, True])
+def test_collect_dies_while_it_adds_to_what_was_published_in_part(tmp_path: Path, merge: bool) -> None:
+    output = {"merge": True} if merge else {}
+    wanted_run, wanted_plan = finished_run(tmp_path / "wanted", **output)
+    collect(wanted_run, wanted_plan)
+    wanted = tree(tmp_path / "wanted" / "out")
+    current: dict[str, tuple[Run, Plan]] = {}
+
+    def prepare() -> None:
+        shutil.rmtree(tmp_path / "now", ignore_errors=True)
+        run, the_plan = finished_run(tmp_path / "now", **output)
+        kept = run.paths.shard_outputs(1).rename(tmp_path / "now" / "kept")
+        done = run.paths.done(1).read_bytes()
+        run.paths.done(1).unlink()
+        collect_run(run, the_plan, lambda *_: None, partial=True)
+        assert not json.loads((tmp_path / "now" / "out" / "_dataset.json").read_text())["complete"]
+        kept.rename(run.paths.shard_outputs(1))
+        run.paths.done(1).write_bytes(done)
+        current["run"] = (run, the_plan)
+
+    prepare()
+    for operation in every_crash(lambda: collect(*current["run"]), step=2 if merge else 1):
+        run, the_plan = current["run"]
+        summary = tmp_path / "now" / "out" / "_dataset.json"
+        if summary.exists() and json.loads(summary.read_text())["complete"]:
+            assert tree(tmp_path / "now" / "out") == wanted, "what calls itself complete is complete"
+        collect(run, the_plan)
+        assert tree(tmp_path / "now" / "out") == wanted, f"after operation {operation}"
+        assert {path.name for path in (tmp_path / "now").iterdir()} == {"out", "runs"}
+        prepare()
+
+
 def _across_file_systems(real: Any, top: Path) -> Any:
     """Refuses to rename a shard's folder out of the run directory, as between two file systems."""
     import errno
