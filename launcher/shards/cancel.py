@@ -89,7 +89,7 @@ def _check(
         raise UsageError(f"there is no window {format_numbers(unknown)}: {there}")
 
 
-def _active(submissions: Iterable[Submission]) -> dict[str, set[int]]:
+def _active(submissions: Sequence[Submission]) -> dict[str, set[int]]:
     """Array -> its elements that have not ended."""
     found: dict[str, set[int]] = {}
     for entry in tasks_of(submissions):

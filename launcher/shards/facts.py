@@ -93,7 +93,7 @@ def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequ
         return submissions, Answer(error=str(error))
 
 
-def tasks_of(submissions: Iterable[Submission]) -> list[ArrayTasks]:
+def tasks_of(submissions: Sequence[Submission]) -> list[ArrayTasks]:
     """What squeue says of all arrays of a run.
 
     Raises:
@@ -103,7 +103,23 @@ def tasks_of(submissions: Iterable[Submission]) -> list[ArrayTasks]:
     for submission in submissions:
         if submission.record.job_id is not None:
             clusters.setdefault(submission.record.slurm_cluster, []).append(submission.record.job_id)
-    return [tasks for cluster, ids in clusters.items() for tasks in Slurm(cluster).arrays(ids)]
+    return complete([tasks for cluster, ids in clusters.items() for tasks in Slurm(cluster).arrays(ids)], submissions)
+
+
+def complete(found: Sequence[ArrayTasks], submissions: Iterable[Submission]) -> list[ArrayTasks]:
+    """`found`, where a list of tasks that squeue has cut short stands for all elements that it does not name.
+
+    Better to wait for an element that has ended than to submit one twice that has not.
+    """
+    if all(entry.tasks is not None for entry in found):
+        return list(found)
+    left = {submission.record.job_id: {each.element for each in submission.elements} for submission in submissions}
+    for entry in found:
+        left.get(entry.job_id, set()).difference_update(entry.tasks or ())
+    return [
+        replace(entry, tasks=tuple(sorted(left.get(entry.job_id, ())))) if entry.tasks is None else entry
+        for entry in found
+    ]
 
 
 def collect_facts(

@@ -290,3 +290,19 @@ def test_failures_without_files_are_told_by_slurm(fake_slurm: FakeSlurm, tmp_pat
         FailureClass.TIME_LIMIT: [1],
         FailureClass.STORAGE: [2],
     }
+
+
+def test_a_list_of_tasks_that_squeue_cut_short_stands_for_all_the_others() -> None:
+    from curator_slurm.launcher.paths import RunPaths
+    from curator_slurm.launcher.shards.records import Element
+    from curator_slurm.launcher.shards.submissions import Submission, SubmissionRecord
+    from curator_slurm.launcher.slurm_parse import parse_arrays
+
+    record = SubmissionRecord(
+        number=0, purpose="submit", prepared=1.0, comment="", elements=5, shards=5, job_id="4711", submitted=1.0
+    )
+    elements = tuple(Element(number, (number,)) for number in range(5))
+    submission = Submission(RunPaths(Path("/run")).submission(0), record, elements)
+    text = "4711|1,3,...%5|PENDING|N/A|N/A|Resources\n4711|0|RUNNING|N/A|N/A|None\n4711|2|FAILED|N/A|N/A|None\n"
+    rest, running, failed = facts.complete(parse_arrays(text), [submission])
+    assert (rest.tasks, running.tasks, failed.tasks) == ((1, 3, 4), (0,), (2,))
