@@ -25,8 +25,9 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: 
     final status to stdout.
 
     \b
-    Exit codes: 0 the run completed, 6 it failed, 7 some of its shards are not done, 8 it was cancelled,
-    2 the spec has mistakes, 5 Slurm refused or is not reachable.
+    Exit codes: 0 the run completed, 6 it failed, 8 it was cancelled,
+    7 some of its shards are not done, 2 the spec has mistakes,
+    5 Slurm refused or is not reachable.
     """
     answer = submit_request(Request(spec_path, overrides, cluster))
     say(f"Run {answer.run.run_id}, job {answer.job_id}", err=as_json)
