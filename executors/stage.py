@@ -102,6 +102,10 @@ class ProcessingStage(ABC, Generic[X, Y]):
         """A fixed number of workers; None leaves it to the executor."""
         return None
 
+    def num_workers_per_node(self) -> float | None:
+        """Asked by NeMo Curator's executors; None leaves it to them."""
+        return None
+
     def xenna_stage_spec(self) -> dict[str, Any]:
         """Options for cosmos-xenna."""
         return {}

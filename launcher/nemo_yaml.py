@@ -44,6 +44,9 @@ def load_nemo_yaml(path: str, name: str, settings: Mapping[str, Any]) -> Any:
     missing = [key for key in own if OmegaConf.is_missing(config, key)]
     if missing:
         raise wrong(f"needs a value for {', '.join(missing)}", f"give pipeline.args: {{{missing[0]}: ...}}")
+    for part in (*config.get("stages", ()), *config.get("workflow", ())):
+        if OmegaConf.is_dict(part) and "_convert_" not in part:
+            part["_convert_"] = "all"  # stages want lists, not what hydra makes of them
     try:
         pipeline = create_pipeline_from_yaml(config, log_config=False)
     except OmegaConfBaseException as error:
