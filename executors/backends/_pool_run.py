@@ -35,6 +35,7 @@ from curator_slurm.executors.backends._pool_data import (
 )
 from curator_slurm.executors.backends._pool_errors import DEAD, original
 from curator_slurm.executors.backends._pool_nodes import Nodes
+from curator_slurm.executors.backends._pool_room import check_nodes, fit_stages
 from curator_slurm.executors.backends._pool_scale import Scaler
 from curator_slurm.executors.backends._pool_stage import CALLS_AHEAD, Call, StageState, Suspect, Worker
 from curator_slurm.executors.backends._pool_worker import PoolWorker, identities
@@ -88,7 +89,7 @@ class PoolRun:
         self._held: dict[tuple[int, str], list[Worker]] = {}
         self._closing: dict[Any, Worker] = {}
         self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
-        self._check_room()
+        fit_stages(self.stages, nodes)
 
     def run(self) -> None:
         """Run all sources that are not settled through the stages; the sources collect what comes out.
@@ -111,6 +112,7 @@ class PoolRun:
                 self._scaler.step()
                 self._dispatch()
                 self._gauge()
+                check_nodes(self.stages, self._nodes)
                 self._wait()
             self._gauge()
         finally:
@@ -393,24 +395,6 @@ class PoolRun:
     def _gauge(self) -> None:
         for stage in self.stages:
             self._monitor.progress.gauge(self._offset + stage.index, workers=len(stage.workers))
-
-    def _check_room(self) -> None:
-        for stage in self.stages:
-            fitting = self._nodes.shrunk(stage.need)
-            if fitting != stage.need:
-                log.warning(
-                    "stage %r asks for %g CPUs; no node has more than %g", stage.name, stage.need.cpus, fitting.cpus
-                )
-                stage.need = fitting
-            if not self._nodes.could_ever_fit(stage.need):
-                raise ExecutorError(
-                    f"stage {stage.name!r} needs {stage.need.cpus:g} CPUs and {stage.need.gpus:g} GPUs per worker, and "
-                    f"no node has that (nodes: {self._nodes})"
-                )
-            room = self._nodes.capacity(stage.need)
-            if stage.fixed is not None and stage.fixed > room:
-                log.warning("stage %r asks for %d workers; there is room for %d", stage.name, stage.fixed, room)
-                stage.fixed = stage.min_workers = stage.max_workers = stage.initial_workers = max(1, room)
 
 
 def _put_adapter(adapter: StageAdapter) -> Any:
