@@ -6,7 +6,6 @@ its counts in a file of its own, on the storage where progress.json is, and the 
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import os
@@ -14,7 +13,6 @@ import secrets
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ from curator_slurm.executors.progress import PROGRESS_FILE, ProgressReporter
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
 
 FOLDER = "progress-of-workers"
-_WRITE_S = 0.2
 _LOOK_S = 0.5
 _FIELDS = ("tasks_in", "tasks_out", "tasks_filtered", "items_in", "items_out")
 _COUNTS: dict[tuple[str, int], _Counts] = {}
@@ -85,33 +82,19 @@ class _Counted:
 
 
 class _Counts:
-    """What this process has counted for a stage, written a few times a second and at its end."""
+    """What this process has counted for a stage, written after every call."""
 
     def __init__(self, folder: Path, index: int) -> None:
         self._values = [0] * len(_FIELDS)
         self._path = folder / f"{index}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.json"
         self._lock = threading.Lock()
-        self._written = 0.0
-        self._timer: threading.Timer | None = None
-        atexit.register(self._write)
 
     def add(self, values: Sequence[int]) -> None:
         with self._lock:
             self._values = [mine + more for mine, more in zip(self._values, values, strict=True)]
-            if time.monotonic() - self._written >= _WRITE_S:
-                self._write()
-            elif self._timer is None:
-                self._timer = threading.Timer(_WRITE_S, self._write_later)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def _write_later(self) -> None:
-        with self._lock:
-            self._timer = None
-            self._write()
+            self._write()  # at once: the worker may be killed as soon as its stage is done
 
     def _write(self) -> None:
-        self._written = time.monotonic()
         temporary = self._path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(self._values))
@@ -150,7 +133,6 @@ def _following(backend: str, stages: Sequence[Any], folder: Path) -> Iterator[No
         finally:
             ended.set()
             thread.join()
-            time.sleep(2 * _WRITE_S)  # the last counts are on their way
             look()
             shutil.rmtree(folder, ignore_errors=True)
 
