@@ -10,20 +10,25 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
+from curator_slurm.launcher.agent.beacon import Beacon
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import NodeState, read_node_status
+from curator_slurm.launcher.agent.records import NodeState, Outcome, read_node_status
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.paths import ClusterPaths, RunPaths, SubmissionPaths
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.shards.assignment import plan_file, shards_of_job
+from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.textfiles import last_lines
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     plan = Plan.from_yaml(path.read_text(encoding="utf-8"))
     allocation = _allocation(plan)
     if options.clean_up:
+        if allocation.is_head:
+            say_that_head_is_gone(cluster, allocation)
         return clean_up(cluster, allocation.node_name)
     stop = StopRequest()
     stop.install()
@@ -81,6 +88,22 @@ def _worker(context: AgentContext, node: Node) -> int:
         return fail_worker(context, BootstrapError("unknown", f"the agent failed: {error!r}", "read its agent.log"))
     finally:
         node.take_down()
+
+
+def say_that_head_is_gone(cluster: ClusterPaths, allocation: Allocation) -> None:
+    """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end."""
+    if not cluster.outcome.exists():
+        Outcome(
+            state=RunState.FAILED,
+            message=f"the agent on the head node {allocation.node_name} was killed",
+            exit_code=1,
+            started=time.time(),
+            nodes=list(allocation.nodes),
+            failure_class=FailureClass.NODE_FAILED,
+            evidence=last_lines(cluster.node(allocation.node_name).agent_log, 5),
+            next_step="submit the run again; if it happens once more, look at the memory of the head node",
+        ).write(cluster)
+    Beacon(cluster.heartbeat).end()
 
 
 def clean_up(cluster: ClusterPaths, node_name: str) -> int:

@@ -67,6 +67,12 @@ class Beacon:
         finally:
             os.close(descriptor)
 
+    def end(self) -> None:
+        """Say `ended` in the place of a head that can no more; nothing where there is no beacon."""
+        if self.path.exists():
+            self.signal = BeaconReader(self.path).read()
+            self.send(ended=True)
+
 
 class BeaconReader:
     """A worker's side: the last good signal, and for how long it has not changed."""
