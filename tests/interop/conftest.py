@@ -1,5 +1,6 @@
-"""Tests with NeMo Curator; they run in a venv of their own: `make test-curator`."""
+"""Tests with NeMo Curator; they run in a venv of their own, `make test-curator`, and are not collected elsewhere."""
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+collect_ignore_glob = [] if importlib.util.find_spec("nemo_curator") else ["test_*.py"]
 sys.path += [str(HERE), str(HERE.parent / "executors")]
 
 

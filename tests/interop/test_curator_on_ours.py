@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nemo_curator")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 import ray  # noqa: E402

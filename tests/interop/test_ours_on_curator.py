@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("nemo_curator")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
 from curator_slurm.launcher.executor_loader import load_executor  # noqa: E402
