@@ -37,6 +37,7 @@ def ray_session(env_vars: Mapping[str, str] | None = None, stages: Sequence[Any]
     runtime_env = {"env_vars": dict(env_vars)} if env_vars else None
     with contextlib.ExitStack() as stack:
         if os.environ.get("RAY_ADDRESS"):
+            _reload_authentication()  # this process may have been in another cluster before
             ray.init(address=os.environ["RAY_ADDRESS"], runtime_env=runtime_env, log_to_driver=True)
         else:
             _start_private(ray, stack, runtime_env, cpus_for(stages))

@@ -83,7 +83,7 @@ def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None, sto
     finally:
         holder.send_signal(signal.SIGTERM)
         try:
-            holder.wait(30)
+            holder.wait(120)
         except subprocess.TimeoutExpired:
             holder.kill()
         left = _left_over(folder)
@@ -98,7 +98,7 @@ def python_path() -> str:
 
 def _left_over(folder: Path) -> list[str]:
     """Processes of this Ray that are still there some time after its end; ended now."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while found := [process for process in psutil.process_iter() if _belongs_to(process, folder)]:
         if time.monotonic() > deadline:
             break
