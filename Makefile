@@ -20,7 +20,7 @@ PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-curator lint unit matrix packages venv cluster cluster-down clean
+.PHONY: help quickstart test test-curator lint unit matrix chaos scale packages venv cluster cluster-down clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,6 +39,12 @@ lint: $(DEV) ## Style and types
 
 unit: $(DEV) ## Tests without the real Slurm
 	$(PYTEST) -m 'not slurm' $(TESTS)
+
+chaos: packages $(DEV) ## Kill nodes, processes and the controller under 40 shards: make chaos SEED=7
+	SEED=$(or $(SEED),1) $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py
+
+scale: packages $(DEV) ## Run 300 array elements where an array may have 100
+	$(PYTEST) -m scale -s tests/on_slurm/test_scale.py
 
 matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
 	@$(PYTHON) tests/matrix.py $(MATRIX)

@@ -1,0 +1,58 @@
+"""Sharded runs as job arrays: several windows, elements of several nodes and shards, and everything that can die."""
+
+from __future__ import annotations
+
+import json
+
+from slurm_cluster import SlurmCluster
+
+from on_slurm.chaos import specs, survive
+from on_slurm.copying import assert_once, copying, make_input, on_ray, undisturbed
+from on_slurm.runs import Runs
+
+MAX_ARRAY_SIZE = 11
+
+
+def test_elements_of_two_nodes_process_two_shards_each_on_one_ray_cluster(array_runs: Runs) -> None:
+    make_input(array_runs.folder, 6)
+    spec = on_ray(copying("ray", "*.jsonl", {"count": 3, "per_element": 2, "max_running": 1}, nodes=2))
+    wanted = undisturbed(array_runs, spec)
+    done = array_runs.run(spec)
+    assert done.returncode == 0, done.output
+    run = array_runs.latest()
+    assert_once(run, wanted)
+    assert len(wanted) == 3
+    elements = sorted(path.name for path in run.glob("elements/*.0"))
+    assert len(elements) == 2, elements
+    for element in elements:
+        events = [json.loads(line) for line in (run / "elements" / element / "events.jsonl").read_text().splitlines()]
+        assert sum(event["event"] == "ray_head_started" for event in events) == 1
+        assert sum(event["event"] == "node_joined" for event in events) == 1
+    attempts = sorted(run.glob("attempts/*/*"))
+    assert [path.parent.name for path in attempts] == ["00000", "00001", "00002"]
+    for attempt in attempts:
+        assert (attempt / "element").resolve().name == attempt.name
+        assert (attempt / "driver.log").stat().st_size
+        assert json.loads((attempt / "progress.json").read_text())["state"] == "completed"
+    assert not (run / "secrets").exists()
+    array_runs.assert_nothing_left()
+
+
+def test_more_elements_than_an_array_may_have(array_runs: Runs) -> None:
+    make_input(array_runs.folder, 30)
+    spec = copying("windows", "*.jsonl", {"files_per_shard": 1, "max_running": 8})
+    wanted = undisturbed(array_runs, spec)
+    done = array_runs.run(spec)
+    assert done.returncode == 0, done.output
+    run = array_runs.latest()
+    assert_once(run, wanted)
+    assert len(wanted) == 30
+    windows = [path.read_text().splitlines() for path in sorted(run.glob("submissions/*/window.jsonl"))]
+    assert len(windows) == 3
+    assert all(len(window) <= MAX_ARRAY_SIZE for window in windows)
+    assert len(list(run.glob("elements/*.0"))) == 30
+    array_runs.assert_nothing_left()
+
+
+def test_rows_are_there_once_whatever_dies(array_cluster: SlurmCluster, array_runs: Runs) -> None:
+    print(survive(array_cluster, array_runs, specs(singles=7, pairs=4, rayed=1, pause=0.01), seed=1, seconds=60))

@@ -1,0 +1,19 @@
+"""`make chaos SEED=n`: 40 shards, several minutes of killing, then `retry` until done."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from slurm_cluster import SlurmCluster
+
+from on_slurm.chaos import specs, survive
+from on_slurm.runs import Runs
+
+MAX_ARRAY_SIZE = 1001
+
+
+@pytest.mark.chaos
+def test_rows_are_there_once_whatever_dies(array_cluster: SlurmCluster, array_runs: Runs) -> None:
+    seed, seconds = int(os.environ.get("SEED", "1")), float(os.environ.get("SECONDS_OF_CHAOS", "240"))
+    print(survive(array_cluster, array_runs, specs(singles=25, pairs=12, rayed=3, pause=0.05), seed, seconds))
