@@ -15,7 +15,7 @@ CURATOR := $(VENV)-curator
 # Nothing may hang: pytest shows where it is stuck after FAULT_AFTER seconds in one test, and is told
 # to stop, with its fixtures, after TEST_TIMEOUT.
 FAULT_AFTER  ?= 600
-TEST_TIMEOUT ?= 45m
+TEST_TIMEOUT ?= 52m
 PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array_example import check_dataset, copy_of_example
+from slurm_cluster.waiting import wait_for
 
 from on_slurm.runs import WAIT_S, Runs
 
@@ -23,6 +24,7 @@ def test_the_example_on_slurm(runs: Runs) -> None:
     assert len(list((runs.latest() / "elements").glob("*_*.0"))) == 4
     runs.job_is_over()
     [finishing] = status["finishing_jobs"]
-    assert runs.cluster.job_states(finishing) == ["COMPLETED"], runs.read("collect-*.log")
+    # Accounting hears of the end later than the queue does.
+    wait_for("the finishing job", lambda: runs.cluster.job_states(finishing) == ["COMPLETED"], WAIT_S, "collect-*.log")
     check_dataset(runs.folder / "out", documents, shards=12)
     runs.assert_nothing_left()

@@ -34,8 +34,8 @@ def test_elements_of_two_nodes_process_two_shards_each_on_one_ray_cluster(array_
         assert (attempt / "element").resolve().name == attempt.name
         assert (attempt / "driver.log").stat().st_size
         assert json.loads((attempt / "progress.json").read_text())["state"] == "completed"
-    assert not (run / "secrets").exists()
     array_runs.assert_nothing_left()
+    assert not (run / "secrets").exists()
 
 
 def test_more_elements_than_an_array_may_have(array_runs: Runs) -> None:
