@@ -1,23 +1,24 @@
 """Curator's execution model: pipelines of stages, run by one of three executors on Ray.
 
-Importing this package imports neither Ray nor cosmos-xenna; an executor does when it is first named.
+Importing this package loads nothing: a module is loaded when one of its names is first used, Ray and cosmos-xenna when
+an executor is. So the login node can read `known_options` in no time.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
-from curator_slurm.executors.base import BaseExecutor, ExperimentalWarning
-from curator_slurm.executors.pipeline import Pipeline
-from curator_slurm.executors.resources import Resources
-from curator_slurm.executors.stage import CompositeStage, ProcessingStage, processing_stage
-from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FileGroupTask, Task
-
 if TYPE_CHECKING:
+    from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
     from curator_slurm.executors.backends.ray_actor_pool import RayActorPoolExecutor
     from curator_slurm.executors.backends.ray_data import RayDataExecutor
     from curator_slurm.executors.backends.xenna import XennaExecutor
+    from curator_slurm.executors.base import BaseExecutor, ExperimentalWarning
+    from curator_slurm.executors.pipeline import Pipeline
+    from curator_slurm.executors.resources import Resources
+    from curator_slurm.executors.stage import CompositeStage, ProcessingStage, processing_stage
+    from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FileGroupTask, Task
 
 __all__ = [
     "BaseExecutor",
@@ -38,12 +39,21 @@ __all__ = [
     "processing_stage",
 ]
 
-_EXECUTORS = {"XennaExecutor": "xenna", "RayDataExecutor": "ray_data", "RayActorPoolExecutor": "ray_actor_pool"}
+_HOMES = {
+    "adapter": ("NodeInfo", "WorkerMetadata"),
+    "backends.ray_actor_pool": ("RayActorPoolExecutor",),
+    "backends.ray_data": ("RayDataExecutor",),
+    "backends.xenna": ("XennaExecutor",),
+    "base": ("BaseExecutor", "ExperimentalWarning"),
+    "pipeline": ("Pipeline",),
+    "resources": ("Resources",),
+    "stage": ("CompositeStage", "ProcessingStage", "processing_stage"),
+    "tasks": ("DocumentBatch", "EmptyTask", "FileGroupTask", "Task"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXECUTORS:
-        from curator_slurm.executors.registry import load_executor
-
-        return load_executor(_EXECUTORS[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

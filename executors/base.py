@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
-from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy
+from curator_slurm.executors.failures import FailurePolicy
+from curator_slurm.executors.known_options import LEFT_OUT, POLICY_KEYS
 from curator_slurm.executors.tasks import EmptyTask, assign_root_task_ids
 
 log = logging.getLogger(__name__)
@@ -21,19 +22,6 @@ __all__ = ["BaseExecutor", "ExperimentalWarning", "NodeInfo", "WorkerMetadata", 
 
 class ExperimentalWarning(UserWarning):
     """An executor whose behaviour may still change; filter it with warnings.simplefilter."""
-
-
-_OPTIONS_OF = {
-    "execution_mode": "XennaExecutor",
-    "logging_interval": "XennaExecutor",
-    "cpu_allocation_percentage": "XennaExecutor",
-    "autoscale_interval_s": "XennaExecutor",
-    "max_workers_per_stage": "XennaExecutor",
-    "reserved_cpus": "RayActorPoolExecutor",
-    "reserved_gpus": "RayActorPoolExecutor",
-}
-"""Options that belong to one executor: the others leave them out and say so, so that changing the executor of a
-pipeline is one change."""
 
 
 class BaseExecutor(ABC):
@@ -56,7 +44,7 @@ class BaseExecutor(ABC):
 
     def _without_others_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
         classes = {cls.__name__ for cls in type(self).__mro__}
-        others = {key: owner for key, owner in _OPTIONS_OF.items() if key in config and owner not in classes}
+        others = {key: owner for key, owner in LEFT_OUT.items() if key in config and owner not in classes}
         for key, owner in others.items():
             log.warning("%s has no use for %r, an option of %s", type(self).__name__, key, owner)
         return {key: value for key, value in config.items() if key not in others}

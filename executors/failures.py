@@ -16,10 +16,6 @@ class OnTaskError(StrEnum):
     SKIP = "skip"
 
 
-POLICY_KEYS = ("on_task_error", "task_retries", "max_failed_tasks", "task_timeout_s", "ignore_failures")
-"""Keys of an executor's config that make up its failure policy."""
-
-
 @dataclass(frozen=True)
 class FailurePolicy:
     """`task_retries` is how often a failing batch is tried again before it is split or given up;

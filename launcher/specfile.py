@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from curator_slurm.executors import known_options
 from curator_slurm.launcher import overrides, sbatch_options
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.placeholders import find, mistakes
@@ -16,6 +17,7 @@ from curator_slurm.launcher.spec import NOT_YET, Spec
 from curator_slurm.launcher.speckeys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.specproblems import describe, keys_of, path_of, sentence
 from curator_slurm.launcher.spectarget import TARGET
+from curator_slurm.launcher.spectypes import Backend
 from curator_slurm.launcher.yamltext import Document, Path, YamlSyntaxError, parse
 
 MAX_BYTES = 16 * 2**20
@@ -95,6 +97,7 @@ def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Read
     data = _without_nulls(reading.document.value, ())
     reading.spec = _validate(reading, data)
     _check_sbatch(reading)
+    _check_executor(reading)
     return reading
 
 
@@ -276,6 +279,15 @@ def _check_sbatch(reading: Reading) -> None:
     if reading.spec is not None:
         for key, message in sbatch_options.normalise(reading.spec.resources.sbatch)[1]:
             reading.add(("resources", "sbatch", key), message)
+
+
+def _check_executor(reading: Reading) -> None:
+    """Options that no version of the executor has; whether the nodes' version has them, only the driver can tell."""
+    if reading.spec is None or not isinstance(reading.spec.executor.backend, Backend):
+        return
+    for key in reading.spec.executor.config:
+        if problem := known_options.mistake(reading.spec.executor.backend, key):
+            reading.add(("executor", "config", key), f"`executor.config.{key}` {problem}")
 
 
 def _line_number(where: str) -> int:

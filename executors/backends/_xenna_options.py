@@ -16,41 +16,17 @@ from typing import Any
 import attrs
 from cosmos_xenna.pipelines import v1
 
+from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, XENNA_DEFAULTS
+
 MODES = ("streaming", "batch")
 
-OWN_DEFAULTS: dict[str, Any] = {
-    "execution_mode": "streaming",
-    "logging_interval": 60,
-    "ignore_failures": False,
-    "cpu_allocation_percentage": 0.95,
-    "autoscale_interval_s": 180,
-    "max_workers_per_stage": None,
-    "resource_monitor": False,
-}
-"""Keys that are ours or that we interpret, with their defaults."""
-
-# Fields that the executor decides itself, and why a user cannot set them.
-_OWNED_PIPELINE = {
-    "mode_specific": "set the streaming options themselves, such as `autoscale_interval_s`",
-    "return_last_stage_outputs": "the executor returns the outputs of the last stage always",
-    "failures_return_nones": "cosmos-xenna never reads it; use `on_task_error: skip`",
-    "serving_drain_on_close": "serving mode is not available here",
-    "serving_drain_timeout_s": "serving mode is not available here",
-}
+# Fields of a stage that the executor decides itself, and why a user cannot set them.
 _OWNED_STAGE = {
     "stage": "it is the stage itself",
     "num_workers": "use the num_workers() method of the stage",
 }
 # Taken over by the executor, so they never reach cosmos-xenna.
 _INTERPRETED = {"execution_mode", "logging_interval_s", "ignore_failures", "cpu_allocation_percentage"}
-
-# Options that only later versions have, to tell "too old" from "misspelt".
-_LATER_OPTIONS = {
-    "enable_backlog_aware_scaledown": "0.3.0",
-    "scale_down_grace_after_ready_s": "0.5.12",
-    "scheduler": "0.5.12",
-    "saturation_aware": "0.5.12",
-}
 
 # Quiet where cosmos-xenna is chatty; its status table stays, every `logging_interval` seconds.
 _QUIET = {
@@ -101,13 +77,13 @@ class XennaOptions:
 
 def parse_config(config: Mapping[str, Any], shared_keys: Iterable[str] = ()) -> XennaOptions:
     """Check ``config`` against the installed version; ``shared_keys`` belong to all back ends."""
-    pipeline_fields = _fields(v1.PipelineConfig, _OWNED_PIPELINE)
+    pipeline_fields = _fields(v1.PipelineConfig, REFUSED)
     streaming_fields = _fields(v1.StreamingSpecificSpec, {})
-    known = {*OWN_DEFAULTS, *pipeline_fields, *streaming_fields, *shared_keys}
+    known = {*XENNA_DEFAULTS, *pipeline_fields, *streaming_fields, *shared_keys}
     for key in config:
-        _check_key(key, known, _OWNED_PIPELINE)
+        _check_key(key, known, REFUSED)
 
-    settings = {**OWN_DEFAULTS, **config}
+    settings = {**XENNA_DEFAULTS, **config}
     mode = settings["execution_mode"]
     if mode not in MODES:
         raise XennaOptionError("execution_mode", f"execution_mode must be one of {', '.join(MODES)}, not {mode!r}")
@@ -181,11 +157,11 @@ def _check_key(key: str, known: set[str], owned: Mapping[str, str], where: str =
         raise XennaOptionError(key, f"`{key}` cannot be set{where}: {owned[key]}")
     if key in known:
         return
-    if key in _LATER_OPTIONS:
+    if not where and key in ENGINE_OPTIONS:
         raise XennaOptionError(
             key,
-            f"`{key}` is not an option of the installed cosmos-xenna {xenna_version()}{where}; "
-            f"version {_LATER_OPTIONS[key]} has it",
+            f"`{key}` is not an option of the installed cosmos-xenna {xenna_version()}; "
+            f"version {ENGINE_OPTIONS[key]} has it",
         )
     near = difflib.get_close_matches(key, sorted(known), n=1)
     hint = f"; did you mean `{near[0]}`?" if near else ""

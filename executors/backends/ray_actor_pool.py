@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
+from curator_slurm.executors.known_options import POOL_DEFAULTS
 from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
 from curator_slurm.executors.rounds import run_rounds
@@ -27,7 +28,7 @@ class RayActorPoolExecutor(BaseExecutor):
     `min_workers`, `max_workers` and `initial_workers`.
     """
 
-    CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {"reserved_cpus": 0.0, "reserved_gpus": 0.0, "runtime_env": None}
+    CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = POOL_DEFAULTS
 
     def __init__(
         self,

@@ -25,7 +25,8 @@ from curator_slurm.executors.backends._xenna_reap import end_worker_processes
 from curator_slurm.executors.backends._xenna_run import XennaRun
 from curator_slurm.executors.backends._xenna_stage import Place, Requests, StageSpec, XennaStage
 from curator_slurm.executors.base import BaseExecutor
-from curator_slurm.executors.failures import POLICY_KEYS, FailurePolicy, OnTaskError
+from curator_slurm.executors.failures import FailurePolicy, OnTaskError
+from curator_slurm.executors.known_options import POLICY_KEYS
 from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
 from curator_slurm.executors.rounds import run_rounds

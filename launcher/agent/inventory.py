@@ -25,6 +25,8 @@ _THREADS = 8
 _UNFINISHED = re.compile(r"\..*\.[0-9a-f]{12}\.tmp$")
 """What our writers leave where they are killed before their rename."""
 _LINES = (".jsonl", ".ndjson", ".txt")
+_EMPTY = re.compile(rb"\n(?=\n)")
+"""Ends a line before an empty one. In JSON Lines that is no row: pandas writes one for a table without rows."""
 
 
 def take_inventory(folder: Path, *, checksums: bool = False) -> tuple[OutputFile, ...]:
@@ -102,9 +104,10 @@ def count_rows(path: Path) -> int | None:
             from pyarrow import parquet
 
             return int(parquet.read_metadata(path).num_rows)
-        if name.removesuffix(".gz").removesuffix(".zst").endswith(_LINES):
+        plain = name.removesuffix(".gz").removesuffix(".zst")
+        if plain.endswith(_LINES):
             with path.open("rb") as stream:
-                return _lines(_blocks(stream, name))
+                return _lines(_blocks(stream, name), empty=plain.endswith(".txt"))
     except (ValueError, EOFError, zlib.error, _zstd_error()):
         return None
     except OSError as error:
@@ -134,10 +137,12 @@ def _blocks(stream: IO[bytes], name: str) -> Iterator[bytes]:
         yield block
 
 
-def _lines(blocks: Iterator[bytes]) -> int:
-    """Lines; the last one need not end."""
+def _lines(blocks: Iterator[bytes], *, empty: bool) -> int:
+    """Lines, with or without those that are empty; the last one need not end."""
     count, last = 0, b"\n"
     for block in blocks:
         count += block.count(b"\n")
+        if not empty:
+            count -= len(_EMPTY.findall(last + block))
         last = block[-1:]
     return count + (last != b"\n")

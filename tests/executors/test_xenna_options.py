@@ -10,6 +10,7 @@ import pytest
 from cosmos_xenna.pipelines import v1
 from cosmos_xenna.utils.verbosity import VerbosityLevel
 
+from curator_slurm.executors import known_options
 from curator_slurm.executors.backends import _xenna_options as options
 from curator_slurm.executors.backends._xenna_options import XennaOptionError, parse_config, parse_stage
 
@@ -74,7 +75,7 @@ def another_value(field: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("cls", [v1.PipelineConfig, v1.StreamingSpecificSpec])
 def test_every_option_of_the_engine_reaches_it_or_is_refused_with_a_reason(cls: type) -> None:
     for field in attrs.fields(cls):
-        if field.name in options._OWNED_PIPELINE:
+        if field.name in known_options.REFUSED:
             with pytest.raises(XennaOptionError, match="cannot be set"):
                 parse_config({field.name: field.default})
         elif field.name not in _OURS:
@@ -127,17 +128,9 @@ def test_mistakes_say_what_to_do(config: dict[str, Any], words: str) -> None:
 
 
 def test_an_option_of_another_version_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(options._LATER_OPTIONS, "option_of_tomorrow", "9.9")
+    monkeypatch.setitem(options.ENGINE_OPTIONS, "option_of_tomorrow", "9.9")
     with pytest.raises(XennaOptionError, match=rf"installed cosmos-xenna {options.xenna_version()}.*9\.9 has it"):
         parse_config({"option_of_tomorrow": 1})
-
-
-def test_options_of_later_versions_are_refused_or_accepted_by_what_is_installed() -> None:
-    known = {field.name for cls in (v1.PipelineConfig, v1.StreamingSpecificSpec) for field in attrs.fields(cls)}
-    for name in options._LATER_OPTIONS:
-        if name not in known:
-            with pytest.raises(XennaOptionError, match="not an option of the installed"):
-                parse_config({name: None})
 
 
 def test_enumerations_are_written_by_name() -> None:

@@ -133,6 +133,45 @@ def test_wrong_values_say_what_was_found_and_what_is_wanted(line, message):
     assert message in only(GOOD + line).message
 
 
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            "{config: {autoscale_intervall_s: 60}}",
+            "`executor.config.autoscale_intervall_s` is not an option of XennaExecutor with any cosmos-xenna from "
+            "0.2.0 to 0.5.12; did you mean `autoscale_interval_s`?",
+        ),
+        (
+            "{backend: ray_data, config: {task_retrys: 1}}",
+            "`executor.config.task_retrys` is not an option of RayDataExecutor; did you mean `task_retries`?",
+        ),
+        (
+            "{backend: xenna, config: {return_last_stage_outputs: true}}",
+            "`executor.config.return_last_stage_outputs` cannot be set: the executor returns the outputs of the last "
+            "stage always",
+        ),
+    ],
+)
+def test_options_that_no_executor_has(section, message):
+    problem = only(f"{GOOD}executor: {section}\n")
+    assert problem.message == message
+    assert problem.where == "s.yaml:3"
+
+
+def test_an_option_given_by_set_is_checked_too():
+    reading = read_string(GOOD, "s.yaml", ["executor.config.cpu_allocation_percent=0.5"])
+    (problem,) = reading.problems
+    assert problem.where == "--set"
+    assert problem.message.endswith("did you mean `cpu_allocation_percentage`?")
+
+
+def test_options_that_some_executor_has_are_left_to_the_driver():
+    config = "{execution_mode: batch, reserved_cpus: 1, saturation_aware: {}, slots_per_actor: 3, task_retries: 2}"
+    for backend in ("xenna", "ray_data", "ray_actor_pool"):
+        assert not problems(f"{GOOD}executor: {{backend: {backend}, config: {config}}}\n")
+    assert not problems(GOOD + "executor: {backend: 'my.module:Mine', config: {anything: 1}}\n")
+
+
 def test_only_a_command_can_do_without_ray():
     stages = "name: demo\npipeline: {entry: 'a:b'}\ncluster: {ray: false}\n"
     assert only(stages).message == "`cluster.ray: false` is for `pipeline.command`: stages and entries run on Ray"
