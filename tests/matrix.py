@@ -1,13 +1,13 @@
 """Every mishap on every back end, with every supported cosmos-xenna that this machine can install: `make matrix`.
 
 For each version it makes a venv (`.venv-matrix/`), runs tests/executors/test_failure_matrix.py in full there, and
-prints one table. What could not be run is said at the end, loudly, and makes the command fail.
+prints one table. What could not be run is said at the end, loudly, and makes the command fail. Results are kept in the
+venv after every cell: with `--resume` a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matrix_rows
+from matrix_rows import Found
+
 ROOT = Path(__file__).parents[1]
 CELLS = "tests/executors/test_failure_matrix.py"
+POWER_CUTS = "tests/on_slurm/test_power_cut.py"
 COLUMNS = ["backend", "xenna", "failure", "policy", "in", "out", "failed", "duplicated", "lost", "run"]
 
 
@@ -33,6 +37,10 @@ class Setting:
     def venv(self) -> Path:
         return ROOT / ".venv-matrix" / f"xenna-{self.xenna}"
 
+    @property
+    def results(self) -> Path:
+        return self.venv / "results.jsonl"
+
 
 SETTINGS = [
     Setting("0.2.0", "3.11", "xenna"),
@@ -46,9 +54,12 @@ def main() -> int:
     parser.add_argument("--xenna", action="append", help="only this version; can be given several times")
     parser.add_argument("-k", default="", help="only cells that match, as in pytest")
     parser.add_argument("--slurm", action="store_true", help="also cut off a node of the real Slurm (as root)")
+    parser.add_argument("--resume", action="store_true", help="leave out cells that passed in the runs before")
+    parser.add_argument("--output", type=Path, help="write the table to this Markdown file, too")
     options = parser.parse_args()
     missing: list[str] = []
     rows: list[dict[str, Any]] = []
+    versions: list[dict[str, str]] = []
     for setting in SETTINGS:
         if options.xenna and setting.xenna not in options.xenna:
             continue
@@ -56,16 +67,52 @@ def main() -> int:
         if reason:
             missing.append(f"cosmos-xenna {setting.xenna}: {reason}")
             continue
-        found, code = _run(setting, options.k, slurm=options.slurm)
-        rows += found
-        if code:
-            missing.append(f"cosmos-xenna {setting.xenna}: some cells failed, see above")
+        found = _run(setting, options.k, slurm=options.slurm, resume=options.resume)
+        rows += [row for cell in found.asked for row in found.cells.get(cell, {}).get("rows", [])]
+        missing += [f"cosmos-xenna {setting.xenna}: {line}" for line in not_shown(found)]
+        versions.append(found.versions)
+    bad = [row for row in rows if row["lost"] or row["duplicated"]]
     print(table(rows))
+    print(f"\n{summary(rows)}")
     for line in missing:
         print(f"NOT SHOWN: {line}", file=sys.stderr)
-    bad = [row for row in rows if row["lost"] or row["duplicated"]]
-    print(f"\n{len(rows)} cells; rows lost or duplicated in {len(bad)} of them")
+    if options.output:
+        options.output.write_text(document(rows, versions, missing))
     return 1 if missing or bad or not rows else 0
+
+
+def not_shown(found: Found) -> list[str]:
+    """Cells that were asked for and have not passed, and why."""
+    lines = []
+    for cell in found.asked:
+        result = found.cells.get(cell, {"outcome": "not run", "why": ""})
+        if result["outcome"] != "passed":
+            lines.append(f"{cell.rpartition('::')[2]}: {result['outcome']}  {result['why']}".rstrip())
+    return lines or ([] if found.asked else ["no cell matches"])
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """One sentence."""
+    bad = [row for row in rows if row["lost"] or row["duplicated"]]
+    return f"{len(rows)} cells; rows lost or duplicated in {len(bad)} of them"
+
+
+def document(rows: list[dict[str, Any]], versions: list[dict[str, str]], missing: list[str]) -> str:
+    """The table as a page of the documentation."""
+    known = "; ".join(", ".join(f"{name} {version}" for name, version in found.items()) for found in versions)
+    lines = [
+        "# The failure matrix",
+        "",
+        'Made by `make matrix MATRIX="--slurm --output docs/failure-matrix.md"`; not written by hand.',
+        f"Made on and with: {known}.",
+        "What each column means: see [contributing](contributing.md#the-failure-matrix).",
+        "",
+        f"{summary(rows)}.",
+        "",
+        table(rows),
+        *(["", "Not shown:", "", *(f"- {line}" for line in missing)] if missing else []),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _prepare(setting: Setting) -> str:
@@ -105,24 +152,24 @@ def _of_pyenv(version: str) -> list[Path]:
     return sorted(root.glob(f"versions/{version}.*/bin/python"), reverse=True)
 
 
-def _run(setting: Setting, keyword: str, *, slurm: bool) -> tuple[list[dict[str, Any]], int]:
+def _run(setting: Setting, keyword: str, *, slurm: bool, resume: bool) -> Found:
     print(f"\ncosmos-xenna {setting.xenna} on Python {setting.python}: {setting.backends}", flush=True)
-    results = setting.venv / "results.jsonl"
-    results.unlink(missing_ok=True)
+    if not resume:
+        setting.results.unlink(missing_ok=True)
     env = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "CURATOR_SLURM_MATRIX": "full",
-        "CURATOR_SLURM_MATRIX_RESULTS": str(results),
         "CURATOR_SLURM_MATRIX_BACKENDS": setting.backends,
+        matrix_rows.RESULTS: str(setting.results),
+        matrix_rows.RESUME: "1" if resume else "",
     }
-    command = [str(setting.venv / "bin" / "python"), "-m", "pytest", "-q", "-o", "faulthandler_timeout=600", CELLS]
-    if slurm:
-        command.append("tests/on_slurm/test_power_cut.py")
+    command = [str(setting.venv / "bin" / "python"), "-m", "pytest", "-q", "-p", "matrix_rows"]
+    command += ["-o", "faulthandler_timeout=600", CELLS, *([POWER_CUTS] if slurm else [])]
     if keyword:
         command += ["-k", keyword]
-    code = subprocess.run(command, cwd=ROOT, env=env).returncode
-    lines = results.read_text().splitlines() if results.exists() else []
-    return [json.loads(line) for line in lines], code
+    subprocess.run(command, cwd=ROOT, env=env)
+    return matrix_rows.read(setting.results)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import matrix
+import matrix_rows
 import pytest
+from matrix_rows import Found
 
 
 def row(**changes: object) -> dict[str, object]:
@@ -39,12 +43,75 @@ def test_a_version_that_cannot_be_tried_fails_loudly(
     assert "NOT SHOWN: cosmos-xenna 9.9.9: no Python 2.1 on this machine" in capsys.readouterr().err
 
 
-def test_a_lost_row_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def asked(outcome: str, *rows: dict[str, object]) -> Found:
+    cell = "tests/executors/test_failure_matrix.py::test_rows_after[xenna-OOM, skip]"
+    result = {"cell": cell, "outcome": outcome, "why": "too late", "rows": list(rows)}
+    return Found([cell], {cell: result} if outcome else {}, {"Python": "3.11.2", "cosmos-xenna": "0.3.0"})
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (asked("passed", row()), None),
+        (asked("passed", row(lost=1)), "lost or duplicated in 1 of them"),
+        (asked("failed", row()), "NOT SHOWN: cosmos-xenna 0.3.0: test_rows_after[xenna-OOM, skip]: failed  too late"),
+        (asked("skipped"), "skipped"),
+        (asked(""), "not run"),
+        (Found(), "no cell matches"),
+    ],
+)
+def test_only_a_whole_matrix_without_losses_is_a_success(
+    found: Found,
+    words: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(matrix, "SETTINGS", [matrix.Setting("0.3.0", "3.11", "xenna")])
     monkeypatch.setattr(matrix, "_prepare", lambda _setting: "")
-    monkeypatch.setattr(sys, "argv", ["matrix.py"])
-    for lost, code in ((0, 0), (1, 1)):
-        rows = [row(lost=lost)]
-        monkeypatch.setattr(matrix, "_run", lambda *_args, rows=rows, **_kwargs: (rows, 0))
-        assert matrix.main() == code
-    assert "rows lost or duplicated in 1 of them" in capsys.readouterr().out
+    monkeypatch.setattr(matrix, "_run", lambda *_args, **_kwargs: found)
+    monkeypatch.setattr(sys, "argv", ["matrix.py", f"--output={tmp_path / 'table.md'}"])
+    assert matrix.main() == (0 if words is None else 1)
+    printed = capsys.readouterr()
+    assert (words or "1 cells; rows lost or duplicated in 0 of them") in printed.out + printed.err
+    page = (tmp_path / "table.md").read_text()
+    assert ("Not shown:" in page) == (words is not None and "NOT SHOWN" in printed.err)
+    assert not found.asked or "Python 3.11.2, cosmos-xenna 0.3.0" in page
+
+
+def test_a_run_that_was_ended_is_gone_on_with(tmp_path: Path) -> None:
+    cells = tmp_path / "test_cells.py"
+    cells.write_text(
+        "import os, pytest\n"
+        "def test_good(record_property):\n"
+        "    record_property('row of the failure matrix', {'lost': 0})\n"
+        "def test_bad(): assert os.environ.get('MENDED')\n"
+        "@pytest.fixture\n"
+        "def untidy():\n"
+        "    yield\n"
+        "    assert os.environ.get('MENDED'), 'left over'\n"
+        "def test_leaves_something(untidy): pass\n"
+        "@pytest.mark.parametrize('backend', [])\n"
+        "def test_for_nobody(backend): pass\n"
+    )
+    results = tmp_path / "results.jsonl"
+
+    def run(**more: str) -> str:
+        env = {**os.environ, "PYTHONPATH": str(Path(matrix.__file__).parent), matrix_rows.RESULTS: str(results), **more}
+        command = [sys.executable, "-m", "pytest", "-p", "matrix_rows", "-p", "no:cacheprovider", str(cells)]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True).stdout
+
+    run()
+    found = matrix_rows.read(results)
+    assert [cell.rpartition("::")[2] for cell in found.asked] == ["test_good", "test_bad", "test_leaves_something"]
+    assert found.passed == {found.asked[0]}
+    assert found.cells[found.asked[0]]["rows"] == [{"lost": 0}]
+    assert [line.partition(":")[0] for line in matrix.not_shown(found)] == ["test_bad", "test_leaves_something"]
+
+    with results.open("a") as file:
+        file.write('{"cell": "cut o')  # killed while it wrote
+    printed = run(MENDED="1", **{matrix_rows.RESUME: "1"})
+    assert "2 passed" in printed
+    found = matrix_rows.read(results)
+    assert matrix.not_shown(found) == []
+    assert len(found.asked) == 3

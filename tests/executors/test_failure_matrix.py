@@ -16,13 +16,14 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from matrix_rows import ROW
 from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, UntilElsewhere, can_run_out_of_memory, remove_groups
 from ray_nodes import RayNodes, start_nodes, wait_for_lines
 from xenna_ray import TestRay, python_path, start_ray
@@ -41,8 +42,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
+Record = Callable[[str, object], None]
 FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
-RESULTS = os.environ.get("CURATOR_SLURM_MATRIX_RESULTS")
 BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
 MODES = [*BACKENDS, *(["xenna batch"] if FULL and "xenna" in BACKENDS else [])]
 ENDINGS = ["raise SystemExit(0)", "raise RuntimeError", "os.kill(os.getpid(), signal.SIGKILL)"]
@@ -90,7 +91,12 @@ def two_cpus() -> Iterator[TestRay]:
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_rows_after(
-    backend: str, cell: Cell, two_cpus: TestRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str,
+    cell: Cell,
+    two_cpus: TestRay,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
 ) -> None:
     if cell.happening == "OOM" and not can_run_out_of_memory():
         pytest.skip("needs root and control groups (version 1) with a memory limit")
@@ -105,7 +111,16 @@ def test_rows_after(
     outputs, error = _run(backend, [*stages, Step("after", cpus=0.5)], ROWS, config)
     kernel_kills = remove_groups(group)
     failed = _failed(failures)
-    row = _row(backend, str(cell.happening) + (" once" if cell.once else ""), cell.policy, ROWS, outputs, failed, error)
+    row = _row(
+        record_property,
+        backend,
+        str(cell.happening) + (" once" if cell.once else ""),
+        cell.policy,
+        ROWS,
+        outputs,
+        failed,
+        error,
+    )
     if ends_run:
         assert isinstance(error, (StageError, WorkerLostError)), row
         assert "'mishap'" in str(error)
@@ -128,7 +143,7 @@ def nodes() -> Iterator[RayNodes]:
 @pytest.mark.parametrize("policy", ["skip", "fail"] if FULL else ["skip"])
 @pytest.mark.parametrize("backend", MODES)
 def test_rows_after_a_node_is_cut_off(
-    backend: str, policy: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str, policy: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
     rows = 60
     failures = _environment(nodes.head, tmp_path, monkeypatch)
@@ -142,7 +157,7 @@ def test_rows_after_a_node_is_cut_off(
     cutter.start()
     outputs, error = _run(backend, stages, rows, {"on_task_error": policy})
     cutter.join()
-    row = _row(backend, "node cut off", policy, rows, outputs, _failed(failures), error)
+    row = _row(record_property, backend, "node cut off", policy, rows, outputs, _failed(failures), error)
     assert error is None, row
     assert (row["out"], row["failed"], row["lost"], row["duplicated"]) == (rows, 0, 0, 0)
     assert len(set(journal.read_text().split())) == rows
@@ -238,6 +253,7 @@ def _failed(path: Path) -> list[tuple[str, str]]:
 
 
 def _row(
+    record: Record,
     backend: str,
     failure: str,
     policy: str,
@@ -260,7 +276,5 @@ def _row(
         "lost": 0 if error else rows - len(counts) - len(failed),
         "run": f"failed: {str(error).splitlines()[0]}" if error else "completed",
     }
-    if RESULTS:
-        with Path(RESULTS).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+    record(ROW, row)
     return row

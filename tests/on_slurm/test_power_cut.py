@@ -6,17 +6,20 @@ import importlib.metadata
 import json
 import os
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
+from matrix_rows import ROW
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
 from on_slurm.runs import SMALL, WAIT_S, Runs
 
 ROWS = 90
+FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
 BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
-POLICIES = ["skip", "fail"] if os.environ.get("CURATOR_SLURM_MATRIX") == "full" else ["fail"]
+MODES = [*BACKENDS, *(["xenna batch"] if "xenna" in BACKENDS and FULL else [])]
+POLICIES = ["skip", "fail"] if FULL else ["fail"]
 PIPELINE = """
 import os, socket, time
 from pathlib import Path
@@ -77,14 +80,17 @@ def build(journal, output):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_rows_after_a_power_cut(runs: Runs, slurm_cluster: SlurmCluster, backend: str, policy: str) -> None:
+@pytest.mark.parametrize("backend", MODES)
+def test_rows_after_a_power_cut(
+    runs: Runs, slurm_cluster: SlurmCluster, backend: str, policy: str, record_property: Callable[[str, object], None]
+) -> None:
     (runs.folder / "power_cut.py").write_text(PIPELINE.replace("{rows}", str(ROWS)))
     journal = runs.folder / "journal"
+    name, _, mode = backend.partition(" ")
     spec = {
         "name": "power-cut",
         "pipeline": {"entry": "power_cut:build", "args": {"journal": str(journal), "output": "${output_dir}"}},
-        "executor": {"backend": backend},
+        "executor": {"backend": name, **({"config": {"execution_mode": mode}} if mode else {})},
         "resources": SMALL,
         "cluster": {"min_nodes": 2},
         "failures": {"on_task_error": policy},
@@ -106,7 +112,7 @@ def test_rows_after_a_power_cut(runs: Runs, slurm_cluster: SlurmCluster, backend
     last = progress["stages"][-1]
     row = {
         "backend": backend,
-        "xenna": importlib.metadata.version("cosmos-xenna") if backend == "xenna" else "",
+        "xenna": importlib.metadata.version("cosmos-xenna") if name == "xenna" else "",
         "failure": "power cut on Slurm",
         "policy": policy,
         "in": ROWS,
@@ -116,9 +122,7 @@ def test_rows_after_a_power_cut(runs: Runs, slurm_cluster: SlurmCluster, backend
         "lost": ROWS - len(outputs),
         "run": f"exit code {done.returncode}",
     }
-    if results := os.environ.get("CURATOR_SLURM_MATRIX_RESULTS"):
-        with Path(results).open("a") as file:
-            file.write(json.dumps(row) + "\n")
+    record_property(ROW, row)
     assert done.returncode == 0, done.output
     assert (row["out"], row["failed"], row["duplicated"], row["lost"]) == (ROWS, 0, 0, 0)
     slurm_cluster.heal()
