@@ -108,3 +108,9 @@ def test_parts_of_specs_in_the_docs_are_valid(block):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_examples_are_valid(example):
     assert not read_string(example.read_text(encoding="utf-8"), example.name).problems
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_lines_are_no_longer_than_those_of_the_sources(page):
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    assert not [number for number, line in lines if len(line) > 120 and not line.startswith("|")]
