@@ -14,7 +14,7 @@ from curator_slurm.launcher.instantiate import instantiate
 from curator_slurm.launcher.load_error import PipelineLoadError
 from curator_slurm.launcher.nemo_yaml import load_nemo_yaml
 from curator_slurm.launcher.placeholders import substitute
-from curator_slurm.launcher.spec import PipelineSpec, StageSpec
+from curator_slurm.launcher.specpipeline import PipelineSpec, StageSpec
 
 
 def import_named(entry: str, key: str) -> Any:

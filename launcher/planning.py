@@ -11,7 +11,8 @@ from curator_slurm.launcher import login_checks, sbatch_options, specfile
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.runs import default_folder
-from curator_slurm.launcher.spec import ClusterSpec, EnvironmentSpec, InputSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec import ClusterSpec, EnvironmentSpec, Spec, StorageSpec
+from curator_slurm.launcher.specdata import InputSpec
 from curator_slurm.launcher.specfile import Reading
 from curator_slurm.launcher.speclocation import absolute
 

@@ -1,23 +1,23 @@
 """The spec: what a user writes in YAML, as one frozen class per section.
 
-These classes hold and check values; `specfile` reads the YAML, gives mistakes their line numbers and applies
-`--set`; `plan` resolves and freezes. Units are in the field names or their descriptions.
+`specpipeline` and `specdata` hold the sections about the pipeline and its data, this module the others and what must
+agree among all. The classes hold and check values; `specfile` reads the YAML, gives mistakes their line numbers and
+applies `--set`; `plan` resolves and freezes. Units are in the field names or their descriptions.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from curator_slurm.launcher.spectarget import TARGET, from_target
+from curator_slurm.launcher.specdata import CollectMode, InputSpec, OutputSpec, ShardsSpec
+from curator_slurm.launcher.specpipeline import PipelineSpec
 from curator_slurm.launcher.spectypes import (
     Backend,
     BackendName,
     BashList,
-    Command,
-    Entry,
     EnvName,
     EnvNameList,
     EnvValue,
@@ -29,87 +29,10 @@ from curator_slurm.launcher.spectypes import (
     Number,
     Path,
     Section,
-    Size,
     Time,
     Whole,
     mistake,
 )
-
-
-class StageResources(Section):
-    """What one worker of a stage needs."""
-
-    cpus: Number | None = Field(default=None, ge=0, description="CPU cores, also parts of one")
-    gpus: Number | None = Field(default=None, ge=0, description="GPUs, also parts of one")
-    gpu_memory_gb: Number | None = Field(default=None, ge=0, description="GPU memory, in place of gpus")
-
-
-class StageSpec(Section):
-    """A stage given in YAML: a class and the arguments of its constructor; or, as NeMo Curator writes it, `_target_`
-    with the class and the arguments beside it."""
-
-    use: Entry = Field(description="module:Class of the stage")
-    with_: dict[str, Any] = Field(default={}, alias="with", description="arguments of its constructor")
-    name: Line | None = Field(default=None, description="name of the stage in progress and logs")
-    resources: StageResources | None = Field(
-        default=None, description="what one worker needs; default: the stage's own"
-    )
-    batch_size: Whole | None = Field(default=None, ge=1, description="tasks given to the stage at once")
-    num_workers: Whole | None = Field(default=None, ge=1, description="exact number of workers; default: as needed")
-    runtime_env: dict[str, Any] | None = Field(default=None, description="Ray's runtime environment of the workers")
-    xenna_stage_spec: dict[str, Any] | None = Field(
-        default=None, description="options of cosmos-xenna for this stage, used by executor xenna"
-    )
-    ray_stage_spec: dict[str, Any] | None = Field(
-        default=None, description="options of Ray for this stage, used by executor ray_data"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_target(cls, data: Any) -> Any:
-        return from_target(data) if isinstance(data, dict) and TARGET in data else data
-
-
-class PipelineSpec(Section):
-    """What to run: exactly one of `entry`, `stages`, `file` and `command`."""
-
-    entry: Entry | None = Field(default=None, description="module:callable that returns a Pipeline")
-    args: dict[str, Any] = Field(default={}, description="arguments of entry, or settings of file")
-    stages: list[StageSpec] | None = Field(default=None, min_length=1, description="the stages, first to last")
-    file: Path | None = Field(default=None, description="a pipeline of NeMo Curator in YAML, with _target_ stages")
-    checkpoint_path: Path | None = Field(
-        default=None, description="folder that records finished source partitions, so that the next run skips them"
-    )
-    command: Command | None = Field(
-        default=None,
-        description="any program, run on the head node with RAY_ADDRESS set; text is given to bash, a list is not",
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> PipelineSpec:
-        given = [key for key in ("entry", "stages", "file", "command") if getattr(self, key) is not None]
-        if len(given) != 1:
-            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
-            raise mistake(f"`pipeline` needs exactly one of entry, stages, file and command; {found}", "pipeline")
-        if self.args and self.entry is None and self.file is None:
-            raise mistake(
-                "`pipeline.args` belong to `pipeline.entry` or `pipeline.file`; a stage takes its arguments in `with`",
-                "pipeline.args",
-            )
-        if self.checkpoint_path is not None:
-            self._check_checkpoint()
-        return self
-
-    def _check_checkpoint(self) -> None:
-        key = "pipeline.checkpoint_path"
-        if self.command is not None:
-            raise mistake(f"`{key}` is for pipelines; a command keeps its own books", key)
-        if "${output_dir}" in repr((self.args, [stage.with_ for stage in self.stages or []])):
-            raise mistake(
-                f"`{key}` needs outputs that stay where they are, but ${{output_dir}} is a new folder in every run and "
-                "attempt; let the writers write to a folder of yours",
-                key,
-            )
 
 
 class ExecutorSpec(Section):
@@ -119,63 +42,6 @@ class ExecutorSpec(Section):
         default=Backend.XENNA, description="which executor runs the stages, or module:Class of another one"
     )
     config: dict[str, Any] = Field(default={}, description="as the executor takes it, such as execution_mode")
-
-
-class InputSpec(Section):
-    """The files that `${input.files}` stands for: `paths`, `manifest`, or both."""
-
-    paths: LineList = Field(default=[], description="files, folders, globs or fsspec addresses")
-    manifest: Path | None = Field(
-        default=None,
-        description="a list of files: .txt with a path per line, or .jsonl or .csv with path and, where known, "
-        "bytes and sha256",
-    )
-
-    @model_validator(mode="after")
-    def _something(self) -> InputSpec:
-        if not self.paths and self.manifest is None:
-            raise mistake("`input` needs paths or manifest", "input.paths", "input")
-        return self
-
-
-class ShardOrder(StrEnum):
-    """How files are put into shards."""
-
-    SIZE = "size"
-    NAME = "name"
-
-
-class ShardsSpec(Section):
-    """Cuts the input into shards for array jobs, by exactly one of `count`, `files_per_shard`, `bytes_per_shard`."""
-
-    count: Whole | None = Field(default=None, ge=1, description="number of shards")
-    files_per_shard: Whole | None = Field(default=None, ge=1, description="the most files of a shard")
-    bytes_per_shard: Size | None = Field(
-        default=None, description="the most bytes of a shard, such as 10G; a larger file is a shard of its own"
-    )
-    max_running: Whole | None = Field(
-        default=None, ge=1, description="how many array elements may run at once; default: as the cluster lets them"
-    )
-    per_element: Whole = Field(
-        default=1, ge=1, description="shards that one array element processes one after the other on one Ray cluster"
-    )
-    order: ShardOrder = Field(
-        default=ShardOrder.SIZE,
-        description="size balances bytes and starts with the largest shards, name keeps neighbours together",
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> ShardsSpec:
-        choices = ("count", "files_per_shard", "bytes_per_shard")
-        given = [key for key in choices if getattr(self, key) is not None]
-        if len(given) != 1:
-            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
-            raise mistake(
-                f"`shards` needs exactly one of count, files_per_shard and bytes_per_shard; {found}",
-                f"shards.{given[-1]}" if given else "shards",
-                *(f"shards.{key}" for key in choices),
-            )
-        return self
 
 
 class ResourcesSpec(Section):
@@ -290,41 +156,6 @@ class StorageSpec(Section):
 
     runs: Path | None = Field(default=None, description="folder of all run directories, on shared storage")
     node_local: Path | None = Field(default=None, description="short folder on each node for Ray's session")
-
-
-class CollectMode(StrEnum):
-    """Who publishes the outputs of a sharded run."""
-
-    MANUAL = "manual"
-    AUTO = "auto"
-
-
-class MergeSpec(Section):
-    """How `collect` makes few large files of many small ones."""
-
-    target_size: Size = Field(
-        default="1G", description="files are joined up to this size; K, M, G and T are powers of 1024"
-    )
-
-
-def _merge(value: Any) -> Any:
-    """`true` is a section with its defaults, `false` none."""
-    return ({} if value else None) if isinstance(value, bool) else value
-
-
-class OutputSpec(Section):
-    """Where the outputs go when the run has succeeded; default: `outputs` in the run directory."""
-
-    path: Path | None = Field(default=None, description="an empty folder or one that is not there yet")
-    collect: CollectMode = Field(
-        default=CollectMode.MANUAL,
-        description="of a sharded run: manual waits for `curator-slurm collect`, auto submits a small job that does it",
-    )
-    merge: Annotated[MergeSpec | None, BeforeValidator(_merge)] = Field(
-        default=None,
-        description="of a sharded run: join JSONL, text and Parquet files; `true`, or a section with `target_size`",
-    )
-    checksums: bool = Field(default=False, description="of a sharded run: keep and verify a SHA-256 of every file")
 
 
 CURATOR_ARRAYS = "NEMO_CURATOR_SLURM_ARRAY_"

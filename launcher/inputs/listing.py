@@ -13,7 +13,7 @@ from curator_slurm.launcher.inputs.filelist import read_list
 from curator_slurm.launcher.inputs.local import Found, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
 from curator_slurm.launcher.shards.records import InputFile
-from curator_slurm.launcher.spec import InputSpec
+from curator_slurm.launcher.specdata import InputSpec
 
 Progress = Callable[[str, int, int | None], None]
 """Is told what is being done, how far it is, and of how many where that is known; often, and from one thread."""

@@ -18,7 +18,7 @@ from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.shards.submissions import finishing_jobs, note_finishing
 from curator_slurm.launcher.slurm import SbatchCall
-from curator_slurm.launcher.spec import CollectMode
+from curator_slurm.launcher.specdata import CollectMode
 
 _ENTRY = "from curator_slurm.launcher.cli import main; main()"
 

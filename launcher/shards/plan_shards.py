@@ -13,7 +13,7 @@ from curator_slurm.launcher.inputs.listing import Progress, list_inputs
 from curator_slurm.launcher.plan import Plan
 from curator_slurm.launcher.shards.records import InputFile, Shard
 from curator_slurm.launcher.shards.split import BALANCED, parse_size, split
-from curator_slurm.launcher.spec import ShardsSpec
+from curator_slurm.launcher.specdata import ShardsSpec
 
 
 @dataclass(frozen=True)

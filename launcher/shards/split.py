@@ -16,7 +16,7 @@ from operator import attrgetter
 
 from curator_slurm.launcher.shards.mend import BALANCED, is_balanced, mend
 from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.spec import ShardOrder, ShardsSpec
+from curator_slurm.launcher.specdata import ShardOrder, ShardsSpec
 from curator_slurm.launcher.spectypes import SIZE_PATTERN
 
 __all__ = ["BALANCED", "parse_size", "split"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from curator_slurm.launcher.inputs import list_inputs
 from curator_slurm.launcher.shards.changes import Change, check_inputs, compare, find_changes, summarise
 from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.spec import InputSpec
+from curator_slurm.launcher.specdata import InputSpec
 
 DIGEST = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of `x`
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curator_slurm.launcher.shards.records import InputFile, Shard
 from curator_slurm.launcher.shards.split import BALANCED, parse_size, split
-from curator_slurm.launcher.spec import ShardsSpec
+from curator_slurm.launcher.specdata import ShardsSpec
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 10**6)), min_size=1, max_size=60)
 ways = st.one_of(

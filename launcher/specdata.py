@@ -1,0 +1,102 @@
+"""The sections of a spec about data: `input`, its `shards`, and `output`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from curator_slurm.launcher.spectypes import LineList, Path, Section, Size, Whole, mistake
+
+
+class InputSpec(Section):
+    """The files that `${input.files}` stands for: `paths`, `manifest`, or both."""
+
+    paths: LineList = Field(default=[], description="files, folders, globs or fsspec addresses")
+    manifest: Path | None = Field(
+        default=None,
+        description="a list of files: .txt with a path per line, or .jsonl or .csv with path and, where known, "
+        "bytes and sha256",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> InputSpec:
+        if not self.paths and self.manifest is None:
+            raise mistake("`input` needs paths or manifest", "input.paths", "input")
+        return self
+
+
+class ShardOrder(StrEnum):
+    """How files are put into shards."""
+
+    SIZE = "size"
+    NAME = "name"
+
+
+class ShardsSpec(Section):
+    """Cuts the input into shards for array jobs, by exactly one of `count`, `files_per_shard`, `bytes_per_shard`."""
+
+    count: Whole | None = Field(default=None, ge=1, description="number of shards")
+    files_per_shard: Whole | None = Field(default=None, ge=1, description="the most files of a shard")
+    bytes_per_shard: Size | None = Field(
+        default=None, description="the most bytes of a shard, such as 10G; a larger file is a shard of its own"
+    )
+    max_running: Whole | None = Field(
+        default=None, ge=1, description="how many array elements may run at once; default: as the cluster lets them"
+    )
+    per_element: Whole = Field(
+        default=1, ge=1, description="shards that one array element processes one after the other on one Ray cluster"
+    )
+    order: ShardOrder = Field(
+        default=ShardOrder.SIZE,
+        description="size balances bytes and starts with the largest shards, name keeps neighbours together",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ShardsSpec:
+        choices = ("count", "files_per_shard", "bytes_per_shard")
+        given = [key for key in choices if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
+            raise mistake(
+                f"`shards` needs exactly one of count, files_per_shard and bytes_per_shard; {found}",
+                f"shards.{given[-1]}" if given else "shards",
+                *(f"shards.{key}" for key in choices),
+            )
+        return self
+
+
+class CollectMode(StrEnum):
+    """Who publishes the outputs of a sharded run."""
+
+    MANUAL = "manual"
+    AUTO = "auto"
+
+
+class MergeSpec(Section):
+    """How `collect` makes few large files of many small ones."""
+
+    target_size: Size = Field(
+        default="1G", description="files are joined up to this size; K, M, G and T are powers of 1024"
+    )
+
+
+def _merge(value: Any) -> Any:
+    """`true` is a section with its defaults, `false` none."""
+    return ({} if value else None) if isinstance(value, bool) else value
+
+
+class OutputSpec(Section):
+    """Where the outputs go when the run has succeeded; default: `outputs` in the run directory."""
+
+    path: Path | None = Field(default=None, description="an empty folder or one that is not there yet")
+    collect: CollectMode = Field(
+        default=CollectMode.MANUAL,
+        description="of a sharded run: manual waits for `curator-slurm collect`, auto submits a small job that does it",
+    )
+    merge: Annotated[MergeSpec | None, BeforeValidator(_merge)] = Field(
+        default=None,
+        description="of a sharded run: join JSONL, text and Parquet files; `true`, or a section with `target_size`",
+    )
+    checksums: bool = Field(default=False, description="of a sharded run: keep and verify a SHA-256 of every file")
