@@ -26,11 +26,14 @@ log = logging.getLogger(__name__)
 _MAX_FRUITLESS = 3
 """How many rounds in a row may end in a loss without settling a single source."""
 _NOTICE_S = 75.0
-"""How long after an object was lost Ray may take to call its node dead: five missed health checks."""
+"""How long after a loss Ray may take to call the node dead: five missed health checks."""
 LOST_OBJECTS = ("ObjectLost", "ObjectsLost", "ObjectFetch", "ObjectReconstruction", "OwnerDied", "NodeDied")
 """How the names of Ray's errors begin that tell of lost objects."""
 LOST_WORKERS = ("Actor", "RayActor", "TaskUnschedulable", "Worker", "LocalRaylet", "OutOfMemory")
 """And those of lost workers, or of work that has no node any more."""
+
+OUT_OF_REACH = ("ActorUnavailable",)
+"""And of a worker that does not answer: its node may be dead and Ray not know it yet."""
 
 
 class Losses:
@@ -45,12 +48,13 @@ class Losses:
         ours = isinstance(error, ExecutorError)
         if ours and not isinstance(error, (ObjectsLostError, WorkerLostError, LostTasksError)):
             return False
-        if not tells_of(LOST_OBJECTS, error):
+        lost_objects = tells_of(LOST_OBJECTS, error)
+        if not lost_objects and not tells_of(OUT_OF_REACH, error):
             return self._node_is_gone()
         deadline = time.monotonic() + _NOTICE_S
         while not self._node_is_gone() and time.monotonic() < deadline:
             time.sleep(0.5)
-        return True
+        return lost_objects or self._node_is_gone()
 
     def _node_is_gone(self) -> bool:
         return bool(self._at_start - self._alive_nodes())

@@ -28,7 +28,8 @@ class DataRun:
     def __init__(self, adapters: Sequence[StageAdapter], policy: FailurePolicy, *, ignore_head_node: bool) -> None:
         self._plans = plan_operators(adapters)
         most = policy.max_failed_tasks if policy.skips else None
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # lives as we do
+        # Not softly: Ray then takes any node for an actor without CPUs, and its loss would end the run.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._actor = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).options(scheduling_strategy=here).remote(most)
         self._ledger = RemoteLedger(self._actor)
         nodes = [node for node in ray.nodes() if node.get("Alive")]

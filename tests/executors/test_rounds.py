@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, ObjectLostError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError
 
 from curator_slurm.executors import ProcessingStage, Task
 from curator_slurm.executors.adapter import BatchReport
@@ -136,3 +136,21 @@ def test_losses_without_progress_end_the_run() -> None:
     with pytest.raises(RuntimeError):
         run_rounds(play, monitor, sources, cluster)
     assert len(cluster.alive) == 1
+
+
+def test_a_silent_worker_is_a_loss_once_ray_calls_its_node_dead() -> None:
+    monitor, sources, cluster = start(1)
+    asked: list[set[str]] = []
+
+    def alive() -> set[str]:
+        asked.append(cluster())
+        if len(asked) == 3:  # at first Ray still thinks that the node is there
+            cluster.lose()
+        return cluster()
+
+    def play() -> None:
+        if not asked[1:]:
+            raise ActorUnavailableError("no answer", b"1" * 16)
+
+    run_rounds(play, monitor, sources, alive)
+    assert len(cluster.alive) == 4
