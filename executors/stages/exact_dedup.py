@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stage import ProcessingStage
@@ -73,6 +73,8 @@ class HashDocuments(ProcessingStage[DocumentBatch, FileGroupTask]):
 class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
     """Drops the rows that a table of duplicates lists; it must come right behind the reader of the first pass."""
 
+    REASON: ClassVar[str] = DUPLICATE
+
     duplicates: str
     text_field: str = "text"
     name: str = "drop_duplicates"
@@ -89,19 +91,23 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
         Raises:
             ValueError: a row is not what it was in the first pass.
         """
-        import pyarrow.parquet as pq
-
-        columns = ["row", "digest"]
-        listed = pq.read_table(self.duplicates, columns=columns, filters=[("task_id", "=", task.task_id)])
-        if not listed.num_rows:
+        expected = self.listed(task.task_id)
+        if not expected:
             return task
         texts = values_of(task.data, self.text_field)
         keep = [True] * len(texts)
-        for row, expected in zip(listed["row"].to_pylist(), listed["digest"].to_pylist(), strict=True):
-            if row >= len(texts) or texts[row] is None or digest(texts[row]) != expected:
+        for row, value in expected.items():
+            if row >= len(texts) or (None if texts[row] is None else digest(texts[row])) != value:
                 raise ValueError(f"row {row} of task {task.task_id} is not what it was: the input changed meanwhile")
             keep[row] = False
-        return drop(task, keep, DUPLICATE)
+        return drop(task, keep, self.REASON)
+
+    def listed(self, task_id: str) -> dict[int, bytes | None]:
+        """The rows of a task that are to be dropped, each with the digest that its text had in the first pass."""
+        import pyarrow.parquet as pq
+
+        found = pq.read_table(self.duplicates, columns=["row", "digest"], filters=[("task_id", "=", task_id)])
+        return dict(zip(found["row"].to_pylist(), found["digest"].to_pylist(), strict=True))
 
 
 class ExactDeduplicationPipeline(Pipeline):

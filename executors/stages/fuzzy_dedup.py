@@ -15,16 +15,14 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages._columns import values_of
-from curator_slurm.executors.stages.exact_dedup import DropDuplicates, digest, write_table
+from curator_slurm.executors.stages.exact_dedup import DropDuplicates, write_table
 from curator_slurm.executors.stages.lsh import ROW_BITS, BandTask, LSHStage, MergeEdgesStage, read_edges
 from curator_slurm.executors.stages.minhash import MinHashStage, signature_file
-from curator_slurm.executors.stages.score_filter import drop
-from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
+from curator_slurm.executors.tasks import FileGroupTask
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,29 +37,21 @@ log = logging.getLogger(__name__)
 class DropNearDuplicates(DropDuplicates):
     """Drops the rows that a table of near-duplicates lists; it must come right behind the reader of the first pass."""
 
+    REASON: ClassVar[str] = NEAR_DUPLICATE
+
     signatures: str = ""
     name: str = "drop_near_duplicates"
 
-    def process(self, task: DocumentBatch) -> DocumentBatch:
-        """The batch without its near-duplicates.
-
-        Raises:
-            ValueError: a row is not what it was in the first pass.
-        """
+    def listed(self, task_id: str) -> dict[int, bytes | None]:
+        """The table lists rows alone; the digests are in the file of the task's signatures."""
         import pyarrow.parquet as pq
 
-        listed = pq.read_table(self.duplicates, columns=["row"], filters=[("task_id", "=", task.task_id)])
-        if not listed.num_rows:
-            return task
-        signed = pq.read_table(signature_file(self.signatures, task.task_id), columns=["row", "digest"])
+        found = pq.read_table(self.duplicates, columns=["row"], filters=[("task_id", "=", task_id)])
+        if not found.num_rows:
+            return {}
+        signed = pq.read_table(signature_file(self.signatures, task_id), columns=["row", "digest"])
         digests = dict(zip(signed["row"].to_pylist(), signed["digest"].to_pylist(), strict=True))
-        texts = values_of(task.data, self.text_field)
-        keep = [True] * len(texts)
-        for row in listed["row"].to_pylist():
-            if row >= len(texts) or _digest(texts[row]) != digests.get(row):
-                raise ValueError(f"row {row} of task {task.task_id} is not what it was: the input changed meanwhile")
-            keep[row] = False
-        return drop(task, keep, NEAR_DUPLICATE)
+        return {row: digests.get(row) for row in found["row"].to_pylist()}
 
 
 class FuzzyDeduplicationPipeline(Pipeline):
@@ -176,7 +166,3 @@ def near_duplicates(task_ids: Sequence[str], forests: Sequence[str]) -> pa.Table
 
 def _files(tasks: Sequence[Any] | None) -> list[str]:
     return sorted(path for task in tasks or [] for path in task.data)
-
-
-def _digest(text: Any) -> bytes | None:
-    return None if text is None else digest(text if isinstance(text, str) else repr(text))

@@ -22,8 +22,26 @@ def cluster() -> Iterator[object]:
         yield ray
 
 
+@pytest.fixture(scope="session")
+def careless() -> Iterator[object]:
+    """For NeMo Curator's own executors: the workers of its Xenna outlive its runs."""
+    from xenna_ray import start_ray
+
+    with start_ray(cpus=11, env={"PYTHONPATH": str(HERE)}, tidy=False) as ray:
+        yield ray
+
+
 @pytest.fixture
 def connected(cluster: object, monkeypatch: pytest.MonkeyPatch) -> object:
+    return connect(cluster, monkeypatch)
+
+
+@pytest.fixture
+def untidy(careless: object, monkeypatch: pytest.MonkeyPatch) -> object:
+    return connect(careless, monkeypatch)
+
+
+def connect(cluster: object, monkeypatch: pytest.MonkeyPatch) -> object:
     for name, value in cluster.env.items():  # type: ignore[attr-defined]
         monkeypatch.setenv(name, value)
     return cluster

@@ -90,7 +90,7 @@ def long_enough() -> list[int]:
 
 
 @pytest.mark.parametrize("backend", THEIRS)
-def test_our_stages_on_its_executors(backend: str, connected: Any, files: list[str], tmp_path: Path) -> None:
+def test_our_stages_on_its_executors(backend: str, untidy: Any, files: list[str], tmp_path: Path) -> None:
     given = spec(OUR_STAGES, f"{{backend: 'nemo_curator.backends.{backend}'}}")
     assert run(given, files, tmp_path / "out") == list(range(ROWS))
 
