@@ -58,6 +58,19 @@ REFUSED: dict[str, str] = {
 }
 """Options of cosmos-xenna that the executor decides itself -> why a user cannot set them."""
 
+STAGE_OPTIONS = (
+    *("num_workers_per_node", "num_setup_attempts_python", "num_run_attempts_python", "ignore_failures"),
+    *("reset_workers_on_failure", "slots_per_actor", "worker_max_lifetime_m", "worker_restart_interval_m"),
+    *("max_setup_failure_percentage", "over_provision_factor"),
+)
+"""What a stage may give in `xenna_stage_spec`, with every supported version."""
+
+REFUSED_OF_STAGES: dict[str, str] = {
+    "stage": "it is the stage itself",
+    "num_workers": "use the num_workers() method of the stage, in a spec `num_workers` beside `use`",
+}
+"""Fields of cosmos-xenna's specification of a stage that the executor fills in -> why a user cannot."""
+
 CLASSES = {"xenna": "XennaExecutor", "ray_data": "RayDataExecutor", "ray_actor_pool": "RayActorPoolExecutor"}
 """Back end -> its executor."""
 
@@ -86,6 +99,17 @@ def mistake(backend: str, key: str) -> str | None:
         return None
     engine = f" with any cosmos-xenna from {FIRST_XENNA} to {LAST_XENNA}" if backend == "xenna" else ""
     return f"is not an option of {CLASSES[backend]}{engine}{_suggestion(backend, key)}"
+
+
+def stage_mistake(key: str) -> str | None:
+    """What is wrong with a key of `xenna_stage_spec`; None where it is an option."""
+    if key in REFUSED_OF_STAGES:
+        return f"cannot be set here: {REFUSED_OF_STAGES[key]}"
+    if key in STAGE_OPTIONS:
+        return None
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), STAGE_OPTIONS, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(STAGE_OPTIONS)}"
+    return f"is not an option of cosmos-xenna for a stage; {hint}"
 
 
 def _suggestion(backend: str, key: str) -> str:

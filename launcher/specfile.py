@@ -283,11 +283,17 @@ def _check_sbatch(reading: Reading) -> None:
 
 def _check_executor(reading: Reading) -> None:
     """Options that no version of the executor has; whether the nodes' version has them, only the driver can tell."""
-    if reading.spec is None or not isinstance(reading.spec.executor.backend, Backend):
+    spec = reading.spec
+    if spec is None or not isinstance(spec.executor.backend, Backend):
         return
-    for key in reading.spec.executor.config:
-        if problem := known_options.mistake(reading.spec.executor.backend, key):
+    for key in spec.executor.config:
+        if problem := known_options.mistake(spec.executor.backend, key):
             reading.add(("executor", "config", key), f"`executor.config.{key}` {problem}")
+    for index, stage in enumerate(spec.pipeline.stages or ()):
+        for key in stage.xenna_stage_spec or {}:
+            if problem := known_options.stage_mistake(key):
+                path: Path = ("pipeline", "stages", index, "xenna_stage_spec", key)
+                reading.add(path, f"`{dotted(path)}` {problem}")
 
 
 def _line_number(where: str) -> int:

@@ -16,15 +16,10 @@ from typing import Any
 import attrs
 from cosmos_xenna.pipelines import v1
 
-from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, XENNA_DEFAULTS
+from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, REFUSED_OF_STAGES, XENNA_DEFAULTS
 
 MODES = ("streaming", "batch")
 
-# Fields of a stage that the executor decides itself, and why a user cannot set them.
-_OWNED_STAGE = {
-    "stage": "it is the stage itself",
-    "num_workers": "use the num_workers() method of the stage",
-}
 # Taken over by the executor, so they never reach cosmos-xenna.
 _INTERPRETED = {"execution_mode", "logging_interval_s", "ignore_failures", "cpu_allocation_percentage"}
 
@@ -124,10 +119,10 @@ class StageOptions:
 def parse_stage(stage: Any) -> StageOptions:
     """Read ``num_workers()`` and ``xenna_stage_spec()`` of a stage, both optional."""
     spec = dict(_call(stage, "xenna_stage_spec") or {})
-    fields = _fields(v1.StageSpec, _OWNED_STAGE)
+    fields = _fields(v1.StageSpec, REFUSED_OF_STAGES)
     name = getattr(stage, "name", type(stage).__name__)
     for key in spec:
-        _check_key(key, set(fields), _OWNED_STAGE, where=f" in xenna_stage_spec() of stage {name!r}")
+        _check_key(key, set(fields), REFUSED_OF_STAGES, where=f" in xenna_stage_spec() of stage {name!r}")
     per_node = spec.pop("num_workers_per_node", None)
     ignore = spec.pop("ignore_failures", None)
     count = _call(stage, "num_workers")

@@ -18,6 +18,8 @@ from curator_slurm.executors.known_options import (
     OPTIONS,
     POLICY_KEYS,
     REFUSED,
+    REFUSED_OF_STAGES,
+    STAGE_OPTIONS,
     mistake,
 )
 from curator_slurm.executors.registry import BACKENDS, load_executor, make_executor
@@ -31,6 +33,7 @@ def test_the_table_has_what_the_installed_engine_has() -> None:
     here = {field.name for cls in (v1.PipelineConfig, v1.StreamingSpecificSpec) for field in attrs.fields(cls)}
     told = {name for name, since in ENGINE_OPTIONS.items() if numbers(since) <= numbers(xenna_version())}
     assert here - set(REFUSED) == told
+    assert {field.name for field in attrs.fields(v1.StageSpec)} == {*STAGE_OPTIONS, *REFUSED_OF_STAGES}
 
 
 def test_the_versions_are_in_order() -> None:

@@ -87,7 +87,7 @@ def test_every_option_of_the_engine_reaches_it_or_is_refused_with_a_reason(cls: 
 
 def test_every_option_of_a_stage_reaches_it_or_is_refused_with_a_reason() -> None:
     for field in attrs.fields(v1.StageSpec):
-        if field.name in options._OWNED_STAGE:
+        if field.name in known_options.REFUSED_OF_STAGES:
             with pytest.raises(XennaOptionError, match="cannot be set"):
                 parse_stage(FakeStage({field.name: 1}))
         elif field.name not in ("num_workers_per_node", "ignore_failures"):

@@ -158,6 +158,23 @@ def test_options_that_no_executor_has(section, message):
     assert problem.where == "s.yaml:3"
 
 
+def test_options_of_a_stage_that_no_cosmos_xenna_has():
+    text = """name: x
+pipeline:
+  stages:
+    - use: a.b:C
+      xenna_stage_spec: {num_workers_per_node: 2}
+    - use: a.b:D
+      xenna_stage_spec:
+        slots_per_actr: 3
+        num_workers: 2
+"""
+    first, second = problems(text)
+    assert (first.key, first.where) == ("pipeline.stages.1.xenna_stage_spec.slots_per_actr", "s.yaml:8")
+    assert first.message.endswith("is not an option of cosmos-xenna for a stage; did you mean `slots_per_actor`?")
+    assert (second.where, "use the num_workers() method" in second.message) == ("s.yaml:9", True)
+
+
 def test_an_option_given_by_set_is_checked_too():
     reading = read_string(GOOD, "s.yaml", ["executor.config.cpu_allocation_percent=0.5"])
     (problem,) = reading.problems
