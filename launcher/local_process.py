@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curator_slurm.launcher.curator_arrays import CURATOR_ARRAYS
 from curator_slurm.launcher.slurm import KEPT_VARIABLES
 
 if TYPE_CHECKING:
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 CLOCK_TOLERANCE_S = 2.0
 """The creation time of a process moves a little when the clock is set."""
 
-_DROPPED_PREFIXES = ("SLURM_", "SBATCH_", "SRUN_", "PMI_", "PMIX_", "RAY_", "CURATOR_SLURM_", "SUBMITIT_", "CONDA_")
+_DROPPED_PREFIXES = (
+    *("SLURM_", "SBATCH_", "SRUN_", "PMI_", "PMIX_", "RAY_", "CURATOR_SLURM_", "SUBMITIT_", "CONDA_"),
+    CURATOR_ARRAYS,
+)
 _DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "BASH_ENV", "ENV", "CDPATH"})
 
 
 def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a local run inherits: not the surrounding Slurm job, Ray cluster or Python environment.
+    """What a local run inherits: not the surrounding Slurm job or array, Ray cluster or Python environment.
 
     The plan names the Python; the rest (PATH, HOME, proxies, CUDA's variables...) belongs to the machine.
     """

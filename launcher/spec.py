@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from curator_slurm.launcher.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.specdata import CollectMode, InputSpec, OutputSpec, ShardsSpec
 from curator_slurm.launcher.specpipeline import PipelineSpec
 from curator_slurm.launcher.spectypes import (
@@ -158,10 +159,6 @@ class StorageSpec(Section):
     node_local: Path | None = Field(default=None, description="short folder on each node for Ray's session")
 
 
-CURATOR_ARRAYS = "NEMO_CURATOR_SLURM_ARRAY_"
-"""Environment variables of NeMo Curator's own support of job arrays; without them it is on in every array."""
-
-
 class Spec(Section):
     """A whole spec."""
 
@@ -213,7 +210,7 @@ class Spec(Section):
     def _refuse_second_split(self) -> None:
         """NeMo Curator can divide input among array elements itself: of what `shards` gives one, it would drop most."""
         for name, value in self.environment.env.items():
-            off = name == f"{CURATOR_ARRAYS}ENABLED" and value.strip().lower() in ("0", "false", "no", "off")
+            off = name == ENABLED and value.strip().lower() in ("0", "false", "no", "off")
             if name.startswith(CURATOR_ARRAYS) and not off:
                 raise mistake(
                     f"`environment.env` sets {name}, but `shards` divides the input already, and NeMo Curator would "

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from curator_slurm.launcher.agent import interop
+from curator_slurm.launcher import curator_arrays
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
 from curator_slurm.launcher.agent.records import NodeState, NodeStatus
@@ -141,4 +141,4 @@ def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[
     environment["PYTHONPATH"] = os.pathsep.join(path)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
-    return environment if plan.spec.shards is None else interop.off(environment)
+    return environment if plan.spec.shards is None else curator_arrays.off(environment)

@@ -50,7 +50,8 @@ def assert_no_ray(run: Run) -> None:
     assert "ray_head_started" not in events(run)
 
 
-def test_a_command_on_this_machine(tmp_path: Path) -> None:
+def test_a_command_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEMO_CURATOR_SLURM_ARRAY_ENABLED", "1")  # the caller's own array
     result, found = run(tmp_path, "local")
     assert result.exit_code == 0, result.output
     assert_no_ray(found)
