@@ -37,9 +37,15 @@ def runs(slurm_cluster: SlurmCluster, shared_dir: Path) -> Runs:
 
 @pytest.fixture(scope="module")
 def array_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
-    """A cluster of the module's own, whose MaxArraySize is the module's MAX_ARRAY_SIZE; without accounting."""
+    """A cluster of the module's own with its MAX_ARRAY_SIZE (NODES, CPUS where it says so); without accounting."""
     cluster = SlurmCluster(f"{default_directory()}-a{request.module.MAX_ARRAY_SIZE}-{os.getpid()}")
-    options = Options(max_array=request.module.MAX_ARRAY_SIZE, accounting=False, conf=("KillWait=10",))
+    options = Options(
+        nodes=getattr(request.module, "NODES", Options.nodes),
+        cpus=getattr(request.module, "CPUS", Options.cpus),
+        max_array=request.module.MAX_ARRAY_SIZE,
+        accounting=False,
+        conf=("KillWait=10",),
+    )
     cluster.up(options, owner=this_session(), fresh=True)
     try:
         yield cluster

@@ -28,6 +28,8 @@ class Disorder:
         self.cluster = cluster
         self.log: list[str] = []
         """What was done, for the message of a test that fails."""
+        self.crashes = 0
+        """How often the controller, and everything on the login node, was killed."""
         self._random = random.Random(seed)
         self._began = time.monotonic()
 
@@ -37,16 +39,17 @@ class Disorder:
         try:
             while time.monotonic() < deadline and not over():
                 self._accident()
-                threading.Event().wait(self._random.uniform(0.5, 3.0))
+                threading.Event().wait(self._random.uniform(1.0, 4.0))
         finally:
             self._restore()
 
     def _accident(self) -> None:
         kind = self._random.choices(
             ["driver", "agent", "worker", "script", "any", "node", "node back", "controller"],
-            [5, 3, 3, 1, 2, 2, 3, 1],
+            [5, 3, 3, 1, 2, 1, 3, 1],
         )[0]
         if kind == "controller":
+            self.crashes += 1
             self.cluster.kill_node(self.cluster.login)
             self._note("killed the controller")
             self.cluster.restore_node(self.cluster.login)

@@ -1,4 +1,4 @@
-"""`make chaos SEED=n`: 40 shards, several minutes of killing, then `retry` until done."""
+"""`make chaos SEED=n`: 40 shards, six elements of two nodes at once, minutes of killing, `retry` until done."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import pytest
 from slurm_cluster import SlurmCluster
 
+from on_slurm.chaos import CPUS as CPUS
+from on_slurm.chaos import NODES as NODES
 from on_slurm.chaos import specs, survive
 from on_slurm.runs import Runs
 
@@ -16,4 +18,4 @@ MAX_ARRAY_SIZE = 1001
 @pytest.mark.chaos
 def test_rows_are_there_once_whatever_dies(array_cluster: SlurmCluster, array_runs: Runs) -> None:
     seed, seconds = int(os.environ.get("SEED", "1")), float(os.environ.get("SECONDS_OF_CHAOS", "240"))
-    print(survive(array_cluster, array_runs, specs(singles=25, pairs=12, rayed=3, pause=0.05), seed, seconds))
+    print(survive(array_cluster, array_runs, specs(shards=40, rayed=4, pause=0.08), seed, seconds))
