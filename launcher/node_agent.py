@@ -6,6 +6,7 @@ With --clean-up it does what an agent that was killed could not do any more: end
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import socket
@@ -20,14 +21,14 @@ from curator_slurm.launcher.agent.beacon import Beacon
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import NodeState, Outcome, read_node_status
+from curator_slurm.launcher.agent.records import NodeState, read_node_status, without_head
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.paths import ClusterPaths, RunPaths, SubmissionPaths
+from curator_slurm.launcher.files import read_json, write_atomic, write_json
+from curator_slurm.launcher.paths import ClusterPaths, NodePaths, RunPaths, SubmissionPaths
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.shards.assignment import plan_file, shards_of_job
-from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.textfiles import last_lines
 
 
@@ -48,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.clean_up:
         if allocation.is_head:
             say_that_head_is_gone(cluster, allocation)
+            remove_secrets(cluster, sharded=plan.spec.shards is not None)
+        else:
+            say_that_worker_is_gone(cluster.node(allocation.node_name))
         return clean_up(cluster, allocation.node_name)
     stop = StopRequest()
     stop.install()
@@ -93,17 +97,33 @@ def _worker(context: AgentContext, node: Node) -> int:
 def say_that_head_is_gone(cluster: ClusterPaths, allocation: Allocation) -> None:
     """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end."""
     if not cluster.outcome.exists():
-        Outcome(
-            state=RunState.FAILED,
-            message=f"the agent on the head node {allocation.node_name} was killed",
-            exit_code=1,
-            started=time.time(),
-            nodes=list(allocation.nodes),
-            failure_class=FailureClass.NODE_FAILED,
-            evidence=last_lines(cluster.node(allocation.node_name).agent_log, 5),
-            next_step="submit the run again; if it happens once more, look at the memory of the head node",
+        without_head(
+            f"the agent on the head node {allocation.node_name} was killed",
+            allocation.nodes,
+            last_lines(cluster.node(allocation.node_name).agent_log, 5),
+            "submit the run again; if it happens once more, look at the memory of the head node",
         ).write(cluster)
+    with contextlib.suppress(OSError, ValueError):
+        write_atomic(cluster.exit_code, f"{int((read_json(cluster.outcome) or {})['exit_code'])}\n")
     Beacon(cluster.heartbeat).end()
+
+
+def remove_secrets(cluster: ClusterPaths, *, sharded: bool) -> None:
+    """Remove the token of a killed head's cluster; other elements of a sharded run still need what else is secret."""
+    cluster.token.unlink(missing_ok=True)
+    if not sharded:
+        shutil.rmtree(cluster.run.secrets, ignore_errors=True)
+
+
+def say_that_worker_is_gone(paths: NodePaths) -> None:
+    """Tell the head not to count on this node any more, where its agent was killed in the middle."""
+    status = read_node_status(paths)
+    if status.get("state") in (NodeState.STARTING, NodeState.READY, NodeState.JOINED):
+        message = f"the agent on {paths.name} was killed"
+        step = "submit the run again; if it happens once more, look at the memory of the node"
+        gone = {"state": NodeState.FAILED, "failure_class": FailureClass.NODE_FAILED, "message": message}
+        with contextlib.suppress(OSError):
+            write_json(paths.status, {**status, **gone, "next_step": step, "time": time.time()})
 
 
 def clean_up(cluster: ClusterPaths, node_name: str) -> int:

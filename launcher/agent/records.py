@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -101,3 +101,17 @@ class Outcome:
             write_json(paths.outcome, {"schema": 1, **fields})
         except OSError as error:
             log.error("cannot write %s: %s", paths.outcome, storage_errors.what(error))
+
+
+def without_head(message: str, nodes: Sequence[str], evidence: list[str], next_step: str) -> Outcome:
+    """The outcome that others write for a head which cannot any more."""
+    return Outcome(
+        state=RunState.FAILED,
+        message=message,
+        exit_code=1,
+        started=time.time(),
+        nodes=list(nodes),
+        failure_class=FailureClass.NODE_FAILED,
+        evidence=evidence,
+        next_step=next_step,
+    )

@@ -10,10 +10,9 @@ from curator_slurm.launcher.agent.beacon import BeaconReader
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import NodeState, Outcome, read_node_status
+from curator_slurm.launcher.agent.records import NodeState, read_node_status, without_head
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.states import RunState
 
 HEAD_SILENCE_S = 60.0
 """The head beats every two seconds; after this long without a beat it is taken for lost."""
@@ -121,15 +120,11 @@ def _head_lost(context: AgentContext) -> int:
     if context.stop.wait(allocation.node_id - 1):
         return 1
     if not context.cluster.outcome.exists():
-        Outcome(
-            state=RunState.FAILED,
-            message=f"the head node {allocation.head_name} was lost",
-            exit_code=1,
-            started=time.time(),
-            nodes=list(allocation.nodes),
-            failure_class=FailureClass.NODE_FAILED,
-            evidence=[f"{allocation.node_name} saw no sign of it any more"],
-            next_step="submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
+        without_head(
+            f"the head node {allocation.head_name} was lost",
+            allocation.nodes,
+            [f"{allocation.node_name} saw no sign of it any more"],
+            "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
         ).write(context.cluster)
     if not allocation.local:
         cancel_job(allocation.job_id)

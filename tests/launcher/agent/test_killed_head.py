@@ -1,4 +1,4 @@
-"""What is said in the place of a head agent that was killed."""
+"""What is said in the place of an agent that was killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.beacon import Beacon, BeaconReader
-from curator_slurm.launcher.node_agent import say_that_head_is_gone
+from curator_slurm.launcher.agent.records import NodeState, NodeStatus, read_node_status
+from curator_slurm.launcher.node_agent import say_that_head_is_gone, say_that_worker_is_gone
 from curator_slurm.launcher.paths import ClusterPaths, RunPaths
 
 ALLOCATION = Allocation(job_id="7", restart=0, node_id=0, nodes=("n1", "n2"), cpus=1, memory=1, gpus=0)
@@ -34,10 +35,25 @@ def test_workers_are_told_at_once_and_users_why(cluster: ClusterPaths) -> None:
     outcome = json.loads(cluster.outcome.read_text())
     assert (outcome["state"], outcome["failure_class"]) == ("failed", "node_failed")
     assert "n1 was killed" in outcome["message"]
+    assert cluster.exit_code.read_text() == "1\n"
 
 
 def test_an_outcome_that_is_there_stays(cluster: ClusterPaths) -> None:
-    cluster.outcome.write_text('{"state": "completed"}')
+    cluster.outcome.write_text('{"state": "completed", "exit_code": 0}')
     say_that_head_is_gone(cluster, ALLOCATION)
-    assert json.loads(cluster.outcome.read_text()) == {"state": "completed"}
+    assert json.loads(cluster.outcome.read_text()) == {"state": "completed", "exit_code": 0}
+    assert cluster.exit_code.read_text() == "0\n"
     assert not cluster.heartbeat.exists()
+
+
+@pytest.mark.parametrize("state", list(NodeState))
+def test_a_worker_that_was_killed_in_the_middle_has_failed(cluster: ClusterPaths, state: NodeState) -> None:
+    paths = cluster.node("n2")
+    paths.root.mkdir(parents=True)
+    NodeStatus("n2", 1, "worker", state, address="10.0.0.2", session_dir="/tmp/cs-1", memory_kills=2).write(paths)
+    say_that_worker_is_gone(paths)
+    status = read_node_status(paths)
+    is_over = state in (NodeState.LEFT, NodeState.FAILED)
+    assert status["state"] == (state if is_over else NodeState.FAILED)
+    assert ("was killed" in status["message"]) is not is_over
+    assert (status["session_dir"], status["memory_kills"]) == ("/tmp/cs-1", 2)
