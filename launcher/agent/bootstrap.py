@@ -18,6 +18,8 @@ from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.paths import ClusterPaths, NodePaths
 
 _WATCH_S = 2.0
+_BACK_S = 30.0
+"""How long a node may be out of Ray's cluster between two shards."""
 
 
 class AgentProbe:
@@ -97,6 +99,39 @@ class Bootstrap:
             return
         threading.Thread(target=self._watch_nodes, args=(self.address,), daemon=True).start()
 
+    def check_nodes(self) -> None:
+        """Look whether there are nodes enough for more work; one whose Ray starts anew has some time for it.
+
+        Without Ray, the agents of nodes say that they are gone, or their shells do.
+
+        Raises:
+            BootstrapError: too many were lost since the cluster was ready.
+        """
+        enough = self._enough
+        deadline = time.monotonic() + (_BACK_S if self.node.ray is not None else 0.0)
+        while (left := self._present()) is not None and len(left) < enough:
+            if self.context.stop.wait(0.2):
+                return
+            if time.monotonic() > deadline:
+                names = self._names()
+                lost = sorted(set(self.context.allocation.nodes) - {names.get(address, "") for address in left})
+                raise BootstrapError(
+                    FailureClass.NODE_FAILED,
+                    f"only {len(left)} of {len(self.context.allocation.nodes)} nodes are left, and {enough} are "
+                    f"needed (cluster.min_nodes); lost: {', '.join(lost)}",
+                    "retry the shards that are left; exclude the node (resources.sbatch.exclude) if it is lost again",
+                )
+
+    def _present(self) -> set[str] | None:
+        """Addresses of the nodes that are in the cluster now; None where nobody knows."""
+        if isinstance(self._probe, AgentProbe):
+            return self._probe.alive_nodes()
+        return GcsProbe(self.address, self.context.cluster.token).alive_nodes()
+
+    @property
+    def _enough(self) -> int:
+        return min(self.context.plan.spec.min_nodes, len(self.context.allocation.nodes))
+
     def end(self) -> None:
         self._over.set()
 
@@ -145,7 +180,7 @@ class Bootstrap:
     def _wait_for_nodes(self, probe: GcsProbe | AgentProbe) -> Outcome | None:
         """Until all nodes have joined, or none more can, or time is up and there are enough."""
         allocation, spec = self.context.allocation, self.context.plan.spec
-        wanted, enough = len(allocation.nodes), min(spec.min_nodes, len(allocation.nodes))
+        wanted, enough = len(allocation.nodes), self._enough
         deadline = time.monotonic() + spec.cluster.join_timeout_s
         failed: dict[str, dict[str, Any]] = {}
         while True:

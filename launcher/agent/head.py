@@ -43,14 +43,14 @@ class Head:
         self.work: Work = (
             RunWork(context, drivers, self.events, self.ends)
             if shards is None
-            else ShardWork(context, drivers, self.events, self.ends, shards)
+            else ShardWork(context, drivers, self.events, self.ends, shards, lambda: self.bootstrap.check_nodes())
         )
         self.bootstrap = Bootstrap(
             context,
             node,
             self.events,
             tell=lambda cluster: self._send(cluster=cluster),
-            interrupted=lambda: self.ends.before_start(self.work.driver),
+            interrupted=lambda: self.ends.before_start(self.work.last_driver),
         )
         self._beat_lock = threading.Lock()
         self._beat_stop = threading.Event()

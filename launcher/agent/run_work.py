@@ -41,6 +41,10 @@ class RunWork:
     def start(self) -> None:
         self.driver = self._drivers.start(self.attempt)
 
+    @property
+    def last_driver(self) -> DriverProcess | None:
+        return self.driver
+
     def run(self, address: str) -> Outcome:
         assert self.driver is not None
         try:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from curator_slurm.launcher import storage_errors
@@ -16,8 +16,8 @@ from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.ends import Ends
 from curator_slurm.launcher.agent.records import EventLog, Outcome
 from curator_slurm.launcher.agent.shard_publish import Publisher
-from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
-from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError, stop_driver
+from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.paths import AttemptPaths
@@ -32,13 +32,20 @@ class ShardWork:
     """Processes shards on one Ray cluster. A shard that fails does not stop the others; a cluster that ends does."""
 
     def __init__(
-        self, context: AgentContext, drivers: Drivers, events: EventLog, ends: Ends, shards: Sequence[int]
+        self,
+        context: AgentContext,
+        drivers: Drivers,
+        events: EventLog,
+        ends: Ends,
+        shards: Sequence[int],
+        check_nodes: Callable[[], None] = lambda: None,
     ) -> None:
         self.context = context
         self.driver: DriverProcess | None = None
         self._drivers = drivers
         self._events = events
         self._ends = ends
+        self._check_nodes = check_nodes
         self._left = deque(shards)
         self._total = len(shards)
         self._done: list[int] = []
@@ -57,6 +64,10 @@ class ShardWork:
     def prepare(self) -> Outcome | None:
         return None if self._advance() else self._summary()
 
+    @property
+    def last_driver(self) -> DriverProcess | None:
+        return None if self._left else self.driver
+
     def start(self) -> None:
         assert self._attempt is not None
         self.driver = self._drivers.start(self._attempt, self._attempt.shard)
@@ -67,16 +78,31 @@ class ShardWork:
             try:
                 verdict = self._drivers.see_through(self.driver, address)
             except EndedEarlyError as end:
-                return self.abandon(end.outcome)
-            self._judge(verdict)
-            if self._left and self.context.stop.requested:
-                return self._summary(self._ends.stopped(None))
+                if not end.only_driver:
+                    return self.abandon(end.outcome)
+                self._fail(end.outcome)
+            else:
+                self._judge(verdict)
+            if self._left and (over := self._no_more()):
+                return self._summary(over)
             if not self._advance():
                 return self._summary()
             self.start()
 
+    def _no_more(self) -> Outcome | None:
+        """Why the shards that are left are not for this element; they stay for a retry."""
+        if self.context.stop.requested:
+            return self._ends.stopped(None)
+        try:
+            self._check_nodes()
+        except BootstrapError as error:
+            failure = FailureClass(error.failure_class)
+            return self._ends.outcome(RunState.FAILED, str(error), 1, failure, next_step=error.next_step)
+        return None
+
     def abandon(self, outcome: Outcome) -> Outcome:
         """The attempt that is under way, if any, ends like the whole element."""
+        stop_driver(self.driver)
         if self._attempt is not None:
             done = self._publisher.finished(self._attempt.shard)
             self._useless.append(self._attempt)
@@ -158,8 +184,13 @@ class ShardWork:
             if self._inputs_are_there("after it was read"):
                 self._publish(verdict)
             return
+        self._fail(self._ends.driver_failed(verdict, self._attempt))
+
+    def _fail(self, outcome: Outcome) -> None:
+        """The attempt has failed, unless another one has done the shard meanwhile."""
+        assert self._attempt is not None
         done = self._publisher.finished(self._attempt.shard)
-        self._finish(self._by_other(done.attempt) if done else self._ends.driver_failed(verdict, self._attempt))
+        self._finish(self._by_other(done.attempt) if done else outcome)
 
     def _publish(self, verdict: Verdict) -> None:
         attempt, shard = self._attempt, self._shard

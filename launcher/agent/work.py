@@ -19,6 +19,10 @@ class Work(Protocol):
 
     driver: DriverProcess | None
 
+    @property
+    def last_driver(self) -> DriverProcess | None:
+        """The driver without which a cluster is of no use; None while others are to follow."""
+
     def prepare(self) -> Outcome | None:
         """Before anything is started; an outcome where there is nothing to do."""
 
@@ -36,11 +40,13 @@ class Work(Protocol):
 
 
 class EndedEarlyError(Exception):
-    """The cluster ended while a driver ran."""
+    """There is no verdict on a driver: the cluster ended while it ran, or it ended before it was told to go."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: Outcome, *, only_driver: bool = False) -> None:
         super().__init__(outcome.message)
         self.outcome = outcome
+        self.only_driver = only_driver
+        """The cluster is there still."""
 
 
 class Drivers:
@@ -75,9 +81,12 @@ class Drivers:
         """Let it go, and wait for its end.
 
         Raises:
-            EndedEarlyError: a signal came, or Ray's head died.
+            EndedEarlyError: a signal came, or Ray's head died, or the driver had ended before it was told to go.
         """
         ray = self.node.ray
+        early = self.ends.before_start(driver)
+        if early is not None:
+            raise EndedEarlyError(early, only_driver=not self.context.stop.requested)
         driver.go(address)
         self.events.add("driver_started", "the driver runs", node=self.context.allocation.node_name)
         while driver.exit_code() is None:

@@ -170,6 +170,34 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     wait_for("the end of all processes", lambda: not processes(run, ""))
 
 
+def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    """The shard that runs goes on, but no other is begun with fewer nodes than `min_nodes`."""
+    keep_element(fake_slurm)
+    gate = tmp_path / "gate"
+    command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 0 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
+    path = spec(tmp_path, command, count=2, resources={"nodes": 2})
+    assert call("submit", path, "--cluster", "slurm").exit_code == 0
+    run = the_run(tmp_path)
+    wait_for("the first shard", lambda: list(run.attempts.glob("00000/*/outputs/part.jsonl")))
+    (victim,) = (process for process in processes(run, "node_agent") if process.environ().get("SLURM_NODEID") == "1")
+    victim.kill()
+    wait_for("its shell to tell", lambda: '"failed"' in next(run.elements.glob("*/nodes/n2/status.json")).read_text())
+    gate.touch()
+    assert call("watch", run.run_id).exit_code == 7
+    assert rows(run) == [0]
+    (element,) = (path for path in run.elements.iterdir() if path.is_dir())
+    outcome = read_json(element / "outcome.json")
+    assert outcome is not None
+    assert (outcome["failure_class"], outcome["shards_done"]) == ("node_failed", [0])
+    assert "only 1 of 2 nodes are left, and 2 are needed" in outcome["message"]
+    assert "lost: n2" in outcome["message"]
+    assert not (run.attempts / "00001").exists()
+    assert call("retry", run.run_id, "--class", "node_failed").exit_code == 0
+    result = call("watch", run.run_id)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == [0, 1]
+
+
 def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || sleep 600"
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0

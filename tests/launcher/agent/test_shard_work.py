@@ -24,6 +24,7 @@ from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.records import EventLog, Outcome
 from curator_slurm.launcher.agent.shard_work import ShardWork
 from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
+from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
 from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.paths import AttemptPaths, ClusterPaths, RunPaths
@@ -93,7 +94,11 @@ def run(tmp_path: Path) -> RunPaths:
 
 
 def element(
-    run: RunPaths, name: str, shards: tuple[int, ...] = (0, 1), actions: Mapping[int, Action] | None = None
+    run: RunPaths,
+    name: str,
+    shards: tuple[int, ...] = (0, 1),
+    actions: Mapping[int, Action] | None = None,
+    check_nodes: Callable[[], None] = lambda: None,
 ) -> tuple[Outcome, FakeDrivers]:
     """What the head does with the work of an element."""
     cluster = ClusterPaths(run.elements / name, run)
@@ -104,7 +109,7 @@ def element(
     events = EventLog(cluster.events, lambda _: None)
     ends = Ends(context, node, events)
     drivers = FakeDrivers(ends, actions or {})
-    work = ShardWork(context, cast(Drivers, drivers), events, ends, shards)
+    work = ShardWork(context, cast(Drivers, drivers), events, ends, shards, check_nodes)
     outcome = work.prepare()
     if outcome is None:
         work.start()
@@ -195,6 +200,34 @@ def test_a_signal_between_shards_starts_no_driver(run: RunPaths) -> None:
     assert (outcome.state, outcome.exit_code) == (RunState.CANCELLED, 143)
     assert (outcome.shards_done, outcome.shards_failed, drivers.started) == ([0], [], [0])
     assert_once(run, (0,))
+
+
+def test_a_driver_that_ends_before_it_is_told_to_go_does_not_stop_the_others(run: RunPaths) -> None:
+    def end_early(attempt: AttemptPaths, ends: Ends) -> Verdict:
+        end = ends.outcome(RunState.FAILED, "no such module", 2, FailureClass.APP_FAILED)
+        raise EndedEarlyError(end, only_driver=True)
+
+    outcome, drivers = element(run, "a", actions={0: end_early})
+    assert drivers.started == [0, 1]
+    assert (outcome.shards_done, outcome.shards_failed) == ([1], [0])
+    assert outcome.failure_class is FailureClass.APP_FAILED
+    assert attempt_outcome(run, 0, "a")["message"] == "no such module"
+    assert_once(run, (1,))
+
+
+def test_no_shard_is_begun_with_too_few_nodes(run: RunPaths) -> None:
+    def check() -> None:
+        raise BootstrapError(FailureClass.NODE_FAILED, "only 1 of 2 nodes are left", "retry")
+
+    outcome, drivers = element(run, "a", (0, 1, 2), check_nodes=check)
+    assert drivers.started == [0]
+    assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.NODE_FAILED)
+    assert (outcome.shards_done, outcome.shards_failed) == ([0], [])
+    assert not (run.attempts / "00001").exists()
+    assert_once(run, (0,))
+    outcome, drivers = element(run, "b", (0, 1, 2))
+    assert drivers.started == [1, 2]
+    assert_once(run, (0, 1, 2))
 
 
 @pytest.mark.parametrize("moment", ["before it was read", "after it was read"])
