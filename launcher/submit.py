@@ -52,7 +52,7 @@ class Prepared:
         """The command that will submit it, with a placeholder where the run directory will stand."""
         run_dir = self.folder / self.plan.spec.name / RUN_DIR_PLACEHOLDER
         if self.plan.cluster is Cluster.LOCAL:
-            return ["bash", str(RunPaths(run_dir).script)]
+            return ["bash", str(RunPaths(run_dir).script), *([] if self.shards is None else ["0000"])]
         comment = str(self.plan.spec.resources.sbatch.get("comment") or "")
         return slurm.submit_command(
             run_dir, RunPaths(run_dir).script, slurm.SbatchCall(comment=run_comment("<run id>", comment))

@@ -9,6 +9,7 @@ from typing import Any
 
 from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.plan import Cluster
 from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.submit import Choice, Submitted, choose_cluster, prepare, show_command, submit
 
@@ -96,6 +97,8 @@ def show_dry_run(request: Request, *, as_json: bool) -> None:
     say(f"Nothing is submitted. It would go to {choice.cluster.value} ({choice.reason}) with the command", err=True)
     say(f"  {command}", err=True)
     if prepared.shards is not None:
-        say(f"and --array, for {len(prepared.shards.shards):,} shards", err=True)
+        count = f"{len(prepared.shards.shards):,} shard{'' if len(prepared.shards.shards) == 1 else 's'}"
+        local = choice.cluster is Cluster.LOCAL
+        say(f"for {count}, one after the other" if local else f"and --array, for {count}", err=True)
     say("where job.sbatch is\n", err=True)
     say(prepared.script, nl=not prepared.script.endswith("\n"))

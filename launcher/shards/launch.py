@@ -76,27 +76,40 @@ class Launched:
 def launch(run: Run, order: Order, lock: RunLock) -> Launched:
     """Submit one window after the other, until all are accepted or one is not.
 
-    An error of Slurm ends it and is part of the result; what was accepted before is recorded.
+    Of a window that is above the limit of jobs in the queue, the first half is tried, and so on: what fits of it is
+    submitted. An error of Slurm ends it and is part of the result; what was accepted before is recorded.
     """
-    done = Launched(run)
+    done = Launched(run, missing=sum(len(window.shards) for window in order.windows))
     number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
-    for position, window in enumerate(order.windows):
-        lock.check()
-        now = runs.load_run(run.paths.root)
-        if now.record is not None and now.record.cancelled is not None:
-            done.missing = sum(len(left.shards) for left in order.windows[position:])
-            done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
-            return done
-        submission = _prepare(run, number + position, window, order, done.accepted)
-        try:
-            done.accepted.append(_submit(done, submission, order.plan.cluster))
-        except SlurmError as error:
-            if not error.may_have_worked:
-                submission.update(refused=str(error))
-            done.missing = sum(len(left.shards) for left in order.windows[position:])
-            done.error = error
+    for whole in order.windows:
+        window: Window | None = whole
+        while window is not None:
+            lock.check()
+            now = runs.load_run(run.paths.root)
+            if now.record is not None and now.record.cancelled is not None:
+                done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
+                return done
+            submission = _prepare(run, number, window, order, done.accepted)
+            number += 1
+            try:
+                accepted = _submit(done, submission, order.plan.cluster)
+            except SlurmError as error:
+                if not error.may_have_worked:
+                    submission.update(refused=str(error))
+                done.error = done.error or error
+                window = window.half() if is_submit_limit(error) else None
+            else:
+                done.accepted.append(accepted)
+                done.missing -= len(window.shards)
+                break
+        if done.error is not None:
             return done
     return done
+
+
+def is_submit_limit(error: CuratorSlurmError | None) -> bool:
+    """Whether Slurm refused a job because its user may not have so many in the queue."""
+    return isinstance(error, SlurmError) and _SUBMIT_LIMIT.search(error.stderr) is not None
 
 
 def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Sequence[Submission]) -> Submission:
@@ -159,12 +172,13 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
 
 def explain_first(error: SlurmError, windows: Sequence[Window]) -> SlurmError:
     """The error of a run of which no window was accepted, with what can be done about its size."""
-    if not _SUBMIT_LIMIT.search(error.stderr):
+    if not is_submit_limit(error):
         return error
-    size = len(windows[0].elements)
+    elements = sum(len(window.elements) for window in windows)
     return SlurmError(
-        f"{error}\nThe first of {len(windows)} arrays has {size:,} elements, and you may not have so many in the "
-        "queue: a larger shards.per_element, or fewer shards, make fewer elements.",
+        f"{error}\nThe run has {elements:,} elements, and not even one more job of yours may be in the queue. Submit "
+        "again once some have ended: as many elements are submitted as may be there, and `curator-slurm retry` submits "
+        "the rest. A larger shards.per_element makes fewer elements.",
         error.command,
         error.returncode,
         error.stdout,
@@ -175,7 +189,7 @@ def explain_first(error: SlurmError, windows: Sequence[Window]) -> SlurmError:
 def advice(error: CuratorSlurmError, run_id: str) -> str:
     """What to do about windows that were not accepted."""
     retry = f"`curator-slurm retry {run_id}` submits the rest"
-    if isinstance(error, SlurmError) and _SUBMIT_LIMIT.search(error.stderr):
+    if is_submit_limit(error):
         return f"{retry} once some of your jobs have ended. Fewer elements at a time need a larger shards.per_element."
     if isinstance(error, SlurmError) and messages.sbatch_advice(error.stderr):
         return f"{retry}; settings are changed there with --set."

@@ -8,7 +8,7 @@ wait for each other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curator_slurm.launcher.shards.records import Element
 
@@ -27,6 +27,14 @@ class Window:
         """The value of sbatch's --array."""
         limit = "" if self.max_running is None else f"%{self.max_running}"
         return f"0-{len(self.elements) - 1}{limit}"
+
+    def half(self) -> Window | None:
+        """The first half of its elements; None of a single one."""
+        if len(self.elements) < 2:
+            return None
+        elements = self.elements[: len(self.elements) // 2]
+        limit = self.max_running if self.max_running and self.max_running < len(elements) else None
+        return replace(self, elements=elements, max_running=limit)
 
     @property
     def shards(self) -> list[int]:

@@ -20,6 +20,7 @@ SETTINGS: dict[str, Any] = {
     "partitions": ["main", "preempt", "short"],
     "default_partition": "main",
     "max_array_size": 1001,
+    "max_submit_jobs": None,
     "accounting": True,
     "kill_wait_s": 5,
     "requeue_delay_s": 0,

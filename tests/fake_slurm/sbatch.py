@@ -85,6 +85,7 @@ def _facts(store: Store, options: dict[str, str], words: list[str]) -> dict[str,
     tasks, max_running = indexes(options["array"]) if options.get("array") else ([], None)
     if tasks and tasks[-1] >= settings["max_array_size"]:
         raise _RefusedError("Batch job submission failed: Invalid job array specification")
+    _check_limit(store, max(1, len(tasks)))
     _check_size(options, settings)
     directory = options.get("chdir", str(Path.cwd()))
     return {
@@ -106,6 +107,18 @@ def _facts(store: Store, options: dict[str, str], words: list[str]) -> dict[str,
         "options": options,
         "environment": _environment(options),
     }
+
+
+def _check_limit(store: Store, more: int) -> None:
+    """Refuse what is above the association's limit of jobs and elements in the queue."""
+    limit = store.settings["max_submit_jobs"]
+    if limit is None or more + sum(not element.final for job in store.all() for element in job.elements) <= limit:
+        return
+    print("sbatch: error: AssocMaxSubmitJobLimit", file=sys.stderr)
+    raise _RefusedError(
+        "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time "
+        "limits)"
+    )
 
 
 def _check_size(options: dict[str, str], settings: dict[str, Any]) -> None:

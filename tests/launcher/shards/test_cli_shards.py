@@ -104,13 +104,17 @@ def test_a_dry_run_counts_the_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> N
     spec = write_spec(tmp_path, 3)
     assert "for 3 shards" in call("submit", spec, "--dry-run").stderr
     assert call_json("submit", spec, "--dry-run")["shards"] == 3
+    local = call("submit", spec, "--dry-run", "--cluster", "local").stderr
+    assert "for 3 shards, one after the other" in local
+    assert "job.sbatch' 0000" in local
+    assert "array" not in local
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_window_that_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=2)
     fake_slurm.fail_next("sbatch", returncode=0, instead=False)
-    fake_slurm.fail_next("sbatch", stderr=LIMIT)
+    fake_slurm.fail_next("sbatch", stderr=LIMIT, times=2)
     result = call("submit", write_spec(tmp_path, 5), expect=5)
     run_id = only_run(tmp_path).run_id
     assert "3 shards are not submitted (1 array accepted)" in result.stderr

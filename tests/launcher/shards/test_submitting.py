@@ -13,10 +13,12 @@ from sharded_runs import new_sharded, orders, plan
 from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.plan import Cluster
+from curator_slurm.launcher.retry import retry
 from curator_slurm.launcher.runs import Run
 from curator_slurm.launcher.shards import facts, submitting
 from curator_slurm.launcher.shards.done import done_shards
 from curator_slurm.launcher.shards.launch import Launched
+from curator_slurm.launcher.shards.retry import Wish
 from curator_slurm.launcher.shards.submissions import read_submissions
 from curator_slurm.launcher.shards.submitting import submit_shards
 from curator_slurm.launcher.slurm import Slurm
@@ -103,10 +105,10 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
     assert (len(launched.accepted), launched.missing) == (2, 6)
     run = only_run(tmp_path)
     submissions = read_submissions(run.paths)
-    assert [bool(s.record.job_id) for s in submissions] == [True, True, False]
-    assert submissions[2].record.refused
-    assert not submissions[2].record.is_interrupted
-    assert len(fake_slurm.calls_of("sbatch")) == (4 if transient else 3)
+    assert [bool(s.record.job_id) for s in submissions[:3]] == [True, True, False]
+    assert len(submissions) == (3 if transient else 4)
+    assert all(s.record.refused and not s.record.is_interrupted for s in submissions[2:])
+    assert len(fake_slurm.calls_of("sbatch")) == 4  # the window again; or its first half
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
     decision = facts.status_of(run)
@@ -116,10 +118,31 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
 
 
 def test_nothing_is_left_when_the_first_window_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
-    fake_slurm.fail_next("sbatch", stderr=LIMIT)
+    fake_slurm.configure(max_submit_jobs=0)
     with pytest.raises(SlurmError, match=r"(?s)AssocMaxSubmitJobLimit.*10 elements.*shards\.per_element"):
         submit(tmp_path, 10)
+    assert len(fake_slurm.calls_of("sbatch")) == 4  # 10, 5, 2, 1
     assert runs.run_directories([tmp_path / "runs"]) == []
+
+
+def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.configure(max_submit_jobs=7, max_array_size=10)
+    launched = submit(tmp_path, 20, shards={"files_per_shard": 1, "max_running": 3})
+    assert (len(launched.accepted), launched.missing) == (1, 15)
+    assert "retry" in launched.problem
+    assert [call[2] for call in fake_slurm.calls_of("sbatch")] == ["--array=0-9%2", "--array=0-4%2"]
+    run = only_run(tmp_path)
+    for _ in range(5):
+        for job in fake_slurm.jobs:
+            fake_slurm.wait(job.id)
+        if facts.status_of(run).state is RunState.COMPLETED:
+            break
+        retry(run, Wish(), {})
+    assert set(done_shards(run.paths)) == set(range(20))
+    submitted = [
+        shard for s in read_submissions(run.paths) if s.record.job_id for e in s.elements for shard in e.shards
+    ]
+    assert sorted(submitted) == list(range(20)), "a shard was submitted twice"
 
 
 def test_an_answer_that_was_lost_is_found_by_its_comment(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
