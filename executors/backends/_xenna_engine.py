@@ -8,7 +8,7 @@ Each replacement has a reason:
 - ``monitoring.RayResourceMonitor`` and ``get_ray_actors``: the monitor takes one whole Ray CPU and one
   process per node, holds up the main loop until it has started, scans all processes each second, is
   never stopped before 0.5.9, and needs the dashboard of the right cluster. The ``resource_monitor``
-  option brings it back.
+  option brings it back, as a ``NodeResourceMonitor`` that ends with its Ray.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cosmos_xenna.pipelines.private import batch, monitoring, streaming
 from cosmos_xenna.ray_utils import actor_pool, cluster
 
 from curator_slurm.executors.backends._xenna_options import xenna_version
+from curator_slurm.executors.backends._xenna_orphans import end_with_ray
 from curator_slurm.executors.backends._xenna_pool import RunContext, RunPool
 from curator_slurm.executors.backends._xenna_queue import BatchGrouping, ChunkQueue
 
@@ -98,7 +99,10 @@ def adjusted_engine(
         (cluster, "make_cluster_resources_from_ray_nodes", describe_cluster),
     ]
     if resource_monitor:
-        changes += [(monitoring, "RayResourceMonitor", make_monitor)]
+        changes += [
+            (monitoring, "RayResourceMonitor", make_monitor),
+            (monitoring, "NodeResourceMonitor", ending_with_ray(monitoring.NodeResourceMonitor)),
+        ]
     else:
         changes += [
             (monitoring, "RayResourceMonitor", NoResourceMonitor),
@@ -118,6 +122,18 @@ def adjusted_engine(
         for monitor in monitors:
             for actor in getattr(monitor, "_monitors", ()):  # emptied by the versions that stop them
                 ray.kill(actor)
+
+
+def ending_with_ray(monitor: Any) -> Any:
+    """The engine's monitoring actor, of which no process outlives its Ray."""
+    measuring: Any = monitor.__ray_metadata__.modified_class
+
+    class NodeResourceMonitor(measuring):  # type: ignore[misc]
+        def __init__(self) -> None:
+            end_with_ray()
+            super().__init__()
+
+    return ray.remote(num_cpus=1.0)(NodeResourceMonitor)
 
 
 def _check_engine() -> None:

@@ -17,6 +17,7 @@ from curator_slurm.executors.backends._xenna_chunks import (
     chosen,
     make_chunks,
 )
+from curator_slurm.executors.backends._xenna_orphans import end_with_ray
 
 
 class Goodbye(Chunk):
@@ -66,6 +67,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        end_with_ray()
         _count_any_gpu_name()
 
     @property

@@ -58,13 +58,10 @@ class TestRay:
 
 
 @contextlib.contextmanager
-def start_ray(
-    cpus: float, gpus: int = 0, env: dict[str, str] | None = None, store_mb: int = 0, *, tidy: bool = True
-) -> Iterator[TestRay]:
+def start_ray(cpus: float, gpus: int = 0, env: dict[str, str] | None = None, store_mb: int = 0) -> Iterator[TestRay]:
     """Start a Ray with its dashboard on a port that is not the default one; end it with all its processes.
 
-    `store_mb` is the size of its object store; 0: Ray's choice. A process that outlives it is an error, unless the
-    test kills drivers (`tidy` False): nobody is left then to end the workers of cosmos-xenna 0.3.0.
+    `store_mb` is the size of its object store; 0: Ray's choice. A process that outlives it is an error.
     """
     folder = Path(tempfile.mkdtemp(prefix="xr-", dir="/tmp"))
     variables = {"RAY_AUTH_MODE": "disabled", **RAY_START_ENV, **(env or {})}
@@ -91,7 +88,7 @@ def start_ray(
             holder.kill()
         left = _left_over(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        assert not (left and tidy), f"processes have outlived their Ray: {left}"
+        assert not left, f"processes have outlived their Ray: {left}"
 
 
 def python_path() -> str:

@@ -25,7 +25,7 @@ DRIVER = Path(__file__).with_name("killed_driver.py")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[TestRay]:
-    with start_ray(cpus=4, tidy=False) as ray:
+    with start_ray(cpus=4) as ray:
         yield ray
 
 

@@ -1,0 +1,105 @@
+"""Workers of the engine that nobody ends any more, because their driver is gone or has never heard of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from xenna_ray import TestRay, python_path, start_ray
+
+pytestmark = pytest.mark.ray
+
+_STAGE_WORKER = """
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._xenna_stage import Place, Requests, XennaStage
+from curator_slurm.executors.failures import FailurePolicy
+from xenna_stages import Step
+
+@ray.remote(num_cpus=0.5)
+class StageWorker:
+    def __init__(self, stage):
+        threading.Thread(target=time.sleep, args=(3600,)).start()  # as those of cosmos-xenna before 0.5.9
+
+stage = XennaStage(StageAdapter(Step("a"), FailurePolicy()), Requests("a", 0.5, 0, 1), None, None, place=Place())
+worker = StageWorker.remote(stage)
+"""
+_MONITOR = """
+from cosmos_xenna.pipelines.private import monitoring
+from curator_slurm.executors.backends._xenna_engine import ending_with_ray
+
+worker = ending_with_ray(monitoring.NodeResourceMonitor).remote()
+"""
+_DRIVER = """
+import os, sys, threading, time
+import ray
+
+ray.init(address=os.environ["RAY_ADDRESS"])
+{worker}
+ray.get(worker.__ray_ready__.remote())
+(actor,) = ray._private.state.state.actor_table(None, job_id=ray.get_runtime_context().job_id).values()
+print("pid", actor["Pid"], flush=True)
+del worker  # Ray lets go of it; this is no kill
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[TestRay]:
+    with start_ray(cpus=2) as ray:
+        yield ray
+
+
+@pytest.mark.parametrize("worker", [_STAGE_WORKER, _MONITOR], ids=["stage", "monitor"])
+def test_a_worker_that_ray_lets_go_of_ends(worker: str, two_cpus: TestRay) -> None:
+    command = [sys.executable, "-c", _DRIVER.replace("{worker}", worker)]
+    environment = {**os.environ, **two_cpus.env, "PYTHONPATH": python_path()}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:  # fmt: skip
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        pid = next(int(line.split()[1]) for line in driver.stdout if line.startswith("pid"))
+        wait_until_gone(pid)
+        driver.stdin.close()
+        assert driver.wait(60) == 0
+
+
+_ENDLESS = """
+import time
+from curator_slurm.executors import XennaExecutor
+from xenna_stages import Step, numbers
+
+class Slowly(Step):
+    def process(self, task):
+        print("slowly", flush=True)
+        time.sleep(3600)
+
+XennaExecutor({"resource_monitor": True}).execute([Step("a", cpus=0.25), Slowly("b", cpus=0.25)], numbers(20))
+"""
+
+
+def test_no_worker_outlives_a_driver_that_is_killed(two_cpus: TestRay) -> None:
+    environment = {**os.environ, **two_cpus.env, "PYTHONPATH": python_path()}
+    with subprocess.Popen(
+        [sys.executable, "-c", _ENDLESS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        assert any("slowly" in line for line in driver.stdout), "the stage never ran"
+        assert two_cpus.worker_pids()
+        driver.kill()
+    deadline = time.monotonic() + 60
+    while left := two_cpus.worker_pids():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, psutil.Process(pid).cmdline()
+        time.sleep(0.1)
