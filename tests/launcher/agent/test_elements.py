@@ -198,6 +198,34 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     assert rows(run) == [0, 1]
 
 
+def test_a_first_driver_that_dies_while_the_cluster_boots(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    """Its shard has failed; the element goes on with the others."""
+    keep_element(fake_slurm)
+    gate = tmp_path / "gate"
+    late = f'[[ $SLURM_NODEID != 1 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
+    environment = {"python": sys.executable, "setup": [late]}
+    path = spec(tmp_path, count=2, resources={"nodes": 2}, environment=environment)
+    assert call("submit", path, "--cluster", "slurm").exit_code == 0
+    run = the_run(tmp_path)
+    wait_for("the first driver", lambda: processes(run, "driver"))
+    for process in processes(run, "driver"):
+        process.kill()
+    gate.touch()
+    assert call("watch", run.run_id).exit_code == 7
+    assert rows(run) == [1]
+    (element,) = (path for path in run.elements.iterdir() if path.is_dir())
+    outcome = read_json(element / "outcome.json")
+    assert outcome is not None
+    assert (outcome["failure_class"], outcome["shards_done"], outcome["shards_failed"]) == ("app_failed", [1], [0])
+    own = read_json(run.attempts / "00000" / element.name / "outcome.json")
+    assert own is not None
+    assert "killed by SIGKILL" in own["message"]
+    assert call("retry", run.run_id).exit_code == 0
+    result = call("watch", run.run_id)
+    assert result.exit_code == 0, result.output
+    assert rows(run) == [0, 1]
+
+
 def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || sleep 600"
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
