@@ -41,7 +41,7 @@ unit: $(DEV) ## Tests without the real Slurm
 	$(PYTEST) -m 'not slurm' $(TESTS)
 
 chaos: packages $(DEV) ## Kill nodes, processes and the controller under 40 shards: make chaos SEED=7
-	SEED=$(or $(SEED),1) $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py
+	SEED="$(or $(SEED),1)" $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py
 
 scale: packages $(DEV) ## Run 300 array elements where an array may have 100
 	$(PYTEST) -m scale -s tests/on_slurm/test_scale.py

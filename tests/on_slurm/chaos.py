@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,8 @@ from on_slurm.runs import Runs
 
 NODES, CPUS = 4, 4
 """Six elements of two nodes run at once, and one on Ray beside them."""
+FILES = 100
+"""80 for the run without Ray, 20 for the one on Ray."""
 
 
 def specs(shards: int, rayed: int, pause: float) -> list[dict[str, Any]]:
@@ -31,15 +34,29 @@ def specs(shards: int, rayed: int, pause: float) -> list[dict[str, Any]]:
     ]
 
 
-def survive(cluster: SlurmCluster, runs: Runs, kinds: list[dict[str, Any]], seed: int, seconds: float) -> str:
+Rows = Mapping[str, Mapping[str, list[str]]]
+"""Run -> shard -> its rows."""
+
+
+def without_disorder(cluster: SlurmCluster, kinds: list[dict[str, Any]]) -> Rows:
+    """What they write where nobody disturbs them."""
+    runs = Runs(cluster, cluster.shared / "undisturbed")
+    runs.folder.mkdir()
+    os.chown(runs.folder, cluster.uid(), cluster.uid())
+    make_input(runs.folder, FILES)
+    return {kind["name"]: undisturbed(runs, kind) for kind in kinds}
+
+
+def survive(
+    cluster: SlurmCluster, runs: Runs, kinds: list[dict[str, Any]], wanted: Rows, seed: int, seconds: float
+) -> str:
     """Run them all at once through `seconds` of disorder, and retry what is left; tells what happened.
 
     Raises:
         AssertionError: rows are missing, or there twice, or the runs do not come to an end.
     """
     began = time.monotonic()
-    make_input(runs.folder, 100)
-    wanted = {kind["name"]: undisturbed(runs, kind) for kind in kinds}
+    make_input(runs.folder, FILES)
     total = sum(len(shards) for shards in wanted.values())
     disorder = Disorder(cluster, seed)
     ids = [runs.submit(kind)["run_id"] for kind in kinds]

@@ -8,7 +8,7 @@ from slurm_cluster import SlurmCluster
 
 from on_slurm.chaos import CPUS as CPUS
 from on_slurm.chaos import NODES as NODES
-from on_slurm.chaos import specs, survive
+from on_slurm.chaos import specs, survive, without_disorder
 from on_slurm.copying import assert_once, copying, make_input, on_ray, undisturbed
 from on_slurm.runs import Runs
 
@@ -57,4 +57,6 @@ def test_more_elements_than_an_array_may_have(array_runs: Runs) -> None:
 
 
 def test_rows_are_there_once_whatever_dies(array_cluster: SlurmCluster, array_runs: Runs) -> None:
-    print(survive(array_cluster, array_runs, specs(shards=12, rayed=1, pause=0.02), seed=1, seconds=60))
+    kinds = specs(shards=12, rayed=1, pause=0.02)
+    wanted = without_disorder(array_cluster, kinds)
+    print(survive(array_cluster, array_runs, kinds, wanted, seed=1, seconds=60))
