@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +20,12 @@ from curator_slurm.launcher.agent.beacon import Beacon
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import NodeState, read_node_status, without_head
+from curator_slurm.launcher.agent.records import NodeState, NodeStatus, read_node_status, without_head
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.files import read_json, write_atomic, write_json
-from curator_slurm.launcher.paths import ClusterPaths, NodePaths, RunPaths, SubmissionPaths
+from curator_slurm.launcher.files import read_json, write_atomic
+from curator_slurm.launcher.paths import ClusterPaths, RunPaths, SubmissionPaths
 from curator_slurm.launcher.plan import Cluster, Plan
 from curator_slurm.launcher.shards.assignment import plan_file, shards_of_job
 from curator_slurm.launcher.textfiles import last_lines
@@ -51,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             say_that_head_is_gone(cluster, allocation)
             remove_secrets(cluster, sharded=plan.spec.shards is not None)
         else:
-            say_that_worker_is_gone(cluster.node(allocation.node_name))
+            say_that_worker_is_gone(cluster, allocation)
         return clean_up(cluster, allocation.node_name)
     stop = StopRequest()
     stop.install()
@@ -115,15 +114,27 @@ def remove_secrets(cluster: ClusterPaths, *, sharded: bool) -> None:
         shutil.rmtree(cluster.run.secrets, ignore_errors=True)
 
 
-def say_that_worker_is_gone(paths: NodePaths) -> None:
-    """Tell the head not to count on this node any more, where its agent was killed in the middle."""
+def say_that_worker_is_gone(cluster: ClusterPaths, allocation: Allocation) -> None:
+    """Tell the head not to count on this node any more, where its agent was killed before its end."""
+    paths = cluster.node(allocation.node_name)
     status = read_node_status(paths)
-    if status.get("state") in (NodeState.STARTING, NodeState.READY, NodeState.JOINED):
-        message = f"the agent on {paths.name} was killed"
-        step = "submit the run again; if it happens once more, look at the memory of the node"
-        gone = {"state": NodeState.FAILED, "failure_class": FailureClass.NODE_FAILED, "message": message}
-        with contextlib.suppress(OSError):
-            write_json(paths.status, {**status, **gone, "next_step": step, "time": time.time()})
+    if status.get("state") in (NodeState.LEFT, NodeState.FAILED):
+        return
+    gone = NodeStatus(
+        node=allocation.node_name,
+        node_id=allocation.node_id,
+        role="worker",
+        state=NodeState.FAILED,
+        message=f"the agent on {allocation.node_name} was killed",
+        failure_class=FailureClass.NODE_FAILED,
+        next_step="submit the run again; if it happens once more, look at the memory of the node",
+        address=status.get("address"),
+        session_dir=status.get("session_dir"),
+        memory_kills=int(status.get("memory_kills") or 0),
+    )
+    with contextlib.suppress(OSError):
+        paths.root.mkdir(parents=True, exist_ok=True)
+        gone.write(paths)
 
 
 def clean_up(cluster: ClusterPaths, node_name: str) -> int:

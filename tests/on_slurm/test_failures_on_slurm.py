@@ -9,7 +9,7 @@ from pathlib import Path
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
-from on_slurm.runs import SMALL, WAIT_S, Runs, program
+from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
 SLEEPER = program("time.sleep(600)")
 
@@ -65,7 +65,28 @@ def test_an_agent_that_is_killed_while_the_cluster_boots(runs: Runs, slurm_clust
         os.kill(pid, 9)
     done = runs.watch(run_id)
     assert done.returncode == 6, done.output
-    failed(runs, "bootstrap_timeout", "n2", "2 of 3 nodes")
+    failed(runs, "node_failed", "of 3 nodes joined", "the agent on n2 was killed")
+
+
+def test_a_head_whose_agent_alone_is_killed(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    """Its shell is left, and says what happened: the workers need not wait for the silence of the head."""
+    run_id = runs.submit(SLEEPER)["run_id"]
+    runs.wait_for_event("driver_started")
+    (agent,) = (
+        process.pid for process in slurm_cluster.processes(node="n1") if "node_agent --run-dir" in process.command
+    )
+    os.kill(agent, 9)
+    done = runs.watch(run_id)
+    assert done.returncode == 6, done.output
+    failed(runs, "node_failed", "the agent on the head node n1 was killed")
+    attempt = runs.attempt()
+    assert (attempt / "exit-code").read_text() == "1\n"
+    rows = accounting(slurm_cluster, str(runs.status()["job_id"]))
+    assert any(row.split("|")[1:] == ["FAILED", "1:0"] for row in rows), rows
+    for worker in ("n2", "n3"):
+        assert json.loads((attempt / "nodes" / worker / "status.json").read_text())["state"] == "left"
+        assert "is lost" not in (attempt / "nodes" / worker / "agent.log").read_text()
+    assert not list(runs.latest().glob("secrets/*"))
 
 
 def test_a_worker_that_never_joins(runs: Runs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,16 @@ def test_an_outcome_that_is_there_stays(cluster: ClusterPaths) -> None:
     assert not cluster.heartbeat.exists()
 
 
-@pytest.mark.parametrize("state", list(NodeState))
-def test_a_worker_that_was_killed_in_the_middle_has_failed(cluster: ClusterPaths, state: NodeState) -> None:
+@pytest.mark.parametrize("state", [None, *NodeState])
+def test_a_worker_that_was_killed_in_the_middle_has_failed(cluster: ClusterPaths, state: NodeState | None) -> None:
     paths = cluster.node("n2")
-    paths.root.mkdir(parents=True)
-    NodeStatus("n2", 1, "worker", state, address="10.0.0.2", session_dir="/tmp/cs-1", memory_kills=2).write(paths)
-    say_that_worker_is_gone(paths)
+    if state is not None:
+        paths.root.mkdir(parents=True)
+        NodeStatus("n2", 1, "worker", state, address="10.0.0.2", session_dir="/tmp/cs-1", memory_kills=2).write(paths)
+    say_that_worker_is_gone(cluster, replace(ALLOCATION, node_id=1))
     status = read_node_status(paths)
     is_over = state in (NodeState.LEFT, NodeState.FAILED)
     assert status["state"] == (state if is_over else NodeState.FAILED)
     assert ("was killed" in status["message"]) is not is_over
-    assert (status["session_dir"], status["memory_kills"]) == ("/tmp/cs-1", 2)
+    if state is not None:
+        assert (status["session_dir"], status["memory_kills"]) == ("/tmp/cs-1", 2)
