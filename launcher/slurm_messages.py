@@ -66,6 +66,11 @@ _SBATCH_ADVICE = (
     _advice(r"unrecognized option '?--([\w-]+)", r"resources.sbatch.\1", "This sbatch does not know that option"),
     _advice(r"ambiguous option|invalid option|requires an argument", "resources.sbatch"),
     _advice(
+        r"MaxSubmit|SubmitJobs?Limit",
+        "",
+        "Your account or QOS limits how many jobs you may have in the queue, and each array element is one",
+    ),
+    _advice(
         r"policy \(job submit limit|QOS policy|AssocMax|QOSMax|job violates",
         "resources",
         "The job exceeds what your account may use: ask for less, or wait for your other jobs",

@@ -97,8 +97,11 @@ def _show(result: Retry, dry_run: bool) -> None:
     sharded = result.run.record is not None and result.run.record.shards is not None
     reasons = ", ".join(f"{count:,} {why}" for why, count in choice.why.items())
     if sharded:
-        say(f"{'Would submit' if dry_run else 'Submitted'} {_count(len(choice.shards), 'shard')} again: {reasons}")
-        say(f"Shards   {format_numbers(choice.shards) if dry_run else some_numbers(choice.shards)}")
+        shards = choice.shards if result.launched is None else result.launched.shards
+        all_of_them = _count(len(choice.shards), "shard")
+        what = all_of_them if len(shards) == len(choice.shards) else f"{len(shards):,} of {all_of_them}"
+        say(f"{'Would submit' if dry_run else 'Submitted'} {what} again: {reasons}")
+        say(f"Shards   {format_numbers(shards) if dry_run else some_numbers(shards)}")
     else:
         say(f"{'Would submit' if dry_run else 'Submitted'} the run again: {reasons}")
     for key, value in result.changes.items():

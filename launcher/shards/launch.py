@@ -69,6 +69,13 @@ class Launched:
         return f"{what} ({accepted}): {self.error}\n{advice(self.error, self.run.run_id)}"
 
     @property
+    def shards(self) -> list[int]:
+        """What was accepted, in the order of their numbers."""
+        return sorted(
+            shard for submission in self.accepted for element in submission.elements for shard in element.shards
+        )
+
+    @property
     def job_ids(self) -> list[str]:
         return [submission.record.job_id for submission in self.accepted if submission.record.job_id]
 
