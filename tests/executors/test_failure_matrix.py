@@ -26,6 +26,7 @@ import pytest
 from matrix_rows import ROW
 from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, UntilElsewhere, can_run_out_of_memory, remove_groups
 from ray_nodes import RayNodes, start_nodes, wait_for_lines
+from ray_runs import MARKS
 from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import Step, numbers
 
@@ -33,14 +34,7 @@ from curator_slurm.executors.failures import StageError, WorkerLostError
 from curator_slurm.executors.registry import make_executor
 from curator_slurm.executors.tasks import assign_root_task_ids
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
-    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:`use_.*deprecated:DeprecationWarning"),  # Ray Data copies its own context
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = MARKS
 
 Record = Callable[[str, object], None]
 FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"

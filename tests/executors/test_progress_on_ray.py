@@ -10,27 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_runs import BACKENDS, MARKS, make
 from xenna_ray import TestRay, start_ray
 from xenna_stages import Step, Twice, numbers
 
 from curator_slurm.executors import progress
-from curator_slurm.executors.registry import make_executor
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
-    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-BACKENDS = {
-    "xenna": ("xenna", {"execution_mode": "streaming"}),
-    "xenna-batch": ("xenna", {"execution_mode": "batch"}),
-    "ray_data": ("ray_data", {}),
-    "ray_actor_pool": ("ray_actor_pool", {}),
-}
+pytestmark = MARKS
 
 
 class Slow(Step):
@@ -64,9 +50,8 @@ def test_every_figure_is_filled_in(
     watcher = threading.Thread(target=_watch, args=(path, over, seen))
     watcher.start()
     try:
-        name, config = BACKENDS[backend]
         stages = [Twice("twice", cpus=0.5), Slow("slow", cpus=0.5), Step("last", cpus=0.5)]
-        outputs = make_executor(name, config).execute(stages, numbers(10))
+        outputs = make(backend).execute(stages, numbers(10))
     finally:
         over.set()
         watcher.join()

@@ -1,4 +1,4 @@
-"""Stages with the habits, good and bad, that the tests of XennaExecutor need."""
+"""Stages with the habits, good and bad, that tests of executors need."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Lifecycle(Step):
         self._note("setup_on_node", node_info.node_id)
 
     def setup(self, worker_metadata: Any = None) -> None:
-        self._note("setup", bool(worker_metadata.worker_id), worker_metadata.allocation.cpus)
+        self._note("setup", bool(worker_metadata.worker_id))
 
     def teardown(self) -> None:
         self._note("teardown")

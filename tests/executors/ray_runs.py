@@ -1,0 +1,61 @@
+"""What tests of all back ends on a real Ray share: their names, what their engines warn of, and how to run stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from xenna_ray import TestRay
+from xenna_stages import numbers
+
+from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.tasks import assign_root_task_ids
+
+BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "xenna": ("xenna", {"execution_mode": "streaming"}),
+    "xenna-batch": ("xenna", {"execution_mode": "batch"}),
+    "ray_data": ("ray_data", {}),
+    "ray_actor_pool": ("ray_actor_pool", {}),
+}
+"""Name in tests -> back end and config."""
+
+MARKS = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:Tip. In future versions of Ray:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+    pytest.mark.filterwarnings("ignore:`use_.*deprecated:DeprecationWarning"),  # Ray Data copies its own context
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+"""For `pytestmark`: what Ray and Ray Data warn of by themselves."""
+
+Run = Callable[..., list[Any]]
+
+
+def make(backend: str, **config: Any) -> Any:
+    """An executor by its name in `BACKENDS`."""
+    name, own = BACKENDS[backend]
+    return make_executor(name, {**own, **config})
+
+
+def runner(backend: str, cluster: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A function that runs stages on numbers from 0, and checks that the run leaves no process of Xenna behind."""
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+
+    def run(stages: list[Any], count: int = 20, **config: Any) -> list[Any]:
+        tasks = numbers(count)
+        assign_root_task_ids(tasks)
+        try:
+            outputs: list[Any] = make(backend, **config).execute(stages, tasks)
+        finally:
+            assert not cluster.worker_pids()
+        return outputs
+
+    return run
+
+
+def values(tasks: list[Any]) -> list[int]:
+    return sorted(task.data for task in tasks)
