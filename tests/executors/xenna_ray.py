@@ -63,8 +63,8 @@ def start_ray(
 ) -> Iterator[TestRay]:
     """Start a Ray with its dashboard on a port that is not the default one; end it with all its processes.
 
-    `store_mb` is the size of its object store; 0: Ray's choice. A process that outlives it is an error, unless `tidy` is
-    False: for executors that are not ours.
+    `store_mb` is the size of its object store; 0: Ray's choice. A process that outlives it is an error, unless `tidy`
+    is False: for executors that are not ours.
     """
     folder = Path(tempfile.mkdtemp(prefix="xr-", dir="/tmp"))
     variables = {"RAY_AUTH_MODE": "disabled", **RAY_START_ENV, **(env or {})}
