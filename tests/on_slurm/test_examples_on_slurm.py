@@ -10,11 +10,8 @@ from examples.facts import EXAMPLES, FACTS
 
 from on_slurm.runs import SMALL, Runs
 
-HERE = ("classification", "deduplication")
-"""Two that differ in executor and kind; the others run alike, and are run on one machine by tests/examples."""
 
-
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", FACTS)
 def test_an_example_on_three_nodes(runs: Runs, name: str) -> None:
     spec = str(EXAMPLES / name / "spec.yaml")
     done = runs.command("run", spec, "--cluster", "slurm", "--set", f"resources={json.dumps(SMALL)}")
