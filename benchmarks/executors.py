@@ -16,6 +16,7 @@ import fnmatch
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -48,6 +49,8 @@ WORKLOADS = {
     "1MiB": Workload(200, 1 << 20, (1, 32)),
     "50ms": Workload(100, 16, (1,), work_ms=50),
 }
+MARK = "CURATOR_SLURM_BENCHMARK_RAY"
+"""In the environment of all processes of a Ray: which one it is."""
 # What the cluster of both sides is started with: the variables that cosmos-xenna asks for.
 RAY_ENV = {
     "RAY_AUTH_MODE": "disabled",
@@ -171,8 +174,8 @@ def running_ray(python: str, cpus: float) -> Iterator[str]:
         outside = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         holder = subprocess.Popen(
             [python, str(CASE), "hold", str(cpus), f"{folder}/ray"],
-            env={**outside, **RAY_ENV}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True,
+            env={**outside, **RAY_ENV, MARK: folder}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert holder.stdout is not None
         assert holder.stdin is not None
@@ -187,6 +190,15 @@ def running_ray(python: str, cpus: float) -> Iterator[str]:
                 holder.wait(60)
             except subprocess.TimeoutExpired:
                 holder.kill()
+            end_marked(folder)
+
+
+def end_marked(mark: str) -> None:
+    """End what has outlived its Ray: workers of the peer's cosmos-xenna do."""
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"{MARK}={mark}".encode() in environ.read_bytes().split(b"\0"):
+                os.kill(int(environ.parent.name), signal.SIGKILL)
 
 
 def run_case(side: str, name: str, python: str, address: str, options: argparse.Namespace) -> dict[str, Any]:
