@@ -19,7 +19,8 @@ class PoolWorker:
         self._adapter = adapter
 
     def __repr__(self) -> str:
-        return self._adapter.name  # what Ray shows in front of the worker's log lines
+        """What Ray shows in front of the worker's log lines, also those of a worker that could not be made."""
+        return self._adapter.name if hasattr(self, "_adapter") else type(self).__name__
 
     def prepare(self, first_on_node: bool) -> int:
         """`setup`, after `setup_on_node` if this worker is the stage's first on its node; returns the process id."""
