@@ -99,18 +99,19 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 def document(rows: list[dict[str, Any]], versions: list[dict[str, str]], missing: list[str]) -> str:
     """The table as a page of the documentation."""
-    known = "; ".join(", ".join(f"{name} {version}" for name, version in found.items()) for found in versions)
+    known = [", ".join(f"{name} {version}" for name, version in found.items()) for found in versions]
     lines = [
         "# The failure matrix",
         "",
         'Made by `make matrix MATRIX="--slurm --output docs/failure-matrix.md"`; not written by hand.',
-        f"Made on and with: {known}.",
-        "What each column means: see [contributing](contributing.md#the-failure-matrix).",
+        "What its columns mean: [contributing](contributing.md#the-failure-matrix). Made with:",
+        "",
+        *(f"- {line}" for line in known),
         "",
         f"{summary(rows)}.",
         "",
         table(rows),
-        *(["", "Not shown:", "", *(f"- {line}" for line in missing)] if missing else []),
+        *(["", "Not shown:", "", *(f"- {line[:110]}" for line in missing)] if missing else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -119,7 +120,8 @@ def _prepare(setting: Setting) -> str:
     """Make the venv; why that cannot be done, or nothing."""
     python = setting.venv / "bin" / "python"
     ready = setting.venv / "matrix-ready"
-    if ready.exists() and ready.stat().st_mtime > (ROOT / "pyproject.toml").stat().st_mtime:
+    wanted = (ROOT / "pyproject.toml").read_text()
+    if ready.exists() and ready.read_text() == wanted:
         return ""
     if not python.exists():
         interpreter = find_python(setting.python)
@@ -132,7 +134,7 @@ def _prepare(setting: Setting) -> str:
         done = subprocess.run([*pip, *what], capture_output=True, text=True)
         if done.returncode:
             return f"pip install {what[-1]}: {done.stderr.strip().splitlines()[-1]}"
-    ready.touch()
+    ready.write_text(wanted)
     return ""
 
 

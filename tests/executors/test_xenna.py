@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ray_runs import Run, runner
+from ray_runs import Run, runner, values
 from xenna_ray import TestRay, python_path, start_ray
-from xenna_stages import DieInSetup, Environment, Raise, Step
+from xenna_stages import DieInSetup, Environment, KeepEven, Raise, Step
+
+from curator_slurm.executors.backends._xenna_run import XennaRun
 
 pytestmark = pytest.mark.ray
 
@@ -56,10 +59,33 @@ def test_the_engines_own_monitor_finds_the_dashboard_of_this_ray(run: Run) -> No
     assert len(run([Step("a", cpus=0.5)], 4, resource_monitor=True)) == 4
 
 
-def test_a_cluster_without_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    with start_ray(cpus=0) as cluster:
-        outputs = runner("xenna", cluster, monkeypatch)([Step("a"), Step("b", cpus=4), Step("c")], 6)
-    assert len(outputs) == 6
+def test_tiny_batches_share_a_call_and_keep_their_size(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: dict[int, list[int]] = {}
+    record = XennaRun.on_report
+
+    def on_report(self: XennaRun, stage: int, report: Any, chunks: Any) -> None:
+        calls.setdefault(stage, []).append(report.batches)
+        record(self, stage, report, chunks)
+
+    monkeypatch.setattr(XennaRun, "on_report", on_report)
+    stages = [Step("a", 4, cpus=0.5), KeepEven("even", 1, cpus=0.5), Step("c", 2, cpus=0.5)]
+    outputs = run(stages, 1200)
+    assert values(outputs) == list(range(0, 1200, 2))
+    assert {stage: sum(batches) for stage, batches in calls.items()} == {0: 300, 1: 1200, 2: 300}
+    assert all(max(batches) > 1 for batches in calls.values())
+    assert len(calls[1]) < 1200 / 2
+    for task in outputs:
+        assert task._metadata["batches"] == {"a": 4, "even": 1, "c": 2}
+
+
+@pytest.mark.parametrize("cpus", [2, 1, 0])
+def test_tiny_clusters(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start_ray(cpus=cpus) as cluster:
+        run_stages = runner("xenna", cluster, monkeypatch)
+        assert values(run_stages([Step("a"), Step("b", cpus=4), Step("c")], 6)) == list(range(6))
+        many = [Step(name) for name in "abcdef"]
+        assert values(run_stages(many, 6)) == list(range(6))
+        assert values(run_stages(many[:3], 6, execution_mode="batch")) == list(range(6))
 
 
 def test_token_authentication(tmp_path: Path) -> None:
