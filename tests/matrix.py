@@ -22,7 +22,7 @@ from matrix_rows import Found
 ROOT = Path(__file__).parents[1]
 CELLS = "tests/executors/test_failure_matrix.py"
 POWER_CUTS = "tests/on_slurm/test_power_cut.py"
-COLUMNS = ["backend", "xenna", "failure", "policy", "in", "out", "failed", "duplicated", "lost", "run"]
+COLUMNS = ["backend", "xenna", "python", "failure", "policy", "in", "out", "failed", "duplicated", "lost", "run"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def main() -> int:
             missing.append(f"cosmos-xenna {setting.xenna}: {reason}")
             continue
         found = _run(setting, options.k, slurm=options.slurm, resume=options.resume)
-        rows += [row for cell in found.asked for row in found.cells.get(cell, {}).get("rows", [])]
+        known = [row for cell in found.asked for row in found.cells.get(cell, {}).get("rows", [])]
+        rows += [{**row, "python": setting.python} for row in known]
         missing += [f"cosmos-xenna {setting.xenna}: {line}" for line in not_shown(found)]
         versions.append(found.versions)
     bad = [row for row in rows if row["lost"] or row["duplicated"]]
@@ -185,7 +186,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(str(row[column]) for column in COLUMNS[:4])
+    return tuple(str(row[column]) for column in COLUMNS[:5])
 
 
 def _short(value: Any) -> str:

@@ -14,8 +14,8 @@ from matrix_rows import Found
 
 
 def row(**changes: object) -> dict[str, object]:
-    plain = {"backend": "xenna", "xenna": "0.3.0", "failure": "OOM", "policy": "skip", "in": 20, "out": 19, "failed": 1}
-    return {**plain, "duplicated": 0, "lost": 0, "run": "completed", **changes}
+    plain = {"backend": "xenna", "xenna": "0.3.0", "python": "3.11", "failure": "OOM", "policy": "skip", "in": 20}
+    return {**plain, "out": 19, "failed": 1, "duplicated": 0, "lost": 0, "run": "completed", **changes}
 
 
 def test_rows_are_sorted_and_aligned() -> None:
