@@ -59,4 +59,4 @@ def test_more_elements_than_an_array_may_have(array_runs: Runs) -> None:
 def test_rows_are_there_once_whatever_dies(array_cluster: SlurmCluster, array_runs: Runs) -> None:
     kinds = specs(shards=12, rayed=1, pause=0.02)
     wanted = without_disorder(array_cluster, kinds)
-    print(survive(array_cluster, array_runs, kinds, wanted, seed=1, seconds=60))
+    print(survive(array_cluster, array_runs, kinds, wanted, seed=1, seconds=40))
