@@ -103,11 +103,13 @@ def impatience(runs: Runs, run_ids: list[str], disorder: Disorder) -> Iterator[R
     retries, stop = Retries(), threading.Event()
 
     def keep_trying() -> None:
+        nodes = 1
         while not stop.wait(10):
+            nodes = 3 - nodes
             for run_id in run_ids:
                 crashes = disorder.crashes
                 try:
-                    done = runs.command("retry", run_id, "--set", f"resources.nodes={1 + retries.count % 2}")
+                    done = runs.command("retry", run_id, "--set", f"resources.nodes={nodes}")
                 except ClusterError:  # the login node is off
                     continue
                 retries.count += 1
