@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("-k", default="", help="only cells that match, as in pytest")
     parser.add_argument("--slurm", action="store_true", help="also cut off a node of the real Slurm (as root)")
     parser.add_argument("--resume", action="store_true", help="leave out cells that passed in the runs before")
+    parser.add_argument("--show", action="store_true", help="run nothing, print what the runs before have found")
     parser.add_argument("--output", type=Path, help="write the table to this Markdown file, too")
     options = parser.parse_args()
     missing: list[str] = []
@@ -67,7 +68,7 @@ def main() -> int:
         if reason:
             missing.append(f"cosmos-xenna {setting.xenna}: {reason}")
             continue
-        found = _run(setting, options.k, slurm=options.slurm, resume=options.resume)
+        found = _run(setting, options.k, slurm=options.slurm, keep=_keep(options))
         known = [row for cell in found.asked for row in found.cells.get(cell, {}).get("rows", [])]
         rows += [{**row, "python": setting.python} for row in known]
         missing += [f"cosmos-xenna {setting.xenna}: {line}" for line in not_shown(found)]
@@ -80,6 +81,10 @@ def main() -> int:
     if options.output:
         options.output.write_text(document(rows, versions, missing))
     return 1 if missing or bad or not rows else 0
+
+
+def _keep(options: argparse.Namespace) -> str:
+    return matrix_rows.ALL if options.show else matrix_rows.PASSED if options.resume else ""
 
 
 def not_shown(found: Found) -> list[str]:
@@ -155,9 +160,9 @@ def _of_pyenv(version: str) -> list[Path]:
     return sorted(root.glob(f"versions/{version}.*/bin/python"), reverse=True)
 
 
-def _run(setting: Setting, keyword: str, *, slurm: bool, resume: bool) -> Found:
+def _run(setting: Setting, keyword: str, *, slurm: bool, keep: str) -> Found:
     print(f"\ncosmos-xenna {setting.xenna} on Python {setting.python}: {setting.backends}", flush=True)
-    if not resume:
+    if not keep:
         setting.results.unlink(missing_ok=True)
     env = {
         **os.environ,
@@ -165,7 +170,7 @@ def _run(setting: Setting, keyword: str, *, slurm: bool, resume: bool) -> Found:
         "CURATOR_SLURM_MATRIX": "full",
         "CURATOR_SLURM_MATRIX_BACKENDS": setting.backends,
         matrix_rows.RESULTS: str(setting.results),
-        matrix_rows.RESUME: "1" if resume else "",
+        matrix_rows.KEEP: keep,
     }
     command = [str(setting.venv / "bin" / "python"), "-m", "pytest", "-q", "-p", "matrix_rows"]
     command += ["-o", "faulthandler_timeout=600", CELLS, *([POWER_CUTS] if slurm else [])]

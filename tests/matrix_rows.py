@@ -1,6 +1,7 @@
 """A pytest plug-in for tests/matrix.py: what became of each cell, a line at once, so that a run can be gone on with.
 
-The environment names the file, and whether cells that have passed before are left out (`CURATOR_SLURM_MATRIX_RESUME`).
+The environment names the file, and which cells are not run again (`CURATOR_SLURM_MATRIX_KEEP`): those that have passed
+before, or all.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 import pytest
 
 RESULTS = "CURATOR_SLURM_MATRIX_RESULTS"
-RESUME = "CURATOR_SLURM_MATRIX_RESUME"
+KEEP = "CURATOR_SLURM_MATRIX_KEEP"
+PASSED, ALL = "passed", "all"
 ROW = "row of the failure matrix"
 """The name of the property (fixture `record_property`) that a cell gives its row in."""
 
@@ -58,10 +60,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=nothing_here)
         items[:] = [item for item in items if item not in nothing_here]
     _write({"asked": [item.nodeid for item in items], "versions": _versions()})
-    if os.environ.get(RESUME):
-        passed = read(Path(os.environ[RESULTS])).passed
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
-        items[:] = [item for item in items if item.nodeid not in passed]
+    keep = os.environ.get(KEEP)
+    kept = {item.nodeid for item in items} if keep == ALL else read(Path(os.environ[RESULTS])).passed if keep else set()
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in kept])
+    items[:] = [item for item in items if item.nodeid not in kept]
 
 
 class _Cells:

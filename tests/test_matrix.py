@@ -109,8 +109,10 @@ def test_a_run_that_was_ended_is_gone_on_with(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in matrix.not_shown(found)] == ["test_bad", "test_leaves_something"]
 
     with results.open("a") as file:
-        file.write('{"cell": "cut o')  # killed while it wrote
-    printed = run(MENDED="1", **{matrix_rows.RESUME: "1"})
+        file.write('\n{"cell": "cut o')  # killed while it wrote
+    assert "4 deselected" in run(MENDED="1", **{matrix_rows.KEEP: matrix_rows.ALL})
+    assert matrix.not_shown(matrix_rows.read(results)) == matrix.not_shown(found)
+    printed = run(MENDED="1", **{matrix_rows.KEEP: matrix_rows.PASSED})
     assert "2 passed" in printed
     found = matrix_rows.read(results)
     assert matrix.not_shown(found) == []
