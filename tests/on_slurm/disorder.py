@@ -29,7 +29,7 @@ class Disorder:
         self.log: list[str] = []
         """What was done, for the message of a test that fails."""
         self.crashes = 0
-        """How often the controller, and everything on the login node, was killed."""
+        """Counts up when the login node, with the controller, is killed, and again when it is back: odd in between."""
         self._random = random.Random(seed)
         self._began = time.monotonic()
 
@@ -53,6 +53,7 @@ class Disorder:
             self.cluster.kill_node(self.cluster.login)
             self._note("killed the controller")
             self.cluster.restore_node(self.cluster.login)
+            self.crashes += 1
         elif kind == "node":
             name = self._random.choice(self.cluster.nodes)
             if self.cluster.is_on(name):
