@@ -70,7 +70,7 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         stack.callback(_reload_authentication)
-        stack.enter_context(_environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)))
+        stack.enter_context(environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)))
         _reload_authentication()
     real = len(os.sched_getaffinity(0))
     cpus = max(real, MIN_LOCAL_CPUS, needed_cpus)
@@ -98,7 +98,8 @@ def _reload_authentication() -> None:
 
 
 @contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def environment(**values: str) -> Iterator[None]:
+    """Variables of this process for a while."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -17,13 +17,15 @@ from curator_slurm.executors.failures import (
     short_error,
 )
 from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.ray_connection import alive_nodes, ray_session
+from curator_slurm.executors.ray_connection import alive_nodes, environment, ray_session
 from curator_slurm.executors.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds, tells_of
 from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
+_NO_POLLER = {"RAY_DATA_USAGE_DISABLED": "1"}
+"""Else a thread of Ray Data asks Ray every ten seconds, for ever; Ray ends a process that asks while it disconnects."""
 
 
 class RayDataExecutor(BaseExecutor):
@@ -44,7 +46,11 @@ class RayDataExecutor(BaseExecutor):
         tasks = self.first_tasks(initial_tasks)
         if not stages:
             return []
-        with ray_session(stages=stages), RunMonitor("ray_data", stages, self.policy) as monitor:
+        with (
+            ray_session(stages=stages),
+            environment(**_NO_POLLER),
+            RunMonitor("ray_data", stages, self.policy) as monitor,
+        ):
             adapters = [
                 StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
                 for index, stage in enumerate(stages)
