@@ -24,7 +24,8 @@ from typing import Any
 import ray
 
 from curator_slurm.executors import ProcessingStage, Resources, Task
-from curator_slurm.executors.registry import BACKENDS, make_executor
+from curator_slurm.executors.known_options import BACKENDS
+from curator_slurm.executors.registry import make_executor
 from curator_slurm.executors.store_usage import store_usage
 
 MB = 10**6

@@ -71,8 +71,14 @@ REFUSED_OF_STAGES: dict[str, str] = {
 }
 """Fields of cosmos-xenna's specification of a stage that the executor fills in -> why a user cannot."""
 
-CLASSES = {"xenna": "XennaExecutor", "ray_data": "RayDataExecutor", "ray_actor_pool": "RayActorPoolExecutor"}
-"""Back end -> its executor."""
+BACKENDS = {
+    "xenna": "curator_slurm.executors.backends.xenna:XennaExecutor",
+    "ray_data": "curator_slurm.executors.backends.ray_data:RayDataExecutor",
+    "ray_actor_pool": "curator_slurm.executors.backends.ray_actor_pool:RayActorPoolExecutor",
+}
+"""Back end -> module:Class of its executor."""
+
+CLASSES = {backend: entry.rpartition(":")[2] for backend, entry in BACKENDS.items()}
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "xenna": tuple({**XENNA_DEFAULTS, **ENGINE_OPTIONS}),

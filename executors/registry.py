@@ -6,12 +6,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-BACKENDS = {
-    "xenna": "curator_slurm.executors.backends.xenna:XennaExecutor",
-    "ray_data": "curator_slurm.executors.backends.ray_data:RayDataExecutor",
-    "ray_actor_pool": "curator_slurm.executors.backends.ray_actor_pool:RayActorPoolExecutor",
-}
-"""Name -> module:Class."""
+from curator_slurm.executors.known_options import BACKENDS
 
 
 def load_executor(name: str) -> Any:

@@ -11,15 +11,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from xenna_ray import MEMORY_GROUPS
 from xenna_stages import Number, Step
 
 BAD = 7
 OOM_LIMIT = 400 << 20
-_MEMORY = Path("/sys/fs/cgroup/memory")
+RAY_SHARE, HELD_SHARE = 0.7, 0.9
+"""Shares of a node's memory: where Ray begins to kill workers, and how far the task goes that is to be killed."""
+NODE_MEMORY = 4 << 30
 
 
 class Mishap(Step):
@@ -82,13 +86,30 @@ def _exit(_task: Any) -> Any:
 
 def _run_out_of_memory(name: str) -> None:
     """More than a control group of this process alone allows: the kernel kills it."""
-    group = _MEMORY / name
+    group = MEMORY_GROUPS / name
     group.mkdir()
     (group / "memory.limit_in_bytes").write_text(str(OOM_LIMIT))
     (group / "cgroup.procs").write_text(str(os.getpid()))
     hoard = []
     while True:
         hoard.append(b"x" * (16 << 20))
+
+
+def _crowd_out(_task: Any) -> Any:
+    """More than Ray allows its workers on this node, and less than the kernel does: Ray's memory monitor kills."""
+    limit = int((MEMORY_GROUPS / "memory.limit_in_bytes").read_text())
+    hoard = []
+    while _in_use() < HELD_SHARE * limit:
+        hoard.append(b"x" * (16 << 20))
+        time.sleep(0.01)
+    time.sleep(3600)
+
+
+def _in_use() -> int:
+    """Bytes of all processes in the control group that Ray sees, without files."""
+    lines = (MEMORY_GROUPS / "memory.stat").read_text().splitlines()
+    figures = dict(line.split() for line in lines)
+    return int(figures["total_rss"]) + int(figures.get("total_shmem", 0))
 
 
 def _hang(_task: Any) -> Any:
@@ -109,6 +130,7 @@ _HAPPENINGS: dict[str, Callable[[Any], Any]] = {
     "SIGKILL": _kill,
     "segfault": _segfault,
     "exit": _exit,
+    "OOM by Ray": _crowd_out,
     "hang": _hang,
     "hang in C": _hang_in_c,
 }
@@ -116,13 +138,26 @@ _HAPPENINGS: dict[str, Callable[[Any], Any]] = {
 
 def can_run_out_of_memory() -> bool:
     """Whether this user may make control groups with a limit of their own."""
-    return os.access(_MEMORY, os.W_OK) and (_MEMORY / "memory.limit_in_bytes").exists()
+    return os.access(MEMORY_GROUPS, os.W_OK) and (MEMORY_GROUPS / "memory.limit_in_bytes").exists()
+
+
+@contextlib.contextmanager
+def small_node() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A control group that is to be a node's memory, and the settings with which Ray's memory monitor minds it."""
+    group = MEMORY_GROUPS / f"curator-slurm-test-node-{uuid.uuid4().hex[:12]}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(NODE_MEMORY))
+    try:
+        yield group, {"RAY_memory_usage_threshold": str(RAY_SHARE), "RAY_memory_monitor_refresh_ms": "50"}
+    finally:
+        kills = remove_groups(group.name)
+    assert not kills, "the kernel was quicker than Ray's memory monitor"
 
 
 def remove_groups(prefix: str) -> int:
     """Remove control groups of workers, and say how many processes the kernel has killed in them."""
     kills = 0
-    for group in _MEMORY.glob(f"{prefix}-*"):
+    for group in MEMORY_GROUPS.glob(f"{prefix}*"):
         control = (group / "memory.oom_control").read_text().splitlines()
         kills += sum(int(line.split()[1]) for line in control if line.startswith("oom_kill "))
         deadline = time.monotonic() + 10

@@ -24,7 +24,17 @@ from typing import Any
 import psutil
 import pytest
 from matrix_rows import ROW
-from mishaps import BAD, Deflate, Inflate, Mishap, Slowly, UntilElsewhere, can_run_out_of_memory, remove_groups
+from mishaps import (
+    BAD,
+    Deflate,
+    Inflate,
+    Mishap,
+    Slowly,
+    UntilElsewhere,
+    can_run_out_of_memory,
+    remove_groups,
+    small_node,
+)
 from ray_nodes import RayNodes, start_nodes, wait_for_lines
 from ray_runs import MARKS
 from xenna_ray import TestRay, python_path, start_ray
@@ -40,6 +50,7 @@ Record = Callable[[str, object], None]
 FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
 BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
 MODES = [*BACKENDS, *(["xenna batch"] if FULL and "xenna" in BACKENDS else [])]
+"""Back ends, and the other execution mode of one, which nothing but the whole table tries."""
 ENDINGS = ["raise SystemExit(0)", "raise RuntimeError", "os.kill(os.getpid(), signal.SIGKILL)"]
 ROWS = 20
 
@@ -73,6 +84,8 @@ OF_THE_SUITE = [
     Cell("garbage", "skip"), Cell("unsendable", "skip"), Cell("segfault", "fail", once=True), Cell("OOM", "skip"),
     Cell("hang in C", "skip"), Cell("exit in setup", "skip"),
 ]  # fmt: skip
+_MONITORED = [Cell("OOM by Ray", policy, once=once) for policy in ("skip", "fail") for once in (False, True)]
+OOM_BY_RAY = _MONITORED if FULL else _MONITORED[:1]
 CELLS = [*ALWAYS, *ONCE, *SETUP] if FULL else OF_THE_SUITE
 
 
@@ -83,7 +96,7 @@ def two_cpus() -> Iterator[TestRay]:
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", MODES)
 def test_rows_after(
     backend: str,
     cell: Cell,
@@ -108,7 +121,7 @@ def test_rows_after(
     row = _row(
         record_property,
         backend,
-        str(cell.happening) + (" once" if cell.once else ""),
+        _named(cell),
         cell.policy,
         ROWS,
         outputs,
@@ -125,6 +138,39 @@ def test_rows_after(
         assert (row["lost"], row["duplicated"]) == (0, 0)
     assert (kernel_kills > 0) == (cell.happening == "OOM")
     assert not two_cpus.worker_pids()
+
+
+@pytest.fixture(scope="module")
+def short_of_memory() -> Iterator[TestRay]:
+    if not can_run_out_of_memory():
+        pytest.skip("needs root and control groups (version 1) with a memory limit")
+    with small_node() as (group, settings), start_ray(2, env=settings, store_mb=200, memory_group=group) as ray:
+        yield ray
+
+
+@pytest.mark.parametrize("cell", OOM_BY_RAY, ids=str)
+@pytest.mark.parametrize("backend", MODES)
+def test_rows_after_rays_memory_monitor_kills(
+    backend: str,
+    cell: Cell,
+    short_of_memory: TestRay,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Record,
+) -> None:
+    failures = _environment(short_of_memory, tmp_path, monkeypatch)
+    once = tmp_path / "once" if cell.once else None
+    stages = [Step("before", 2, cpus=0.5), Mishap("mishap", cell.happening, once), Step("after", cpus=0.5)]
+    outputs, error = _run(backend, stages, ROWS, {"on_task_error": cell.policy})
+    failed = _failed(failures)
+    row = _row(record_property, backend, _named(cell), cell.policy, ROWS, outputs, failed, error)
+    if cell.policy == "fail" and not cell.once:
+        assert isinstance(error, StageError), row
+        assert f"0_{BAD}_0" in str(error)
+    else:
+        assert error is None, row
+        assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])
+        assert (row["lost"], row["duplicated"]) == (0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +264,10 @@ def _marked(mark: str) -> list[str]:
 def _join(nodes: RayNodes, journal: Path) -> None:
     wait_for_lines(journal, 2)
     nodes.add()
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell.happening}{' once' if cell.once else ''}"
 
 
 def _environment(ray: TestRay, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

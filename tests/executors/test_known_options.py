@@ -10,6 +10,7 @@ from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.backends._xenna_options import xenna_version
 from curator_slurm.executors.known_options import (
+    BACKENDS,
     CLASSES,
     ENGINE_OPTIONS,
     FIRST_XENNA,
@@ -22,7 +23,7 @@ from curator_slurm.executors.known_options import (
     STAGE_OPTIONS,
     mistake,
 )
-from curator_slurm.executors.registry import BACKENDS, load_executor, make_executor
+from curator_slurm.executors.registry import load_executor, make_executor
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -42,7 +43,7 @@ def test_the_versions_are_in_order() -> None:
     assert not set(ENGINE_OPTIONS) & set(REFUSED)
 
 
-def test_classes_are_those_of_the_registry() -> None:
+def test_every_back_end_is_there_and_has_options() -> None:
     assert {name: load_executor(name).__name__ for name in BACKENDS} == CLASSES
     assert set(OPTIONS) == set(CLASSES)
 

@@ -20,7 +20,8 @@ import psutil
 from curator_slurm.executors.backends._xenna_env import RAY_START_ENV
 
 _HOLD = """
-import os, signal, sys, threading
+import ctypes, os, signal, sys, threading
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: tests that are killed leave no Ray behind
 cpus, gpus, port, folder = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 store = (int(sys.argv[5]) << 20) or None
 import ray
@@ -28,14 +29,16 @@ context = ray.init(
     address="local", num_cpus=cpus, num_gpus=gpus, include_dashboard=True, dashboard_port=port,
     _temp_dir=folder + "/ray", log_to_driver=False, object_store_memory=store,
 )
+ended = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: ended.set())
 with open(folder + "/address.tmp", "w") as file:
     file.write(context.address_info["gcs_address"])
 os.rename(folder + "/address.tmp", folder + "/address")
-ended = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: ended.set())
 ended.wait()
 ray.shutdown()
 """
+
+MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,19 @@ class TestRay:
 
 @contextlib.contextmanager
 def start_ray(
-    cpus: float, gpus: int = 0, env: dict[str, str] | None = None, store_mb: int = 0, *, tidy: bool = True
+    cpus: float,
+    gpus: int = 0,
+    env: dict[str, str] | None = None,
+    store_mb: int = 0,
+    *,
+    memory_group: Path | None = None,
+    tidy: bool = True,
 ) -> Iterator[TestRay]:
     """Start a Ray with its dashboard on a port that is not the default one; end it with all its processes.
 
-    `store_mb` is the size of its object store; 0: Ray's choice. A process that outlives it is an error, unless `tidy`
-    is False: for executors that are not ours.
+    `store_mb` is the size of its object store; 0: Ray's choice. `memory_group` is a control group (version 1) that it
+    runs in and takes for the machine's own, as in a container. A process that outlives it is an error, unless `tidy` is
+    False: for executors that are not ours.
     """
     folder = Path(tempfile.mkdtemp(prefix="xr-", dir="/tmp"))
     variables = {"RAY_AUTH_MODE": "disabled", **RAY_START_ENV, **(env or {})}
@@ -74,7 +84,10 @@ def start_ray(
     outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     with (folder / "log").open("w") as log:
         holder = subprocess.Popen(
-            [sys.executable, "-c", _HOLD, str(cpus), str(gpus), str(_free_port()), str(folder), str(store_mb)],
+            [
+                *([] if memory_group is None else _inside(memory_group)),
+                *(sys.executable, "-c", _HOLD, str(cpus), str(gpus), str(_free_port()), str(folder), str(store_mb)),
+            ],
             env={**outside, "PYTHONPATH": python_path(), **variables},
             stdout=log,
             stderr=log,
@@ -92,6 +105,12 @@ def start_ray(
         left = _left_over(folder, patience_s=60 if tidy else 2)
         shutil.rmtree(folder, ignore_errors=True)
         assert not (left and tidy), f"processes have outlived their Ray: {left}"
+
+
+def _inside(group: Path) -> list[str]:
+    """Begin of a command that runs in this control group, mounted in the place of the one that all others are in."""
+    script = 'echo $$ > "$1/cgroup.procs" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(group), str(MEMORY_GROUPS)]
 
 
 def python_path() -> str:
