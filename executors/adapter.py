@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -233,9 +233,17 @@ class StageAdapter:
 
     def _call_batch(self, tasks: list[Any]) -> _Result:
         seconds = self.policy.task_timeout_s
+        given = list(tasks)  # a stage may empty its list, or sort it
         with deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill):
-            outputs = self.stage.process_batch(tasks)
-        return self._collect(tasks, children_of_batch(self.stage, tasks, outputs))
+            outputs = self.stage.process_batch(given)
+            if isinstance(outputs, Iterator):  # its code runs here, within the time it has
+                outputs = list(outputs)
+        order = _order(tasks, given)
+        ordered = [tasks[index] for index in order]
+        result = self._collect(ordered, children_of_batch(self.stage, ordered, outputs))
+        result.parents = [order[parent] if isinstance(parent, int) else parent for parent in result.parents]
+        result.failed_inputs = [order[position] for position in result.failed_inputs]
+        return result
 
     def _collect(self, tasks: list[Any], children: list[Child]) -> _Result:
         """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs."""
@@ -261,7 +269,7 @@ class StageAdapter:
                 result.failed_inputs.append(child.parent or 0)
                 continue
             check_sendable(child.task)
-            result.outputs.append(child.claim())
+            result.outputs.append(_apart(child.claim(), tasks[child.parent] if child.parent is not None else None))
             result.parents.append(child.parent if child.parent is not None else (0, len(tasks)))
         result.filtered = len(tasks) - len(used)
         if self._tracking is not None:
@@ -326,9 +334,33 @@ def _is_per_task(stage: Any) -> bool:
     return supports is not None and not supports() and "process_batch" not in vars(stage)
 
 
+def _order(tasks: Sequence[Any], given: Sequence[Any]) -> Sequence[int]:
+    """Where in the batch the tasks of the stage's list are, if it has put them in another order; else as they were."""
+    if len(given) == len(tasks) and any(one is not other for one, other in zip(given, tasks, strict=True)):
+        positions = {id(task): index for index, task in enumerate(tasks)}
+        order = [positions.get(id(task), -1) for task in given]
+        if sorted(order) == list(range(len(tasks))):
+            return order
+    return range(len(tasks))
+
+
+def _apart(task: Any, parent: Any) -> Any:
+    """The output with a dictionary of its own, for siblings that share one would overwrite each other's entries where
+    they travel together; and with its parent's performance records, if the stage has made it without."""
+    metadata = getattr(task, "_metadata", None)
+    if type(metadata) is dict:
+        task._metadata = dict(metadata)
+    if parent is not None and not task._stage_perf:
+        task._stage_perf = list(parent._stage_perf)
+    return task
+
+
 def items_of(task: Any) -> int:
-    """What a task counts for: documents in a batch, files in a group."""
-    return int(getattr(task, "num_items", 1))
+    """What a task counts for: documents in a batch, files in a group; 1 where it cannot say."""
+    try:
+        return int(task.num_items)
+    except Exception:
+        return 1
 
 
 def _consume_metrics(stage: Any) -> dict[str, float]:

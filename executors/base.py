@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import logging
 import os
@@ -67,12 +68,31 @@ class BaseExecutor(ABC):
 
     @staticmethod
     def first_tasks(initial_tasks: list[Any] | None) -> list[Any]:
-        """What the first stage gets. Ids must tell tasks apart; where they do not, all get new ones."""
-        tasks = initial_tasks or [EmptyTask()]
+        """What the first stage gets: the tasks, and copies of those that are given more than once.
+
+        Ids must tell tasks apart; where they do not, all get new ones.
+        """
+        tasks = _apart(initial_tasks or [EmptyTask()])
         ids = {str(getattr(task, "task_id", "")) for task in tasks}
         if len(ids) < len(tasks) or "" in ids:
             assign_root_task_ids(tasks)
         return tasks
+
+
+def _apart(tasks: list[Any]) -> list[Any]:
+    """Each task an object of its own, with metadata of its own: they travel together, and sharing travels with them."""
+    seen: set[int] = set()
+    own = []
+    for task in tasks:
+        if id(task) in seen:
+            task = copy.copy(task)
+            task._stage_perf = list(task._stage_perf)
+        metadata = getattr(task, "_metadata", None)
+        if type(metadata) is dict and id(metadata) in seen:
+            task._metadata = dict(metadata)
+        seen |= {id(task), id(metadata)}
+        own.append(task)
+    return own
 
 
 def check_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:

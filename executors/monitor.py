@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,8 +22,12 @@ from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.nemo import mark_failed_tasks
 from curator_slurm.executors.sources import Tally
 
+log = logging.getLogger(__name__)
+
 FAILURES_FILE = "CURATOR_SLURM_FAILURES"
 """Environment variable with the path of failures.jsonl."""
+_LOGGED = 5
+"""How many failed tasks are logged one by one."""
 
 
 class RunMonitor:
@@ -46,6 +51,8 @@ class RunMonitor:
         return self
 
     def __exit__(self, *exc: Any) -> None:
+        if self.failures:
+            log.warning("%d tasks have failed and are left out%s", len(self.failures), self._where())
         self.checkpoint.close()
         self.progress.__exit__(*exc)
 
@@ -60,6 +67,8 @@ class RunMonitor:
         if not report.failures:
             return
         mark_failed_tasks()
+        for failure in report.failures[: max(0, _LOGGED - len(self.failures))]:
+            log.warning("task %s has failed in stage %r: %s", failure.task_id, failure.stage, failure.error)
         self.failures.extend(report.failures)
         self._append(report.failures)
         most = self.policy.max_failed_tasks
@@ -98,6 +107,9 @@ class RunMonitor:
             if out != into:
                 where = f"stage {counts[index].name!r} took" if index < len(counts) else "the run returned"
                 raise LostTasksError(f"{names[index]} gave {out} tasks, but {where} {into}")
+
+    def _where(self) -> str:
+        return f"; {self._path} has them" if self._path else f"; set {FAILURES_FILE} to a file to have all of them"
 
     def _append(self, records: Sequence[FailedTaskRecord]) -> None:
         if self._path is None:

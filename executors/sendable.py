@@ -8,6 +8,8 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
 _PLAIN = (str, bytes, bytearray, int, float, bool, type(None))
+_RECORDS = "_stage_perf"
+"""Performance records, which the adapter makes itself."""
 _TRUSTED = {("pyarrow.lib", "Table"), ("pandas.core.frame", "DataFrame"), ("pandas", "DataFrame"), ("numpy", "ndarray")}
 
 
@@ -17,7 +19,8 @@ def check_sendable(task: Any) -> None:
     Tables, frames and plain values are taken on trust, because trying costs as much as sending: should one of them
     not be sendable after all, the run fails with Ray's error.
     """
-    if _is_plain(getattr(task, "data", task)) and _is_plain(getattr(task, "_metadata", None)):
+    fields = getattr(task, "__dict__", {"": task})
+    if all(_is_plain(value) for name, value in fields.items() if name != _RECORDS):
         return
     try:
         cloudpickle.dumps(task, protocol=5, buffer_callback=_leave_out)
