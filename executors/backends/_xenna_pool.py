@@ -70,9 +70,22 @@ class SuspectTask(actor_pool.Task):  # type: ignore[misc]
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _singles(*objects: Any) -> list[Any]:
+def _count(*objects: Any) -> int:
+    return len(chosen(objects))
+
+
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
+def _split(*objects: Any) -> Any:
     chunk = chosen(objects)
-    return [ray.put(chunk.slice(index, index + 1)) for index in range(len(chunk))]
+    parts = [chunk.slice(index, index + 1) for index in range(len(chunk))]
+    return parts if len(parts) > 1 else parts[0]
+
+
+def _singles(task: Any) -> list[Any]:
+    """A batch's tasks as chunks of one. The driver owns them: what a worker puts into the store dies with it."""
+    count: int = ray.get(_count.remote(*task.task_data))
+    refs = _split.options(num_returns=count).remote(*task.task_data)
+    return list(refs) if count > 1 else [refs]
 
 
 class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
@@ -171,7 +184,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
                 self._task_queue.appendleft(task)  # not the task's fault
             elif hung:
                 guilty = any(task is other for other in hung)
-                self._queue_again(task, error, guilty=guilty, allowed=policy.task_retries)
+                self._queue_again(task, error, guilty=guilty, allowed=policy.task_retries, whole_first=False)
             else:
                 self._queue_again(task, error, guilty=len(held) == 1, allowed=policy.deaths_allowed)
         self._replace(group_id)
@@ -188,16 +201,21 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
                     slot.clear_task()
         return list(tasks.values())
 
-    def _queue_again(self, task: Any, error: BaseException, *, guilty: bool, allowed: int) -> None:
-        """Run a batch again: alone, in single tasks if it is proven guilty, and not for ever."""
+    def _queue_again(
+        self, task: Any, error: BaseException, *, guilty: bool, allowed: int, whole_first: bool = True
+    ) -> None:
+        """Run a batch again: alone, in single tasks if it is proven guilty, and not for ever.
+
+        `whole_first`: a worker may have died of something else, so that one more death is needed as a proof.
+        """
         deaths = getattr(task, "deaths", 0) + guilty
         single = getattr(task, "single", False)
-        if guilty and not single:
-            singles = ray.get(_singles.remote(*task.task_data))
+        if guilty and not single and (deaths > 1 or not whole_first):
+            singles = _singles(task)
             deaths = deaths if len(singles) == 1 else 0
             for ref in reversed(singles):
                 self._task_queue.appendleft(SuspectTask([ref], task.origin_node_id, deaths, single=True))
-        elif guilty and deaths > allowed:
+        elif guilty and single and deaths > allowed:
             self._run.on_quarantine(self._stage_index, task.task_data, error, deaths)
         else:
             self._task_queue.appendleft(SuspectTask(task.task_data, task.origin_node_id, deaths, single=single))

@@ -1,0 +1,49 @@
+"""Stages that make one task of several: what they get must not depend on workers that died."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray_runs import BACKENDS, MARKS, runner
+from xenna_ray import TestRay, start_ray
+from xenna_stages import Number, Step
+
+pytestmark = MARKS
+
+
+class Sum(Step):
+    """One task of each batch; its worker is killed once, in the middle of one."""
+
+    def __init__(self, once: Path | None = None) -> None:
+        super().__init__("sum", 4, cpus=0.5)
+        self.once = once
+
+    def process_batch(self, tasks: list[Any]) -> list[Any]:
+        if self.once and not self.once.exists() and any(task.data == 9 for task in tasks):
+            self.once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [Number("numbers", sum(task.data for task in tasks))]
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[TestRay]:
+    with start_ray(cpus=2) as ray:
+        yield ray
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_a_batch_whose_worker_was_killed_is_done_whole_again(
+    backend: str, two_cpus: TestRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runner(backend, two_cpus, monkeypatch)
+    clean = run([Sum(), Step("next")], 16)
+    assert sorted(task.data for task in clean) == [6, 22, 38, 54]
+    outputs = run([Sum(tmp_path / "once"), Step("next")], 16)
+    assert (tmp_path / "once").exists()
+    assert {(task.task_id, task.data) for task in outputs} == {(task.task_id, task.data) for task in clean}
+    assert len(outputs) == len(clean)
