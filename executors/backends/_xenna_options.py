@@ -106,6 +106,12 @@ class StageOptions:
     ignore_failures: bool | None
     """Whether this stage skips or fails, where it differs from the executor; never given to the engine."""
     overrides: dict[str, Any]
+    max_workers: int | None = None
+    """The most workers, as `ray_stage_spec()` says it to the other executors."""
+
+    def limit(self, most: int | None) -> int | None:
+        """The stage's own limit on its workers, or that of all stages, if that is lower."""
+        return min((value for value in (self.max_workers, most) if value is not None), default=None)
 
     def workers(self, nodes: int) -> int | None:
         """The fixed number of workers, or None where the engine decides."""
@@ -135,7 +141,9 @@ def parse_stage(stage: Any) -> StageOptions:
     for key, value in (("num_workers", count), ("num_workers_per_node", per_node)):
         if value is not None and value <= 0:
             raise XennaOptionError(key, f"{key} of stage {name!r} must be greater than 0, not {value!r}")
-    return StageOptions(count, per_node, ignore, _typed(spec, fields, skip=()))
+    most = dict(_call(stage, "ray_stage_spec") or {}).get("max_workers")
+    limit = _worker_limit(most, f"max_workers of stage {name!r}")
+    return StageOptions(count, per_node, ignore, _typed(spec, fields, skip=()), limit)
 
 
 def _call(stage: Any, method: str) -> Any:
@@ -207,11 +215,9 @@ def _share(value: Any) -> float:
     return float(value)
 
 
-def _worker_limit(value: Any) -> int | None:
+def _worker_limit(value: Any, name: str = "max_workers_per_stage") -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise XennaOptionError(
-            "max_workers_per_stage", f"max_workers_per_stage must be a whole number from 1, not {value!r}"
-        )
+        raise XennaOptionError(name.partition(" ")[0], f"{name} must be a whole number from 1, not {value!r}")
     return value

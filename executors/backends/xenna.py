@@ -133,7 +133,10 @@ class XennaExecutor(BaseExecutor):
         if not cluster.has_gpus and _CLEAR_CUDA not in self.config:
             # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
             setattr(config, _CLEAR_CUDA, False)
-        limits = [None] * first + [options.max_workers_per_stage if count is None else None for count in workers]
+        limits = [None] * first + [
+            setting.limit(options.max_workers_per_stage) if count is None else None
+            for count, setting in zip(workers, settings, strict=True)
+        ]
         monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
         run = XennaRun(monitor, sources, policies, limits, first)
         sizes = [adapter.batch_size for adapter in adapters]

@@ -9,6 +9,7 @@ import attrs
 import pytest
 from cosmos_xenna.pipelines import v1
 from cosmos_xenna.utils.verbosity import VerbosityLevel
+from xenna_stages import Step
 
 from curator_slurm.executors import known_options
 from curator_slurm.executors.backends import _xenna_options as options
@@ -143,6 +144,14 @@ def test_workers_of_a_stage() -> None:
     assert parse_stage(FakeStage({"num_workers_per_node": 2})).workers(nodes=4) == 8
     assert parse_stage(FakeStage({"num_workers_per_node": 0.5})).workers(nodes=3) == 2
     assert parse_stage(FakeStage()).workers(nodes=4) is None
+
+
+def test_the_lower_limit_on_workers_counts() -> None:
+    limited = Step("limited").with_(ray_stage_spec={"max_workers": 3})
+    assert [parse_stage(limited).limit(most) for most in (None, 2, 5)] == [3, 2, 3]
+    assert [parse_stage(FakeStage()).limit(most) for most in (None, 2)] == [None, 2]
+    with pytest.raises(XennaOptionError, match="max_workers of stage 'none' must be a whole number from 1, not 0"):
+        parse_stage(Step("none").with_(ray_stage_spec={"max_workers": 0}))
 
 
 @pytest.mark.parametrize(
