@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from curator_slurm.executors.failures import ExecutorError
 
 _EPSILON = 1e-6
 _REFRESH_S = 5.0
@@ -31,6 +33,14 @@ class Node:
 
     def fits(self, need: Need) -> bool:
         return need.cpus <= self.free_cpus + _EPSILON and need.gpus <= self.free_gpus + _EPSILON
+
+    def leaves(self, need: Need, other: Need) -> bool:
+        """Whether a worker here would take nothing that `other` still waits for."""
+        if not self.could_fit(other):
+            return True
+        short_of_cpus = need.cpus > 0 and self.free_cpus - need.cpus + _EPSILON < other.cpus
+        short_of_gpus = need.gpus > 0 and self.free_gpus - need.gpus + _EPSILON < other.gpus
+        return not short_of_cpus and not short_of_gpus
 
     def could_fit(self, need: Need) -> bool:
         return need.cpus <= self.cpus + _EPSILON and need.gpus <= self.gpus + _EPSILON
@@ -87,16 +97,24 @@ class Nodes:
         return Need(min(need.cpus, cpus), need.gpus)
 
     def capacity(self, need: Need) -> int:
-        """How many such workers all nodes hold at most."""
+        """How many such workers all nodes hold at most; of those that need nothing, one for each CPU."""
         total = 0
         for node in self._nodes.values():
             limits = [int((have + _EPSILON) / want) for have, want in self._ratios(node, need) if want > 0]
-            total += min(limits, default=1_000_000)
-        return total
+            total += min(limits, default=int(node.cpus + _EPSILON))
+        return total if need.cpus or need.gpus else max(1, total)
 
-    def place(self, need: Need) -> str | None:
-        """Take room for a worker on the node with the most of it; None if there is none now."""
-        candidates = [node for node in self._nodes.values() if node.fits(need)]
+    def place(self, need: Need, leaving: Iterable[Need] = ()) -> str | None:
+        """Take room for a worker on the node with the most of it; None if there is none now.
+
+        `leaving`: what must still find room afterwards, where it could at all.
+        """
+        others = list(leaving)
+        candidates = [
+            node
+            for node in self._nodes.values()
+            if node.fits(need) and all(node.leaves(need, other) for other in others)
+        ]
         if need.gpus == 0:  # keep GPU nodes for those who need them, where there is a choice
             candidates = [node for node in candidates if node.gpus == 0] or candidates
         if not candidates:
@@ -112,6 +130,17 @@ class Nodes:
             node.free_cpus += need.cpus
             node.free_gpus += need.gpus
 
+    def all_free(self) -> Nodes:
+        """The same nodes with nothing on them, to try on what would fit."""
+        empty = Nodes(list)
+        for node in self._nodes.values():
+            empty._nodes[node.node_id] = Node(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
+        return empty
+
+    def fitting(self, need: Need) -> list[Node]:
+        """Nodes that could hold such a worker if there were nothing else on them."""
+        return [node for node in self._nodes.values() if node.could_fit(need)]
+
     def __str__(self) -> str:
         return ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self._nodes.values()) or "no node"
 
@@ -122,6 +151,12 @@ class Nodes:
     def _reserve(self) -> None:
         """Leave some CPUs and GPUs of the cluster alone."""
         cpus, gpus = self._reserved.cpus, self._reserved.gpus
+        there = sum(node.cpus for node in self._nodes.values())
+        if 0 < there <= cpus + _EPSILON:
+            raise ExecutorError(
+                f"reserved_cpus is {cpus:g}, and the nodes that workers may use have {there:g} CPUs in all: nothing is "
+                "left for workers. Reserve less, or take larger nodes or more of them."
+            )
         for node in self._nodes.values():
             kept_cpus, kept_gpus = min(cpus, node.cpus), min(gpus, node.gpus)
             cpus -= kept_cpus

@@ -41,7 +41,35 @@ def fit_stages(stages: Sequence[StageState], nodes: Nodes) -> None:
                 f"stage {stage.name!r} needs {stage.need.cpus:g} CPUs and {stage.need.gpus:g} GPUs per worker, and "
                 f"no node has that (nodes: {nodes})"
             )
-        room = nodes.capacity(stage.need)
+        room = max(1, nodes.capacity(stage.need))
         if stage.fixed is not None and stage.fixed > room:
             log.warning("stage %r asks for %d workers; there is room for %d", stage.name, stage.fixed, room)
-            stage.fixed = stage.min_workers = stage.max_workers = stage.initial_workers = max(1, room)
+            stage.fixed = stage.min_workers = stage.max_workers = stage.initial_workers = room
+    _share(stages, nodes.all_free())
+
+
+def _share(stages: Sequence[StageState], nodes: Nodes) -> None:
+    """Let stages begin with, and keep, no more workers than leave room for one of every other stage.
+
+    A fixed number stays the aim: what is missing of it is started when other stages are done.
+    """
+    held = {stage.index: 1 for stage in stages}
+    for stage in sorted(stages, key=lambda stage: (stage.need.gpus, stage.need.cpus), reverse=True):
+        nodes.place(stage.need)
+    open_stages = list(stages)
+    while open_stages:
+        for stage in list(open_stages):
+            enough = held[stage.index] >= max(stage.min_workers, stage.initial_workers)
+            limited = not stage.need.cpus and not stage.need.gpus and held[stage.index] >= nodes.capacity(stage.need)
+            if enough or limited or nodes.place(stage.need) is None:
+                open_stages.remove(stage)
+            else:
+                held[stage.index] += 1
+    for stage in stages:
+        asked, got = max(stage.min_workers, stage.initial_workers), held[stage.index]
+        if asked > got:
+            log.warning(
+                "stage %r asks for %d workers; beside the other stages there is room for %d", stage.name, asked, got
+            )
+            stage.initial_workers = min(stage.initial_workers, got)
+            stage.min_workers = min(stage.min_workers, got)

@@ -318,6 +318,7 @@ class PoolRun:
     def _close(self, worker: Worker) -> None:
         stage = self.stages[worker.stage]
         stage.workers.remove(worker)
+        stage.leaving.append(worker)
         ref = worker.actor.teardown.remote()
         self._closing[ref] = worker
         self._pending[ref] = self._on_closed
@@ -325,6 +326,7 @@ class PoolRun:
     def _on_closed(self, ref: Any) -> None:
         worker = self._closing.pop(ref)
         stage = self.stages[worker.stage]
+        stage.leaving.remove(worker)
         self._nodes.give_back(worker.node_id, stage.need)
         try:
             ray.get(ref)

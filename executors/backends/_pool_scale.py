@@ -2,24 +2,21 @@
 
 Every stage starts with one worker (or what it asks for). A stage whose queue would keep its workers busy for longer
 than it takes to start another one gets another one. Where the cluster is full, workers move from stages that have
-less to do; where it is too small to hold one worker of every stage, the stages take turns.
+less to do; where it is too small to hold one worker of every stage, the stages take turns. A stage's further workers,
+also those it has asked for, never take the room of a stage that has none.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 
 from curator_slurm.executors.backends._pool_nodes import Nodes
 from curator_slurm.executors.backends._pool_stage import StageState, Worker
-
-log = logging.getLogger(__name__)
+from curator_slurm.executors.backends._pool_victims import room_is_coming, victims
 
 _PERIOD_S = 0.25
 _IDLE_S = 10.0
-_PATIENCE_S = 3.0
-_MIN_LIFE_S = 5.0
 
 
 class Scaler:
@@ -40,13 +37,13 @@ class Scaler:
         self._blocked = blocked
         self._last = 0.0
         self._moved = 0.0
-        self._initial = {stage.index: stage.initial_workers for stage in stages}
+        self._begun: dict[int, int] = {}
 
     def step(self) -> None:
         """Look at all stages; cheap enough for every turn of the loop."""
         now = time.monotonic()
-        for stage in self._stages:
-            self._start_first(stage, now)
+        self._feed_starved(now)
+        self._start_initial()
         if now - self._last < _PERIOD_S:
             return
         self._last = now
@@ -56,45 +53,58 @@ class Scaler:
         for stage in self._stages:
             self._shrink(stage, now)
 
-    def _start_first(self, stage: StageState, now: float) -> None:
-        """The workers a stage begins with, and one again if it has lost them all."""
-        if stage.finished:
-            return
-        while self._initial[stage.index] > 0 and self._start_one(stage):
-            self._initial[stage.index] -= 1
-        wanted = stage.fixed or (1 if stage.can_form_batch and not self._blocked(stage) else 0)
-        while len(stage.workers) < wanted and self._start_one(stage):
-            pass
-        starved = not stage.workers and stage.can_form_batch and not self._blocked(stage)
-        if not starved:
-            stage.starved_since = None
-            return
-        stage.starved_since = stage.starved_since or now
-        self._make_room(stage, now - stage.starved_since, now)
+    # -- the first worker of a stage
 
-    def _start_one(self, stage: StageState) -> bool:
-        node_id = self._nodes.place(stage.need)
+    def _starved(self) -> list[StageState]:
+        """Stages with work and without a worker, those first that have waited longest."""
+        found = []
+        for stage in self._stages:
+            if not stage.finished and not stage.workers and stage.can_form_batch and not self._blocked(stage):
+                found.append(stage)
+            else:
+                stage.starved_since = None
+        return sorted(found, key=lambda stage: stage.starved_since or float("inf"))
+
+    def _feed_starved(self, now: float) -> None:
+        waiting: list[StageState] = []
+        for stage in self._starved():
+            if self._start_one(stage, waiting):
+                stage.starved_since = None
+                continue
+            waiting.append(stage)
+            stage.starved_since = stage.starved_since or now
+            if not room_is_coming(stage, self._stages, self._nodes):
+                for worker in victims(stage, self._stages, self._nodes, now, self._blocked):
+                    self._retire(worker)
+
+    def _start_initial(self) -> None:
+        """The workers a stage begins with; and up to its fixed number, also after a death."""
+        starved = [stage for stage in self._stages if stage.starved_since is not None]
+        for stage in self._stages:
+            if not stage.finished and not stage.workers and not self._begun.get(stage.index):
+                self._start_one(stage, [other for other in starved if other is not stage])
+        for stage in self._stages:
+            while stage.workers and not stage.finished and not self._blocked(stage):
+                missing = self._begun[stage.index] < stage.initial_workers or len(stage.workers) < (stage.fixed or 0)
+                if not missing or not self._start_one(stage, self._without_workers()):
+                    break
+
+    def _without_workers(self) -> list[StageState]:
+        return [stage for stage in self._stages if not stage.finished and not stage.workers]
+
+    def _start_one(self, stage: StageState, leaving: Sequence[StageState] = ()) -> bool:
+        """Start a worker if there is room for it beside those that are to be left room."""
+        boundless = not stage.need.cpus and not stage.need.gpus  # takes no room, so that something else must bound it
+        if boundless and len(stage.workers) + len(stage.leaving) >= self._nodes.capacity(stage.need):
+            return False
+        node_id = self._nodes.place(stage.need, [other.need for other in leaving])
         if node_id is None:
             return False
+        self._begun[stage.index] = self._begun.get(stage.index, 0) + 1
         self._start(stage, node_id)
         return True
 
-    def _make_room(self, stage: StageState, waited: float, now: float) -> None:
-        """End a worker of another stage, the least busy one, for a stage that has none."""
-        if any(worker.retiring for other in self._stages for worker in other.workers):
-            return
-        others = [other for other in self._stages if other is not stage and other.workers]
-        resting = [other for other in others if not other.calls and (not other.can_form_batch or self._blocked(other))]
-        if resting:
-            self._retire(max(resting, key=lambda other: len(other.workers)).workers[-1])
-            return
-        several = [other for other in others if len(other.workers) > 1]
-        if several and waited > _PATIENCE_S / 3:
-            self._retire(self._least_busy(max(several, key=lambda other: len(other.workers))))
-            return
-        old = [other for other in others if now - other.workers[0].born > _MIN_LIFE_S + other.startup_s]
-        if old and waited > _PATIENCE_S:
-            self._retire(old[0].workers[0])
+    # -- more and fewer
 
     def _grow(self, stage: StageState, now: float) -> None:
         if stage.finished or stage.fixed or not stage.workers or self._blocked(stage):
@@ -107,7 +117,7 @@ class Scaler:
         backlog = stage.backlog_s(now)
         if backlog < max(1.0, stage.startup_s):
             return
-        if self._start_one(stage) or now - self._moved < 2.0:
+        if self._start_one(stage, self._without_workers()) or now - self._moved < 2.0:
             return
         donors = [
             other

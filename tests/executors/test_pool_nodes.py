@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from curator_slurm.executors.backends._pool_nodes import Need, Nodes
+from curator_slurm.executors.failures import ExecutorError
 
 
 def ray_node(name: str, cpus: float, gpus: float = 0, *, head: bool = False, alive: bool = True) -> dict[str, Any]:
@@ -37,6 +40,19 @@ def test_reserved_cpus_and_gpus_are_left_free() -> None:
     assert placed(nodes, Need(1, 0)) == ["b"]
     nodes = Nodes(lambda: [ray_node("a", 2, 2), ray_node("b", 2, 2)], reserved_gpus=1)
     assert sorted(placed(nodes, Need(0.1, 1))) == ["a", "b", "b"]
+
+
+def test_a_reservation_of_all_cpus_is_refused_where_there_are_any() -> None:
+    with pytest.raises(ExecutorError, match=r"reserved_cpus is 4, .* have 4 CPUs in all: nothing is left"):
+        Nodes(lambda: [ray_node("a", 2), ray_node("b", 2)], reserved_cpus=4)
+    assert placed(Nodes(lambda: [ray_node("a", 0, 1)], reserved_cpus=1), Need(0, 1)) == ["a"]
+
+
+def test_room_is_left_for_others() -> None:
+    nodes = Nodes(lambda: [ray_node("a", 3), ray_node("b", 1)])
+    assert nodes.place(Need(1, 0), [Need(3, 0)]) == "b"
+    assert nodes.place(Need(1, 0), [Need(3, 0)]) is None
+    assert nodes.place(Need(1, 0), [Need(3, 1)]) == "a"  # no node could ever hold it
 
 
 def test_gpu_nodes_are_kept_for_those_who_need_them() -> None:

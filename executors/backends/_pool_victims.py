@@ -1,0 +1,100 @@
+"""Whose workers end for a stage that has work and none itself, on a cluster that is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from curator_slurm.executors.backends._pool_nodes import Need, Nodes
+from curator_slurm.executors.backends._pool_stage import StageState, Worker
+
+_PATIENCE_S = 3.0
+_MIN_LIFE_S = 5.0
+_EPSILON = 1e-6
+
+Ranked = tuple[int, int, int, float]
+"""What makes a worker the next to end: how dear its stage needs it first, then the crowd it leaves behind."""
+
+
+def room_is_coming(stage: StageState, stages: Sequence[StageState], nodes: Nodes) -> bool:
+    """Whether the workers that are on their way out leave the stage enough room on some node."""
+    for node in nodes.fitting(stage.need):
+        going = [
+            other.need
+            for other in stages
+            for worker in [*other.leaving, *(worker for worker in other.workers if worker.retiring)]
+            if worker.node_id == node.node_id
+        ]
+        if _covers(_sum(Need(node.free_cpus, node.free_gpus), going), stage.need):
+            return True
+    return False
+
+
+def victims(
+    stage: StageState,
+    stages: Sequence[StageState],
+    nodes: Nodes,
+    now: float,
+    blocked: Callable[[StageState], bool],
+) -> list[Worker]:
+    """The workers on one node whose end makes room for the stage; none as long as that would hurt more than waiting.
+
+    Those of a stage that has nothing to do go at once, those of a stage with several after a second, and the last one
+    of a stage after it has had its turn.
+    """
+    waited = now - (stage.starved_since or now)
+    ranked = [entry for other in stages if other is not stage for entry in _ranked(other, waited, now, blocked)]
+    best: tuple[Ranked, list[Worker]] | None = None
+    for node in nodes.fitting(stage.need):
+        have = Need(node.free_cpus, node.free_gpus)
+        for other in stages:
+            going = [worker for worker in [*other.leaving, *other.workers] if worker.retiring]
+            have = _sum(have, [other.need for worker in going if worker.node_id == node.node_id])
+        chosen: list[Worker] = []
+        rank: Ranked = (0, 0, 0, 0.0)
+        for entry, worker in sorted((entry for entry in ranked if entry[1].node_id == node.node_id), key=_rank):
+            need = stages[worker.stage].need
+            if (need.cpus and have.cpus + _EPSILON < stage.need.cpus) or (
+                need.gpus and have.gpus + _EPSILON < stage.need.gpus
+            ):
+                chosen.append(worker)
+                have = _sum(have, [need])
+                rank = entry
+        if chosen and _covers(have, stage.need) and (best is None or rank < best[0]):
+            best = rank, chosen
+    return best[1] if best is not None else []
+
+
+def _ranked(
+    other: StageState, waited: float, now: float, blocked: Callable[[StageState], bool]
+) -> list[tuple[Ranked, Worker]]:
+    """The workers of a stage that may end by now, the least busy ones first."""
+    workers = sorted(
+        (worker for worker in other.workers if not worker.retiring),
+        key=lambda worker: (len(worker.calls), -worker.born),
+    )
+    crowd = -len(workers)
+    if not other.calls and (not other.can_form_batch or blocked(other)):
+        return [((0, crowd, 0, -worker.born), worker) for worker in workers]
+    found: list[tuple[Ranked, Worker]] = []
+    if waited > _PATIENCE_S / 3:
+        found += [((1, crowd, len(worker.calls), -worker.born), worker) for worker in workers[:-1]]
+    if waited > _PATIENCE_S:
+        found += [
+            ((2, crowd, len(worker.calls), worker.born), worker)
+            for worker in workers[-1:]
+            if now - worker.born > _MIN_LIFE_S + other.startup_s
+        ]
+    return found
+
+
+def _rank(entry: tuple[Ranked, Worker]) -> Ranked:
+    return entry[0]
+
+
+def _sum(have: Need, more: Iterable[Need]) -> Need:
+    given = list(more)
+    return Need(have.cpus + sum(need.cpus for need in given), have.gpus + sum(need.gpus for need in given))
+
+
+def _covers(have: Need, need: Need) -> bool:
+    return need.cpus <= have.cpus + _EPSILON and need.gpus <= have.gpus + _EPSILON
