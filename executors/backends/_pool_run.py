@@ -25,7 +25,6 @@ from curator_slurm.executors.backends._pool_data import (
     Batch,
     CallResult,
     Part,
-    TaskQueue,
     batch_len,
     describe,
     groups_of,
@@ -37,7 +36,8 @@ from curator_slurm.executors.backends._pool_errors import DEAD, original
 from curator_slurm.executors.backends._pool_nodes import Nodes
 from curator_slurm.executors.backends._pool_room import check_nodes, fit_stages
 from curator_slurm.executors.backends._pool_scale import Scaler
-from curator_slurm.executors.backends._pool_stage import CALLS_AHEAD, Call, StageState, Suspect, Worker
+from curator_slurm.executors.backends._pool_stage import CALLS_AHEAD, Call, StageState, Worker
+from curator_slurm.executors.backends._pool_suspects import after_death
 from curator_slurm.executors.backends._pool_worker import PoolWorker, identities
 from curator_slurm.executors.failures import (
     ExecutorError,
@@ -56,6 +56,8 @@ _TICK_S = 0.5
 _SLOW_BATCH_S = 0.5
 _MAX_FAILED_STARTS = 3
 _COPY_ABOVE = 100_000
+TEARDOWN_S = 30.0
+"""How long a worker may take to end, before it is killed: all its tasks are done."""
 
 
 class PoolRun:
@@ -114,6 +116,7 @@ class PoolRun:
                 self._gauge()
                 check_nodes(self.stages, self._nodes)
                 self._wait()
+                self._end_slow_teardowns()
             self._gauge()
         finally:
             self._abandon()
@@ -319,6 +322,7 @@ class PoolRun:
         stage = self.stages[worker.stage]
         stage.workers.remove(worker)
         stage.leaving.append(worker)
+        worker.closing_since = time.monotonic()
         ref = worker.actor.teardown.remote()
         self._closing[ref] = worker
         self._pending[ref] = self._on_closed
@@ -326,16 +330,32 @@ class PoolRun:
     def _on_closed(self, ref: Any) -> None:
         worker = self._closing.pop(ref)
         stage = self.stages[worker.stage]
-        stage.leaving.remove(worker)
-        self._nodes.give_back(worker.node_id, stage.need)
+        self._free(worker)
         try:
             ray.get(ref)
         except DEAD as error:
             log.warning("a worker of stage %r died in teardown: %s", stage.name, short_error(error))
-        except RayError as error:
-            raise original(error, stage.name) from None
+        except RayError as error:  # its work is done
+            log.warning("teardown of stage %r failed; the run goes on: %s", stage.name, original(error, stage.name))
         finally:
             ray.kill(worker.actor)
+
+    def _end_slow_teardowns(self) -> None:
+        for ref, worker in list(self._closing.items()):
+            if time.monotonic() - worker.closing_since > TEARDOWN_S:
+                log.warning(
+                    "teardown of stage %r takes more than %g s; its worker is ended and the run goes on",
+                    self.stages[worker.stage].name, TEARDOWN_S,
+                )  # fmt: skip
+                self._pending.pop(ref, None)
+                self._free(self._closing.pop(ref))
+                ray.kill(worker.actor)
+
+    def _free(self, worker: Worker) -> None:
+        """The room of a worker that has ended."""
+        stage = self.stages[worker.stage]
+        stage.leaving.remove(worker)
+        self._nodes.give_back(worker.node_id, stage.need)
 
     def _on_worker_dead(self, worker: Worker, error: BaseException, *, starting: bool = False) -> None:
         """Give its tasks to others. The call it was at is the suspect, unless the whole node is gone."""
@@ -360,22 +380,12 @@ class PoolRun:
             self._again(stage, call, error, blamed=position == 0 and not node_lost)
 
     def _again(self, stage: StageState, call: Call, error: BaseException, *, blamed: bool) -> None:
-        """Queue a call's batches anew; divide a suspect until the deadly task stands alone."""
-        if not blamed:
-            stage.suspects.extend(Suspect(batch, call.deaths) for batch in call.batches)
-            return
-        if len(call.batches) > 1:
-            stage.suspects.extend(Suspect(batch, 0) for batch in call.batches)
-            return
-        (batch,) = call.batches
-        if batch_len(batch) > 1:
-            stage.suspects.extend(Suspect(single, 0) for single in _singles(batch))
-            return
-        deaths = call.deaths + 1
-        if deaths <= self._monitor.policy.deaths_allowed:
-            stage.suspects.append(Suspect(batch, deaths))
-            return
-        self._quarantine(stage, batch, deaths, error)
+        """Queue a call's batches anew, but for a task that has killed too many workers."""
+        for suspect in after_death(call, blamed=blamed):
+            if batch_len(suspect.batch) == 1 and suspect.deaths > self._monitor.policy.deaths_allowed:
+                self._quarantine(stage, suspect.batch, suspect.deaths, error)
+            else:
+                stage.suspects.append(suspect)
 
     def _quarantine(self, stage: StageState, batch: Batch, deaths: int, error: BaseException) -> None:
         (piece,) = batch
@@ -404,13 +414,6 @@ def _put_adapter(adapter: StageAdapter) -> Any:
         return ray.put(adapter)
     except Exception as error:
         raise ExecutorError(f"stage {adapter.name!r} cannot be sent to workers: {short_error(error)}") from error
-
-
-def _singles(batch: Batch) -> list[Batch]:
-    queue = TaskQueue()
-    for piece in batch:
-        queue.put(piece)
-    return [queue.take(1) for _ in range(queue.tasks)]
 
 
 def _kept(call: Call, result: CallResult) -> list[tuple[Any, int]]:

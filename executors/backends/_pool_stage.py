@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._data_plan import STAGE_KEYS
 from curator_slurm.executors.backends._pool_data import Batch, TaskQueue, batch_len
 from curator_slurm.executors.backends._pool_nodes import Need
 
@@ -50,6 +51,7 @@ class Worker:
     calls: deque[Call] = field(default_factory=deque)
     born: float = field(default_factory=time.monotonic)
     idle_since: float = field(default_factory=time.monotonic)
+    closing_since: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -58,7 +60,7 @@ class Worker:
 
 @dataclass
 class Suspect:
-    """Batches whose worker died; each runs in a call of its own, so that the deadly task is found."""
+    """A batch whose worker died. It runs in a call of its own, so that the deadly task is found."""
 
     batch: Batch
     deaths: int
@@ -74,14 +76,18 @@ class StageState:
         self.name = adapter.name
         self.batch_size = adapter.batch_size
         self.need = Need(float(stage.resources.cpus), float(stage.resources.gpus))
-        spec = dict(stage.ray_stage_spec()) if hasattr(stage, "ray_stage_spec") else {}
+        spec = _ray_stage_spec(stage, self.name)
         fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
         self.fixed = fixed if fixed is not None and fixed > 0 else None
         self.min_workers = self.fixed or max(1, int(spec.get("min_workers") or 1))
         self.max_workers = self.fixed or int(spec.get("max_workers") or 1_000_000)
         self.initial_workers = self.fixed or max(self.min_workers, int(spec.get("initial_workers") or 1))
-        if self.min_workers > self.max_workers:
-            raise ValueError(f"stage {self.name!r}: min_workers {self.min_workers} > max_workers {self.max_workers}")
+        for key in ("min_workers", "initial_workers"):
+            asked = getattr(self, key)
+            if asked > self.max_workers:
+                raise ValueError(
+                    f"stage {self.name!r}: {key} {asked} of ray_stage_spec is above its max_workers {self.max_workers}"
+                )
         self.queue = TaskQueue()
         self.suspects: deque[Suspect] = deque()
         self.workers: list[Worker] = []
@@ -183,3 +189,17 @@ class StageState:
         if not self.tasks_in:
             return 0.0
         return sum(call.tasks for worker in self.workers for call in worker.calls) * self.out_bytes / self.tasks_in
+
+
+def _ray_stage_spec(stage: Any, name: str) -> dict[str, Any]:
+    """What the stage says of its workers; the keys are those of Ray Data, of which the pool needs some.
+
+    Raises:
+        ValueError: a key that neither knows.
+    """
+    spec = dict(stage.ray_stage_spec()) if hasattr(stage, "ray_stage_spec") else {}
+    spec = {str(getattr(key, "value", key)): value for key, value in spec.items()}
+    unknown = sorted(set(spec) - STAGE_KEYS)
+    if unknown:
+        raise ValueError(f"stage {name!r}: ray_stage_spec has no {', '.join(unknown)}")
+    return spec

@@ -77,7 +77,7 @@ class RayActorPoolExecutor(BaseExecutor):
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:
         options: dict[str, Any] = {"num_cpus": stage.need.cpus, "num_gpus": stage.need.gpus, "max_restarts": 0}
         own = getattr(stage.adapter.stage, "runtime_env", None) or {}
-        env = {**(self.option("runtime_env") or {}), **own}
+        env = merged_env(self.option("runtime_env") or {}, own)
         if stage.need.gpus:  # a cluster made for Xenna keeps Ray from assigning GPUs; here it must
             env["env_vars"] = {**env.get("env_vars", {}), NOSET_CUDA: ""}
         if env:
@@ -100,3 +100,11 @@ class RayActorPoolExecutor(BaseExecutor):
                 log.info("%s", "; ".join(parts))
 
         return show
+
+
+def merged_env(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The runtime environment of the executor and of a stage: the stage's wins, of environment variables each."""
+    merged = {**common, **own}
+    if common.get("env_vars") and own.get("env_vars"):
+        merged["env_vars"] = {**common["env_vars"], **own["env_vars"]}
+    return merged
