@@ -113,7 +113,7 @@ class Nodes:
         candidates = [
             node
             for node in self._nodes.values()
-            if node.fits(need) and all(node.leaves(need, other) for other in others)
+            if node.fits(need) and all(node.leaves(need, other) or self.fits(other, beside=node) for other in others)
         ]
         if need.gpus == 0:  # keep GPU nodes for those who need them, where there is a choice
             candidates = [node for node in candidates if node.gpus == 0] or candidates
@@ -136,6 +136,10 @@ class Nodes:
         for node in self._nodes.values():
             empty._nodes[node.node_id] = Node(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
         return empty
+
+    def fits(self, need: Need, beside: Node | None = None) -> bool:
+        """Whether there is room for a worker now, on a node other than `beside`."""
+        return any(node.fits(need) for node in self._nodes.values() if node is not beside)
 
     def fitting(self, need: Need) -> list[Node]:
         """Nodes that could hold such a worker if there were nothing else on them."""

@@ -86,11 +86,13 @@ class Scaler:
         for stage in self._stages:
             while stage.workers and not stage.finished and not self._blocked(stage):
                 missing = self._begun[stage.index] < stage.initial_workers or len(stage.workers) < (stage.fixed or 0)
-                if not missing or not self._start_one(stage, self._without_workers()):
+                if not missing or not self._start_one(stage, self._first_in_line()):
                     break
 
-    def _without_workers(self) -> list[StageState]:
-        return [stage for stage in self._stages if not stage.finished and not stage.workers]
+    def _first_in_line(self) -> list[StageState]:
+        """Stages without a worker whose room others must not take: it is there, or is being made for one with work."""
+        without = [stage for stage in self._stages if not stage.finished and not stage.workers]
+        return [stage for stage in without if stage.starved_since is not None or self._nodes.fits(stage.need)]
 
     def _start_one(self, stage: StageState, leaving: Sequence[StageState] = ()) -> bool:
         """Start a worker if there is room for it beside those that are to be left room."""
@@ -117,7 +119,7 @@ class Scaler:
         backlog = stage.backlog_s(now)
         if backlog < max(1.0, stage.startup_s):
             return
-        if self._start_one(stage, self._without_workers()) or now - self._moved < 2.0:
+        if self._start_one(stage, self._first_in_line()) or now - self._moved < 2.0:
             return
         donors = [
             other

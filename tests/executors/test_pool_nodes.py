@@ -53,6 +53,10 @@ def test_room_is_left_for_others() -> None:
     assert nodes.place(Need(1, 0), [Need(3, 0)]) == "b"
     assert nodes.place(Need(1, 0), [Need(3, 0)]) is None
     assert nodes.place(Need(1, 0), [Need(3, 1)]) == "a"  # no node could ever hold it
+    nodes = Nodes(lambda: [ray_node("a", 3), ray_node("b", 4)])
+    assert nodes.place(Need(1, 0), [Need(3, 0)]) == "b"
+    assert [nodes.place(Need(1, 0), [Need(3, 0)]) for _ in range(3)] == ["a"] * 3  # b still has three
+    assert nodes.place(Need(1, 0), [Need(3, 0)]) is None
 
 
 def test_gpu_nodes_are_kept_for_those_who_need_them() -> None:

@@ -186,3 +186,13 @@ def test_wrong_wishes_are_refused() -> None:
     with pytest.raises(ValueError, match="'a': ray_stage_spec has no max_worker"):
         World(8, Idle("a", {"max_worker": 2}))
     assert World(8, Idle("a", {"is_actor_stage": True, "ray_num_cpus": 1})).stages[0].max_workers > 8  # Ray Data's
+
+
+def test_a_stage_grows_while_one_that_does_not_fit_beside_it_has_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(4, Idle("a"), Idle("large", cpus=4))
+    world.waits(0, 1000, 1.0)
+    assert world.pass_time(10, monkeypatch) == [4, 0]
+    world.waits(1, 1000, 1.0)
+    assert 1 in [world.pass_time(1, monkeypatch)[1] for _ in range(20)]
