@@ -59,6 +59,12 @@ def victims(
                 chosen.append(worker)
                 have = _sum(have, [need])
                 rank = entry
+        for worker in list(chosen):  # those after it may do
+            need = stages[worker.stage].need
+            without = _sum(have, [Need(-need.cpus, -need.gpus)])
+            if _covers(without, stage.need):
+                chosen.remove(worker)
+                have = without
         if chosen and _covers(have, stage.need) and (best is None or rank < best[0]):
             best = rank, chosen
     return best[1] if best is not None else []

@@ -196,3 +196,14 @@ def test_a_stage_grows_while_one_that_does_not_fit_beside_it_has_nothing_to_do(
     assert world.pass_time(10, monkeypatch) == [4, 0]
     world.waits(1, 1000, 1.0)
     assert 1 in [world.pass_time(1, monkeypatch)[1] for _ in range(20)]
+
+
+def test_no_worker_ends_besides_those_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = [Idle("a", cpus=1, gpus=1), Idle("b", cpus=1, gpus=1), Idle("idle", workers=2)]
+    world = World(3, *stages, gpus=1)
+    world.waits(0, 1000, 1.0)
+    assert world.pass_time(1, monkeypatch) == [1, 0, 2]
+    world.waits(1, 1000, 1.0)
+    world.blocked = {"a"}
+    assert world.pass_time(5, monkeypatch) == [0, 1, 2]
+    assert world.started["idle"] == 2
