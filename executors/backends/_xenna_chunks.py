@@ -28,6 +28,10 @@ class Chunk:
     tasks: list[Any]
     groups: list[int] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """Without payloads: the engine formats every call for its log, whether it is written or not."""
+        return f"{type(self).__name__}({len(self.tasks)} tasks)"
+
     def __len__(self) -> int:
         return len(self.tasks)
 

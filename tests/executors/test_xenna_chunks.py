@@ -121,3 +121,9 @@ def test_pieces_of_a_chunk_are_named_only_where_it_is_cut() -> None:
     assert selection is not None
     assert selection.of(selection.chunks) == Chunk([4, 5, 0, 1], [1, 1, 0, 0])
     assert chosen([first, second]) == Chunk([0, 1, 2, 3, 4, 5], [0, 0, 0, 0, 1, 1])
+
+
+def test_a_chunk_is_shown_without_its_payloads() -> None:
+    """The engine formats what it hands out; with payloads that took longer than all the work."""
+    assert repr(Chunk(["x" * 1000], [0])) == "Chunk(1 tasks)"
+    assert len(repr(cut(Chunk(["x" * 1000], [0]), 1, 1))) < 200
