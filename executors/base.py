@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
 from curator_slurm.executors.failures import FailurePolicy
-from curator_slurm.executors.known_options import LEFT_OUT, POLICY_KEYS
+from curator_slurm.executors.known_options import COMMON_KEYS, LEFT_OUT
 from curator_slurm.executors.tasks import EmptyTask, assign_root_task_ids
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class BaseExecutor(ABC):
 
     `config` holds the executor's own options and the failure policy (`on_task_error`, `task_retries`,
     `max_failed_tasks`, `task_timeout_s`, `ignore_failures`); a key that is unknown is an error with a suggestion.
-    `ignore_head_node` keeps workers off Ray's head node.
+    `ignore_head_node`, here or in `config`, keeps workers off Ray's head node.
     """
 
     CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
@@ -39,8 +39,11 @@ class BaseExecutor(ABC):
 
     def __init__(self, config: Mapping[str, Any] | None = None, ignore_head_node: bool = False) -> None:
         self.config = self._without_others_options(config or {})
-        self.ignore_head_node = ignore_head_node or _head_node_ignored()
         self.check_config()
+        ignored = self.config.get("ignore_head_node", False)
+        if not isinstance(ignored, bool):
+            raise ValueError(f"ignore_head_node must be true or false, not {ignored!r}")
+        self.ignore_head_node = ignore_head_node or ignored or _head_node_ignored()
         self.policy = FailurePolicy.from_config(self.config)
 
     def _without_others_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +59,7 @@ class BaseExecutor(ABC):
         Raises:
             ValueError: with the nearest known key.
         """
-        check_keys(type(self).__name__, self.config, [*self.CONFIG_DEFAULTS, *POLICY_KEYS])
+        check_keys(type(self).__name__, self.config, [*self.CONFIG_DEFAULTS, *COMMON_KEYS])
 
     def option(self, key: str) -> Any:
         """A value of the config, or its default."""

@@ -11,6 +11,9 @@ from typing import Any
 POLICY_KEYS = ("on_task_error", "task_retries", "max_failed_tasks", "task_timeout_s", "ignore_failures")
 """Keys of an executor's config that make up its failure policy."""
 
+COMMON_KEYS = (*POLICY_KEYS, "ignore_head_node")
+"""Keys of the config of every executor."""
+
 XENNA_DEFAULTS: dict[str, Any] = {
     "execution_mode": "streaming",
     "logging_interval": 60,
@@ -101,7 +104,7 @@ def mistake(backend: str, key: str) -> str | None:
     """What is wrong with an option of a back end whatever is installed; None where some version takes it."""
     if key in REFUSED and backend == "xenna":
         return f"cannot be set: {REFUSED[key]}"
-    if key in (*POLICY_KEYS, *OPTIONS[backend], *LEFT_OUT):
+    if key in (*COMMON_KEYS, *OPTIONS[backend], *LEFT_OUT):
         return None
     engine = f" with any cosmos-xenna from {FIRST_XENNA} to {LAST_XENNA}" if backend == "xenna" else ""
     return f"is not an option of {CLASSES[backend]}{engine}{_suggestion(backend, key)}"
@@ -120,7 +123,7 @@ def stage_mistake(key: str) -> str | None:
 
 def _suggestion(backend: str, key: str) -> str:
     """The nearest option, of this back end before those of others."""
-    own = [*POLICY_KEYS, *OPTIONS[backend]]
+    own = [*COMMON_KEYS, *OPTIONS[backend]]
     for known in (own, list(LEFT_OUT)):
         if near := difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1):
             return f"; did you mean `{near[0]}`?"

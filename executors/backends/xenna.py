@@ -26,7 +26,7 @@ from curator_slurm.executors.backends._xenna_run import XennaRun
 from curator_slurm.executors.backends._xenna_stage import Place, Requests, StageSpec, XennaStage
 from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.failures import FailurePolicy, OnTaskError
-from curator_slurm.executors.known_options import POLICY_KEYS
+from curator_slurm.executors.known_options import COMMON_KEYS
 from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
 from curator_slurm.executors.rounds import run_rounds
@@ -52,7 +52,7 @@ class XennaExecutor(BaseExecutor):
         Raises:
             ValueError: with the nearest known key, or the version that has it.
         """
-        self._options = parse_config(self.config, POLICY_KEYS)
+        self._options = parse_config(self.config, COMMON_KEYS)
 
     def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
         """Run the stages on the initial tasks (none: one EmptyTask); the tasks that leave the last stage."""

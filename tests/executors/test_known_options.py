@@ -60,6 +60,17 @@ def test_what_the_table_refuses_is_what_the_executor_refuses(backend: str) -> No
                 make_executor(backend, {key: None})
 
 
+@pytest.mark.filterwarnings("ignore::curator_slurm.executors.ExperimentalWarning")
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_the_head_node_can_be_left_out_by_the_config(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CURATOR_IGNORE_RAY_HEAD_NODE", raising=False)
+    assert mistake(backend, "ignore_head_node") is None
+    given = [make_executor(backend, {"ignore_head_node": value}).ignore_head_node for value in (True, False)]
+    assert given == [True, False]
+    with pytest.raises(ValueError, match="ignore_head_node must be true or false, not 'yes'"):
+        make_executor(backend, {"ignore_head_node": "yes"})
+
+
 @pytest.mark.parametrize(
     ("backend", "key", "words"),
     [
