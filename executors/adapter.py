@@ -106,6 +106,12 @@ class StageAdapter:
         """Tasks in one call, 1 where the stage leaves it open."""
         return int(self.stage.batch_size or 1)
 
+    @property
+    def is_per_task(self) -> bool:
+        """Whether the stage's `process_batch` is the inherited loop over `process`."""
+        supports = getattr(self.stage, "supports_batch_processing", None)
+        return supports is not None and not supports() and "process_batch" not in vars(self.stage)
+
     def setup_on_node(self, node_info: NodeInfo | None = None, worker_metadata: WorkerMetadata | None = None) -> None:
         """Once per node, before any `setup` there.
 
@@ -155,7 +161,7 @@ class StageAdapter:
         again = fetch_again or self._keep(tasks)
         result = _Result([], 0, [])
         try:
-            if _is_per_task(self.stage):
+            if self.is_per_task:
                 for index in range(len(tasks)):
                     self._attempts(tasks, again, range(index, index + 1), self._call_one, result)
             elif tasks:
@@ -186,7 +192,7 @@ class StageAdapter:
     def _keep(self, tasks: list[Any]) -> Callable[[], list[Any]]:
         """The input as it was, if the policy may run a task twice."""
         retried = self.policy.task_retries > 0
-        split = self.policy.skips and len(tasks) > 1 and not _is_per_task(self.stage)
+        split = self.policy.skips and len(tasks) > 1 and not self.is_per_task
         return Snapshot(tasks).restore if retried or split else lambda: tasks
 
     def _attempts(
@@ -326,12 +332,6 @@ def shift(parents: Sequence[Parent], start: int) -> list[Parent]:
 def _short(parents: list[Parent], inputs: int) -> Sequence[Parent]:
     """One output for each input is the usual case, and travels as a range."""
     return range(inputs) if len(parents) == inputs and parents == list(range(inputs)) else tuple(parents)
-
-
-def _is_per_task(stage: Any) -> bool:
-    """Whether the stage's `process_batch` is the inherited loop over `process`."""
-    supports = getattr(stage, "supports_batch_processing", None)
-    return supports is not None and not supports() and "process_batch" not in vars(stage)
 
 
 def _order(tasks: Sequence[Any], given: Sequence[Any]) -> Sequence[int]:

@@ -329,7 +329,7 @@ def processing_stage(
 
 
 def _mentions_list(annotation: Any) -> bool:
-    if get_origin(annotation) is list:
+    if annotation is list or get_origin(annotation) is list:
         return True
     if get_origin(annotation) in (UnionType, Union):
         return any(_mentions_list(part) for part in get_args(annotation))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curator_slurm.executors.adapter import StageAdapter
@@ -50,11 +50,20 @@ class OperatorPlan:
         """Tasks that the first stage gets at once."""
         return self.steps[0].adapter.batch_size
 
+    @property
+    def needs_batches(self) -> bool:
+        """Whether the first stage works on several tasks together, and is to get full batches."""
+        return self.batch_size > 1 and not self.steps[0].adapter.is_per_task
+
     def fuses_with(self, other: OperatorPlan) -> bool:
-        """Whether the next stage can run in the same worker."""
+        """Whether the next stage can run in the same worker.
+
+        A stage that needs batches cannot: those before it in the worker may filter tasks or make more of them.
+        """
         plain = Workers(None)
         return (
             not self.is_actor
+            and not other.needs_batches
             and not other.is_actor
             and not self.fans_out
             and self.cpus == other.cpus
@@ -62,6 +71,11 @@ class OperatorPlan:
             and self.workers == other.workers == plain
             and self.max_calls == other.max_calls
         )
+
+    def split_first(self) -> tuple[OperatorPlan, ...]:
+        """The first stage on its own, and the others."""
+        first = replace(self, steps=self.steps[:1])
+        return (first, replace(self, steps=self.steps[1:])) if len(self.steps) > 1 else (first,)
 
     def fuse(self, other: OperatorPlan) -> OperatorPlan:
         return OperatorPlan(
@@ -130,6 +144,11 @@ def block_count(tasks: int, batch_size: int, cpus: float, nbytes: int = 0) -> in
     """Blocks for so many tasks: enough for all CPUs to have several, but not one for each tiny task."""
     batches = math.ceil(tasks / max(1, batch_size))
     return max(1, min(batches, max(16, int(8 * cpus), nbytes // _BLOCK_BYTES)))
+
+
+def block_rows(tasks: int, batch_size: int, cpus: float) -> int:
+    """Tasks in a block, whole batches, where about so many come: several blocks for each CPU, but not one a batch."""
+    return batch_size * max(1, tasks // (batch_size * max(16, int(8 * cpus))))
 
 
 def split(tasks: Sequence[Any], parts: int, batch_size: int) -> list[Sequence[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
 from curator_slurm.executors.backends._data_ledger import Ledger, News, RemoteLedger
-from curator_slurm.executors.backends._data_plan import OperatorPlan, block_count, cpu_scale, plan_operators, split
+from curator_slurm.executors.backends._data_plan import (
+    OperatorPlan,
+    block_count,
+    block_rows,
+    cpu_scale,
+    plan_operators,
+    split,
+)
 from curator_slurm.executors.backends._data_stage import Operator, Step, overrides, to_table, to_tasks
 from curator_slurm.executors.backends._pool_data import size_of
 from curator_slurm.executors.failures import ExecutorError, FailurePolicy
@@ -69,22 +77,29 @@ class DataRun:
         A single first task, the usual EmptyTask, is run on its own: what comes out of it is what the work is cut from,
         and only then is it known into how many blocks.
         """
-        plans = list(self._plans)
-        if len(tasks) == 1:
+        plans, total = list(self._plans), len(tasks)
+        if total == 1:
+            plans[:1] = plans[0].split_first()
             first = plans.pop(0)
             following = plans[0].batch_size if plans else 1
-            refs = self._run_first(first, tasks[0], following)
+            refs, total = self._run_first(first, tasks[0], following)
         else:
-            count = block_count(len(tasks), plans[0].batch_size, self._cpus, size_of(tasks))
+            count = block_count(total, plans[0].batch_size, self._cpus, size_of(tasks))
             refs = [ray.put(to_table(part)) for part in split(tasks, count, plans[0].batch_size)]
         if not refs:
             return None
         dataset = ray.data.from_arrow_refs(refs)
+        whole_blocks = True
         for index, plan in enumerate(plans):
-            dataset = self._apply(dataset, plan, whole_blocks=index == 0)
+            dataset = self._apply(dataset, plan, whole_blocks=whole_blocks)
             after = plans[index + 1] if index + 1 < len(plans) else None
+            whole_blocks = False
             if after is not None and (plan.fans_out or after.gpus):  # else few workers would get it all
-                dataset = dataset.repartition(target_num_rows_per_block=after.batch_size)
+                dataset = _in_blocks(dataset, after.batch_size)
+                whole_blocks = not after.gpus
+            elif after is not None and after.needs_batches:
+                dataset = _in_blocks(dataset, block_rows(total, after.batch_size, self._cpus))
+                whole_blocks = True
         return dataset
 
     def _apply(self, dataset: Dataset, plan: OperatorPlan, *, whole_blocks: bool) -> Dataset:
@@ -115,8 +130,8 @@ class DataRun:
                 fn_constructor_kwargs={"is_actor": True},
                 **arguments,
             )
-        if workers.fixed is not None:
-            arguments["compute"] = TaskPoolStrategy(size=workers.fixed)
+        if workers.fixed or workers.most:
+            arguments["compute"] = TaskPoolStrategy(size=workers.fixed or workers.most)
         if plan.max_calls is not None:
             arguments["max_calls"] = plan.max_calls
         steps, ledger = ray.put(plan.steps), self._ledger
@@ -127,17 +142,17 @@ class DataRun:
         run.__name__ = run.__qualname__ = f"{name}Task"
         return dataset.map_batches(run, **arguments)
 
-    def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> list[Any]:
-        """One task through the first operator, its output in several blocks."""
+    def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> tuple[list[Any], int]:
+        """One task through the first operator: its output in several blocks, and how many tasks that is."""
         most = max(16, int(8 * self._cpus))
         options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
         remote = ray.remote(_first).options(
             num_cpus=self._cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
             label_selector={"ray.io/node-id": f"!{self._avoid}"} if self._avoid else None, **options,
         )  # fmt: skip
-        count, *blocks = remote.remote(plan, self._ledger, task, following, self._cpus, most)
-        filled: list[Any] = blocks[: ray.get(count)]
-        return filled
+        counts, *blocks = remote.remote(plan, self._ledger, task, following, self._cpus, most)
+        filled, total = ray.get(counts)
+        return blocks[:filled], total
 
     # -- before the run
 
@@ -149,7 +164,7 @@ class DataRun:
                 if not overrides(step.adapter.stage, "setup_on_node"):
                     continue
                 for node in self._nodes:
-                    if float(node["Resources"].get("GPU", 0)) < plan.gpus:
+                    if not self._holds(node, plan):
                         continue  # no worker of this stage can come here
                     strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                     options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
@@ -164,12 +179,24 @@ class DataRun:
         sizes = [float(node["Resources"].get("CPU", 0)) for node in self._nodes]
         return min(plan.cpus * self._scale, max(sizes, default=0.0))
 
+    def _holds(self, node: dict[str, Any], plan: OperatorPlan) -> bool:
+        cpus, gpus = (float(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
+        return gpus >= plan.gpus and cpus + 1e-6 >= self._cpus_of(plan)
+
     def _check_room(self) -> None:
+        if not self._nodes:
+            raise ExecutorError("no node is left to work on: Ray has its head node only, and ignore_head_node is set")
         for plan in self._plans:
             if not any(float(node["Resources"].get("GPU", 0)) >= plan.gpus for node in self._nodes):
                 raise ExecutorError(
                     f"stage {plan.steps[0].adapter.name!r} needs {plan.gpus:g} GPUs per worker, and no node has that"
                 )
+
+
+def _in_blocks(dataset: Dataset, rows: int) -> Dataset:
+    """Blocks of exactly so many rows, but for the last one."""
+    strict = {"strict": True} if "strict" in inspect.signature(dataset.repartition).parameters else {}
+    return dataset.repartition(target_num_rows_per_block=rows, **strict)
 
 
 def _setup_on_node(step: Step, ledger: RemoteLedger) -> None:
@@ -184,4 +211,4 @@ def _first(plan: OperatorPlan, ledger: RemoteLedger, task: Any, following: int, 
     operator.tear_down()
     count = min(most, block_count(len(tasks), following, cpus, size_of(tasks)))
     parts = split(tasks, count, following)
-    return (len(parts), *[to_table(part) for part in parts], *[None] * (most - len(parts)))
+    return ((len(parts), len(tasks)), *[to_table(part) for part in parts], *[None] * (most - len(parts)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter,
 from curator_slurm.executors.backends._data_ledger import RemoteLedger
 from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
 from curator_slurm.executors.tasks import source_of
+
+log = logging.getLogger(__name__)
 
 COLUMN = "task"
 _SLICE_BYTES = 8 << 20
@@ -96,7 +99,10 @@ class Operator:
         if not self._torn_down:
             self._torn_down = True
             for step in self._steps:
-                step.adapter.teardown()
+                try:
+                    step.adapter.teardown()
+                except StageError as error:  # the work is done
+                    log.warning("%s", error)
             self._ledger.leave([step.index for step in self._steps], ray.get_runtime_context().get_worker_id())
 
     def __del__(self) -> None:
@@ -105,21 +111,17 @@ class Operator:
             self.tear_down()
 
     def _run(self, step: Step, tasks: list[Any]) -> list[Any]:
-        """All tasks through one stage, batch by batch; one by one where a worker has died of them before."""
+        """All tasks through one stage, batch by batch."""
         if not tasks:
             return []
         key = (step.index, _digest(tasks))
         outputs: list[Any] = []
         reports: list[BatchReport] = []
-        if self._ledger.begin(key) == 0:
-            size = step.adapter.batch_size
-            for start in range(0, len(tasks), size):
-                done, report = step.adapter.process(tasks[start : start + size])
-                outputs += done
-                reports.append(report)
-        else:
-            for task in tasks:
-                done, report = self._run_suspect(step, task)
+        watched = self._ledger.begin(key) > 0  # a worker has died at these tasks
+        size = step.adapter.batch_size
+        for start in range(0, len(tasks), size):
+            batch = tasks[start : start + size]
+            for done, report in self._run_watched(step, batch) if watched else [step.adapter.process(batch)]:
                 outputs += done
                 reports.append(report)
         if not self._ledger.end(key, reports):
@@ -127,6 +129,15 @@ class Operator:
                 f"more tasks failed than max_failed_tasks allows; stage {step.adapter.name!r}"
             )
         return outputs
+
+    def _run_watched(self, step: Step, batch: list[Any]) -> list[tuple[list[Any], BatchReport]]:
+        """A batch whole, for a worker may have died of something else; task by task once it has died of this one."""
+        key = (step.index, f"batch {_digest(batch)}")
+        if len(batch) > 1 and not step.adapter.is_per_task and self._ledger.begin(key) == 0:
+            result = step.adapter.process(batch)
+            self._ledger.end(key, [])
+            return [result]
+        return [self._run_suspect(step, task) for task in batch]
 
     def _run_suspect(self, step: Step, task: Any) -> tuple[list[Any], BatchReport]:
         key = (step.index, f"suspect {task.task_id}")

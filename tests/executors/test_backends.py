@@ -58,9 +58,7 @@ def test_more_stages_than_cpus(run: Run) -> None:
     assert all([perf.stage_name for perf in task._stage_perf] == ["a", "b", "c"] for task in outputs)
 
 
-@pytest.mark.parametrize("backend", ["xenna", "xenna-batch", "ray_actor_pool"])
 def test_batches_have_the_size_the_stage_asks_for(run: Run) -> None:
-    """Ray Data cuts batches from blocks, each of which may end with a smaller one."""
     outputs = run([Step("a", 8), KeepEven("even", 5), Twice("twice", 3), Step("last", 7)], 40)
     assert values(outputs) == sorted([*range(0, 40, 2), *range(1000, 1040, 2)])
     assert Counter(task._metadata["batches"]["last"] for task in outputs) == {7: 35, 5: 5}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 from ray._private.state import actors
-from ray_nodes import start_nodes
+from ray_nodes import RayNodes, start_nodes
 from ray_runs import MARKS, runner
 from xenna_ray import start_ray
 from xenna_stages import Step
@@ -19,17 +22,44 @@ from curator_slurm.executors.ray_connection import ray_session
 pytestmark = MARKS
 
 
-def test_the_ledger_is_where_the_driver_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def head_without_cpus() -> Iterator[RayNodes]:
+    """And a node that has two."""
+    with start_nodes(1, head_cpus=0) as nodes:
+        yield nodes
+
+
+def test_the_ledger_is_where_the_driver_is(head_without_cpus: RayNodes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the loss of any other node ends the run."""
-    with start_nodes(1) as nodes:
-        for name, value in nodes.head.env.items():
-            monkeypatch.setenv(name, value)
-        with ray_session(stages=[]):
-            runs = [DataRun([], FailurePolicy(), ignore_head_node=False) for _ in range(8)]
-            assert [run.news().reports for run in runs] == [[]] * 8
-            here = ray.get_runtime_context().get_node_id()
-            ledgers = [actor for actor in actors().values() if actor["State"] == "ALIVE"]
+    for name, value in head_without_cpus.env.items():
+        monkeypatch.setenv(name, value)
+    with ray_session(stages=[]):
+        runs = [DataRun([], FailurePolicy(), ignore_head_node=False) for _ in range(8)]
+        assert [run.news().reports for run in runs] == [[]] * 8
+        here = ray.get_runtime_context().get_node_id()
+        ledgers = [actor for actor in actors().values() if actor["State"] == "ALIVE"]
     assert [actor["Address"]["NodeID"] for actor in ledgers] == [here] * 8
+
+
+class NotesNodes(Step):
+    """Writes down the nodes that it is set up on."""
+
+    def __init__(self, name: str, journal: Path) -> None:
+        super().__init__(name, 1, cpus=1.0)
+        self.journal = journal
+
+    def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:
+        with self.journal.open("a") as file:
+            file.write(f"{node_info.node_id}\n")
+
+
+@pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
+def test_nodes_without_room_for_a_stage_are_not_set_up(
+    backend: str, head_without_cpus: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runner(backend, head_without_cpus.head, monkeypatch)
+    assert len(run([NotesNodes("notes", tmp_path / "journal")], 6)) == 6
+    assert len((tmp_path / "journal").read_text().split()) == 1
 
 
 def test_no_thread_goes_on_asking_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_runs import BACKENDS, MARKS, runner
+from ray_runs import BACKENDS, MARKS, make, runner
 from xenna_ray import TestRay, start_ray
 from xenna_stages import Number, Step
+
+from curator_slurm.executors import EmptyTask, ProcessingStage, Resources
 
 pytestmark = MARKS
 
@@ -28,6 +30,31 @@ class Sum(Step):
             self.once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return [Number("numbers", sum(task.data for task in tasks))]
+
+
+class Pass(ProcessingStage[Any, Any]):
+    """Task by task."""
+
+    name = "pass"
+    resources = Resources(cpus=0.5)
+    batch_size = 1
+
+    def process(self, task: Any) -> Any:
+        return task
+
+
+class Count(Step):
+    """One task of each batch: how many there were."""
+
+    def process_batch(self, tasks: list[Any]) -> list[Any]:
+        return [Number("numbers", len(tasks))]
+
+
+class Source(Pass):
+    """Thirty tasks of one, without saying so."""
+
+    def process(self, task: Any) -> Any:
+        return [Number("numbers", index) for index in range(30)]
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +74,17 @@ def test_a_batch_whose_worker_was_killed_is_done_whole_again(
     assert (tmp_path / "once").exists()
     assert {(task.task_id, task.data) for task in outputs} == {(task.task_id, task.data) for task in clean}
     assert len(outputs) == len(clean)
+
+
+@pytest.mark.parametrize("first", ["numbers", "source"])
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_a_stage_that_joins_tasks_gets_full_batches(
+    backend: str, first: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runner(backend, two_cpus, monkeypatch)
+    count = Count("count", 8, cpus=0.5)
+    if first == "numbers":
+        outputs = run([Pass(), count], 30)
+    else:
+        outputs = make(backend).execute([Source(), Pass(), count], [EmptyTask()])
+    assert sorted(task.data for task in outputs) == [6, 8, 8, 8]
