@@ -275,7 +275,7 @@ class StageAdapter:
                 result.failed_inputs.append(child.parent or 0)
                 continue
             check_sendable(child.task)
-            result.outputs.append(_apart(child.claim(), tasks[child.parent] if child.parent is not None else None))
+            result.outputs.append(_apart(child.claim()))
             result.parents.append(child.parent if child.parent is not None else (0, len(tasks)))
         result.filtered = len(tasks) - len(used)
         if self._tracking is not None:
@@ -344,14 +344,12 @@ def _order(tasks: Sequence[Any], given: Sequence[Any]) -> Sequence[int]:
     return range(len(tasks))
 
 
-def _apart(task: Any, parent: Any) -> Any:
-    """The output with a dictionary of its own, for siblings that share one would overwrite each other's entries where
-    they travel together; and with its parent's performance records, if the stage has made it without."""
+def _apart(task: Any) -> Any:
+    """The output with a dictionary of its own: siblings that share one would overwrite each other's entries where they
+    travel together."""
     metadata = getattr(task, "_metadata", None)
     if type(metadata) is dict:
         task._metadata = dict(metadata)
-    if parent is not None and not task._stage_perf:
-        task._stage_perf = list(parent._stage_perf)
     return task
 
 
