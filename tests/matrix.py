@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 CELLS = "tests/executors/test_failure_matrix.py"
 POWER_CUTS = "tests/on_slurm/test_power_cut.py"
 COLUMNS = ["backend", "xenna", "python", "failure", "policy", "in", "out", "failed", "duplicated", "lost", "run"]
+COUNTS = ["in", "out", "failed", "duplicated", "lost"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="leave out cells that passed in the runs before")
     parser.add_argument("--show", action="store_true", help="run nothing, print what the runs before have found")
     parser.add_argument("--output", type=Path, help="write the table to this Markdown file, too")
+    parser.add_argument("--add", action="store_true", help="keep the rows that the file has of other cells")
     options = parser.parse_args()
     missing: list[str] = []
     rows: list[dict[str, Any]] = []
@@ -79,7 +81,11 @@ def main() -> int:
     for line in missing:
         print(f"NOT SHOWN: {line}", file=sys.stderr)
     if options.output:
-        options.output.write_text(document(rows, versions, missing))
+        made_with = [", ".join(f"{name} {version}" for name, version in found.items()) for found in versions]
+        if options.add:
+            known_with, known = read_document(options.output.read_text())
+            rows, made_with = together(known, rows), list(dict.fromkeys([*known_with, *made_with]))
+        options.output.write_text(document(rows, made_with, missing))
     return 1 if missing or bad or not rows else 0
 
 
@@ -103,16 +109,29 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return f"{len(rows)} cells; rows lost or duplicated in {len(bad)} of them"
 
 
-def document(rows: list[dict[str, Any]], versions: list[dict[str, str]], missing: list[str]) -> str:
+def together(known: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that are new, and those of other cells."""
+    made = {_order(row) for row in new}
+    return [*(row for row in known if _order(row) not in made), *new]
+
+
+def read_document(text: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """What a page of `document` was made with, and its rows."""
+    made_with = [line[2:] for line in text.splitlines() if line.startswith("- date ")]
+    cells = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    rows = [dict(zip(COLUMNS, line, strict=True)) for line in cells if line != COLUMNS]
+    return made_with, [{**row, **{name: int(row[name]) for name in COUNTS}} for row in rows]
+
+
+def document(rows: list[dict[str, Any]], made_with: list[str], missing: list[str]) -> str:
     """The table as a page of the documentation."""
-    known = [", ".join(f"{name} {version}" for name, version in found.items()) for found in versions]
     lines = [
         "# The failure matrix",
         "",
         'Made by `make matrix MATRIX="--slurm --output docs/failure-matrix.md"`; not written by hand.',
         "What its columns mean: [contributing](contributing.md#the-failure-matrix). Made with:",
         "",
-        *(f"- {line}" for line in known),
+        *(f"- {line}" for line in made_with),
         "",
         f"{summary(rows)}.",
         "",

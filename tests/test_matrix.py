@@ -26,6 +26,16 @@ def test_rows_are_sorted_and_aligned() -> None:
     assert len({len(line) for line in lines}) == 1
 
 
+def test_rows_of_other_cells_are_kept() -> None:
+    old = [row(out=18, failed=0, lost=2), row(failure="hang")]
+    made_with, known = matrix.read_document(matrix.document(old, ["date 2026-01-01, ray 2"], ["cosmos-xenna 9: no"]))
+    assert made_with == ["date 2026-01-01, ray 2"]
+    assert known == old
+    both = matrix.together(known, [row()])
+    assert both == [row(failure="hang"), row()]
+    assert matrix.summary(both) == "2 cells; rows lost or duplicated in 0 of them"
+
+
 def test_the_interpreter_that_runs_is_found_and_another_one_is_not() -> None:
     version = ".".join(map(str, sys.version_info[:2]))
     assert matrix.find_python(version) is not None
