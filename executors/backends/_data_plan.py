@@ -10,14 +10,9 @@ from typing import Any
 
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.backends._data_stage import Step, overrides
+from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 
 NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
-STAGE_KEYS = frozenset(
-    {
-        "is_actor_stage", "is_fanout_stage", "is_raft_actor", "is_lsh_stage", "is_shuffle_stage",
-        "max_calls_per_worker", "min_workers", "max_workers", "initial_workers", "ray_remote_args", "ray_num_cpus",
-    }
-)  # fmt: skip
 _BLOCK_BYTES = 64 << 20
 _OWN_ARGUMENTS = {"compute", "max_calls", "num_cpus", "num_gpus"}
 
@@ -98,11 +93,7 @@ def plan_operators(adapters: Sequence[StageAdapter]) -> list[OperatorPlan]:
 
 def _plan(step: Step) -> OperatorPlan:
     stage = step.adapter.stage
-    spec = dict(stage.ray_stage_spec()) if hasattr(stage, "ray_stage_spec") else {}
-    spec = {str(getattr(key, "value", key)): value for key, value in spec.items()}
-    unknown = sorted(set(spec) - STAGE_KEYS)
-    if unknown:
-        raise ValueError(f"stage {step.adapter.name!r}: ray_stage_spec has no {', '.join(unknown)}")
+    spec = checked_ray_stage_spec(stage)
     gpus = float(stage.resources.gpus)
     by_nature = overrides(stage, "setup") or overrides(stage, "teardown") or gpus > 0
     remote_args = dict(spec.get("ray_remote_args") or {})

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._data_plan import STAGE_KEYS
 from curator_slurm.executors.backends._pool_data import Batch, TaskQueue, batch_len
 from curator_slurm.executors.backends._pool_nodes import Need
+from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 
 CALLS_AHEAD = 2
 """Calls a worker has at once: one runs while the next one's data arrives."""
@@ -76,7 +76,7 @@ class StageState:
         self.name = adapter.name
         self.batch_size = adapter.batch_size
         self.need = Need(float(stage.resources.cpus), float(stage.resources.gpus))
-        spec = _ray_stage_spec(stage, self.name)
+        spec = checked_ray_stage_spec(stage)
         fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
         self.fixed = fixed if fixed is not None and fixed > 0 else None
         self.min_workers = self.fixed or max(1, int(spec.get("min_workers") or 1))
@@ -189,17 +189,3 @@ class StageState:
         if not self.tasks_in:
             return 0.0
         return sum(call.tasks for worker in self.workers for call in worker.calls) * self.out_bytes / self.tasks_in
-
-
-def _ray_stage_spec(stage: Any, name: str) -> dict[str, Any]:
-    """What the stage says of its workers; the keys are those of Ray Data, of which the pool needs some.
-
-    Raises:
-        ValueError: a key that neither knows.
-    """
-    spec = dict(stage.ray_stage_spec()) if hasattr(stage, "ray_stage_spec") else {}
-    spec = {str(getattr(key, "value", key)): value for key, value in spec.items()}
-    unknown = sorted(set(spec) - STAGE_KEYS)
-    if unknown:
-        raise ValueError(f"stage {name!r}: ray_stage_spec has no {', '.join(unknown)}")
-    return spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from curator_slurm.executors.backends._pool_nodes import Need, Nodes
+from curator_slurm.executors.backends._pool_nodes import Need, Node, Nodes
 from curator_slurm.executors.backends._pool_stage import StageState, Worker
 
 _PATIENCE_S = 3.0
@@ -17,16 +17,7 @@ Ranked = tuple[int, int, int, float]
 
 def room_is_coming(stage: StageState, stages: Sequence[StageState], nodes: Nodes) -> bool:
     """Whether the workers that are on their way out leave the stage enough room on some node."""
-    for node in nodes.fitting(stage.need):
-        going = [
-            other.need
-            for other in stages
-            for worker in [*other.leaving, *(worker for worker in other.workers if worker.retiring)]
-            if worker.node_id == node.node_id
-        ]
-        if _covers(_sum(Need(node.free_cpus, node.free_gpus), going), stage.need):
-            return True
-    return False
+    return any(_covers(_room_to_come(node, stages), stage.need) for node in nodes.fitting(stage.need))
 
 
 def victims(
@@ -45,10 +36,7 @@ def victims(
     ranked = [entry for other in stages if other is not stage for entry in _ranked(other, waited, now, blocked)]
     best: tuple[Ranked, list[Worker]] | None = None
     for node in nodes.fitting(stage.need):
-        have = Need(node.free_cpus, node.free_gpus)
-        for other in stages:
-            going = [worker for worker in [*other.leaving, *other.workers] if worker.retiring]
-            have = _sum(have, [other.need for worker in going if worker.node_id == node.node_id])
+        have = _room_to_come(node, stages)
         chosen: list[Worker] = []
         rank: Ranked = (0, 0, 0, 0.0)
         for entry, worker in sorted((entry for entry in ranked if entry[1].node_id == node.node_id), key=_rank):
@@ -68,6 +56,17 @@ def victims(
         if chosen and _covers(have, stage.need) and (best is None or rank < best[0]):
             best = rank, chosen
     return best[1] if best is not None else []
+
+
+def _room_to_come(node: Node, stages: Sequence[StageState]) -> Need:
+    """What is free on a node, and what the workers on their way out leave there."""
+    going = [
+        other.need
+        for other in stages
+        for worker in [*other.leaving, *(worker for worker in other.workers if worker.retiring)]
+        if worker.node_id == node.node_id
+    ]
+    return _sum(Need(node.free_cpus, node.free_gpus), going)
 
 
 def _ranked(

@@ -17,6 +17,7 @@ import attrs
 from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, REFUSED_OF_STAGES, XENNA_DEFAULTS
+from curator_slurm.executors.ray_stage_spec import ray_stage_spec
 
 MODES = ("streaming", "batch")
 
@@ -141,7 +142,7 @@ def parse_stage(stage: Any) -> StageOptions:
     for key, value in (("num_workers", count), ("num_workers_per_node", per_node)):
         if value is not None and value <= 0:
             raise XennaOptionError(key, f"{key} of stage {name!r} must be greater than 0, not {value!r}")
-    most = dict(_call(stage, "ray_stage_spec") or {}).get("max_workers")
+    most = ray_stage_spec(stage).get("max_workers")
     limit = _worker_limit(most, f"max_workers of stage {name!r}")
     return StageOptions(count, per_node, ignore, _typed(spec, fields, skip=()), limit)
 

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from curator_slurm.executors.ray_stage_spec import ray_stage_spec
 from curator_slurm.executors.resume.log import CheckpointError, CheckpointLog, local_folder
 from curator_slurm.executors.resume.nemo import ActorStore, array_share
 from curator_slurm.executors.resume.tracker import Failure, SourceReport, SourceTracker, Tracking, source_of
@@ -42,7 +43,7 @@ def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None =
         if not getattr(stage, "is_resumable", True):
             reason = "says of itself that it is not resumable (is_resumable = False)"
         for key in _UNATTRIBUTABLE:
-            if _spec_of(stage).get(key):
+            if ray_stage_spec(stage).get(key):
                 reason = f"brings tasks of all source partitions together ({key})"
         if reason:
             raise CheckpointError(
@@ -54,11 +55,6 @@ def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None =
     twice = [task_id for task_id, count in ids.items() if count > 1]
     if twice:
         raise CheckpointError(f"checkpoint_path needs initial tasks with ids of their own; {twice[0]!r} comes twice")
-
-
-def _spec_of(stage: Any) -> dict[str, Any]:
-    spec = stage.ray_stage_spec() if hasattr(stage, "ray_stage_spec") else {}
-    return {str(getattr(key, "value", key)): value for key, value in dict(spec).items()}
 
 
 class Store(Protocol):

@@ -53,6 +53,7 @@ MODES = [*BACKENDS, *(["xenna batch"] if FULL and "xenna" in BACKENDS else [])]
 """Back ends, and the other execution mode of one, which nothing but the whole table tries."""
 ENDINGS = ["raise SystemExit(0)", "raise RuntimeError", "os.kill(os.getpid(), signal.SIGKILL)"]
 ROWS = 20
+NO_GROUPS = "needs root and control groups (version 1) with a memory limit"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def test_rows_after(
     record_property: Record,
 ) -> None:
     if cell.happening == "OOM" and not can_run_out_of_memory():
-        pytest.skip("needs root and control groups (version 1) with a memory limit")
+        pytest.skip(NO_GROUPS)
     failures = _environment(two_cpus, tmp_path, monkeypatch)
     group = f"curator-slurm-test-{uuid.uuid4().hex[:12]}"
     once = tmp_path / "once" if cell.once else None
@@ -118,24 +119,13 @@ def test_rows_after(
     outputs, error = _run(backend, [*stages, Step("after", cpus=0.5)], ROWS, config)
     kernel_kills = remove_groups(group)
     failed = _failed(failures)
-    row = _row(
-        record_property,
-        backend,
-        _named(cell),
-        cell.policy,
-        ROWS,
-        outputs,
-        failed,
-        error,
-    )
+    row = _row(record_property, backend, _named(cell), cell.policy, ROWS, outputs, failed, error)
     if ends_run:
         assert isinstance(error, (StageError, WorkerLostError)), row
         assert "'mishap'" in str(error)
         assert " in setup" in cell.happening or f"0_{BAD}_0" in str(error)
     else:
-        assert error is None, row
-        assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])
-        assert (row["lost"], row["duplicated"]) == (0, 0)
+        _assert_nothing_lost(row, cell, failed, error)
     assert (kernel_kills > 0) == (cell.happening == "OOM")
     assert not two_cpus.worker_pids()
 
@@ -143,7 +133,7 @@ def test_rows_after(
 @pytest.fixture(scope="module")
 def short_of_memory() -> Iterator[TestRay]:
     if not can_run_out_of_memory():
-        pytest.skip("needs root and control groups (version 1) with a memory limit")
+        pytest.skip(NO_GROUPS)
     with small_node() as (group, settings), start_ray(2, env=settings, store_mb=200, memory_group=group) as ray:
         yield ray
 
@@ -168,9 +158,7 @@ def test_rows_after_rays_memory_monitor_kills(
         assert isinstance(error, StageError), row
         assert f"0_{BAD}_0" in str(error)
     else:
-        assert error is None, row
-        assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])
-        assert (row["lost"], row["duplicated"]) == (0, 0)
+        _assert_nothing_lost(row, cell, failed, error)
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +252,15 @@ def _marked(mark: str) -> list[str]:
 def _join(nodes: RayNodes, journal: Path) -> None:
     wait_for_lines(journal, 2)
     nodes.add()
+
+
+def _assert_nothing_lost(
+    row: dict[str, Any], cell: Cell, failed: list[tuple[str, str]], error: Exception | None
+) -> None:
+    """The run ended well, and of its rows only the bad one is not among the outputs, where it is bad every time."""
+    assert error is None, row
+    assert failed == ([] if cell.once else [("mishap", f"0_{BAD}_0")])
+    assert (row["lost"], row["duplicated"]) == (0, 0)
 
 
 def _named(cell: Cell) -> str:
