@@ -113,9 +113,7 @@ def _following(backend: str, stages: Sequence[Any], folder: Path) -> Iterator[No
     def look() -> None:
         for index, (values, node) in _sums(folder).items():
             before = seen.get(index, [0] * len(_FIELDS))
-            taken, given, filtered, items_in, items_out = (
-                now - then for now, then in zip(values, before, strict=True)
-            )
+            taken, given, filtered, items_in, items_out = (now - then for now, then in zip(values, before, strict=True))
             seen[index] = values
             if taken:
                 report = BatchReport(taken, given, filtered, items_out, 0.0, node=node, items_in=items_in)

@@ -153,9 +153,7 @@ def batches_per_chunk(nbytes: int, tasks: int, batch_size: int | None) -> int:
     return max(1, min(_MAX_BATCHES, _CHUNK_BYTES * tasks // max(1, nbytes * batch_size)))
 
 
-def make_chunks(
-    tasks: Sequence[Any], groups: Sequence[int], batch_size: int | None, batches: int = 1
-) -> list[Chunk]:
+def make_chunks(tasks: Sequence[Any], groups: Sequence[int], batch_size: int | None, batches: int = 1) -> list[Chunk]:
     """Split tasks into as few chunks as the chain allows; None means that nobody batches them again.
 
     ``batches`` is how many full batches may share a chunk.

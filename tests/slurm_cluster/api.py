@@ -324,7 +324,13 @@ class SlurmCluster:
                 return bool(states) and all(s == state for s in states)
             return not self._squeue("-j", str(job))
 
-        wait_for(f"job {job} to be {state or 'gone'}", reached, timeout, f"logs are in {self.layout.log}")
+        try:
+            wait_for(f"job {job} to be {state or 'gone'}", reached, timeout)
+        except ClusterError as error:
+            shown = self.run(["scontrol", "show", "job", str(job)], user=None)
+            raise ClusterError(
+                f"{error}; it is\n{shown.stdout or shown.stderr}\nlogs are in {self.layout.log}"
+            ) from None
 
     def _idle_nodes(self) -> int:
         asked = self.run(["sinfo", "-h", "-p", "main", "-t", "idle", "-o", "%D %T"], user=None)

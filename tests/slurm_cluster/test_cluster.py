@@ -68,10 +68,12 @@ def test_users_are_separate(slurm_cluster: SlurmCluster, shared_dir: Path) -> No
 
 
 def test_power_cut_and_restore(slurm_cluster: SlurmCluster, shared_dir: Path) -> None:
-    submit = ["sbatch", "--parsable", "--no-requeue", "-N3", "-o", "/dev/null", "--wrap", "srun sleep 600"]
+    # The script outlives srun, which ends with an error where a node goes before it has confirmed the launch.
+    script = "srun sh -c 'echo up > up.$SLURM_PROCID; exec sleep 600'; sleep 600"
+    submit = ["sbatch", "--parsable", "--no-requeue", "-N3", "-o", "/dev/null", "--wrap", script]
     job = slurm_cluster.run(submit, cwd=shared_dir, check=True).stdout.strip()
-    slurm_cluster.wait_for_job(job, state="RUNNING")
-    wait_for("the step on n3", lambda: slurm_cluster.processes(node="n3"))
+    wait_for("the step on three nodes", lambda: len(list(shared_dir.glob("up.*"))) == 3, 180)
+    assert slurm_cluster.job_states(job) == ["RUNNING"]
 
     slurm_cluster.kill_node("n3")
 
