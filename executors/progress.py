@@ -78,6 +78,12 @@ class ProgressReporter:
                 progress.set_workers(workers)
             progress.expected = expected if expected is not None else progress.expected
 
+    def unfinished(self) -> set[int]:
+        """Positions of the stages that have not had all their tasks, as far as is known."""
+        with self._lock:
+            stages = enumerate(snapshots(self.stages))
+        return {i for i, stage in stages if stage["expected"] is None or stage["tasks_in"] < stage["expected"]}
+
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain data, as it is written to the file."""
         with self._lock:

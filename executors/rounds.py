@@ -27,6 +27,8 @@ _MAX_FRUITLESS = 3
 """How many rounds in a row may end in a loss without settling a single source."""
 _NOTICE_S = 75.0
 """How long after a loss Ray may take to call the node dead: five missed health checks."""
+NODE_PATIENCE_S = 60.0
+"""How long a stage waits for a node to join that could hold its workers, where the last one has gone."""
 LOST_OBJECTS = ("ObjectLost", "ObjectsLost", "ObjectFetch", "ObjectReconstruction", "OwnerDied", "NodeDied")
 """How the names of Ray's errors begin that tell of lost objects."""
 LOST_WORKERS = ("Actor", "RayActor", "TaskUnschedulable", "Worker", "LocalRaylet", "OutOfMemory")

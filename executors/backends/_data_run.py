@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -17,16 +18,17 @@ from curator_slurm.executors.backends._data_plan import (
     OperatorPlan,
     block_count,
     block_rows,
-    cpu_scale,
     plan_operators,
     split,
 )
+from curator_slurm.executors.backends._data_room import DataRoom, LookStep
 from curator_slurm.executors.backends._data_stage import Operator, Step, overrides, to_table, to_tasks
 from curator_slurm.executors.backends._pool_data import size_of
-from curator_slurm.executors.failures import ExecutorError, FailurePolicy
+from curator_slurm.executors.failures import FailurePolicy
 
 log = logging.getLogger(__name__)
 
+_CALLBACKS = "custom_execution_callback_classes"
 _RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when it is enough
 
 
@@ -40,25 +42,20 @@ class DataRun:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._actor = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).options(scheduling_strategy=here).remote(most)
         self._ledger = RemoteLedger(self._actor)
-        nodes = [node for node in ray.nodes() if node.get("Alive")]
-        heads = [node for node in nodes if "node:__internal_head__" in node["Resources"]]
-        self._avoid = heads[0]["NodeID"] if ignore_head_node and heads else None
-        self._nodes = [node for node in nodes if node["NodeID"] != self._avoid]
-        self._cpus = sum(float(node["Resources"].get("CPU", 0)) for node in self._nodes)
-        self._scale = cpu_scale(self._plans, self._cpus)
-        self._check_room()
+        self._room = DataRoom(self._plans, ignore_head_node=ignore_head_node)
+        self._room.check()
 
     def news(self) -> News:
         """What has come in since the last call."""
         news: News = ray.get(self._actor.news.remote())
         return news
 
-    def execute(self, tasks: list[Any]) -> list[Any]:
-        """All tasks through all operators."""
-        context = DataContext.get_current()
-        before = (context.enable_progress_bars, context.raise_original_map_exception)
-        context.enable_progress_bars, context.raise_original_map_exception = False, True
-        try:
+    def execute(self, tasks: list[Any], unfinished: Callable[[], Collection[int]]) -> list[Any]:
+        """All tasks through all operators.
+
+        `unfinished` tells which stages, by position, have not had all their tasks.
+        """
+        with self._context(lambda: self._room.look(unfinished)):
             self._prepare_nodes()
             dataset = self._source(tasks)
             outputs: list[Any] = []
@@ -66,8 +63,24 @@ class DataRun:
                 for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                     outputs += to_tasks(batch)
             return outputs
+
+    @contextlib.contextmanager
+    def _context(self, look: Callable[[], None]) -> Iterator[None]:
+        """Ray Data's settings for the time of the run."""
+        context = DataContext.get_current()
+        ours: dict[str, Any] = {"enable_progress_bars": False, "raise_original_map_exception": True}
+        if hasattr(context, _CALLBACKS):  # not with old versions
+            ours[_CALLBACKS] = [*getattr(context, _CALLBACKS), LookStep]
+        before = {name: getattr(context, name) for name in ours}
+        LookStep.looks.append(look)
+        try:
+            for name, value in ours.items():
+                setattr(context, name, value)
+            yield
         finally:
-            context.enable_progress_bars, context.raise_original_map_exception = before
+            for name, value in before.items():
+                setattr(context, name, value)
+            LookStep.looks.remove(look)
 
     # -- the chain
 
@@ -84,7 +97,7 @@ class DataRun:
             following = plans[0].batch_size if plans else 1
             refs, total = self._run_first(first, tasks[0], following)
         else:
-            count = block_count(total, plans[0].batch_size, self._cpus, size_of(tasks))
+            count = block_count(total, plans[0].batch_size, self._room.cpus, size_of(tasks))
             refs = [ray.put(to_table(part)) for part in split(tasks, count, plans[0].batch_size)]
         if not refs:
             return None
@@ -98,7 +111,7 @@ class DataRun:
                 dataset = _in_blocks(dataset, after.batch_size)
                 whole_blocks = not after.gpus
             elif after is not None and after.needs_batches:
-                dataset = _in_blocks(dataset, block_rows(total, after.batch_size, self._cpus))
+                dataset = _in_blocks(dataset, block_rows(total, after.batch_size, self._room.cpus))
                 whole_blocks = True
         return dataset
 
@@ -107,13 +120,13 @@ class DataRun:
         arguments: dict[str, Any] = {
             "batch_format": "pyarrow",
             "batch_size": plan.batch_size if plan.gpus or (plan.batch_size > 1 and not whole_blocks) else None,
-            "num_cpus": self._cpus_of(plan),
+            "num_cpus": self._room.cpus_of(plan),
             **plan.remote_args,
         }
         if plan.gpus:
             arguments["num_gpus"] = plan.gpus
-        if self._avoid is not None:
-            arguments["label_selector"] = {"ray.io/node-id": f"!{self._avoid}"}
+        if self._room.avoid is not None:
+            arguments["label_selector"] = {"ray.io/node-id": f"!{self._room.avoid}"}
         workers = plan.workers
         name = "+".join(type(step.adapter.stage).__name__ for step in plan.steps)
         if plan.is_actor:
@@ -144,13 +157,13 @@ class DataRun:
 
     def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> tuple[list[Any], int]:
         """One task through the first operator: its output in several blocks, and how many tasks that is."""
-        most = max(16, int(8 * self._cpus))
+        most = max(16, int(8 * self._room.cpus))
         options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
         remote = ray.remote(_first).options(
-            num_cpus=self._cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
-            label_selector={"ray.io/node-id": f"!{self._avoid}"} if self._avoid else None, **options,
+            num_cpus=self._room.cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
+            label_selector={"ray.io/node-id": f"!{self._room.avoid}"} if self._room.avoid else None, **options,
         )  # fmt: skip
-        counts, *blocks = remote.remote(plan, self._ledger, task, following, self._cpus, most)
+        counts, *blocks = remote.remote(plan, self._ledger, task, following, self._room.cpus, most)
         filled, total = ray.get(counts)
         return blocks[:filled], total
 
@@ -163,34 +176,16 @@ class DataRun:
             for step in plan.steps:
                 if not overrides(step.adapter.stage, "setup_on_node"):
                     continue
-                for node in self._nodes:
-                    if not self._holds(node, plan):
+                for node in self._room.nodes:
+                    if not self._room.holds(node, plan):
                         continue  # no worker of this stage can come here
                     strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                     options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
                     remote = ray.remote(_setup_on_node).options(
-                        num_cpus=self._cpus_of(plan), num_gpus=plan.gpus, scheduling_strategy=strategy, **options
+                        num_cpus=self._room.cpus_of(plan), num_gpus=plan.gpus, scheduling_strategy=strategy, **options
                     )
                     refs.append(remote.remote(step, self._ledger))
         ray.get(refs)
-
-    def _cpus_of(self, plan: OperatorPlan) -> float:
-        """CPUs to ask for, scaled down alike where the cluster is too small: CPUs can be shared."""
-        sizes = [float(node["Resources"].get("CPU", 0)) for node in self._nodes]
-        return min(plan.cpus * self._scale, max(sizes, default=0.0))
-
-    def _holds(self, node: dict[str, Any], plan: OperatorPlan) -> bool:
-        cpus, gpus = (float(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
-        return gpus >= plan.gpus and cpus + 1e-6 >= self._cpus_of(plan)
-
-    def _check_room(self) -> None:
-        if not self._nodes:
-            raise ExecutorError("no node is left to work on: Ray has its head node only, and ignore_head_node is set")
-        for plan in self._plans:
-            if not any(float(node["Resources"].get("GPU", 0)) >= plan.gpus for node in self._nodes):
-                raise ExecutorError(
-                    f"stage {plan.steps[0].adapter.name!r} needs {plan.gpus:g} GPUs per worker, and no node has that"
-                )
 
 
 def _in_blocks(dataset: Dataset, rows: int) -> Dataset:

@@ -6,21 +6,19 @@ import logging
 import time
 from collections.abc import Sequence
 
+from curator_slurm.executors import rounds
 from curator_slurm.executors.backends._pool_nodes import Nodes
 from curator_slurm.executors.backends._pool_stage import StageState
 from curator_slurm.executors.failures import ExecutorError, WorkerLostError
 
 log = logging.getLogger(__name__)
 
-_NODE_PATIENCE_S = 60.0
-"""How long a stage waits for a node to join that could hold its workers, where there is none any more."""
-
 
 def check_nodes(stages: Sequence[StageState], nodes: Nodes) -> None:
     """Give up where a stage has waited long for a node that could hold a worker: the last one is gone."""
     for stage in stages:
         waited = time.monotonic() - stage.starved_since if stage.starved_since is not None else 0.0
-        if waited > _NODE_PATIENCE_S and not nodes.could_ever_fit(stage.need):
+        if waited > rounds.NODE_PATIENCE_S and not nodes.could_ever_fit(stage.need):
             raise WorkerLostError(
                 f"stage {stage.name!r} has lost the last node that a worker of it could run on "
                 f"({stage.need.cpus:g} CPUs, {stage.need.gpus:g} GPUs; nodes: {nodes})"

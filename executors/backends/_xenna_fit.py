@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from curator_slurm.executors.failures import ExecutorError
+
 MIN_CPUS = 0.01
 """The smallest CPU request of a worker; cosmos-xenna rejects a worker that asks for nothing."""
 
@@ -20,7 +22,7 @@ _STEPS = 60  # bisection steps: far below the 1/1000 CPU that requests are round
 _EPSILON = 1e-6
 
 
-class DoesNotFitError(ValueError):
+class DoesNotFitError(ExecutorError, ValueError):
     """No amount of CPU time-sharing makes this pipeline fit."""
 
 

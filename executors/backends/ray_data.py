@@ -64,7 +64,7 @@ class RayDataExecutor(BaseExecutor):
                 run = DataRun(adapters, self.policy, ignore_head_node=self.ignore_head_node)
                 monitor.progress.gauge(0, expected=len(tasks))
                 with _Poller(monitor, run.news):
-                    outputs = run.execute(tasks)
+                    outputs = run.execute(tasks, monitor.progress.unfinished)
                 monitor.check_counts(len(tasks), len(outputs))
 
             # Ray Data makes lost blocks again by itself; where it gives up, all sources run again.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from cosmos_xenna.pipelines import v1
 from loguru import logger
 
+from curator_slurm.executors import rounds
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.backends._pool_data import size_of
 from curator_slurm.executors.backends._xenna_chunks import Chunk, batches_per_chunk, make_chunks
@@ -18,7 +19,7 @@ from curator_slurm.executors.backends._xenna_cluster import Cluster
 from curator_slurm.executors.backends._xenna_engine import adjusted_engine
 from curator_slurm.executors.backends._xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
 from curator_slurm.executors.backends._xenna_errors import raise_own_error
-from curator_slurm.executors.backends._xenna_fit import Demand
+from curator_slurm.executors.backends._xenna_fit import Demand, DoesNotFitError
 from curator_slurm.executors.backends._xenna_gpus import StageRuntimeEnv
 from curator_slurm.executors.backends._xenna_options import StageOptions, parse_config, parse_stage, xenna_version
 from curator_slurm.executors.backends._xenna_reap import end_worker_processes
@@ -32,6 +33,7 @@ from curator_slurm.executors.ray_connection import alive_nodes, ray_session
 from curator_slurm.executors.rounds import run_rounds
 from curator_slurm.executors.sources import Sources
 
+_LOOK_S = 1.0
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
 
 
@@ -72,9 +74,14 @@ class XennaExecutor(BaseExecutor):
             ]
             sources = Sources(len(stages), tasks)
             prepared: set[tuple[int, str]] = set()
+            patience_s = 0.0
 
             def play() -> None:
-                self._run(adapters, settings, sources, prepared, monitor)
+                nonlocal patience_s
+                first = sources.first_stage
+                room = self._find_room(adapters[first:], settings[first:], sources, patience_s)
+                patience_s = rounds.NODE_PATIENCE_S
+                self._run(adapters, settings, sources, prepared, monitor, room)
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
@@ -88,27 +95,19 @@ class XennaExecutor(BaseExecutor):
         sources: Sources,
         prepared: set[tuple[int, str]],
         monitor: RunMonitor,
+        room: _Room,
     ) -> None:
         """Run what is not finished of the sources on the nodes that are there now."""
         options = self._options
         first = sources.first_stage
         policies = [adapter.policy for adapter in adapters]
         adapters, settings, tasks = adapters[first:], settings[first:], sources.unfinished
-        cluster = Cluster(ignore_head_node=self.ignore_head_node)
-        batches = -(-len(tasks) // adapters[0].batch_size)
-        workers = [setting.workers(len(cluster.nodes)) for setting in settings]
-        if workers[0] is None and batches == 1:
-            workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
-        demands = _demands([adapter.stage for adapter in adapters], workers)
-        described, found = cluster.plan(demands, options.cpu_share, together=not options.batch)
-        workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
-
         specs = [
             StageSpec(
                 stage=XennaStage(
                     adapter,
                     Requests(adapter.name, cpus, float(adapter.stage.resources.gpus), adapter.batch_size),
-                    StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), cluster.gpu_names),
+                    StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), room.cluster.gpu_names),
                     next_batch_size=following.batch_size if following else None,
                     place=Place(
                         is_single_source=sources.single and index == 0 and following is not None,
@@ -123,19 +122,19 @@ class XennaExecutor(BaseExecutor):
                 range(first, first + len(adapters)),
                 adapters,
                 [*adapters[1:], None],
-                found.stage_cpus,
-                workers,
+                room.stage_cpus,
+                room.workers,
                 settings,
                 strict=True,
             )
         ]
         config = options.pipeline_config()
-        if not cluster.has_gpus and _CLEAR_CUDA not in self.config:
+        if not room.cluster.has_gpus and _CLEAR_CUDA not in self.config:
             # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
             setattr(config, _CLEAR_CUDA, False)
         limits = [None] * first + [
             setting.limit(options.max_workers_per_stage) if count is None else None
-            for count, setting in zip(workers, settings, strict=True)
+            for count, setting in zip(room.workers, settings, strict=True)
         ]
         monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
         run = XennaRun(monitor, sources, policies, limits, first)
@@ -143,9 +142,39 @@ class XennaExecutor(BaseExecutor):
         most = 1 if options.batch else batches_per_chunk(size_of(tasks), len(tasks), sizes[0])
         chunks = make_chunks(tasks, sources.unfinished_groups, sizes[0], most)
         try:
-            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, described, sizes)
+            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, room.described, sizes)
         finally:
             prepared |= run.prepared
+
+    def _find_room(
+        self,
+        adapters: Sequence[StageAdapter],
+        settings: Sequence[StageOptions],
+        sources: Sources,
+        patience_s: float,
+    ) -> _Room:
+        """Place the stages on the nodes of the moment; where they do not fit, nodes may join for so many seconds.
+
+        Raises:
+            DoesNotFitError: they still do not fit.
+        """
+        deadline = time.monotonic() + patience_s
+        batches = -(-len(sources.unfinished) // adapters[0].batch_size)
+        while True:
+            cluster = Cluster(ignore_head_node=self.ignore_head_node)
+            workers = [setting.workers(len(cluster.nodes)) for setting in settings]
+            if workers[0] is None and batches == 1:
+                workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
+            demands = _demands([adapter.stage for adapter in adapters], workers)
+            try:
+                described, found = cluster.plan(demands, self._options.cpu_share, together=not self._options.batch)
+            except DoesNotFitError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOOK_S)
+            else:
+                workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
+                return _Room(cluster, described, found.stage_cpus, workers)
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
         if setting.ignore_failures is None:
@@ -180,6 +209,16 @@ class XennaExecutor(BaseExecutor):
             raise_own_error(error)
         finally:
             end_worker_processes(started)
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where the stages run."""
+
+    cluster: Cluster
+    described: Any
+    stage_cpus: list[float]
+    workers: list[int | None]
 
 
 class _Inputs(list[Chunk]):

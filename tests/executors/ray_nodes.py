@@ -29,22 +29,22 @@ class RayNodes:
         self.env = head.env
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def add(self, cpus: float = 2) -> int:
+    def add(self, cpus: float = 2, gpus: int = 0) -> int:
         """Start a node and wait until it has joined; its number. Ray gives up on a loaded machine: try again then."""
         for attempt in range(4):
             mark = f"node_{len(self._started)}_{attempt}"
-            node = self._start(cpus, mark)
+            node = self._start(cpus, gpus, mark)
             if self._joined(node, mark):
                 self._started.append(node)
                 return len(self._started) - 1
             end(node)
         raise RuntimeError(f"no Ray node could be started:\n{(self.head.folder / 'nodes.log').read_text()[-3000:]}")
 
-    def _start(self, cpus: float, mark: str) -> subprocess.Popen[bytes]:
+    def _start(self, cpus: float, gpus: int, mark: str) -> subprocess.Popen[bytes]:
         folder = self.head.folder
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.env['RAY_ADDRESS']}",
-            f"--num-cpus={cpus:g}", "--num-gpus=0", "--object-store-memory=200000000", "--block",
+            f"--num-cpus={cpus:g}", f"--num-gpus={gpus}", "--object-store-memory=200000000", "--block",
             f'--resources={{"{mark}": 1}}',
         ]  # fmt: skip
         outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -73,6 +73,10 @@ while not any(node["Alive"] and {mark!r} in node["Resources"] for node in ray.no
     def cut(self, number: int) -> None:
         """End all processes of a node at once, as when its power fails."""
         end(self._started[number])
+
+    def cut_last(self) -> None:
+        """The node that was added last."""
+        self.cut(len(self._started) - 1)
 
     def end(self) -> None:
         for number, node in enumerate(self._started):

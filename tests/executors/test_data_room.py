@@ -1,0 +1,55 @@
+"""Nodes for the operators of Ray Data, which come and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xenna_stages import Step
+
+from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.backends._data_plan import plan_operators
+from curator_slurm.executors.backends._data_room import DataRoom
+from curator_slurm.executors.failures import ExecutorError, WorkerLostError
+
+HEAD = "node:__internal_head__"
+
+
+def node(name: str, cpus: float, gpus: float = 0.0, *, head: bool = False) -> dict[str, Any]:
+    return {"NodeID": name, "Alive": True, "Resources": {"CPU": cpus, "GPU": gpus, **({HEAD: 1.0} if head else {})}}
+
+
+def room(nodes: list[dict[str, Any]], *, ignore_head_node: bool = False) -> DataRoom:
+    """For a stage without GPU and one with."""
+    plans = plan_operators([StageAdapter(Step("first")), StageAdapter(Step("model", gpus=1.0))])
+    return DataRoom(plans, ignore_head_node=ignore_head_node, list_nodes=lambda: nodes)
+
+
+def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
+    room([node("a", 2, head=True), node("b", 2, gpus=1)], ignore_head_node=True).check()
+    with pytest.raises(ExecutorError, match="stage 'model' needs 1 GPUs"):
+        room([node("a", 2, head=True), node("b", 2)]).check()
+    with pytest.raises(ExecutorError, match="ignore_head_node is set"):
+        room([node("a", 2, gpus=1, head=True)], ignore_head_node=True).check()
+
+
+def test_an_unfinished_stage_without_a_node_ends_the_run_after_some_patience() -> None:
+    nodes = [node("a", 2), node("b", 2, gpus=1)]
+    kept = room(nodes)
+    nodes[1]["Alive"] = False
+    kept.give_up({0, 1}, now=1000.0)
+    kept.give_up({0, 1}, now=1050.0)
+    with pytest.raises(WorkerLostError, match=r"'model' has lost the last node .*1 GPUs"):
+        kept.give_up({0, 1}, now=1100.0)
+    kept.give_up({0}, now=1200.0)
+
+
+def test_a_node_in_its_place_begins_the_wait_anew() -> None:
+    nodes = [node("a", 2), node("b", 2, gpus=1)]
+    kept = room(nodes)
+    lost = nodes.pop()
+    kept.give_up({0, 1}, now=1000.0)
+    nodes.append(lost)
+    kept.give_up({0, 1}, now=1050.0)
+    nodes.pop()
+    kept.give_up({0, 1}, now=1100.0)
