@@ -11,8 +11,8 @@ from typing import Any
 from curator_slurm.executors.adapter import StageAdapter
 from curator_slurm.executors.backends._data_stage import Step, overrides
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
+from curator_slurm.executors.runtime_env import worker_env
 
-NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
 _BLOCK_BYTES = 64 << 20
 _OWN_ARGUMENTS = {"compute", "max_calls", "num_cpus", "num_gpus"}
 
@@ -100,9 +100,7 @@ def _plan(step: Step) -> OperatorPlan:
     clash = sorted(_OWN_ARGUMENTS & set(remote_args))
     if clash:
         raise ValueError(f"stage {step.adapter.name!r}: ray_remote_args must not have {', '.join(clash)}")
-    env = {**(remote_args.get("runtime_env") or {}), **(getattr(stage, "runtime_env", None) or {})}
-    if gpus:  # a cluster made for Xenna keeps Ray from assigning GPUs; here it must
-        env["env_vars"] = {**env.get("env_vars", {}), NOSET_CUDA: ""}
+    env = worker_env(remote_args.get("runtime_env"), getattr(stage, "runtime_env", None), gpus)
     if env:
         remote_args["runtime_env"] = env
     fixed = stage.num_workers() if hasattr(stage, "num_workers") else None

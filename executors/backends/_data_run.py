@@ -22,7 +22,8 @@ from curator_slurm.executors.backends._data_plan import (
     split,
 )
 from curator_slurm.executors.backends._data_room import DataRoom, LookStep
-from curator_slurm.executors.backends._data_stage import Operator, Step, overrides, to_table, to_tasks
+from curator_slurm.executors.backends._data_rows import to_table, to_tasks
+from curator_slurm.executors.backends._data_stage import Operator, Step, overrides
 from curator_slurm.executors.backends._pool_data import size_of
 from curator_slurm.executors.failures import FailurePolicy
 

@@ -1,6 +1,6 @@
 """What runs inside Ray Data's workers: blocks of pickled tasks in, through one or several stages, and out again.
 
-A row is a task. Stages that need neither a worker of their own nor other resources than their neighbour run in one
+Stages that need neither a worker of their own nor other resources than their neighbour run in one
 operator, one after the other, so that tasks are not pickled between them.
 """
 
@@ -15,29 +15,18 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray import cloudpickle
 
 from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata, items_of
 from curator_slurm.executors.backends._data_ledger import RemoteLedger
+from curator_slurm.executors.backends._data_rows import to_table, to_tasks
 from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
 from curator_slurm.executors.tasks import source_of
 
 log = logging.getLogger(__name__)
 
-COLUMN = "task"
 _SLICE_BYTES = 8 << 20
 _MAX_SETUP_DEATHS = 3
 _NO_TRACEBACK = "The process ended without a traceback; Ray's logs of its node may say more."
-
-
-def to_table(tasks: Sequence[Any]) -> pa.Table:
-    """Tasks as a block."""
-    return pa.table({COLUMN: pa.array([cloudpickle.dumps(task) for task in tasks], type=pa.large_binary())})
-
-
-def to_tasks(table: pa.Table) -> list[Any]:
-    """The tasks of a block."""
-    return [cloudpickle.loads(value.as_buffer()) for value in table.column(COLUMN)]
 
 
 @dataclass(frozen=True)

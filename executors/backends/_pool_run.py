@@ -100,14 +100,15 @@ class PoolRun:
             ObjectsLostError: what waited for a stage was lost with its node.
         """
         first = self.stages[0]
-        first.upstream_done = True
         tasks, groups = self._sources.unfinished, self._sources.unfinished_groups
         done = self._monitor.progress.stages[self._offset].tasks_in
         self._monitor.progress.gauge(self._offset, expected=done + len(tasks))
         parts = max(1, min(64, len(tasks) // max(1, first.batch_size)))
-        for chunk, kinds in zip(split_evenly(tasks, parts), split_evenly(groups, parts), strict=True):
-            first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
         try:
+            self._scaler.step()  # workers start while the tasks go to the object store
+            for chunk, kinds in zip(split_evenly(tasks, parts), split_evenly(groups, parts), strict=True):
+                first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
+            first.upstream_done = True
             while not self.stages[-1].finished or self._closing:
                 self._finish_stages()
                 self._dispatch()

@@ -10,8 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
-"""Ray leaves CUDA_VISIBLE_DEVICES of a worker alone where this variable is set to a true value."""
+from curator_slurm.executors.runtime_env import NOSET_CUDA
 
 XENNA_METRICS_PORT = "XENNA_RAY_METRICS_PORT"
 """Where set, cosmos-xenna sleeps ten seconds at the end of each run so that metrics are scraped once more."""

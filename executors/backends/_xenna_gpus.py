@@ -18,7 +18,7 @@ import ray.runtime_env
 from cosmos_xenna.pipelines.private import resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.backends._xenna_env import NOSET_CUDA
+from curator_slurm.executors.runtime_env import NOSET_CUDA
 
 CUDA = "CUDA_VISIBLE_DEVICES"
 _PROBE_TIMEOUT_S = 60.0

@@ -13,11 +13,10 @@ from curator_slurm.executors.known_options import POOL_DEFAULTS
 from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
 from curator_slurm.executors.rounds import run_rounds
+from curator_slurm.executors.runtime_env import worker_env
 from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
-
-NOSET_CUDA = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
 
 
 class RayActorPoolExecutor(BaseExecutor):
@@ -76,10 +75,8 @@ class RayActorPoolExecutor(BaseExecutor):
 
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:
         options: dict[str, Any] = {"num_cpus": stage.need.cpus, "num_gpus": stage.need.gpus, "max_restarts": 0}
-        own = getattr(stage.adapter.stage, "runtime_env", None) or {}
-        env = merged_env(self.option("runtime_env") or {}, own)
-        if stage.need.gpus:  # a cluster made for Xenna keeps Ray from assigning GPUs; here it must
-            env["env_vars"] = {**env.get("env_vars", {}), NOSET_CUDA: ""}
+        own = getattr(stage.adapter.stage, "runtime_env", None)
+        env = worker_env(self.option("runtime_env"), own, stage.need.gpus)
         if env:
             options["runtime_env"] = env
         return options
@@ -100,11 +97,3 @@ class RayActorPoolExecutor(BaseExecutor):
                 log.info("%s", "; ".join(parts))
 
         return show
-
-
-def merged_env(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The runtime environment of the executor and of a stage: the stage's wins, of environment variables each."""
-    merged = {**common, **own}
-    if common.get("env_vars") and own.get("env_vars"):
-        merged["env_vars"] = {**common["env_vars"], **own["env_vars"]}
-    return merged

@@ -16,7 +16,6 @@ from xenna_ray import TestRay, start_ray
 
 from curator_slurm.executors import ProcessingStage, Resources, Task
 from curator_slurm.executors.backends import _pool_run
-from curator_slurm.executors.backends.ray_actor_pool import merged_env
 
 pytestmark = MARKS
 
@@ -123,12 +122,3 @@ def test_a_teardown_that_fails_or_hangs_is_a_warning(
 
 def test_a_batch_whose_worker_dies_once_gives_what_it_gives_in_a_clean_run(run: Run, tmp_path: Path) -> None:
     assert values(run([Joint(tmp_path / "once")], 8)) == [0 + 1 + 2 + 3, 4 + 5 + 6 + 7]
-
-
-def test_a_stages_environment_is_added_to_the_executors() -> None:
-    common = {"env_vars": {"BOTH": "executor", "ONE": "1"}, "working_dir": "/w"}
-    own = {"env_vars": {"BOTH": "stage", "TWO": "2"}, "pip": ["x"]}
-    merged = {"env_vars": {"BOTH": "stage", "ONE": "1", "TWO": "2"}, "working_dir": "/w", "pip": ["x"]}
-    assert merged_env(common, own) == merged
-    assert merged_env(common, {}) == common
-    assert merged_env({}, own) == own
