@@ -1,8 +1,32 @@
 """Fixtures for all tests; each plug-in documents its own."""
 
+import atexit
+import os
 import sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 pytest_plugins = ["fake_slurm.fixtures", "hostile", "slurm_cluster.fixtures"]
+
+_status = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_status] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without the destructors of native libraries, where tests have had dozens of Rays in this process.
+
+    Ray's native threads live on after `ray.shutdown`; one that writes into what a destructor has freed ends the process
+    with SIGSEGV after all tests have passed (seen once). How a driver exits is tested with drivers of their own.
+    """
+    if "ray" in sys.modules and _status in config.stash:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[_status])

@@ -24,6 +24,8 @@ _MEMORY_SIGNS = re.compile(
 _STORAGE_SIGNS = re.compile(
     r"\bOSError: \[Errno (28|30|122)\] |\b(No space left on device|Disk quota exceeded|Read-only file system)\b"
 )
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+"""How a process ends that nobody has killed: native threads that live on may do that to one that is exiting."""
 _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again"
 
 
@@ -34,6 +36,7 @@ class DriverProcess:
         self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path, shard: int | None = None
     ) -> None:
         self.attempt = attempt
+        attempt.result.unlink(missing_ok=True)
         with attempt.driver_log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -112,6 +115,9 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
     if code == 0:
         message = str((report or {}).get("message") or "the driver ended with exit code 0")
         return Verdict(0, None, message)
+    if report is not None and report.get("state") == "completed" and code - 128 in _CRASHES:
+        name = signal.Signals(code - 128).name
+        return Verdict(0, None, f"{report.get('message')} (it crashed with {name} while exiting, its work done)")
     error = (report or {}).get("error")
     if isinstance(error, Mapping):
         evidence = tuple(str(error.get("traceback") or "").rstrip().splitlines()[-20:])

@@ -88,10 +88,13 @@ def test_an_array_of_two_elements(tmp_path: Path, fake_slurm: FakeSlurm) -> None
     elements = sorted(path for path in run.elements.iterdir() if path.is_dir())
     assert [path.name.partition("_")[2] for path in elements] == ["0.0", "1.0"]
     for number, element in enumerate(elements):
+        slurm_log = (element / "slurm.log").resolve()
+        # The run is over with its last shard; the element may still be at its own end.
+        wait_for("the element's outcome", lambda path=element / "outcome.json": read_json(path))
+        wait_for("its last words", lambda path=slurm_log: "shards are done" in path.read_text())
         outcome = read_json(element / "outcome.json")
         assert outcome is not None
         assert outcome["shards_done"] == [2 * number, 2 * number + 1]
-        assert "shards are done" in (element / "slurm.log").resolve().read_text()
 
 
 def test_a_shard_knows_itself_and_the_whole_input(tmp_path: Path) -> None:
