@@ -61,7 +61,7 @@ def measure_executor(case: Case) -> tuple[float, list[bytes]]:
     """A pipeline of three identity stages: from connecting to Ray to disconnecting with the list of results."""
     if case.side == "ours":
         from curator_slurm.executors import Pipeline, ProcessingStage, Resources, Task
-        from curator_slurm.executors.registry import load_executor
+        from curator_slurm.executors.backend_registry import load_executor
 
         executor_class: Any = load_executor(case.backend)
     else:

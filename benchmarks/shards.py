@@ -29,9 +29,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fake_slurm import FakeSlurm  # noqa: E402
 from fake_slurm.handle import environment  # noqa: E402
 
-from curator_slurm.launcher.paths import RunPaths  # noqa: E402
-from curator_slurm.launcher.shards.manifest import read_manifest  # noqa: E402
-from curator_slurm.launcher.shards.records import MARKER, DoneRecord, OutputFile  # noqa: E402
+from curator_slurm.launcher.runs.manifest import read_manifest  # noqa: E402
+from curator_slurm.launcher.runs.paths import RunPaths  # noqa: E402
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, OutputFile  # noqa: E402
 
 SIZES = (100, 1000, 10000)
 FILES_PER_SHARD = 100

@@ -3,7 +3,7 @@
 python examples/minimal.py     # no cluster needed: a Ray of its own is started on this machine
 """
 
-from curator_slurm.executors.backends.xenna import XennaExecutor
+from curator_slurm.executors.backends.xenna.executor import XennaExecutor
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.tasks import EmptyTask, Task

@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from curator_slurm.executors.adapter import NodeInfo, WorkerMetadata
-    from curator_slurm.executors.backends.ray_actor_pool import RayActorPoolExecutor
-    from curator_slurm.executors.backends.ray_data import RayDataExecutor
-    from curator_slurm.executors.backends.xenna import XennaExecutor
+    from curator_slurm.executors.adapter.adapter import NodeInfo, WorkerMetadata
+    from curator_slurm.executors.backends.ray_actor_pool.executor import RayActorPoolExecutor
+    from curator_slurm.executors.backends.ray_data.executor import RayDataExecutor
+    from curator_slurm.executors.backends.xenna.executor import XennaExecutor
     from curator_slurm.executors.base import BaseExecutor, ExperimentalWarning
     from curator_slurm.executors.pipeline import Pipeline
     from curator_slurm.executors.resources import Resources
@@ -40,10 +40,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "adapter": ("NodeInfo", "WorkerMetadata"),
-    "backends.ray_actor_pool": ("RayActorPoolExecutor",),
-    "backends.ray_data": ("RayDataExecutor",),
-    "backends.xenna": ("XennaExecutor",),
+    "adapter.adapter": ("NodeInfo", "WorkerMetadata"),
+    "backends.ray_actor_pool.executor": ("RayActorPoolExecutor",),
+    "backends.ray_data.executor": ("RayDataExecutor",),
+    "backends.xenna.executor": ("XennaExecutor",),
     "base": ("BaseExecutor", "ExperimentalWarning"),
     "pipeline": ("Pipeline",),
     "resources": ("Resources",),

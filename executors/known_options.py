@@ -75,9 +75,9 @@ REFUSED_OF_STAGES: dict[str, str] = {
 """Fields of cosmos-xenna's specification of a stage that the executor fills in -> why a user cannot."""
 
 BACKENDS = {
-    "xenna": "curator_slurm.executors.backends.xenna:XennaExecutor",
-    "ray_data": "curator_slurm.executors.backends.ray_data:RayDataExecutor",
-    "ray_actor_pool": "curator_slurm.executors.backends.ray_actor_pool:RayActorPoolExecutor",
+    "xenna": "curator_slurm.executors.backends.xenna.executor:XennaExecutor",
+    "ray_data": "curator_slurm.executors.backends.ray_data.executor:RayDataExecutor",
+    "ray_actor_pool": "curator_slurm.executors.backends.ray_actor_pool.executor:RayActorPoolExecutor",
 }
 """Back end -> module:Class of its executor."""
 

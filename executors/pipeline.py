@@ -6,9 +6,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.progress import pipeline_name
 from curator_slurm.executors.resume.checkpoint import check_resumable, checkpointing
 from curator_slurm.executors.resume.log import CheckpointError
+from curator_slurm.executors.run.progress import pipeline_name
 from curator_slurm.executors.tasks import assign_root_task_ids
 
 
@@ -77,7 +77,7 @@ class Pipeline:
         """
         self.build()
         if executor is None:
-            from curator_slurm.executors.backends.xenna import XennaExecutor
+            from curator_slurm.executors.backends.xenna.executor import XennaExecutor
 
             executor = XennaExecutor()
         if initial_tasks:

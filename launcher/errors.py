@@ -122,7 +122,7 @@ class RunCancelledError(CuratorSlurmError):
 class BootstrapError(CuratorSlurmError):
     """The Ray cluster could not be brought up inside the allocation; raised by the node agent.
 
-    `failure_class` is one of the values of `curator_slurm.launcher.failure.FailureClass`.
+    `failure_class` is one of the values of `curator_slurm.launcher.failure_classes.FailureClass`.
     """
 
     exit_code = 6

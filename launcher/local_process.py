@@ -1,4 +1,4 @@
-"""The process of a run without Slurm: its environment, whether it lives, how it is stopped."""
+"""A process of this machine, told from a later one with the same number: whether it lives, how it is stopped."""
 
 from __future__ import annotations
 
@@ -6,58 +6,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from curator_slurm.launcher.curator_arrays import CURATOR_ARRAYS
-from curator_slurm.launcher.slurm import KEPT_VARIABLES
 
 if TYPE_CHECKING:
     import psutil
 
 CLOCK_TOLERANCE_S = 2.0
 """The creation time of a process moves a little when the clock is set."""
-
-_DROPPED_PREFIXES = (
-    *("SLURM_", "SBATCH_", "SRUN_", "PMI_", "PMIX_", "RAY_", "CURATOR_SLURM_", "SUBMITIT_", "CONDA_"),
-    CURATOR_ARRAYS,
-)
-_DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "BASH_ENV", "ENV", "CDPATH"})
-
-
-def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a local run inherits: not the surrounding Slurm job or array, Ray cluster or Python environment.
-
-    The plan names the Python; the rest (PATH, HOME, proxies, CUDA's variables...) belongs to the machine.
-    """
-    return {
-        name: value
-        for name, value in environ.items()
-        if name not in _DROPPED and name not in KEPT_VARIABLES and not name.startswith(_DROPPED_PREFIXES)
-    }
-
-
-def start_detached(command: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
-    """Start a process in a session of its own, which outlives us and our terminal; its process id.
-
-    Nothing waits for it: not `subprocess`, whose objects complain when they are dropped before the end.
-    """
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    return os.posix_spawnp(
-        command[0],
-        list(command),
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(output), append, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=[signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ],
-    )
-
 
 def is_process_alive(pid: int, created: float | None) -> bool:
     """Whether this very process lives: the creation time tells it from a later one with the same number."""

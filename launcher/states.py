@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 
 
 class RunState(StrEnum):

@@ -1,1 +1,1 @@
-"""Jinja2 templates of the scripts that are given to sbatch; rendered by curator_slurm.launcher.script."""
+"""Jinja2 templates of the scripts that are given to sbatch; rendered by curator_slurm.launcher.plan.script."""

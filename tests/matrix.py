@@ -1,8 +1,8 @@
 """Every mishap on every back end, with every supported cosmos-xenna that this machine can install: `make matrix`.
 
-For each version it makes a venv (`.venv-matrix/`), runs tests/executors/test_failure_matrix.py in full there, and
-prints one table. What could not be run is said at the end, loudly, and makes the command fail. Results are kept in the
-venv after every cell: with `--resume` a run that was ended goes on where it was.
+For each version it makes a venv (`.venv-matrix/`), runs tests/executors/backends/test_failure_matrix.py in full there
+and prints one table. What could not be run is said at the end, loudly, and makes the command fail. Results are kept in
+the venv after every cell: with `--resume` a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import matrix_rows
 from matrix_rows import Found
 
 ROOT = Path(__file__).parents[1]
-CELLS = "tests/executors/test_failure_matrix.py"
+CELLS = "tests/executors/backends/test_failure_matrix.py"
 POWER_CUTS = "tests/on_slurm/test_power_cut.py"
 COLUMNS = ["backend", "xenna", "python", "failure", "policy", "in", "out", "failed", "duplicated", "lost", "run"]
 COUNTS = ["in", "out", "failed", "duplicated", "lost"]

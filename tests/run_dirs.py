@@ -13,8 +13,8 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from curator_slurm.launcher.files import append_jsonl, write_json
-from curator_slurm.launcher.paths import AttemptPaths
-from curator_slurm.launcher.runs import NewRun, Run, Submission, add_submission, create_run
+from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.runs.registry import NewRun, Run, Submission, add_submission, create_run
 
 SCRIPT = '#!/bin/bash\nsleep "${1:-0}"\n'
 
@@ -102,7 +102,7 @@ if "node_agent" not in " ".join(sys.argv):
 options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 if int(os.environ.get("SLURM_NODEID", "0")) > 0:
     sys.exit(0)
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 import run_dirs
 run = RunPaths(Path(options["--run-dir"]))
 attempt = AttemptPaths(Path(options["--attempt-dir"]), run)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.script import render
-from curator_slurm.launcher.spec import Spec
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.script import render
+from curator_slurm.launcher.spec.model import Spec
 
 _RECORDER = """\
 #!/bin/bash

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.files import append_jsonl, write_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import NewRun, Run, create_run
-from curator_slurm.launcher.shards.records import MARKER, DoneRecord, InputFile, OutputFile, Shard
-from curator_slurm.launcher.spec import Spec
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import NewRun, Run, create_run
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, OutputFile, Shard
+from curator_slurm.launcher.spec.model import Spec
 
 SCRIPT = """\
 #!/bin/bash

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from curator_slurm.launcher.spec import Spec
-from curator_slurm.launcher.speckeys import section_at, settings
-from curator_slurm.launcher.specpipeline import StageResources, StageSpec
+from curator_slurm.launcher.spec.keys import section_at, settings
+from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.pipeline_section import StageResources, StageSpec
 
 PAGE = Path(__file__).parents[1] / "docs" / "spec.md"
 MARK = re.compile(r"(<!-- settings: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import sharded_runs
 
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.runs import load_run
-from curator_slurm.launcher.shards.records import Element
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import load_run
+from curator_slurm.launcher.runs.shard_records import Element
 
 root = Path.cwd()
 run, paths = load_run(root), RunPaths(root)

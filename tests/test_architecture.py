@@ -13,22 +13,22 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("launcher", "executors", "slurm_templates")
 MAX_LINES = 500
 
-DRIVER_SIDE = {"launcher.driver", "launcher.executor_loader", "launcher.nemo_yaml", "launcher.pipeline_loader"}
+DRIVER_SIDE = {"launcher.driver"}
 """The child process that builds and runs the pipeline: the only part of launcher that knows the executors."""
 SHARED_WITH_EXECUTORS = {
-    "launcher.agent.ray_process": {"executors.backends._xenna_env"},
-    "launcher.specfile": {"executors.known_options"},
+    "launcher.agent.ray_process": {"executors.backends.xenna_env"},
+    "launcher.spec.spec_file": {"executors.known_options"},
 }
 """Ray's processes need some variables of the executors before any driver runs; specs are checked against the names of
 their options."""
-NODE_SIDE = {"launcher.node_agent", "launcher.agent", *DRIVER_SIDE}
+NODE_SIDE = {"launcher.agent", *DRIVER_SIDE}
 RUNS_PROCESSES = {
-    "launcher.slurm": "the only place that runs Slurm's commands",
-    "launcher.submission": "starts the script of a local run",
+    "launcher.slurm.client": "the only place that runs Slurm's commands",
+    "launcher.slurm.submitit_adapter": "starts the script of a local run",
     "launcher.agent.ray_process": "starts Ray",
     "launcher.agent.driver_process": "starts the driver",
 }
-READS_ARROW = {"launcher.shards.merge_parquet"}
+READS_ARROW = {"launcher.dataset.merge_parquet"}
 """Loaded only where Parquet files are merged."""
 HEAVY = {"ray", "pandas", "pyarrow", "cosmos_xenna", "nemo_curator", "numpy", "torch"}
 """What login nodes never load; submitit is loaded only where something is submitted."""
@@ -88,26 +88,26 @@ def test_layers(module):
         package = name.split(".")[0]
         if module.startswith(("executors", "slurm_templates")):
             assert package != "launcher", f"{module} imports {name}"
-        if module.startswith("launcher") and package == "executors" and module not in DRIVER_SIDE:
+        if module.startswith("launcher") and package == "executors" and not module.startswith("launcher.driver."):
             assert name in SHARED_WITH_EXECUTORS.get(module, ()), f"{module} imports {name}"
         if is_login_side(module):
             assert package not in HEAVY or (module in READS_ARROW and package == "pyarrow"), f"{module} imports {name}"
-            assert not any(name.startswith(part) for part in DRIVER_SIDE), f"{module} imports {name}"
+            assert not any(f"{name}.".startswith(f"{part}.") for part in DRIVER_SIDE), f"{module} imports {name}"
         if package == "subprocess" and module.startswith("launcher"):
             assert module in RUNS_PROCESSES, f"{module} runs processes"
         if package == "submitit" and is_login_side(module):
-            assert module == "launcher.submission", f"{module} imports submitit"
+            assert module == "launcher.slurm.submitit_adapter", f"{module} imports submitit"
 
 
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("launcher.script", {"subprocess", "os", "time"}),
-        ("launcher.placeholders", {"subprocess", "os", "time"}),
-        ("launcher.shelltext", {"subprocess", "os", "time"}),
-        ("launcher.sbatch_options", {"subprocess", "os", "time"}),
-        ("launcher.speclocation", {"subprocess", "os", "time"}),
-        ("launcher.slurm_parse", {"subprocess", "os"}),
+        ("launcher.plan.script", {"subprocess", "os", "time"}),
+        ("launcher.spec.placeholders", {"subprocess", "os", "time"}),
+        ("launcher.shell", {"subprocess", "os", "time"}),
+        ("launcher.spec.sbatch_options", {"subprocess", "os", "time"}),
+        ("launcher.spec.locations", {"subprocess", "os", "time"}),
+        ("launcher.slurm.parse", {"subprocess", "os"}),
     ],
 )
 def test_pure_modules_do_nothing_but_compute(module, forbidden):

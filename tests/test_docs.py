@@ -9,8 +9,8 @@ import pytest
 import spec_tables
 
 from curator_slurm.launcher import cli, errors
-from curator_slurm.launcher.spec import NOT_YET
-from curator_slurm.launcher.specfile import read_string
+from curator_slurm.launcher.spec.model import NOT_YET
+from curator_slurm.launcher.spec.spec_file import read_string
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

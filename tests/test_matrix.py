@@ -54,7 +54,7 @@ def test_a_version_that_cannot_be_tried_fails_loudly(
 
 
 def asked(outcome: str, *rows: dict[str, object]) -> Found:
-    cell = "tests/executors/test_failure_matrix.py::test_rows_after[xenna-OOM, skip]"
+    cell = "tests/executors/backends/test_failure_matrix.py::test_rows_after[xenna-OOM, skip]"
     result = {"cell": cell, "outcome": outcome, "why": "too late", "rows": list(rows)}
     return Found([cell], {cell: result} if outcome else {}, {"Python": "3.11.2", "cosmos-xenna": "0.3.0"})
 

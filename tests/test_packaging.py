@@ -15,12 +15,13 @@ DATA = (".py", ".j2", ".typed")
 
 def tree():
     """What must be in a wheel."""
-    return {
+    found = {
         f"curator_slurm/{path.relative_to(ROOT)}"
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
         if path.suffix in DATA or path.name == "py.typed"
     }
+    return {"curator_slurm/__init__.py", *found}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def wheel(tmp_path_factory):
     source = folder / "source"
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "curator_slurm", source / "curator_slurm", symlinks=True)
     for name in ("pyproject.toml", "LICENSE", "README.md"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source / name)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from curator_slurm.executors.stages.connected_components import spanning_forest
+from curator_slurm.executors.stages.deduplication.connected_components import spanning_forest
 
 _SIDE = 32
 

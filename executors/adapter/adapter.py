@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.deadline import deadline
-from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, StageError, short_error
-from curator_slurm.executors.lineage import Child, children_of_batch, children_of_one
-from curator_slurm.executors.perf import StagePerfStats
+from curator_slurm.executors.adapter.deadline import deadline
+from curator_slurm.executors.adapter.lineage import Child, children_of_batch, children_of_one
+from curator_slurm.executors.adapter.perf import StagePerfStats
+from curator_slurm.executors.adapter.sendable import check_sendable
+from curator_slurm.executors.adapter.snapshot import Snapshot
 from curator_slurm.executors.resume.tracker import Account, Tracking
 from curator_slurm.executors.resume.tracker import source_of as partition_of
-from curator_slurm.executors.sendable import check_sendable
-from curator_slurm.executors.snapshot import Snapshot
+from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
 
 _MOST_NAMED = 8

@@ -1,1 +1,1 @@
-"""One module per engine."""
+"""One package per engine, and what Ray's processes must know of them before any engine is loaded."""

@@ -10,17 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import (
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.resume.checkpoint import Checkpoint
+from curator_slurm.executors.resume.nemo import mark_failed_tasks
+from curator_slurm.executors.run.progress import ProgressReporter
+from curator_slurm.executors.run.sources import Tally
+from curator_slurm.executors.task_failures import (
     FailedTaskRecord,
     FailurePolicy,
     LostTasksError,
     TooManyFailedTasksError,
 )
-from curator_slurm.executors.progress import ProgressReporter
-from curator_slurm.executors.resume.checkpoint import Checkpoint
-from curator_slurm.executors.resume.nemo import mark_failed_tasks
-from curator_slurm.executors.sources import Tally
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.sources import Tally
-from curator_slurm.executors.stage_progress import StageProgress, snapshots
-from curator_slurm.executors.store_usage import store_usage
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.run.sources import Tally
+from curator_slurm.executors.run.stage_progress import StageProgress, snapshots
+from curator_slurm.executors.run.store_usage import store_usage
 
 log = logging.getLogger(__name__)
 

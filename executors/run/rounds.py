@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from curator_slurm.executors.failures import (
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import (
     ExecutorError,
     LostTasksError,
     ObjectsLostError,
     WorkerLostError,
     short_error,
 )
-from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 

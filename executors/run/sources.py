@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import FailedTaskRecord, LostTasksError
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.task_failures import FailedTaskRecord, LostTasksError
 
 
 @dataclass

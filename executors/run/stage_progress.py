@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.sources import Tally
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.run.sources import Tally
 
 _RATE_WINDOW_S = 60.0
 _RATE_STEP_S = 0.5

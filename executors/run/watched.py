@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport, items_of
-from curator_slurm.executors.progress import PROGRESS_FILE, ProgressReporter
+from curator_slurm.executors.adapter.adapter import BatchReport, items_of
+from curator_slurm.executors.run.progress import PROGRESS_FILE, ProgressReporter
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
 
 FOLDER = "progress-of-workers"

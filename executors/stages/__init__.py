@@ -4,20 +4,18 @@ Names and arguments are NeMo Curator's where it has such a stage. Importing this
 Arrow nor Ray.
 """
 
-from curator_slurm.executors.stages.document_filter import DocumentFilter, DocumentModifier
-from curator_slurm.executors.stages.exact_dedup import DropDuplicates, ExactDeduplicationPipeline, HashDocuments
-from curator_slurm.executors.stages.file_partitioning import FilePartitioningStage
-from curator_slurm.executors.stages.fuzzy_dedup import DropNearDuplicates, FuzzyDeduplicationPipeline
-from curator_slurm.executors.stages.jsonl_reader import JsonlReader, JsonlReaderStage
-from curator_slurm.executors.stages.jsonl_writer import JsonlWriter
-from curator_slurm.executors.stages.lsh import LSHStage, MergeEdgesStage
-from curator_slurm.executors.stages.map_filter import FilterStage, MapStage
-from curator_slurm.executors.stages.minhash import MinHashStage
-from curator_slurm.executors.stages.modify import AddId, Modify
-from curator_slurm.executors.stages.multi_writer import MultiWriter
-from curator_slurm.executors.stages.parquet_reader import ParquetReader, ParquetReaderStage
-from curator_slurm.executors.stages.parquet_writer import ParquetWriter
-from curator_slurm.executors.stages.quality import (
+from curator_slurm.executors.stages.deduplication.exact_dedup import (
+    DropDuplicates,
+    ExactDeduplicationPipeline,
+    HashDocuments,
+)
+from curator_slurm.executors.stages.deduplication.fuzzy_dedup import DropNearDuplicates, FuzzyDeduplicationPipeline
+from curator_slurm.executors.stages.deduplication.lsh import LSHStage, MergeEdgesStage
+from curator_slurm.executors.stages.deduplication.minhash import MinHashStage
+from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, DocumentModifier
+from curator_slurm.executors.stages.filters.map_filter import FilterStage, MapStage
+from curator_slurm.executors.stages.filters.modify import AddId, Modify
+from curator_slurm.executors.stages.filters.quality import (
     CommonEnglishWordsFilter,
     LongWordFilter,
     MeanWordLengthFilter,
@@ -34,10 +32,16 @@ from curator_slurm.executors.stages.quality import (
     WordCountFilter,
     WordsWithoutAlphabetsFilter,
 )
-from curator_slurm.executors.stages.score_filter import Filter, Score, ScoreFilter
+from curator_slurm.executors.stages.filters.score_filter import Filter, Score, ScoreFilter
+from curator_slurm.executors.stages.io.file_partitioning import FilePartitioningStage
+from curator_slurm.executors.stages.io.jsonl_reader import JsonlReader, JsonlReaderStage
+from curator_slurm.executors.stages.io.jsonl_writer import JsonlWriter
+from curator_slurm.executors.stages.io.multi_writer import MultiWriter
+from curator_slurm.executors.stages.io.parquet_reader import ParquetReader, ParquetReaderStage
+from curator_slurm.executors.stages.io.parquet_writer import ParquetWriter
+from curator_slurm.executors.stages.io.text_reader import TextReader, TextReaderStage
+from curator_slurm.executors.stages.io.text_writer import TextWriter
 from curator_slurm.executors.stages.statistics import DocumentStatistics, summarize
-from curator_slurm.executors.stages.text_reader import TextReader, TextReaderStage
-from curator_slurm.executors.stages.text_writer import TextWriter
 
 __all__ = [
     "AddId",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages._columns import values_of, with_data
+from curator_slurm.executors.stages.columns import values_of, with_data
 from curator_slurm.executors.tasks import DocumentBatch
 
 DROPPED = "dropped"

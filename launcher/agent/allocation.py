@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from curator_slurm.launcher.slurm_parse import expand_nodelist
+from curator_slurm.launcher.slurm.parse import expand_nodelist
 
 MEGABYTE = 1 << 20
 LOCAL_JOB_ID = "CURATOR_SLURM_JOB_ID"

@@ -9,13 +9,13 @@ from typing import Any
 
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext
-from curator_slurm.launcher.agent.gcs import GcsProbe
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.agent.ray_probe import GcsProbe
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.paths import ClusterPaths, NodePaths
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths
 
 _WATCH_S = 2.0
 _BACK_S = 30.0

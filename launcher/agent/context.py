@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from curator_slurm.launcher import curator_arrays
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
-from curator_slurm.launcher.agent.records import NodeState, NodeStatus
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.paths import ClusterPaths, NodePaths, RunPaths
-from curator_slurm.launcher.plan import Plan
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus
+from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths, RunPaths
+from curator_slurm.launcher.spec import curator_arrays
 
 log = logging.getLogger("curator_slurm.agent")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.agent.processes import die_with_parent
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths
 
 _MEMORY_SIGNS = re.compile(
     r"ray\.exceptions\.OutOfMemoryError|\bMemoryError\b|Task was killed due to the node running low"
@@ -30,7 +30,7 @@ _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again
 
 
 class DriverProcess:
-    """`python -m curator_slurm.launcher.driver`, in its own process group, logging to driver.log."""
+    """`python -m curator_slurm.launcher.driver.driver`, in its own process group, logging to driver.log."""
 
     def __init__(
         self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path, shard: int | None = None
@@ -42,7 +42,7 @@ class DriverProcess:
                 [
                     sys.executable,
                     "-m",
-                    "curator_slurm.launcher.driver",
+                    "curator_slurm.launcher.driver.driver",
                     f"--run-dir={attempt.run.root}",
                     f"--attempt-dir={attempt.root}",
                     f"--plan={plan}",

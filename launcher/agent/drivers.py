@@ -7,11 +7,11 @@ from typing import Protocol
 
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
-from curator_slurm.launcher.agent.ends import DRIVER_GRACE_S, Ends
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.outcomes import DRIVER_GRACE_S, Ends
 from curator_slurm.launcher.agent.processes import reap
-from curator_slurm.launcher.agent.records import EventLog, Outcome
-from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
+from curator_slurm.launcher.runs.paths import AttemptPaths
 
 
 class Work(Protocol):

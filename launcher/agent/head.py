@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher.agent.beacon import Beacon
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
-from curator_slurm.launcher.agent.ends import Ends
+from curator_slurm.launcher.agent.drivers import Drivers, Work, stop_driver
+from curator_slurm.launcher.agent.heartbeat import Beacon
 from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.agent.outcomes import Ends
 from curator_slurm.launcher.agent.run_work import RunWork
 from curator_slurm.launcher.agent.shard_work import ShardWork
-from curator_slurm.launcher.agent.work import Drivers, Work, stop_driver
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_atomic
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
 from curator_slurm.launcher.states import RunState
 
 _BEAT_S = 2.0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.shards.records import MARKER, OutputFile
+from curator_slurm.launcher.runs.shard_records import MARKER, OutputFile
 
 _BLOCK = 1 << 20
 _THREADS = 8

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from curator_slurm.launcher.agent.context import log
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm.client import Slurm
 
 
 def reason_of_end(job_id: str) -> FailureClass | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 
 
 def ipv4_addresses() -> dict[str, str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from curator_slurm.launcher.agent import ports, preflight, processes, ray_logs, ray_process
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.network import node_address
-from curator_slurm.launcher.agent.records import NodeState
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.attempt_records import NodeState
 
 START_ATTEMPTS = 3
 """`ray start` gives a raylet 30 s to register and dies on a loaded node; it is then started again."""

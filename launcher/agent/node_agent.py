@@ -1,4 +1,4 @@
-"""The process that runs once on every node of a job: `python -m curator_slurm.launcher.node_agent`.
+"""The process that runs once on every node of a job: `python -m curator_slurm.launcher.agent.node_agent`.
 
 With --clean-up it does what an agent that was killed could not do any more: end its processes, remove its session.
 """
@@ -16,19 +16,19 @@ from pathlib import Path
 
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
-from curator_slurm.launcher.agent.beacon import Beacon
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
+from curator_slurm.launcher.agent.heartbeat import Beacon
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import NodeState, NodeStatus, read_node_status, without_head
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json, write_atomic
-from curator_slurm.launcher.paths import ClusterPaths, RunPaths, SubmissionPaths
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.shards.assignment import plan_file, shards_of_job
-from curator_slurm.launcher.textfiles import last_lines
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status, without_head
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, SubmissionPaths
+from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
+from curator_slurm.launcher.tails import last_lines
 
 
 def main(arguments: list[str] | None = None) -> int:

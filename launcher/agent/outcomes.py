@@ -9,10 +9,10 @@ from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.job_control import reason_of_end
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import EventLog, NodeState, Outcome, read_node_status
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.states import RunState
 
 DRIVER_GRACE_S = 4.0

@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass, field
 
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 
 SERVICES = (
     "gcs",

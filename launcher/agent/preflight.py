@@ -16,8 +16,8 @@ import psutil
 
 from curator_slurm.launcher import __version__
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.paths import ClusterPaths
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.paths import ClusterPaths
 
 MAX_TEMP_DIR = 40
 """Characters of Ray's --temp-dir: it appends up to 66 more, and the path of a socket ends at 107 bytes."""

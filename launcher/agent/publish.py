@@ -17,7 +17,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.inventory import sync
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json, sync_directory, write_json
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 
 
 def publisher_of(run: RunPaths, target: Path) -> str | None:

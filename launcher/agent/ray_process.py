@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_slurm.executors.backends._xenna_env import RAY_START_ENV
+from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
-from curator_slurm.launcher.agent.ends import Ends
+from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError
+from curator_slurm.launcher.agent.outcomes import Ends
 from curator_slurm.launcher.agent.publish import publish, publisher_of
-from curator_slurm.launcher.agent.records import EventLog, Outcome
-from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.paths import AttemptPaths
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
+from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.states import RunState
 
 

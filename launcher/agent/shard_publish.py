@@ -21,9 +21,9 @@ from pathlib import Path
 from curator_slurm.launcher.agent.inventory import sync, take_inventory
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import sync_directory, write_json
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.shards.done import read_done, read_marker, recover_done
-from curator_slurm.launcher.shards.records import MARKER, DoneRecord, Shard
+from curator_slurm.launcher.runs.done_records import read_done, read_marker, recover_done
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
 
 log = logging.getLogger("curator_slurm.agent")
 

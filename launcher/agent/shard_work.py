@@ -13,18 +13,18 @@ from dataclasses import replace
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
-from curator_slurm.launcher.agent.ends import Ends
-from curator_slurm.launcher.agent.records import EventLog, Outcome
+from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_driver
+from curator_slurm.launcher.agent.outcomes import Ends
 from curator_slurm.launcher.agent.shard_publish import Publisher
-from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError, stop_driver
 from curator_slurm.launcher.errors import BootstrapError, StorageError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json, read_jsonl
-from curator_slurm.launcher.paths import AttemptPaths
-from curator_slurm.launcher.shards.changes import check_inputs
-from curator_slurm.launcher.shards.done import done_shards
-from curator_slurm.launcher.shards.manifest import read_shard
-from curator_slurm.launcher.shards.records import Shard
+from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.manifest import read_shard
+from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.sharding.changes import check_inputs
 from curator_slurm.launcher.states import RunState
 
 

@@ -6,13 +6,13 @@ import random
 import time
 
 from curator_slurm.launcher.agent import preflight
-from curator_slurm.launcher.agent.beacon import BeaconReader
 from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.heartbeat import BeaconReader
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import NodeState, read_node_status, without_head
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 
 HEAD_SILENCE_S = 60.0
 """The head beats every two seconds; after this long without a beat it is taken for lost."""

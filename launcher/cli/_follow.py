@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import click
 
-from curator_slurm.launcher.cancel import request_cancel
 from curator_slurm.launcher.cli._progress import open_view
 from curator_slurm.launcher.cli._show import summary_lines
 from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
-from curator_slurm.launcher.overview import describe, exit_code
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.facts import gather, is_sharded
-from curator_slurm.launcher.shards.overview import describe as describe_shards
-from curator_slurm.launcher.status import Decision
-from curator_slurm.launcher.watch import Watcher
+from curator_slurm.launcher.operations.cancel import request_cancel
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.describe import describe, exit_code
+from curator_slurm.launcher.status.shards_describe import describe as describe_shards
+from curator_slurm.launcher.status.shards_gather import gather, is_sharded
+from curator_slurm.launcher.status.watch import Watcher
 
 INTERVAL_S = 2.0
 

@@ -72,7 +72,7 @@ runs_dir_option = click.option(
 
 def numbers(texts: Sequence[str], option: str) -> list[int] | None:
     """The numbers in the values of a repeatable option such as `--shard 3,7-9`; None where it is not given."""
-    from curator_slurm.launcher.shards.ranges import parse_numbers
+    from curator_slurm.launcher.ranges import parse_numbers
 
     try:
         return sorted({number for text in texts for number in parse_numbers(text)}) if texts else None

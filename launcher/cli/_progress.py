@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import Decision
+from curator_slurm.launcher.status.decide import Decision
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

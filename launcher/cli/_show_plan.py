@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.shards.preview import BINS, Bin, Preview, histogram
-from curator_slurm.launcher.sizes import format_size
+from curator_slurm.launcher.cli._sizes import format_size
+from curator_slurm.launcher.sharding.preview import BINS, Bin, Preview, histogram
 
 _INDENT = 10
 _BAR = 40

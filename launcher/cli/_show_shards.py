@@ -8,9 +8,9 @@ from typing import Any
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._show import entry, wrapped
+from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.cli._terminal import coloured_state
-from curator_slurm.launcher.shards.ranges import parse_numbers, some_numbers
-from curator_slurm.launcher.sizes import format_size
+from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState
 
 _STATES = ("done", "running", "pending", "failed", "cancelled", "not_submitted", "unknown")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
-from curator_slurm.launcher.sizes import format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

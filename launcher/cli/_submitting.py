@@ -9,9 +9,9 @@ from typing import Any
 
 from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.plan import Cluster
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.submit import Choice, Submitted, choose_cluster, prepare, show_command, submit
+from curator_slurm.launcher.operations.submit import Choice, Submitted, choose_cluster, prepare, show_command, submit
+from curator_slurm.launcher.plan.model import Cluster
+from curator_slurm.launcher.runs.registry import Run
 
 
 @dataclass(frozen=True)

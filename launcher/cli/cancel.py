@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher import runs
-from curator_slurm.launcher.cancel import cancel_part, cancel_run
 from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._options import json_option, numbers, runs_dir_option
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import json_option, numbers, runs_dir_option
 from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.operations.cancel import cancel_part, cancel_run
+from curator_slurm.launcher.runs import registry
 
 
 @click.command()
@@ -35,7 +35,7 @@ def command(
     if part != (None, None) and len(names) > 1:
         raise click.UsageError("--shard and --window go with one run")
     folders = folders_of(runs_dir)
-    found = [runs.find_run(name, folders) for name in names]
+    found = [registry.find_run(name, folders) for name in names]
     results, first_error = [], None
     for run in found:
         try:

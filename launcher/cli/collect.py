@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
+from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.cli._steps import Steps, open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
-from curator_slurm.launcher.collect import FINISH_S, collect
+from curator_slurm.launcher.dataset.assemble import Collected
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.collect import Collected
-from curator_slurm.launcher.shards.input_changes import changes_in_words, input_changes
-from curator_slurm.launcher.shards.ranges import some_numbers
-from curator_slurm.launcher.shards.retry import read_plan
-from curator_slurm.launcher.shards.state import ShardsDecision
-from curator_slurm.launcher.sizes import format_size
+from curator_slurm.launcher.operations.collect import FINISH_S, collect
+from curator_slurm.launcher.operations.retry_shards import read_plan
+from curator_slurm.launcher.ranges import some_numbers
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.sharding.input_changes import changes_in_words, input_changes
+from curator_slurm.launcher.status.shards_decide import ShardsDecision
 
 
 @click.command()
@@ -44,7 +44,7 @@ def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, ru
     Exit codes: 0 published; 7 shards are missing or damaged, so nothing was published;
     2 the outputs cannot be put there; 3 no such run.
     """
-    found = runs.find_run(run, folders_of(runs_dir))
+    found = registry.find_run(run, folders_of(runs_dir))
     steps = open_steps()
 
     def waiting(decision: ShardsDecision) -> None:

@@ -21,8 +21,8 @@ def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kind
     SPEC (default: spec.yaml) is valid as it stands, once its input files are there. A file that exists is kept,
     unless --force is given.
     """
-    from curator_slurm.launcher import starters
     from curator_slurm.launcher.errors import StorageError, UsageError
+    from curator_slurm.launcher.spec import starters
 
     if list_kinds:
         for each in KINDS:

@@ -10,10 +10,10 @@ import click
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._terminal import coloured_state, say, say_json, width
-from curator_slurm.launcher.cli.options import json_option, runs_dir_option
-from curator_slurm.launcher.listing import list_runs
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.run_list import list_runs
 
 
 @click.command(name="list")

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher import logs, runs
 from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import json_option, run_argument, runs_dir_option
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.logs import LogFile, Wanted
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.facts import is_sharded
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.status import logs
+from curator_slurm.launcher.status.logs import LogFile, Wanted
+from curator_slurm.launcher.status.shards_gather import is_sharded
 
 STATE_INTERVAL_S = 2.0
 FAILED_LINES = 20
@@ -58,7 +59,7 @@ def command(
         raise click.UsageError("give one of --driver, --slurm, --agent and --all")
     if as_json and not list_only:
         raise click.UsageError("--json goes with --list")
-    found = runs.find_run(run, folders_of(runs_dir))
+    found = registry.find_run(run, folders_of(runs_dir))
     if (shard is not None or failed) and not is_sharded(found):
         raise UsageError(f"run {found.run_id} has no shards")
     if failed:
@@ -120,7 +121,7 @@ def _failed(run: Run, lines: int) -> None:
 
 def _is_over(run: Run, shard: int | None) -> Callable[[], bool]:
     """Whether the run has ended, or its shard is done, looked up every few seconds."""
-    from curator_slurm.launcher.watch import Watcher
+    from curator_slurm.launcher.status.watch import Watcher
 
     watcher = Watcher(run)
     checked, over = float("-inf"), False

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curator_slurm.launcher.cli import options
+from curator_slurm.launcher.cli import _options
 
 if TYPE_CHECKING:
-    from curator_slurm.launcher.runs import Run
+    from curator_slurm.launcher.runs.registry import Run
 
 
 @click.command("plan")
-@options.spec_argument
-@options.set_option
-@options.cluster_option
+@_options.spec_argument
+@_options.set_option
+@_options.cluster_option
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Save which files are in which shard (JSONL)."
 )
 @click.option("--compare", "run_name", metavar="RUN", help="Name the files that are not as a run has planned them.")
-@options.json_option
+@_options.json_option
 def command(
     spec_path: Path,
     overrides: tuple[str, ...],
@@ -42,11 +42,11 @@ def command(
     from curator_slurm.launcher.cli._steps import open_steps
     from curator_slurm.launcher.cli._terminal import say, say_json, width
     from curator_slurm.launcher.errors import StorageError
-    from curator_slurm.launcher.planning import choose_cluster, make_plan
-    from curator_slurm.launcher.shards.changes import find_changes
-    from curator_slurm.launcher.shards.input_changes import changes_in_words
-    from curator_slurm.launcher.shards.manifest import read_manifest, write_manifest
-    from curator_slurm.launcher.shards.previewing import make_preview
+    from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
+    from curator_slurm.launcher.runs.manifest import read_manifest, write_manifest
+    from curator_slurm.launcher.sharding.changes import find_changes
+    from curator_slurm.launcher.sharding.input_changes import changes_in_words
+    from curator_slurm.launcher.sharding.make_preview import make_preview
 
     run = None if run_name is None else _sharded(run_name)
     plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)
@@ -82,11 +82,11 @@ def command(
 
 def _sharded(name: str) -> Run:
     """The run that --compare names; it must have shards."""
-    from curator_slurm.launcher import runs
     from curator_slurm.launcher.cli._folders import folders_of
     from curator_slurm.launcher.errors import UsageError
+    from curator_slurm.launcher.runs import registry
 
-    run = runs.find_run(name, folders_of(None))
+    run = registry.find_run(name, folders_of(None))
     if run.record is None or run.record.shards is None:
         raise UsageError(f"--compare: run {run.run_id} has no shards, so its input files were not written down")
     return run

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli import options
+from curator_slurm.launcher.cli import _options
 
 
 @click.command("render")
-@options.spec_argument
-@options.set_option
-@options.cluster_option
+@_options.spec_argument
+@_options.set_option
+@_options.cluster_option
 def command(spec_path: Path, overrides: tuple[str, ...], cluster: str) -> None:
     """Print exactly the script that submit would submit.
 
     The bytes are those of job.sbatch in the run directory. Nothing is written.
     """
-    from curator_slurm.launcher import script
-    from curator_slurm.launcher.planning import choose_cluster, make_plan
+    from curator_slurm.launcher.plan import script
+    from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
 
     plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)
     click.echo(script.render(plan).encode(), nl=False)

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._options import json_option, numbers, run_argument, runs_dir_option, set_option
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import json_option, numbers, run_argument, runs_dir_option, set_option
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.retry import preview, retry
-from curator_slurm.launcher.shards.choose import Selection
-from curator_slurm.launcher.shards.ranges import format_numbers, some_numbers
-from curator_slurm.launcher.shards.retry import Retry, Wish
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.operations.retry import preview, retry
+from curator_slurm.launcher.operations.retry_shards import Retry, Wish
+from curator_slurm.launcher.operations.select_shards import Selection
+from curator_slurm.launcher.ranges import format_numbers, some_numbers
+from curator_slurm.launcher.runs import registry
 
 
 @click.command()
@@ -56,7 +56,7 @@ def command(
     Exit codes: 0 submitted, or nothing to do; 2 a wrong setting or shard;
     3 no such run; 5 Slurm refused or is not reachable.
     """
-    found = runs.find_run(run, folders_of(runs_dir))
+    found = registry.find_run(run, folders_of(runs_dir))
     wish = Wish(Selection([FailureClass(name) for name in classes], numbers(shards, "--shard")), overrides)
     result = (preview if dry_run else retry)(found, wish, os.environ)
     for warning in result.warnings:

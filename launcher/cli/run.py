@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
+from curator_slurm.launcher.cli._options import cluster_option, json_option, set_option, spec_argument
 from curator_slurm.launcher.cli._submitting import Request, submit_request
 from curator_slurm.launcher.cli._terminal import say
-from curator_slurm.launcher.cli.options import cluster_option, json_option, set_option, spec_argument
 
 
 @click.command()

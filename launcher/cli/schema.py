@@ -17,6 +17,6 @@ def command() -> None:
     """
     import json
 
-    from curator_slurm.launcher.specschema import schema
+    from curator_slurm.launcher.spec.json_schema import schema
 
     click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))

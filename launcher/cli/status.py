@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._show import status_lines
 from curator_slurm.launcher.cli._show_shards import failed_lines, shard_lines, shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
-from curator_slurm.launcher.cli.options import json_option, runs_dir_option
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.overview import describe, exit_code
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.facts import gather, is_sharded
-from curator_slurm.launcher.shards.overview import describe as shards_overview
-from curator_slurm.launcher.shards.overview import failed_rows, shard_details
-from curator_slurm.launcher.shards.views import as_decision
-from curator_slurm.launcher.snapshot import status_of
-from curator_slurm.launcher.status import Decision
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.describe import describe, exit_code
+from curator_slurm.launcher.status.gather import status_of
+from curator_slurm.launcher.status.shards_describe import describe as shards_overview
+from curator_slurm.launcher.status.shards_describe import failed_rows, shard_details
+from curator_slurm.launcher.status.shards_gather import gather, is_sharded
+from curator_slurm.launcher.status.shards_views import as_decision
 
 
 @click.command()
@@ -46,7 +46,7 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
     the run's files do not tell.
     """
     folders = folders_of(runs_dir)
-    found = runs.find_run(run, folders) if run else runs.latest_run(folders)
+    found = registry.find_run(run, folders) if run else registry.latest_run(folders)
     if is_sharded(found):
         decision = _show_shards(found, shard, failed, as_json)
         raise click.exceptions.Exit(exit_code(found, decision))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from curator_slurm.launcher.cli._options import cluster_option, json_option, set_option, spec_argument
 from curator_slurm.launcher.cli._submitting import Request, show_dry_run, submit_request
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.cli.options import cluster_option, json_option, set_option, spec_argument
 
 
 @click.command()

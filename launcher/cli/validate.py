@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli import options
+from curator_slurm.launcher.cli import _options
 
 
 @click.command("validate")
-@options.spec_argument
-@options.set_option
-@options.cluster_option
-@options.json_option
+@_options.spec_argument
+@_options.set_option
+@_options.cluster_option
+@_options.json_option
 def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
     """Check a spec and name every mistake in it.
 
@@ -22,7 +22,7 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: 
     written. Exits with 2 if there is any mistake.
     """
     from curator_slurm.launcher.errors import SpecError
-    from curator_slurm.launcher.planning import choose_cluster, make_plan
+    from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
 
     try:
         plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)

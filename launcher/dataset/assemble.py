@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.dataset import dataset_record, merge
+from curator_slurm.launcher.dataset.dataset_record import DatasetFile
+from curator_slurm.launcher.dataset.place import place
+from curator_slurm.launcher.dataset.verify import Progress, Verified, verify
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError
 from curator_slurm.launcher.files import sync_directory, write_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards import dataset, merge
-from curator_slurm.launcher.shards.dataset import DatasetFile
-from curator_slurm.launcher.shards.done import done_shards
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.placing import place
-from curator_slurm.launcher.shards.ranges import parse_numbers, some_numbers
-from curator_slurm.launcher.shards.split import parse_size
-from curator_slurm.launcher.shards.verify import Progress, Verified, verify
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.ranges import parse_numbers, some_numbers
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.sharding.split import parse_size
 
 LOCK = "collect"
 
@@ -115,7 +115,7 @@ def _check_target(goal: _Goal, run: Run) -> None:
         raise StorageError(f"output.path {goal.target} cannot be read: {error.strerror}") from error
     if not filled:
         return
-    summary = dataset.read_summary(goal.target)
+    summary = dataset_record.read_summary(goal.target)
     owner = summary.get("run_id") if summary else None
     if owner != run.run_id:
         what = f"holds the dataset of run {owner}" if owner else "is not empty"
@@ -150,7 +150,7 @@ def _publish(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progr
         return _describe(run, plan, goal.target, found, _files(run, found))
     if goal.merged:
         return _publish_merged(run, plan, goal, found, progress)
-    into = goal.target if dataset.read_summary(goal.target) else goal.staging
+    into = goal.target if dataset_record.read_summary(goal.target) else goal.staging
     place(run.paths, found.good, into, progress)
     summary = _describe(run, plan, into, found, _files(run, found))
     if into == goal.staging:
@@ -161,7 +161,7 @@ def _publish(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progr
 def _publish_merged(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progress) -> dict[str, Any]:
     assert plan.spec.output.merge is not None
     size = parse_size(plan.spec.output.merge.target_size)
-    ready = dataset.read_summary(goal.target)
+    ready = dataset_record.read_summary(goal.target)
     if ready and ready.get("complete") and len(found.good) == ready["shards"]["published"]:
         _remove(goal.old)
         return ready
@@ -176,7 +176,7 @@ def _files(run: Run, found: Verified) -> list[DatasetFile]:
     return [
         file
         for shard, good in sorted(found.good.items())
-        for file in dataset.files_of(run.paths.shard_outputs(shard).name, good.record)
+        for file in dataset_record.files_of(run.paths.shard_outputs(shard).name, good.record)
     ]
 
 
@@ -184,7 +184,7 @@ def _describe(run: Run, plan: Plan, target: Path, found: Verified, files: Sequen
     assert run.record is not None
     records = {shard: good.record for shard, good in sorted(found.good.items())}
     try:
-        return dataset.write_description(
+        return dataset_record.write_description(
             run.paths,
             target,
             name=plan.spec.name,

@@ -14,9 +14,9 @@ from typing import Any
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.files import read_json, read_jsonl, write_atomic, write_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.shards.ranges import format_numbers
-from curator_slurm.launcher.shards.records import DoneRecord
+from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.shard_records import DoneRecord
 
 SUMMARY = "_dataset.json"
 FILES = "_files.jsonl"

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from curator_slurm.launcher.dataset.dataset_record import DatasetFile, remove_temporary
+from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.shards.dataset import DatasetFile, remove_temporary
-from curator_slurm.launcher.shards.ranges import format_numbers
-from curator_slurm.launcher.shards.records import OutputFile
-from curator_slurm.launcher.shards.verify import Good, Progress
+from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.runs.shard_records import OutputFile
 
 PLAN = ".merge-plan.json"
 PARQUET = ".parquet"
@@ -143,7 +143,7 @@ def _write(part: Part, target: Path) -> DatasetFile:
 
 def _join_function(part: Part) -> Callable[[Sequence[Path], Path], None]:
     if part.path.endswith(PARQUET):
-        from curator_slurm.launcher.shards.merge_parquet import join_parquet
+        from curator_slurm.launcher.dataset.merge_parquet import join_parquet
 
         return join_parquet
     ends_lines = part.path.endswith(_LINES) and len(part.sources) > 1

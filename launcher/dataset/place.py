@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import sync_directory, write_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.shards.done import read_marker
-from curator_slurm.launcher.shards.records import MARKER
-from curator_slurm.launcher.shards.verify import Good, Progress
+from curator_slurm.launcher.runs.done_records import read_marker
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.shard_records import MARKER
 
 COPIERS = 8
 _PART = ".tmp-"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.shards.done import read_done, read_marker
-from curator_slurm.launcher.shards.records import MARKER, DoneRecord
+from curator_slurm.launcher.runs.done_records import read_done, read_marker
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
 
 THREADS = 16
 Progress = Callable[[str, int, int], None]

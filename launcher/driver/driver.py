@@ -16,17 +16,17 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.driver.executor_loader import load_executor
+from curator_slurm.launcher.driver.load_error import PipelineLoadError
+from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
-from curator_slurm.launcher.executor_loader import load_executor
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.inputs import list_inputs
-from curator_slurm.launcher.load_error import PipelineLoadError
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.pipeline_loader import build_pipeline, load_entry, run_arguments
-from curator_slurm.launcher.placeholders import command_line
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.shards.manifest import read_manifest, read_shard
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.spec.placeholders import command_line
 
 
 def main(arguments: list[str] | None = None) -> int:

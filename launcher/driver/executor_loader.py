@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.load_error import PipelineLoadError
-from curator_slurm.launcher.pipeline_loader import import_named
-from curator_slurm.launcher.spec import Spec
-from curator_slurm.launcher.spectypes import Backend
+from curator_slurm.launcher.driver.load_error import PipelineLoadError
+from curator_slurm.launcher.driver.pipeline_loader import import_named
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.value_types import Backend
 
 
 def load_executor(spec: Spec) -> Any:
@@ -23,7 +23,7 @@ def load_executor(spec: Spec) -> Any:
     backend = spec.executor.backend
     try:
         if isinstance(backend, Backend):
-            from curator_slurm.executors.registry import make_executor
+            from curator_slurm.executors.backend_registry import make_executor
 
             return make_executor(backend.value, {**config, **failures})
         return _foreign(backend, config, failures)
@@ -36,7 +36,7 @@ def load_executor(spec: Spec) -> Any:
 def _foreign(entry: str, config: dict[str, Any], failures: Mapping[str, Any]) -> Any:
     """An executor by `module:Class`; its config is handed over as it is."""
     from curator_slurm.executors.base import BaseExecutor
-    from curator_slurm.executors.watched import watched
+    from curator_slurm.executors.run.watched import watched
 
     made: Any = import_named(entry, "executor.backend")
     if not isinstance(made, type) or not callable(getattr(made, "execute", None)):

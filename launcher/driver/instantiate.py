@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curator_slurm.launcher.spectarget import TARGET, entry_of
+from curator_slurm.launcher.spec.target import TARGET, entry_of
 
 _PARTIAL, _ARGS = "_partial_", "_args_"
 _IGNORED = frozenset({"_convert_", "_recursive_"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curator_slurm.launcher.errors import CuratorSlurmError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 
 
 class PipelineLoadError(CuratorSlurmError):

@@ -6,8 +6,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.load_error import PipelineLoadError
+from curator_slurm.launcher.driver.load_error import PipelineLoadError
+from curator_slurm.launcher.failure_classes import FailureClass
 
 _HYDRA_ONLY = ("defaults", "hydra", "documentation", "ray_client", "backend", "execution_mode")
 """Parts of the file that the spec decides: logging, the Ray cluster, the executor."""

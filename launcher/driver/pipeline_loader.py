@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.instantiate import instantiate
-from curator_slurm.launcher.load_error import PipelineLoadError
-from curator_slurm.launcher.nemo_yaml import load_nemo_yaml
-from curator_slurm.launcher.placeholders import substitute
-from curator_slurm.launcher.specpipeline import PipelineSpec, StageSpec
+from curator_slurm.launcher.driver.instantiate import instantiate
+from curator_slurm.launcher.driver.load_error import PipelineLoadError
+from curator_slurm.launcher.driver.nemo_yaml import load_nemo_yaml
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.spec.pipeline_section import PipelineSpec, StageSpec
+from curator_slurm.launcher.spec.placeholders import substitute
 
 
 def import_named(entry: str, key: str) -> Any:

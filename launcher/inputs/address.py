@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from curator_slurm.launcher.speclocation import is_address
+from curator_slurm.launcher.spec.locations import is_address
 
 _FILE = "file://"
 

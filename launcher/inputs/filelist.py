@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import inside, is_remote, local_path, show
+from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.remote import open_remote
-from curator_slurm.launcher.shards.records import InputFile
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _decode = json.JSONDecoder().decode

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import is_remote, local_path, show
-from curator_slurm.launcher.inputs.crew import Crew
 from curator_slurm.launcher.inputs.filelist import read_list
+from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import Found, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
-from curator_slurm.launcher.shards.records import InputFile
-from curator_slurm.launcher.specdata import InputSpec
+from curator_slurm.launcher.inputs.thread_pool import Crew
+from curator_slurm.launcher.spec.data_sections import InputSpec
 
 Progress = Callable[[str, int, int | None], None]
 """Is told what is being done, how far it is, and of how many where that is known; often, and from one thread."""

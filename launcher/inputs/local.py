@@ -14,8 +14,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from curator_slurm.launcher.inputs.crew import Crew, batches
-from curator_slurm.launcher.shards.records import InputFile
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.inputs.thread_pool import Crew, batches
 
 _MAGIC = re.compile(r"[*?[]")
 

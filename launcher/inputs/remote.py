@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import show
-from curator_slurm.launcher.shards.records import InputFile
+from curator_slurm.launcher.inputs.input_file import InputFile
 
 _MAGIC = frozenset("*?[")
 _THREADS = 16

@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import CuratorSlurmError, UsageError
 from curator_slurm.launcher.local_process import stop_process, wait_for_end
-from curator_slurm.launcher.runs import Run, Submission
-from curator_slurm.launcher.shards.cancel import CancelledShards, cancel_shards
-from curator_slurm.launcher.shards.ranges import some_numbers
-from curator_slurm.launcher.slurm import Slurm
-from curator_slurm.launcher.snapshot import status_of
+from curator_slurm.launcher.operations.cancel_shards import CancelledShards, cancel_shards
+from curator_slurm.launcher.ranges import some_numbers
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run, Submission
+from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.gather import status_of
 
 GRACE_S = 25.0
 """How long a local run has to collect its logs and to stop Ray before it is killed."""
@@ -42,9 +42,9 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
         return Cancelled(run.run_id, before.state, f"has ended already: {before.state}")
     if _is_array(run):
         cancel_shards(run, patience_s=patience_s)
-        return _wait(runs.load_run(run.paths.root), 0.0)
+        return _wait(registry.load_run(run.paths.root), 0.0)
     request_cancel(run)
-    run = runs.load_run(run.paths.root)
+    run = registry.load_run(run.paths.root)
     submission = run.record.latest if run.record else None
     if submission is None:
         return Cancelled(run.run_id, RunState.CANCELLED, "was never submitted")
@@ -65,7 +65,7 @@ def cancel_part(
             f"`curator-slurm cancel {run.run_id}` ends it, and retry goes on with what is not done"
         )
     result = cancel_shards(run, shards=shards, windows=windows, patience_s=patience_s)
-    state = status_of(runs.load_run(run.paths.root)).state
+    state = status_of(registry.load_run(run.paths.root)).state
     return Cancelled(run.run_id, state, _words(result, shards), result.done)
 
 
@@ -93,7 +93,7 @@ def request_cancel(run: Run) -> None:
     if _is_array(run):
         cancel_shards(run, patience_s=0.0)
         return
-    runs.mark_cancelled(run, record.cancelled or time.time())
+    registry.mark_cancelled(run, record.cancelled or time.time())
     submission = record.latest
     if submission is None:
         return
@@ -105,7 +105,7 @@ def request_cancel(run: Run) -> None:
         elif submission.pid is not None:
             stop_process(submission.pid, submission.pid_started, signal.SIGTERM)
     except CuratorSlurmError:
-        runs.mark_cancelled(run, record.cancelled)
+        registry.mark_cancelled(run, record.cancelled)
         raise
 
 

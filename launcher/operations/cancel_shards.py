@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import SlurmError, UsageError
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.facts import tasks_of
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.ranges import format_numbers
-from curator_slurm.launcher.shards.settle import settle
-from curator_slurm.launcher.shards.submissions import Request, Submission, finishing_jobs
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import Request, Submission, finishing_jobs
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.status.reconcile import settle
+from curator_slurm.launcher.status.shards_gather import tasks_of
 
 _POLL_S = 0.5
 
@@ -46,7 +46,7 @@ def cancel_shards(
     """
     whole = shards is None and windows is None
     with RunLock(run.paths.lock("submissions"), "cancel"):
-        run, submissions = settle(runs.load_run(run.paths.root))
+        run, submissions = settle(registry.load_run(run.paths.root))
         assert run.record is not None
         _check(run, submissions, shards, windows)
         active = _active(submissions)
@@ -58,7 +58,7 @@ def cancel_shards(
         when = time.time()
         before = run.record.cancelled
         if whole:
-            run = runs.mark_cancelled(run, before or when)
+            run = registry.mark_cancelled(run, before or when)
         by_number = {submission.record.number: submission for submission in submissions}
         for number, elements in chosen.items():
             _note(by_number[number], elements, when)
@@ -68,7 +68,7 @@ def cancel_shards(
             for number in chosen:
                 by_number[number].write(by_number[number].record)
             if whole:
-                runs.mark_cancelled(run, before)
+                registry.mark_cancelled(run, before)
             raise
     held = [shard for number, elements in chosen.items() for shard in _shards(by_number[number], elements)]
     ended = _wait([by_number[number] for number in chosen], chosen, patience_s)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from curator_slurm.launcher.dataset.assemble import Collected, collect_run
+from curator_slurm.launcher.dataset.verify import Progress
 from curator_slurm.launcher.errors import CuratorSlurmError, RunIncompleteError, UsageError
-from curator_slurm.launcher.runs import Run, load_run
-from curator_slurm.launcher.shards.collect import Collected, collect_run
-from curator_slurm.launcher.shards.done import done_shards
-from curator_slurm.launcher.shards.facts import status_of
-from curator_slurm.launcher.shards.retry import read_plan
-from curator_slurm.launcher.shards.state import ShardsDecision
-from curator_slurm.launcher.shards.verify import Progress
+from curator_slurm.launcher.operations.retry_shards import read_plan
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.shards_decide import ShardsDecision
+from curator_slurm.launcher.status.shards_gather import status_of
 
 FINISH_S = 150.0
 """How long the finishing job waits for what shared storage does not show yet; caches live for a minute."""

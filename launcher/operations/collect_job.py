@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.files import write_atomic
-from curator_slurm.launcher.local_process import local_environment, start_detached
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.submissions import finishing_jobs, note_finishing
-from curator_slurm.launcher.slurm import SbatchCall
-from curator_slurm.launcher.specdata import CollectMode
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import finishing_jobs, note_finishing
+from curator_slurm.launcher.slurm.client import SbatchCall
+from curator_slurm.launcher.slurm.detached import local_environment, start_detached
+from curator_slurm.launcher.spec.data_sections import CollectMode
 
 _ENTRY = "from curator_slurm.launcher.cli import main; main()"
 
@@ -41,8 +41,8 @@ def submit_finishing(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
 
 
 def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:
-    from curator_slurm.launcher.script import render_collect
-    from curator_slurm.launcher.submission import CuratorSlurmExecutor
+    from curator_slurm.launcher.plan.script import render_collect
+    from curator_slurm.launcher.slurm.submitit_adapter import CuratorSlurmExecutor
 
     write_atomic(run.collect_script, render_collect(plan), mode=0o700)
     call = SbatchCall(comment=f"curator-slurm:{run.run_id}:collect:{len(finishing_jobs(run))}", after=tuple(job_ids))

@@ -9,24 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from curator_slurm.launcher import runs
-from curator_slurm.launcher import slurm_messages as messages
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.records import Element
-from curator_slurm.launcher.shards.submissions import (
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.submissions import (
     Submission,
     SubmissionRecord,
     read_submissions,
     write_submission,
 )
-from curator_slurm.launcher.shards.windows import Window
-from curator_slurm.launcher.slurm import SbatchCall
+from curator_slurm.launcher.sharding.arrays import Window
+from curator_slurm.launcher.slurm import messages
+from curator_slurm.launcher.slurm.client import SbatchCall
 
 if TYPE_CHECKING:
-    from curator_slurm.launcher.submission import CuratorLocalJob, CuratorSlurmJob
+    from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalJob, CuratorSlurmJob
 
 _SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
 
@@ -92,7 +92,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
         window: Window | None = whole
         while window is not None:
             lock.check()
-            now = runs.load_run(run.paths.root)
+            now = registry.load_run(run.paths.root)
             if now.record is not None and now.record.cancelled is not None:
                 done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
                 return done
@@ -129,7 +129,7 @@ def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Seque
         number=number,
         purpose=order.purpose,
         prepared=time.time(),
-        comment=runs.run_comment(run.run_id, str(comment), number),
+        comment=registry.run_comment(run.run_id, str(comment), number),
         elements=len(elements),
         shards=len(window.shards),
         array="" if local or not order.is_array else window.array,
@@ -143,14 +143,14 @@ def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Seque
 
 
 def _new_local_id() -> str:
-    from curator_slurm.launcher.submission import new_local_job_id
+    from curator_slurm.launcher.slurm.submitit_adapter import new_local_job_id
 
     return new_local_job_id()
 
 
 def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submission:
     """Hand one submission over, through submitit, and record its job."""
-    from curator_slurm.launcher.submission import CuratorLocalExecutor, CuratorSlurmExecutor
+    from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalExecutor, CuratorSlurmExecutor
 
     record, paths = submission.record, submission.paths
     call = SbatchCall(
@@ -173,7 +173,7 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
         "pid_started": getattr(job, "pid_started", None),
     }
     accepted = submission.update(**found)
-    done.run = runs.add_submission(done.run, runs.Submission(host=record.host, **found))
+    done.run = registry.add_submission(done.run, registry.Submission(host=record.host, **found))
     return accepted
 
 

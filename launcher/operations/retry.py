@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, UsageError
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.choose import Choice
-from curator_slurm.launcher.shards.facts import is_sharded
-from curator_slurm.launcher.shards.launch import Order, launch
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.records import Element
-from curator_slurm.launcher.shards.retry import (
+from curator_slurm.launcher.operations.launch import Order, launch
+from curator_slurm.launcher.operations.retry_shards import (
     Retry,
     Wish,
     new_plan,
@@ -22,12 +16,18 @@ from curator_slurm.launcher.shards.retry import (
     retry_shards,
     write_secrets,
 )
-from curator_slurm.launcher.shards.settle import settle
-from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.shards.submitting import LOCK
-from curator_slurm.launcher.shards.windows import Window
-from curator_slurm.launcher.snapshot import status_of
+from curator_slurm.launcher.operations.select_shards import Choice
+from curator_slurm.launcher.operations.submit_shards import LOCK
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.sharding.arrays import Window
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.gather import status_of
+from curator_slurm.launcher.status.reconcile import settle
+from curator_slurm.launcher.status.shards_gather import is_sharded
 
 
 def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
@@ -42,13 +42,13 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
     if is_sharded(run):
         return retry_shards(run, wish, environ)
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
-        run, _ = settle(runs.load_run(run.paths.root))
+        run, _ = settle(registry.load_run(run.paths.root))
         found = _prepare(run, wish, environ)
         if not found.choice.shards:
             return found
         assert found.plan is not None
         write_secrets(run, found.plan, environ)
-        run = runs.mark_cancelled(run, None)
+        run = registry.mark_cancelled(run, None)
         order = Order(
             windows=[Window((Element(0, (0,)),))],
             purpose="retry",

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, SpecError, SpecProblem
-from curator_slurm.launcher.overrides import parse_override
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.choose import Choice, Selection, choose
-from curator_slurm.launcher.shards.facts import Answer, Gathered, ask, collect_facts
-from curator_slurm.launcher.shards.finishing import submit_finishing
-from curator_slurm.launcher.shards.launch import Launched, Order, launch
-from curator_slurm.launcher.shards.limits import taken
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.settle import settle
-from curator_slurm.launcher.shards.state import ShardsDecision
-from curator_slurm.launcher.shards.submissions import Submission
-from curator_slurm.launcher.shards.submitting import LOCK, sharding, windows_for
-from curator_slurm.launcher.shards.windows import Window
-from curator_slurm.launcher.slurm import Slurm
-from curator_slurm.launcher.speckeys import dotted
-from curator_slurm.launcher.submit import collect_secrets
+from curator_slurm.launcher.operations.collect_job import submit_finishing
+from curator_slurm.launcher.operations.launch import Launched, Order, launch
+from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
+from curator_slurm.launcher.operations.submit_shards import LOCK, sharding, windows_for
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.secrets import collect_secrets
+from curator_slurm.launcher.runs.submissions import Submission
+from curator_slurm.launcher.sharding.array_limits import taken
+from curator_slurm.launcher.sharding.arrays import Window
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.spec.keys import dotted
+from curator_slurm.launcher.spec.overrides import parse_override
+from curator_slurm.launcher.status.reconcile import settle
+from curator_slurm.launcher.status.shards_decide import ShardsDecision
+from curator_slurm.launcher.status.shards_gather import Answer, Gathered, ask, collect_facts
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ def retry_shards(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
         UsageError: a named shard does not exist.
     """
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
-        run, submissions = settle(runs.load_run(run.paths.root))
+        run, submissions = settle(registry.load_run(run.paths.root))
         _, answer = ask(run, submissions)
         found = _prepare(run, submissions, answer, wish, environ)
         if not found.choice.shards:
             return found
         assert found.plan is not None
         write_secrets(run, found.plan, environ)
-        run = runs.mark_cancelled(run, None)
+        run = registry.mark_cancelled(run, None)
         order = Order(
             windows=found.windows,
             purpose="retry",
@@ -143,8 +143,8 @@ def new_plan(run: Run, changes: Mapping[str, str], environ: Mapping[str, str]) -
     plan = read_plan(run)
     if not changes:
         return plan, {}
-    from curator_slurm.launcher.replan import replan
-    from curator_slurm.launcher.script import render
+    from curator_slurm.launcher.plan.revise import replan
+    from curator_slurm.launcher.plan.script import render
 
     plan = replan(plan, run.run_id, [f"{key}={value}" for key, value in changes.items()], environ)
     paths = run.paths
@@ -176,4 +176,4 @@ def _windows(
 def write_secrets(run: Run, plan: Plan, environ: Mapping[str, str]) -> None:
     """Collect the secrets again: they are deleted when a run has ended."""
     values = collect_secrets(plan.spec.environment.secrets, environ, f"the plan of run {run.run_id}")
-    runs.write_secrets(run.paths, values)
+    registry.write_secrets(run.paths, values)

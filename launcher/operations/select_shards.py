@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.shards.ranges import format_numbers
-from curator_slurm.launcher.shards.state import ShardsDecision, ShardStatus
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.status.shards_decide import ShardsDecision, ShardStatus
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curator_slurm.launcher import runs, slurm
-from curator_slurm.launcher import slurm_messages as messages
-from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, SpecError, SpecProblem, StorageError
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import NewRun, Run, Submission, run_comment
+from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import NewRun, Run, Submission, run_comment
+from curator_slurm.launcher.runs.secrets import collect_secrets
+from curator_slurm.launcher.slurm import client, messages
 
 if TYPE_CHECKING:
-    from curator_slurm.launcher.shards.plan_shards import ShardPlan
-    from curator_slurm.launcher.submission import CuratorLocalJob, CuratorSlurmJob
+    from curator_slurm.launcher.sharding.plan_shards import ShardPlan
+    from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalJob, CuratorSlurmJob
 
 RUN_DIR_PLACEHOLDER = "<run directory>"
 
@@ -54,8 +55,8 @@ class Prepared:
         if self.plan.cluster is Cluster.LOCAL:
             return ["bash", str(RunPaths(run_dir).script), *([] if self.shards is None else ["0000"])]
         comment = str(self.plan.spec.resources.sbatch.get("comment") or "")
-        return slurm.submit_command(
-            run_dir, RunPaths(run_dir).script, slurm.SbatchCall(comment=run_comment("<run id>", comment))
+        return client.submit_command(
+            run_dir, RunPaths(run_dir).script, client.SbatchCall(comment=run_comment("<run id>", comment))
         )
 
 
@@ -81,7 +82,7 @@ def choose_cluster(wanted: str) -> Choice:
     """`auto` is Slurm where there is sbatch, else this machine; asking for Slurm without sbatch is an error."""
     if wanted == "local":
         return Choice(Cluster.LOCAL, "--cluster local was given")
-    found = slurm.is_available()
+    found = client.is_available()
     if wanted == "slurm":
         if not found:
             raise SlurmError(messages.not_found("sbatch", os.environ.get("PATH", "")), ["sbatch"])
@@ -102,9 +103,9 @@ def prepare(
 
     The input of a sharded run is listed and cut into shards here; `progress` is told how far that is.
     """
-    from curator_slurm.launcher.planning import make_plan
-    from curator_slurm.launcher.script import render
-    from curator_slurm.launcher.shards.plan_shards import plan_shards
+    from curator_slurm.launcher.plan.resolve import make_plan
+    from curator_slurm.launcher.plan.script import render
+    from curator_slurm.launcher.sharding.plan_shards import plan_shards
 
     plan = make_plan(spec_path, overrides, cluster, environ)
     storage = plan.spec.storage.runs
@@ -114,39 +115,27 @@ def prepare(
         script=render(plan),
         spec_path=spec_path.absolute(),
         spec_text=spec_path.read_text(encoding="utf-8"),
-        folder=Path(storage) if storage else runs.default_folder(environ),
+        folder=Path(storage) if storage else registry.default_folder(environ),
         secret_environment=collect_secrets(plan.spec.environment.secrets, environ, str(spec_path)),
         shards=plan_shards(plan, progress) if plan.spec.shards is not None else None,
     )
 
 
-def collect_secrets(names: Sequence[str], environ: Mapping[str, str], source: str) -> dict[str, str]:
-    """The values of the secrets in the submitter's environment; all that are missing are reported at once."""
-    missing = [name for name in names if name not in environ]
-    if missing:
-        problems = [
-            SpecProblem("environment.secrets", f"{name} is in environment.secrets, but is not set; export it first")
-            for name in missing
-        ]
-        raise SpecError(problems, source)
-    return {name: environ[name] for name in names}
-
-
 def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     """Make the run directory and submit it; nothing is left of a run that was refused."""
     cluster = prepared.plan.cluster
-    if cluster is Cluster.SLURM and not slurm.is_available():
+    if cluster is Cluster.SLURM and not client.is_available():
         raise SlurmError(messages.not_found("sbatch", environ.get("PATH", "")), ["sbatch"])
     new = _new_run(prepared)
     if prepared.shards is not None:
         return _submit_sharded(prepared, prepared.shards, new, environ)
-    run = runs.create_run(prepared.folder, new)
-    runs.remember_folder(prepared.folder, environ)
+    run = registry.create_run(prepared.folder, new)
+    registry.remember_folder(prepared.folder, environ)
     try:
         job = _start(run, cluster, str(prepared.plan.spec.resources.sbatch.get("comment") or ""))
     except (SlurmError, StorageError) as error:
         if not (isinstance(error, SlurmError) and error.may_have_worked):
-            runs.remove_run(run)
+            registry.remove_run(run)
         raise
     return _record(run, job)
 
@@ -155,7 +144,7 @@ def _new_run(prepared: Prepared) -> NewRun:
     shards = prepared.shards
 
     def fill(paths: RunPaths) -> None:
-        from curator_slurm.launcher.shards.manifest import write_manifest
+        from curator_slurm.launcher.runs.manifest import write_manifest
 
         assert shards is not None
         paths.elements.mkdir(mode=0o700)
@@ -176,10 +165,10 @@ def _new_run(prepared: Prepared) -> NewRun:
 
 
 def _submit_sharded(prepared: Prepared, shards: ShardPlan, new: NewRun, environ: Mapping[str, str]) -> Submitted:
-    from curator_slurm.launcher.shards.submitting import submit_shards
+    from curator_slurm.launcher.operations.submit_shards import submit_shards
 
     launched = submit_shards(prepared.folder, new, prepared.plan)
-    runs.remember_folder(prepared.folder, environ)
+    registry.remember_folder(prepared.folder, environ)
     return Submitted(
         launched.run,
         launched.job_ids,
@@ -192,10 +181,10 @@ def _submit_sharded(prepared: Prepared, shards: ShardPlan, new: NewRun, environ:
 
 def _start(run: Run, cluster: Cluster, comment: str = "") -> CuratorSlurmJob | CuratorLocalJob:
     """Hand the run over, through submitit."""
-    from curator_slurm.launcher.submission import CuratorLocalExecutor, CuratorSlurmExecutor
+    from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalExecutor, CuratorSlurmExecutor
 
     executor = CuratorLocalExecutor if cluster is Cluster.LOCAL else CuratorSlurmExecutor
-    call = slurm.SbatchCall(comment=run_comment(run.run_id, comment))
+    call = client.SbatchCall(comment=run_comment(run.run_id, comment))
     job: CuratorSlurmJob | CuratorLocalJob = executor(run.paths.root).submit_script(call)
     return job
 
@@ -210,7 +199,7 @@ def _record(run: Run, job: CuratorSlurmJob | CuratorLocalJob) -> Submitted:
         slurm_cluster=getattr(job, "slurm_cluster", None),
     )
     removed = getattr(job, "removed_variables", ())
-    return Submitted(runs.add_submission(run, submission), [job.job_id], removed)
+    return Submitted(registry.add_submission(run, submission), [job.job_id], removed)
 
 
 def show_command(command: Sequence[str]) -> str:

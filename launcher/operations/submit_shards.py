@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import NewRun, Run
-from curator_slurm.launcher.shards.finishing import submit_finishing
-from curator_slurm.launcher.shards.launch import Launched, Order, explain_first, launch
-from curator_slurm.launcher.shards.limits import largest_array
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.shards.windows import Window, cut
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.operations.collect_job import submit_finishing
+from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.registry import NewRun, Run
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.sharding.array_limits import largest_array
+from curator_slurm.launcher.sharding.arrays import Window, cut
+from curator_slurm.launcher.slurm.client import Slurm
 
 LOCK = "submissions"
 
@@ -52,7 +52,7 @@ def submit_shards(folder: Path, new: NewRun, plan: Plan) -> Launched:
     """
     assert new.shards is not None
     windows = windows_for(plan, range(new.shards), Slurm())
-    run = runs.create_run(folder, new)
+    run = registry.create_run(folder, new)
     try:
         with RunLock(run.paths.lock(LOCK), "submit") as lock:
             launched = launch(run, Order(windows=windows, purpose="submit", plan=plan), lock)
@@ -60,7 +60,7 @@ def submit_shards(folder: Path, new: NewRun, plan: Plan) -> Launched:
         _remove_unless_submitted(run)
         raise
     if launched.error is not None and not launched.accepted and not _may_have_worked(launched.error):
-        runs.remove_run(run)
+        registry.remove_run(run)
         raise explain_first(launched.error, windows) if isinstance(launched.error, SlurmError) else launched.error
     if problem := submit_finishing(launched.run, plan, launched.job_ids):
         launched.notes.append(problem)
@@ -74,7 +74,7 @@ def _remove_unless_submitted(run: Run) -> None:
     except StorageError:
         return
     if not submissions:
-        runs.remove_run(run)
+        registry.remove_run(run)
 
 
 def _may_have_worked(error: CuratorSlurmError) -> bool:

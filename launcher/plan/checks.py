@@ -10,9 +10,9 @@ from pathlib import Path
 from curator_slurm.launcher.inputs.address import is_remote, local_path
 from curator_slurm.launcher.inputs.filelist import KINDS
 from curator_slurm.launcher.inputs.local import matches
-from curator_slurm.launcher.spec import EnvironmentSpec, Spec
-from curator_slurm.launcher.speclocation import is_address
-from curator_slurm.launcher.spectypes import Backend
+from curator_slurm.launcher.spec.locations import is_address
+from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec
+from curator_slurm.launcher.spec.value_types import Backend
 
 
 def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:

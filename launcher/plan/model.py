@@ -7,8 +7,8 @@ from enum import StrEnum
 import yaml
 from pydantic import Field
 
-from curator_slurm.launcher.spec import Spec
-from curator_slurm.launcher.spectypes import Section
+from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.value_types import Section
 
 
 class _PlanDumper(yaml.SafeDumper):

@@ -7,14 +7,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from curator_slurm.launcher import login_checks, sbatch_options, specfile
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.runs import default_folder
-from curator_slurm.launcher.spec import ClusterSpec, EnvironmentSpec, Spec, StorageSpec
-from curator_slurm.launcher.specdata import InputSpec
-from curator_slurm.launcher.specfile import Reading
-from curator_slurm.launcher.speclocation import absolute
+from curator_slurm.launcher.plan import checks
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs.registry import default_folder
+from curator_slurm.launcher.spec import sbatch_options, spec_file
+from curator_slurm.launcher.spec.data_sections import InputSpec
+from curator_slurm.launcher.spec.locations import absolute
+from curator_slurm.launcher.spec.model import ClusterSpec, EnvironmentSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec.spec_file import Reading
 
 
 def make_plan(
@@ -29,10 +30,10 @@ def make_plan(
     Raises:
         SpecError: with every mistake of the spec and everything that this machine shows to be missing.
     """
-    reading = specfile.read(spec_path, set_options)
+    reading = spec_file.read(spec_path, set_options)
     plan = resolve(reading, spec_path.absolute().parent, cluster, environ, python)
     if plan is not None:
-        for key, message in login_checks.problems(plan.spec, environ, Path(plan.spec_dir)):
+        for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir)):
             reading.add_at(key, message)
     reading.finish()
     assert plan is not None
@@ -70,7 +71,7 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
     spec = reading.spec
     if spec is None:
         return None
-    origins = specfile.origins(reading)
+    origins = spec_file.origins(reading)
     locate = _Locator(reading, folder, environ)
     environment = _environment(spec.environment, locate)
     runs = locate.path("storage.runs", spec.storage.runs)

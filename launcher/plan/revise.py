@@ -8,12 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from curator_slurm.launcher import login_checks, specfile
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.overrides import Override, parse_override
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.planning import resolve
-from curator_slurm.launcher.speckeys import dotted
+from curator_slurm.launcher.plan import checks
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.plan.resolve import resolve
+from curator_slurm.launcher.spec import spec_file
+from curator_slurm.launcher.spec.keys import dotted
+from curator_slurm.launcher.spec.overrides import Override, parse_override
 
 ORIGIN = "retry --set"
 CHANGEABLE = (
@@ -47,7 +48,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         SpecError: a setting is wrong, or may not change between attempts.
     """
     text = yaml.safe_dump(plan.spec.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
-    reading = specfile.read_string(text, f"the plan of run {run_id}", set_options)
+    reading = spec_file.read_string(text, f"the plan of run {run_id}", set_options)
     changed = []
     for option in set_options:
         override = parse_override(option)
@@ -58,7 +59,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
                 reading.problems.append(SpecProblem(key, f"`{key}` cannot change in a retry: {reason}", "--set"))
     new = resolve(reading, Path(plan.spec_dir), plan.cluster, environ, plan.python or sys.executable)
     if new is not None:
-        for key, message in login_checks.problems(new.spec, environ, Path(plan.spec_dir)):
+        for key, message in checks.problems(new.spec, environ, Path(plan.spec_dir)):
             if key.startswith("environment."):
                 reading.add_at(key, message)
     reading.finish()

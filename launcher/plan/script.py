@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.shelltext import quote, sbatch_quote
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.shell import quote, sbatch_quote
 
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"

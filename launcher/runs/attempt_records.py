@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
-from curator_slurm.launcher.paths import ClusterPaths, NodePaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths
 from curator_slurm.launcher.states import RunState
 
 log = logging.getLogger("curator_slurm.agent")

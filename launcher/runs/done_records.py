@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from curator_slurm.launcher.files import read_json, write_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.shards.records import MARKER, DoneRecord
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
 
 _SUFFIX = ".done.json"
 _FOLDER = "shard-"

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import stream_atomic
-from curator_slurm.launcher.shards.records import Shard
+from curator_slurm.launcher.runs.shard_records import Shard
 
 _START = re.compile(rb'\{"index": (\d{1,18}),')
 _NEAR = 64 * 1024

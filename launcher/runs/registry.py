@@ -23,7 +23,7 @@ from typing import Any
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.files import read_json, sync_directory, write_atomic, write_json
-from curator_slurm.launcher.paths import RunPaths
+from curator_slurm.launcher.runs.paths import RunPaths
 
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9]{4}$")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else

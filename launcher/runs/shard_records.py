@@ -8,19 +8,11 @@ from dataclasses import asdict, dataclass, field
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
+from curator_slurm.launcher.inputs.input_file import InputFile
+
 MARKER = "_shard.json"
 """Name of the file in a shard's outputs that holds its done record: so published folders are never empty (a rename
 onto them fails), and the done file can be written again from them. Readers of data sets skip names with `_`."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """One input file as planning saw it; `bytes` None where nobody could say, `sha256` only where it was given."""
-
-    path: str
-    bytes: int | None = None
-    mtime_ns: int | None = None
-    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

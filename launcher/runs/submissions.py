@@ -12,9 +12,9 @@ from typing import Any
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json, sync_directory, write_atomic, write_json
-from curator_slurm.launcher.paths import RunPaths, SubmissionPaths
-from curator_slurm.launcher.shards.ranges import parse_numbers
-from curator_slurm.launcher.shards.records import Element
+from curator_slurm.launcher.ranges import parse_numbers
+from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
+from curator_slurm.launcher.runs.shard_records import Element
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,5 @@
-"""Shards: fixed sets of input files, each processed once whatever dies."""
+"""How input becomes shards, and shards become array jobs.
+
+Splitting and previews are pure; listing is left to `inputs`. It may import `plan`, `runs`, `inputs`, `spec` and what is
+below them.
+"""

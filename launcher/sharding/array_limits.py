@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.shards.submissions import Submission
-from curator_slurm.launcher.slurm import Slurm
-from curator_slurm.launcher.slurm_parse import ArrayTasks
+from curator_slurm.launcher.runs.submissions import Submission
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.slurm.parse import ArrayTasks
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """Slurm's own default, for clusters that do not tell theirs."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from curator_slurm.launcher.shards.records import Element
+from curator_slurm.launcher.runs.shard_records import Element
 
 
 @dataclass(frozen=True)

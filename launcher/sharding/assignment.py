@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.paths import RunPaths, SubmissionPaths
-from curator_slurm.launcher.shards.done import done_shards, missing
-from curator_slurm.launcher.shards.manifest import count_shards
-from curator_slurm.launcher.shards.records import Element
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.done_records import done_shards, missing
+from curator_slurm.launcher.runs.manifest import count_shards
+from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
+from curator_slurm.launcher.runs.shard_records import Element
 
 PATIENCE_S = 90.0
 """A network file system may hide a new file for half a minute and more."""

@@ -14,8 +14,9 @@ from enum import StrEnum
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import is_remote, show
+from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.remote import ask_remote, open_remote
-from curator_slurm.launcher.shards.records import InputFile, Shard
+from curator_slurm.launcher.runs.shard_records import Shard
 
 THREADS = 16
 _BLOCK = 2**20

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.inputs.listing import Progress, list_inputs
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.shards.changes import InputChange, find_changes, summarise
-from curator_slurm.launcher.shards.manifest import read_manifest
-from curator_slurm.launcher.shards.plan_shards import collector_off
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.manifest import read_manifest
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.sharding.changes import InputChange, find_changes, summarise
+from curator_slurm.launcher.sharding.plan_shards import collector_off
 
 
 def input_changes(run: RunPaths, plan: Plan, progress: Progress = lambda *_: None) -> list[InputChange]:

@@ -6,12 +6,12 @@ import textwrap
 
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.inputs.listing import Listing, Progress, list_inputs
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.shards.limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
-from curator_slurm.launcher.shards.plan_shards import plan_shards
-from curator_slurm.launcher.shards.preview import Preview, whole_input
-from curator_slurm.launcher.shards.windows import cut
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.sharding.array_limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
+from curator_slurm.launcher.sharding.arrays import cut
+from curator_slurm.launcher.sharding.plan_shards import plan_shards
+from curator_slurm.launcher.sharding.preview import Preview, whole_input
+from curator_slurm.launcher.slurm.client import Slurm
 
 
 def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:

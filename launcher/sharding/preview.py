@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.shards.windows import Window
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.sharding.arrays import Window
 
 BINS = 10
 _LARGEST = 5

@@ -14,10 +14,11 @@ from decimal import Decimal
 from itertools import accumulate, groupby
 from operator import attrgetter
 
-from curator_slurm.launcher.shards.mend import BALANCED, is_balanced, mend
-from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.specdata import ShardOrder, ShardsSpec
-from curator_slurm.launcher.spectypes import SIZE_PATTERN
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.sharding.rebalance import BALANCED, is_balanced, mend
+from curator_slurm.launcher.spec.data_sections import ShardOrder, ShardsSpec
+from curator_slurm.launcher.spec.value_types import SIZE_PATTERN
 
 __all__ = ["BALANCED", "parse_size", "split"]
 

@@ -10,12 +10,11 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_slurm.launcher import slurm_messages as messages
-from curator_slurm.launcher import slurm_parse as parse
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm_parse import ArrayTasks, JobInfo
-from curator_slurm.launcher.textfiles import last_lines
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm import messages, parse
+from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.tails import last_lines
 
 LOG_LINES = 50
 """Of a job's output, where Slurm says at its end why it ends."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import SlurmState
 
 TRANSIENT = re.compile(

@@ -24,12 +24,13 @@ from submitit.core import core, job_environment, utils
 from submitit.local import local as submitit_local
 from submitit.slurm import slurm as submitit_slurm
 
-from curator_slurm.launcher import slurm
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.local_process import is_process_alive, local_environment, start_detached, stop_process
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.slurm_parse import JobInfo, expand_nodelist, parse_job_id
+from curator_slurm.launcher.local_process import is_process_alive, stop_process
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.slurm import client
+from curator_slurm.launcher.slurm.detached import local_environment, start_detached
+from curator_slurm.launcher.slurm.parse import JobInfo, expand_nodelist, parse_job_id
 from curator_slurm.launcher.states import SlurmState
 
 RUN_DIR_VARIABLE = "CURATOR_SLURM_RUN_DIR"
@@ -106,7 +107,7 @@ class CuratorSlurmInfoWatcher(submitit_slurm.SlurmInfoWatcher):  # type: ignore[
         if not wanted:
             return
         self._num_calls += 1
-        for infos in slurm.Slurm().job_states(wanted, details=True).values():
+        for infos in client.Slurm().job_states(wanted, details=True).values():
             self._info_dict.update({info.job_id: _as_sacct_row(info) for info in infos})
         self._finished.update(job_id for job_id in wanted if self.is_done(job_id, mode="cache"))
 
@@ -134,18 +135,18 @@ class CuratorSlurmJob(_OutcomeJob, submitit_slurm.SlurmJob):  # type: ignore[mis
 
     def cancel(self, check: bool = True) -> None:
         del check  # scancel says by itself whether it worked
-        slurm.Slurm(self.slurm_cluster).cancel([self.job_id])
+        client.Slurm(self.slurm_cluster).cancel([self.job_id])
 
 
 class _ScriptExecutor(core.PicklingExecutor):  # type: ignore[misc]
     """What both executors share: `submit_script` in the place of `submit`."""
 
-    call = slurm.SbatchCall()
+    call = client.SbatchCall()
     script: Path | None = None
 
-    def submit_script(self, call: slurm.SbatchCall | None = None, script: Path | None = None) -> Any:
+    def submit_script(self, call: client.SbatchCall | None = None, script: Path | None = None) -> Any:
         """Submit the script of the run directory, or another one; `call` has what this submission adds to it."""
-        self.call = call or slurm.SbatchCall()
+        self.call = call or client.SbatchCall()
         self.script = script or RunPaths(self.folder).script
         return self._submit_command("")
 
@@ -169,10 +170,10 @@ class CuratorSlurmExecutor(_ScriptExecutor, submitit_slurm.SlurmExecutor):  # ty
 
     @classmethod
     def affinity(cls) -> int:
-        return 2 if slurm.is_available() else -1
+        return 2 if client.is_available() else -1
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return slurm.submit_command(self.folder, submission_file_path, self.call)
+        return client.submit_command(self.folder, submission_file_path, self.call)
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -186,7 +187,7 @@ class CuratorSlurmExecutor(_ScriptExecutor, submitit_slurm.SlurmExecutor):  # ty
         del command
         assert self.script is not None
         line = self._make_submission_command(self.script)
-        submitted = slurm.Slurm().submit(line, self.folder, self.call.comment)
+        submitted = client.Slurm().submit(line, self.folder, self.call.comment)
         job = self.job_class(self.folder, submitted.job_id)
         job.slurm_cluster = submitted.cluster
         job.removed_variables = submitted.removed_variables

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from curator_slurm.launcher.spectypes import LineList, Path, Section, Size, Whole, mistake
+from curator_slurm.launcher.spec.value_types import LineList, Path, Section, Size, Whole, mistake
 
 
 class InputSpec(Section):

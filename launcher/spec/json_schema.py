@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.spec import Spec
+from curator_slurm.launcher.spec.model import Spec
 
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from curator_slurm.launcher import sbatch_options
-from curator_slurm.launcher.spec import ResourcesSpec, Spec
-from curator_slurm.launcher.yamltext import Path
+from curator_slurm.launcher.spec import sbatch_options
+from curator_slurm.launcher.spec.model import ResourcesSpec, Spec
+from curator_slurm.launcher.spec.yaml_document import Path
 
 _SYNONYMS = {
     "gpus": "resources.gpus_per_node",

@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from curator_slurm.launcher.curator_arrays import CURATOR_ARRAYS, ENABLED
-from curator_slurm.launcher.specdata import CollectMode, InputSpec, OutputSpec, ShardsSpec
-from curator_slurm.launcher.specpipeline import PipelineSpec
-from curator_slurm.launcher.spectypes import (
+from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
+from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
+from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
+from curator_slurm.launcher.spec.value_types import (
     Backend,
     BackendName,
     BashList,

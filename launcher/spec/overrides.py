@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.speckeys import dotted, section_at, settings
-from curator_slurm.launcher.yamltext import Document, Path, YamlSyntaxError, parse
+from curator_slurm.launcher.spec.keys import dotted, section_at, settings
+from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
 
 WHERE = "--set"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from curator_slurm.launcher.spectarget import TARGET, from_target
-from curator_slurm.launcher.spectypes import Command, Entry, Line, Number, Path, Section, Whole, mistake
+from curator_slurm.launcher.spec.target import TARGET, from_target
+from curator_slurm.launcher.spec.value_types import Command, Entry, Line, Number, Path, Section, Whole, mistake
 
 
 class StageResources(Section):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.launcher.errors import PlaceholderError
-from curator_slurm.launcher.shelltext import Place, places
+from curator_slurm.launcher.shell import Place, places
 
 KNOWN = {
     "shard.files": "the input files of this shard; all input files where there are no shards",

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from curator_slurm.launcher.speckeys import dotted, section_at, settings, unknown_key
-from curator_slurm.launcher.yamltext import Path
+from curator_slurm.launcher.spec.keys import dotted, section_at, settings, unknown_key
+from curator_slurm.launcher.spec.yaml_document import Path
 
 _WANTED = {
     "bool_": "true or false",

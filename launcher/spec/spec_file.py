@@ -10,15 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from curator_slurm.executors import known_options
-from curator_slurm.launcher import overrides, sbatch_options
 from curator_slurm.launcher.errors import SpecError, SpecProblem
-from curator_slurm.launcher.placeholders import find, mistakes
-from curator_slurm.launcher.spec import NOT_YET, Spec
-from curator_slurm.launcher.speckeys import dotted, is_environment_value, section_at, settings, wants_text
-from curator_slurm.launcher.specproblems import describe, keys_of, path_of, sentence
-from curator_slurm.launcher.spectarget import TARGET
-from curator_slurm.launcher.spectypes import Backend
-from curator_slurm.launcher.yamltext import Document, Path, YamlSyntaxError, parse
+from curator_slurm.launcher.spec import overrides, sbatch_options
+from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
+from curator_slurm.launcher.spec.model import NOT_YET, Spec
+from curator_slurm.launcher.spec.placeholders import find, mistakes
+from curator_slurm.launcher.spec.problems import describe, keys_of, path_of, sentence
+from curator_slurm.launcher.spec.target import TARGET
+from curator_slurm.launcher.spec.value_types import Backend
+from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
 
 MAX_BYTES = 16 * 2**20
 """Larger files are no specs."""

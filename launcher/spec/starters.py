@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from curator_slurm.launcher.spectypes import NAME_PATTERN
+from curator_slurm.launcher.spec.value_types import NAME_PATTERN
 
 PURPOSES = {
     "stages": "the stages are listed in the spec, each a class with its arguments; no Python of your own is needed",

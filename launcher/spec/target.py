@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from curator_slurm.launcher.spectypes import mistake
+from curator_slurm.launcher.spec.value_types import mistake
 
 TARGET = "_target_"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from curator_slurm.launcher import slurm_messages as messages
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm import messages
+from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
 
 FRESH_HEARTBEAT_S = 60.0

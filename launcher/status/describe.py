@@ -12,10 +12,10 @@ from curator_slurm.launcher.errors import (
     SlurmError,
     StorageError,
 )
-from curator_slurm.launcher.paths import AttemptPaths
-from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import Decision
+from curator_slurm.launcher.status.decide import Decision
 
 _EXIT_CODES = {
     RunState.FAILED: RunFailedError.exit_code,

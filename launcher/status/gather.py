@@ -13,16 +13,16 @@ from typing import Any
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.local_process import is_process_alive
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs import Run, RunRecord, Submission
-from curator_slurm.launcher.shards.facts import is_sharded
-from curator_slurm.launcher.shards.settle import find_first
-from curator_slurm.launcher.shards.views import brief_status, brief_statuses
-from curator_slurm.launcher.slurm import Slurm
-from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.registry import Run, RunRecord, Submission
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import AttemptFacts, Decision, Facts, decide
-from curator_slurm.launcher.textfiles import last_lines
+from curator_slurm.launcher.status.decide import AttemptFacts, Decision, Facts, decide
+from curator_slurm.launcher.status.reconcile import find_first
+from curator_slurm.launcher.status.shards_gather import is_sharded
+from curator_slurm.launcher.status.shards_views import brief_status, brief_statuses
+from curator_slurm.launcher.tails import last_lines
 
 RECENT_S = 3600.0
 """A job whose outcome is older than this is not asked for again: Slurm cannot run it once more."""

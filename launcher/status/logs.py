@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.overview import newest_attempt
-from curator_slurm.launcher.paths import ClusterPaths
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.facts import attempts_at, is_sharded, newest_element, status_of
-from curator_slurm.launcher.shards.state import ShardState
-from curator_slurm.launcher.textfiles import GrowingFile, tail
+from curator_slurm.launcher.runs.paths import ClusterPaths
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.status.describe import newest_attempt
+from curator_slurm.launcher.status.shards_decide import ShardState
+from curator_slurm.launcher.status.shards_gather import attempts_at, is_sharded, newest_element, status_of
+from curator_slurm.launcher.tails import GrowingFile, tail
 
 FOLLOW_INTERVAL_S = 0.5
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from curator_slurm.launcher import runs
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.adopt import adopt
-from curator_slurm.launcher.shards.submissions import Submission, read_submissions
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.status.recover_job_ids import adopt
 
 
 def settle(run: Run) -> tuple[Run, list[Submission]]:
@@ -41,10 +41,10 @@ def find_first(run: Run) -> Run:
     record = run.record
     if record is None or record.is_local or record.submissions or record.shards is not None:
         return run
-    ours = runs.run_comment(run.run_id)
+    ours = registry.run_comment(run.run_id)
     for job_id, _, comment in Slurm().commented():
         if comment.endswith(ours):
-            return runs.add_submission(run, runs.Submission(job_id=job_id, submitted=record.created))
+            return registry.add_submission(run, registry.Submission(job_id=job_id, submitted=record.created))
     return run
 
 
@@ -55,9 +55,9 @@ def register(run: Run, submissions: Sequence[Submission]) -> Run:
     for submission in submissions:
         record = submission.record
         if record.job_id is not None and record.job_id not in known:
-            run = runs.add_submission(
+            run = registry.add_submission(
                 run,
-                runs.Submission(
+                registry.Submission(
                     job_id=record.job_id,
                     submitted=record.submitted or record.prepared,
                     host=record.host,

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.shards.submissions import Submission
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.submissions import Submission
 
 Commented = Callable[[], Iterable[tuple[str, str, str]]]
 """Asks Slurm for id, work dir and comment of all jobs of this user."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.launcher.overview import rows
-from curator_slurm.launcher.runs import load_run, run_directories
-from curator_slurm.launcher.snapshot import statuses_of
+from curator_slurm.launcher.runs.registry import load_run, run_directories
+from curator_slurm.launcher.status.describe import rows
+from curator_slurm.launcher.status.gather import statuses_of
 
 
 def list_runs(

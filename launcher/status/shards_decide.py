@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from curator_slurm.launcher import slurm_messages as messages
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState, SlurmState
 
 SETTLING_S = 30.0

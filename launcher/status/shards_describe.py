@@ -9,12 +9,12 @@ from typing import Any
 
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.done import read_done
-from curator_slurm.launcher.shards.facts import Gathered, attempt_order
-from curator_slurm.launcher.shards.ranges import format_numbers
-from curator_slurm.launcher.shards.state import ShardsDecision, ShardState, ShardStatus
-from curator_slurm.launcher.shards.submissions import Submission, finishing_jobs
+from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.runs.done_records import read_done
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import Submission, finishing_jobs
+from curator_slurm.launcher.status.shards_decide import ShardsDecision, ShardState, ShardStatus
+from curator_slurm.launcher.status.shards_gather import Gathered, attempt_order
 
 SAMPLE = 100
 """Done records that are read to tell how long a shard takes."""
@@ -184,7 +184,7 @@ def shard_details(run: Run, gathered: Gathered, decision: ShardsDecision, shard:
 
 
 def _input(run: Run, shard: int) -> Mapping[str, Any]:
-    from curator_slurm.launcher.shards.manifest import read_shard
+    from curator_slurm.launcher.runs.manifest import read_shard
 
     planned = read_shard(run.paths.manifest, shard)
     return {"files": len(planned.files), "bytes": planned.bytes, "paths": planned.paths}

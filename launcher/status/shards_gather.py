@@ -18,16 +18,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.launcher import slurm_messages as messages
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.local_process import is_process_alive
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs import Run, RunRecord
-from curator_slurm.launcher.shards.adopt import adopt
-from curator_slurm.launcher.shards.done import done_shards
-from curator_slurm.launcher.shards.lock import is_locked
-from curator_slurm.launcher.shards.state import (
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.lock import is_locked
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.registry import Run, RunRecord
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.slurm import messages
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.slurm.parse import ArrayTasks
+from curator_slurm.launcher.states import RunState, SlurmState
+from curator_slurm.launcher.status.decide import FRESH_HEARTBEAT_S
+from curator_slurm.launcher.status.recover_job_ids import adopt
+from curator_slurm.launcher.status.shards_decide import (
     AttemptFacts,
     ElementFacts,
     Place,
@@ -37,12 +42,7 @@ from curator_slurm.launcher.shards.state import (
     is_active,
     open_shards,
 )
-from curator_slurm.launcher.shards.submissions import Submission, read_submissions
-from curator_slurm.launcher.slurm import Slurm
-from curator_slurm.launcher.slurm_parse import ArrayTasks
-from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status import FRESH_HEARTBEAT_S
-from curator_slurm.launcher.textfiles import last_lines
+from curator_slurm.launcher.tails import last_lines
 
 MOST_LOGS = 200
 """Of failed shards without any outcome, so many logs are searched for the reason."""

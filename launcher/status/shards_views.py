@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.done import done_shards
-from curator_slurm.launcher.shards.facts import Answer, ask, collect_facts, gather, tasks_of
-from curator_slurm.launcher.shards.state import ShardsDecision, ShardState
-from curator_slurm.launcher.shards.submissions import Submission, read_submissions
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import Decision
+from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.shards_decide import ShardsDecision, ShardState
+from curator_slurm.launcher.status.shards_gather import Answer, ask, collect_facts, gather, tasks_of
 
 STAGE = "shards"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from curator_slurm.launcher.runs import Run, load_run
-from curator_slurm.launcher.shards.facts import is_sharded
-from curator_slurm.launcher.shards.views import ShardsWatcher
-from curator_slurm.launcher.snapshot import Jobs, ask_slurm, decide_now, read_attempt
+from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import AttemptFacts, Decision
+from curator_slurm.launcher.status.decide import AttemptFacts, Decision
+from curator_slurm.launcher.status.gather import Jobs, ask_slurm, decide_now, read_attempt
+from curator_slurm.launcher.status.shards_gather import is_sharded
+from curator_slurm.launcher.status.shards_views import ShardsWatcher
 
 SLURM_INTERVAL_S = 10.0
 """Between two questions to Slurm. Progress comes from files, so this delays only news of the job itself."""

@@ -16,8 +16,8 @@ from typing import Any
 import ray
 
 from curator_slurm.executors import ProcessingStage, Resources, Task
-from curator_slurm.executors.registry import make_executor
-from curator_slurm.executors.store_usage import store_usage
+from curator_slurm.executors.backend_registry import make_executor
+from curator_slurm.executors.run.store_usage import store_usage
 
 
 class Source(ProcessingStage[Any, Any]):

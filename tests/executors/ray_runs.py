@@ -9,7 +9,7 @@ import pytest
 from xenna_ray import TestRay
 from xenna_stages import numbers
 
-from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.backend_registry import make_executor
 from curator_slurm.executors.tasks import assign_root_task_ids
 
 BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -8,7 +8,8 @@ import attrs
 import pytest
 from cosmos_xenna.pipelines import v1
 
-from curator_slurm.executors.backends._xenna_options import xenna_version
+from curator_slurm.executors.backend_registry import load_executor, make_executor
+from curator_slurm.executors.backends.xenna.options import xenna_version
 from curator_slurm.executors.known_options import (
     BACKENDS,
     CLASSES,
@@ -23,7 +24,6 @@ from curator_slurm.executors.known_options import (
     STAGE_OPTIONS,
     mistake,
 )
-from curator_slurm.executors.registry import load_executor, make_executor
 
 
 def numbers(version: str) -> tuple[int, ...]:

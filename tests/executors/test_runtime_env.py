@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xenna_stages import Step
 
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._data_plan import plan_operators
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_data.operators import plan_operators
 from curator_slurm.executors.runtime_env import NOSET_CUDA, worker_env
 
 COMMON = {"env_vars": {"BOTH": "common", "ONE": "1"}, "working_dir": "/w"}

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from curator_slurm.executors.backends._xenna_env import RAY_START_ENV
+from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
 
 _HOLD = """
 import ctypes, os, signal, sys, threading

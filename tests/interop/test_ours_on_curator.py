@@ -10,11 +10,11 @@ import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
-from curator_slurm.launcher.executor_loader import load_executor  # noqa: E402
-from curator_slurm.launcher.load_error import PipelineLoadError  # noqa: E402
-from curator_slurm.launcher.pipeline_loader import build_pipeline, run_arguments  # noqa: E402
-from curator_slurm.launcher.spec import Spec  # noqa: E402
-from curator_slurm.launcher.specfile import read_string  # noqa: E402
+from curator_slurm.launcher.driver.executor_loader import load_executor  # noqa: E402
+from curator_slurm.launcher.driver.load_error import PipelineLoadError  # noqa: E402
+from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, run_arguments  # noqa: E402
+from curator_slurm.launcher.spec.model import Spec  # noqa: E402
+from curator_slurm.launcher.spec.spec_file import read_string  # noqa: E402
 
 THEIRS = ["xenna:XennaExecutor", "ray_data:RayDataExecutor", "ray_actor_pool:RayActorPoolExecutor"]
 ROWS = 60

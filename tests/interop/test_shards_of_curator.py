@@ -18,8 +18,8 @@ from fake_slurm import FakeSlurm  # noqa: E402
 from run_dirs import keep_element, own_home, write_spec  # noqa: E402
 
 from curator_slurm.launcher.cli import main  # noqa: E402
-from curator_slurm.launcher.paths import RunPaths  # noqa: E402
-from curator_slurm.launcher.runs import run_directories  # noqa: E402
+from curator_slurm.launcher.runs.paths import RunPaths  # noqa: E402
+from curator_slurm.launcher.runs.registry import run_directories  # noqa: E402
 
 __all__ = ["own_home"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.shards.ranges import format_numbers, parse_numbers, some_numbers
+from curator_slurm.launcher.ranges import format_numbers, parse_numbers, some_numbers
 
 
 @pytest.mark.parametrize(

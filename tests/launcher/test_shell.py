@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.shelltext import Place, places, quote, sbatch_quote
+from curator_slurm.launcher.shell import Place, places, quote, sbatch_quote
 
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)))
 

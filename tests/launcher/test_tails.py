@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from curator_slurm.launcher.textfiles import GrowingFile, last_lines, tail
+from curator_slurm.launcher.tails import GrowingFile, last_lines, tail
 
 
 def test_tail(tmp_path: Path) -> None:

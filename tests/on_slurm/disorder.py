@@ -13,7 +13,7 @@ from slurm_cluster import SlurmCluster
 from slurm_cluster.processes import Process
 
 _KINDS: dict[str, tuple[str, ...]] = {
-    "driver": ("curator_slurm.launcher.driver", "copying.py"),
+    "driver": ("curator_slurm.launcher.driver.driver", "copying.py"),
     "agent": ("node_agent --run-dir",),
     "worker": ("ray::", "raylet", "gcs_server"),
     "script": ("slurm_script",),

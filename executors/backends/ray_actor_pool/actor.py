@@ -7,8 +7,14 @@ from typing import Any
 
 import ray
 
-from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata, items_of
-from curator_slurm.executors.backends._pool_data import CallResult, CallSpec, merge_reports, size_of, split_evenly
+from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata, items_of
+from curator_slurm.executors.backends.ray_actor_pool.data import (
+    CallResult,
+    CallSpec,
+    merge_reports,
+    size_of,
+    split_evenly,
+)
 from curator_slurm.executors.tasks import source_of
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport, shift
+from curator_slurm.executors.adapter.adapter import BatchReport, shift
 
 KEEP_BELOW = 32 << 20
 """What the first stage makes of the only initial task is kept by the driver, if it is no more than this."""

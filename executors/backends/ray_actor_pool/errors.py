@@ -15,8 +15,8 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from curator_slurm.executors.failures import ExecutorError, ObjectsLostError, StageError, short_error
-from curator_slurm.executors.rounds import causes
+from curator_slurm.executors.run.rounds import causes
+from curator_slurm.executors.task_failures import ExecutorError, ObjectsLostError, StageError, short_error
 
 DEAD = (
     ActorDiedError, ActorUnavailableError, ActorUnschedulableError, NodeDiedError, OutOfMemoryError, RayActorError,

@@ -7,14 +7,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.known_options import POOL_DEFAULTS
-from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
-from curator_slurm.executors.rounds import run_rounds
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.rounds import run_rounds
+from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.runtime_env import worker_env
-from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class RayActorPoolExecutor(BaseExecutor):
                 StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
                 for index, stage in enumerate(stages)
             ]
-            from curator_slurm.executors.backends._pool_nodes import Nodes
-            from curator_slurm.executors.backends._pool_run import PoolRun
+            from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+            from curator_slurm.executors.backends.ray_actor_pool.run import PoolRun
 
             sources = Sources(len(adapters), tasks)
             prepared: dict[int, set[str]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from curator_slurm.executors.failures import ExecutorError
+from curator_slurm.executors.task_failures import ExecutorError
 
 _EPSILON = 1e-6
 _REFRESH_S = 5.0

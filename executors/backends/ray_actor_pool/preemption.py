@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from curator_slurm.executors.backends._pool_nodes import Need, Node, Nodes
-from curator_slurm.executors.backends._pool_stage import StageState, Worker
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Node, Nodes
+from curator_slurm.executors.backends.ray_actor_pool.stage import StageState, Worker
 
 _PATIENCE_S = 3.0
 _MIN_LIFE_S = 5.0

@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-from curator_slurm.executors import rounds
-from curator_slurm.executors.backends._pool_nodes import Nodes
-from curator_slurm.executors.backends._pool_stage import StageState
-from curator_slurm.executors.failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+from curator_slurm.executors.backends.ray_actor_pool.stage import StageState
+from curator_slurm.executors.run import rounds
+from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter import BatchReport, StageAdapter
-from curator_slurm.executors.backends._pool_data import (
+from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.actor import PoolWorker, identities
+from curator_slurm.executors.backends.ray_actor_pool.data import (
     KEEP_BELOW,
     Batch,
     CallResult,
@@ -32,14 +33,15 @@ from curator_slurm.executors.backends._pool_data import (
     size_of,
     split_evenly,
 )
-from curator_slurm.executors.backends._pool_errors import DEAD, original
-from curator_slurm.executors.backends._pool_nodes import Nodes
-from curator_slurm.executors.backends._pool_room import check_nodes, fit_stages
-from curator_slurm.executors.backends._pool_scale import Scaler
-from curator_slurm.executors.backends._pool_stage import CALLS_AHEAD, Call, StageState, Worker
-from curator_slurm.executors.backends._pool_suspects import after_death
-from curator_slurm.executors.backends._pool_worker import PoolWorker, identities
-from curator_slurm.executors.failures import (
+from curator_slurm.executors.backends.ray_actor_pool.errors import DEAD, original
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+from curator_slurm.executors.backends.ray_actor_pool.room import check_nodes, fit_stages
+from curator_slurm.executors.backends.ray_actor_pool.scale import Scaler
+from curator_slurm.executors.backends.ray_actor_pool.stage import CALLS_AHEAD, Call, StageState, Worker
+from curator_slurm.executors.backends.ray_actor_pool.suspects import after_death
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import (
     ExecutorError,
     FailedTaskRecord,
     ObjectsLostError,
@@ -47,8 +49,6 @@ from curator_slurm.executors.failures import (
     WorkerLostError,
     short_error,
 )
-from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from curator_slurm.executors.backends._pool_nodes import Nodes
-from curator_slurm.executors.backends._pool_stage import StageState, Worker
-from curator_slurm.executors.backends._pool_victims import room_is_coming, victims
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+from curator_slurm.executors.backends.ray_actor_pool.preemption import room_is_coming, victims
+from curator_slurm.executors.backends.ray_actor_pool.stage import StageState, Worker
 
 _PERIOD_S = 0.25
 _IDLE_S = 10.0

@@ -8,9 +8,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._pool_data import Batch, TaskQueue, batch_len
-from curator_slurm.executors.backends._pool_nodes import Need
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.data import Batch, TaskQueue, batch_len
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Need
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 
 CALLS_AHEAD = 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from curator_slurm.executors.backends._pool_data import Batch, TaskQueue, batch_len
-from curator_slurm.executors.backends._pool_stage import Call, Suspect
+from curator_slurm.executors.backends.ray_actor_pool.data import Batch, TaskQueue, batch_len
+from curator_slurm.executors.backends.ray_actor_pool.stage import Call, Suspect
 
 
 def after_death(call: Call, *, blamed: bool) -> list[Suspect]:

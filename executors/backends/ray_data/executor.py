@@ -7,19 +7,19 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from curator_slurm.executors.adapter import StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
-from curator_slurm.executors.failures import (
+from curator_slurm.executors.ray_connection import alive_nodes, environment, ray_session
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds, tells_of
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import (
     ExecutorError,
     ObjectsLostError,
     StageError,
     WorkerLostError,
     short_error,
 )
-from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.ray_connection import alive_nodes, environment, ray_session
-from curator_slurm.executors.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds, tells_of
-from curator_slurm.executors.sources import Sources
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class RayDataExecutor(BaseExecutor):
                 StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
                 for index, stage in enumerate(stages)
             ]
-            from curator_slurm.executors.backends._data_run import DataRun
+            from curator_slurm.executors.backends.ray_data.run import DataRun
 
             outputs: list[Any] = []
 

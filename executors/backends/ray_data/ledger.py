@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.backends._data_workers import DataWorkers
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.backends.ray_data.workers import DataWorkers
 
 Key = tuple[int, str]
 """Stage, and the ids of the tasks in one word."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._data_stage import Step, overrides
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_data.stage import Step, overrides
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.runtime_env import worker_env
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import ray
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from curator_slurm.executors import rounds
-from curator_slurm.executors.backends._data_plan import OperatorPlan, cpu_scale
-from curator_slurm.executors.failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.backends.ray_data.operators import OperatorPlan, cpu_scale
+from curator_slurm.executors.run import rounds
+from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
 
 _LOOK_S = 5.0
 _TOLERANCE = 1e-6

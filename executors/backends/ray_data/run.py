@@ -12,20 +12,20 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends._data_ledger import Ledger, News, RemoteLedger
-from curator_slurm.executors.backends._data_plan import (
+from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends.ray_actor_pool.data import size_of
+from curator_slurm.executors.backends.ray_data.ledger import Ledger, News, RemoteLedger
+from curator_slurm.executors.backends.ray_data.operators import (
     OperatorPlan,
     block_count,
     block_rows,
     plan_operators,
     split,
 )
-from curator_slurm.executors.backends._data_room import DataRoom, LookStep
-from curator_slurm.executors.backends._data_rows import to_table, to_tasks
-from curator_slurm.executors.backends._data_stage import Operator, Step, overrides
-from curator_slurm.executors.backends._pool_data import size_of
-from curator_slurm.executors.failures import FailurePolicy
+from curator_slurm.executors.backends.ray_data.room import DataRoom, LookStep
+from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
+from curator_slurm.executors.backends.ray_data.stage import Operator, Step, overrides
+from curator_slurm.executors.task_failures import FailurePolicy
 
 log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from curator_slurm.executors.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata, items_of
-from curator_slurm.executors.backends._data_ledger import RemoteLedger
-from curator_slurm.executors.backends._data_rows import to_table, to_tasks
-from curator_slurm.executors.failures import FailedTaskRecord, StageError, TooManyFailedTasksError
+from curator_slurm.executors.adapter.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata, items_of
+from curator_slurm.executors.backends.ray_data.ledger import RemoteLedger
+from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
+from curator_slurm.executors.task_failures import FailedTaskRecord, StageError, TooManyFailedTasksError
 from curator_slurm.executors.tasks import source_of
 
 log = logging.getLogger(__name__)

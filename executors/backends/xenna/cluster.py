@@ -10,8 +10,8 @@ import ray
 from cosmos_xenna.pipelines.private import autoscaling_algorithms, data_structures, resources
 from loguru import logger
 
-from curator_slurm.executors.backends._xenna_fit import Demand, Fit, Node, fit, shrink_further
-from curator_slurm.executors.backends._xenna_gpus import gpu_resources, probe_gpu_names
+from curator_slurm.executors.backends.xenna.fit import Demand, Fit, Node, fit, shrink_further
+from curator_slurm.executors.backends.xenna.gpus import gpu_resources, probe_gpu_names
 
 _HEAD = "node:__internal_head__"
 _SHRINK = 0.8

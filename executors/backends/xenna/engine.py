@@ -23,10 +23,10 @@ import ray
 from cosmos_xenna.pipelines.private import batch, monitoring, streaming
 from cosmos_xenna.ray_utils import actor_pool, cluster
 
-from curator_slurm.executors.backends._xenna_options import xenna_version
-from curator_slurm.executors.backends._xenna_orphans import end_with_ray
-from curator_slurm.executors.backends._xenna_pool import RunContext, RunPool
-from curator_slurm.executors.backends._xenna_queue import BatchGrouping, ChunkQueue
+from curator_slurm.executors.backends.xenna.options import xenna_version
+from curator_slurm.executors.backends.xenna.orphans import end_with_ray
+from curator_slurm.executors.backends.xenna.pool import RunContext, RunPool
+from curator_slurm.executors.backends.xenna.queue import BatchGrouping, ChunkQueue
 
 _one_run = threading.Lock()
 

@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from ray.exceptions import RayError
 
-from curator_slurm.executors.failures import ExecutorError
-from curator_slurm.executors.rounds import causes
+from curator_slurm.executors.run.rounds import causes
+from curator_slurm.executors.task_failures import ExecutorError
 
 
 def raise_own_error(error: BaseException) -> NoReturn:

@@ -11,27 +11,27 @@ import ray
 from cosmos_xenna.pipelines import v1
 from loguru import logger
 
-from curator_slurm.executors import rounds
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._pool_data import size_of
-from curator_slurm.executors.backends._xenna_chunks import Chunk, batches_per_chunk, make_chunks
-from curator_slurm.executors.backends._xenna_cluster import Cluster
-from curator_slurm.executors.backends._xenna_engine import adjusted_engine
-from curator_slurm.executors.backends._xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
-from curator_slurm.executors.backends._xenna_errors import raise_own_error
-from curator_slurm.executors.backends._xenna_fit import Demand, DoesNotFitError
-from curator_slurm.executors.backends._xenna_gpus import StageRuntimeEnv
-from curator_slurm.executors.backends._xenna_options import StageOptions, parse_config, parse_stage, xenna_version
-from curator_slurm.executors.backends._xenna_reap import end_worker_processes
-from curator_slurm.executors.backends._xenna_run import XennaRun
-from curator_slurm.executors.backends._xenna_stage import Place, Requests, StageSpec, XennaStage
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.data import size_of
+from curator_slurm.executors.backends.xenna.chunks import Chunk, batches_per_chunk, make_chunks
+from curator_slurm.executors.backends.xenna.cluster import Cluster
+from curator_slurm.executors.backends.xenna.engine import adjusted_engine
+from curator_slurm.executors.backends.xenna.errors import raise_own_error
+from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError
+from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
+from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
+from curator_slurm.executors.backends.xenna.reap import end_worker_processes
+from curator_slurm.executors.backends.xenna.run import XennaRun
+from curator_slurm.executors.backends.xenna.stage import Place, Requests, StageSpec, XennaStage
+from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
 from curator_slurm.executors.base import BaseExecutor
-from curator_slurm.executors.failures import FailurePolicy, OnTaskError
 from curator_slurm.executors.known_options import COMMON_KEYS
-from curator_slurm.executors.monitor import RunMonitor
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
-from curator_slurm.executors.rounds import run_rounds
-from curator_slurm.executors.sources import Sources
+from curator_slurm.executors.run import rounds
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.rounds import run_rounds
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError
 
 _LOOK_S = 1.0
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from curator_slurm.executors.failures import ExecutorError
+from curator_slurm.executors.task_failures import ExecutorError
 
 MIN_CPUS = 0.01
 """The smallest CPU request of a worker; cosmos-xenna rejects a worker that asks for nothing."""

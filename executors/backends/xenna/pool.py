@@ -17,11 +17,11 @@ import ray.exceptions
 from cosmos_xenna.ray_utils import actor_pool, stage_worker
 from loguru import logger
 
-from curator_slurm.executors.backends._xenna_chunks import Report, chosen
-from curator_slurm.executors.backends._xenna_gpus import on_node
-from curator_slurm.executors.backends._xenna_queue import SizedTask
-from curator_slurm.executors.backends._xenna_stage import Goodbye
-from curator_slurm.executors.failures import FailurePolicy, WorkerLostError
+from curator_slurm.executors.backends.xenna.chunks import Report, chosen
+from curator_slurm.executors.backends.xenna.gpus import on_node
+from curator_slurm.executors.backends.xenna.queue import SizedTask
+from curator_slurm.executors.backends.xenna.stage import Goodbye
+from curator_slurm.executors.task_failures import FailurePolicy, WorkerLostError
 
 WORKER_DEATHS: tuple[type[BaseException], ...] = (
     ray.exceptions.RayActorError,

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from cosmos_xenna.ray_utils import actor_pool
 
-from curator_slurm.executors.backends._xenna_chunks import Chunk, ChunkBuffer, Piece, cut, join, join_chunks, select
+from curator_slurm.executors.backends.xenna.chunks import Chunk, ChunkBuffer, Piece, cut, join, join_chunks, select
 
 
 class SizedTask(actor_pool.Task):  # type: ignore[misc]

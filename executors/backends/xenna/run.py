@@ -11,12 +11,18 @@ import ray
 import ray.exceptions
 from loguru import logger
 
-from curator_slurm.executors.adapter import BatchReport, items_of
-from curator_slurm.executors.backends._xenna_chunks import Chunk, Report, chosen
-from curator_slurm.executors.backends._xenna_pool import RunPool
-from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, ObjectsLostError, StageError, short_error
-from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.sources import Sources
+from curator_slurm.executors.adapter.adapter import BatchReport, items_of
+from curator_slurm.executors.backends.xenna.chunks import Chunk, Report, chosen
+from curator_slurm.executors.backends.xenna.pool import RunPool
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import (
+    FailedTaskRecord,
+    FailurePolicy,
+    ObjectsLostError,
+    StageError,
+    short_error,
+)
 from curator_slurm.executors.tasks import source_of
 
 _GAUGE_S = 0.5

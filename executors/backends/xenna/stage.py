@@ -8,16 +8,16 @@ from typing import Any
 
 from cosmos_xenna.pipelines import v1
 
-from curator_slurm.executors.adapter import NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends._pool_data import KEEP_BELOW, merge_reports, size_of
-from curator_slurm.executors.backends._xenna_chunks import (
+from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends.ray_actor_pool.data import KEEP_BELOW, merge_reports, size_of
+from curator_slurm.executors.backends.xenna.chunks import (
     Chunk,
     Report,
     batches_per_chunk,
     chosen,
     make_chunks,
 )
-from curator_slurm.executors.backends._xenna_orphans import end_with_ray
+from curator_slurm.executors.backends.xenna.orphans import end_with_ray
 
 
 class Goodbye(Chunk):

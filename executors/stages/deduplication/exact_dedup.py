@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages._columns import values_of
-from curator_slurm.executors.stages.score_filter import drop
-from curator_slurm.executors.stages.writer import file_stem
+from curator_slurm.executors.stages.columns import values_of
+from curator_slurm.executors.stages.filters.score_filter import drop
+from curator_slurm.executors.stages.io import storage
+from curator_slurm.executors.stages.io.writer import file_stem
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 
 if TYPE_CHECKING:

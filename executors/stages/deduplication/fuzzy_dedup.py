@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.pipeline import Pipeline
-from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages.exact_dedup import DropDuplicates, write_table
-from curator_slurm.executors.stages.lsh import ROW_BITS, BandTask, LSHStage, MergeEdgesStage, read_edges
-from curator_slurm.executors.stages.minhash import MinHashStage, signature_file
+from curator_slurm.executors.stages.deduplication.exact_dedup import DropDuplicates, write_table
+from curator_slurm.executors.stages.deduplication.lsh import ROW_BITS, BandTask, LSHStage, MergeEdgesStage, read_edges
+from curator_slurm.executors.stages.deduplication.minhash import MinHashStage, signature_file
+from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.tasks import FileGroupTask
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def near_duplicates(task_ids: Sequence[str], forests: Sequence[str]) -> pa.Table
     import numpy as np
     import pyarrow as pa
 
-    from curator_slurm.executors.stages.connected_components import spanning_forest
+    from curator_slurm.executors.stages.deduplication.connected_components import spanning_forest
 
     kept, dropped = spanning_forest(*read_edges(forests))
     order = np.argsort(dropped)

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages.connected_components import spanning_forest
-from curator_slurm.executors.stages.minhash import band_column
+from curator_slurm.executors.stages.deduplication.connected_components import spanning_forest
+from curator_slurm.executors.stages.deduplication.minhash import band_column
+from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.tasks import FileGroupTask, Task
 
 if TYPE_CHECKING:
-    from curator_slurm.executors.stages.connected_components import Ids
+    from curator_slurm.executors.stages.deduplication.connected_components import Ids
 
 ROW_BITS = 32
 """Rows of a file; the bits above are the file's number."""

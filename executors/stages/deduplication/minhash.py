@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages._columns import values_of
-from curator_slurm.executors.stages.exact_dedup import digest
-from curator_slurm.executors.stages.writer import file_stem
+from curator_slurm.executors.stages.columns import values_of
+from curator_slurm.executors.stages.deduplication.exact_dedup import digest
+from curator_slurm.executors.stages.io import storage
+from curator_slurm.executors.stages.io.writer import file_stem
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 
 if TYPE_CHECKING:

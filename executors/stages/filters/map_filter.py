@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages._columns import column_names, frame, require, select, values_of, with_data
-from curator_slurm.executors.stages._loading import name_of, resolve
-from curator_slurm.executors.stages.score_filter import drop
+from curator_slurm.executors.stages.callables import name_of, resolve
+from curator_slurm.executors.stages.columns import column_names, frame, require, select, values_of, with_data
+from curator_slurm.executors.stages.filters.score_filter import drop
 from curator_slurm.executors.tasks import DocumentBatch
 
 PER = ("document", "batch")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from curator_slurm.executors.stages.document_filter import DocumentFilter
+from curator_slurm.executors.stages.filters.document_filter import DocumentFilter
 
 _NOT_COUNTED_AS_TEXT = re.compile(r"[^a-zA-Z0-9\n?!,.]")
 _DIGIT = re.compile(r"\d")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages._columns import keep_rows, values_of, with_column, with_data
-from curator_slurm.executors.stages._loading import as_list, name_of, one_each
+from curator_slurm.executors.stages.callables import as_list, name_of, one_each
+from curator_slurm.executors.stages.columns import keep_rows, values_of, with_column, with_data
 from curator_slurm.executors.stages.statistics import add_dropped
 from curator_slurm.executors.tasks import DocumentBatch
 

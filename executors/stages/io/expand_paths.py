@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from curator_slurm.executors.stages._storage import filesystem, is_address, split_compression
+from curator_slurm.executors.stages.io.storage import filesystem, is_address, split_compression
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from curator_slurm.executors.resources import Resources
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages._listing import list_files
-from curator_slurm.executors.stages._storage import absolute, is_address
+from curator_slurm.executors.stages.io.expand_paths import list_files
+from curator_slurm.executors.stages.io.storage import absolute, is_address
 from curator_slurm.executors.tasks import EmptyTask, FileGroupTask
 
 log = logging.getLogger(__name__)

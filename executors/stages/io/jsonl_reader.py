@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from curator_slurm.executors.stages._columns import frame, frame_of_table
-from curator_slurm.executors.stages._jsonl_fast import read_table
-from curator_slurm.executors.stages._storage import read_bytes
-from curator_slurm.executors.stages.reader import BaseReader, CompositeReader
+from curator_slurm.executors.stages.columns import frame, frame_of_table
+from curator_slurm.executors.stages.io.jsonl_fast import read_table
+from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader
+from curator_slurm.executors.stages.io.storage import read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

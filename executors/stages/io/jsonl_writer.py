@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
 
-from curator_slurm.executors.stages._columns import column_names, values_of
-from curator_slurm.executors.stages._storage import COMPRESSIONS, compressed, split_compression
-from curator_slurm.executors.stages.writer import BaseWriter
+from curator_slurm.executors.stages.columns import column_names, values_of
+from curator_slurm.executors.stages.io.storage import COMPRESSIONS, compressed, split_compression
+from curator_slurm.executors.stages.io.writer import BaseWriter
 
 _LINES_AT_ONCE = 1000
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages.writer import BaseWriter
+from curator_slurm.executors.stages.io.writer import BaseWriter
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from curator_slurm.executors.stages._columns import frame_of_table
-from curator_slurm.executors.stages._storage import open_to_read
-from curator_slurm.executors.stages.reader import BaseReader, CompositeReader
+from curator_slurm.executors.stages.columns import frame_of_table
+from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader
+from curator_slurm.executors.stages.io.storage import open_to_read
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
 
-from curator_slurm.executors.stages._columns import table_of
-from curator_slurm.executors.stages.writer import BaseWriter
+from curator_slurm.executors.stages.columns import table_of
+from curator_slurm.executors.stages.io.writer import BaseWriter
 
 
 @dataclass

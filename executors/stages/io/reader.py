@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.stage import CompositeStage, ProcessingStage
-from curator_slurm.executors.stages._options import check_options
-from curator_slurm.executors.stages.file_partitioning import FilePartitioningStage
+from curator_slurm.executors.stages.io.file_partitioning import FilePartitioningStage
+from curator_slurm.executors.stages.option_checks import check_options
 from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FileGroupTask
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from curator_slurm.executors.stages._columns import frame, select
-from curator_slurm.executors.stages._storage import read_bytes
-from curator_slurm.executors.stages.reader import BaseReader, CompositeReader
+from curator_slurm.executors.stages.columns import frame, select
+from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader
+from curator_slurm.executors.stages.io.storage import read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ import codecs
 from dataclasses import dataclass
 from typing import IO, Any, ClassVar
 
-from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages._columns import values_of
-from curator_slurm.executors.stages.writer import BaseWriter, file_stem, origin_mark
+from curator_slurm.executors.stages.columns import values_of
+from curator_slurm.executors.stages.io import storage
+from curator_slurm.executors.stages.io.writer import BaseWriter, file_stem, origin_mark
 from curator_slurm.executors.tasks import DocumentBatch
 
 

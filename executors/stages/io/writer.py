@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages import _storage as storage
-from curator_slurm.executors.stages._columns import select
-from curator_slurm.executors.stages._options import check_options
+from curator_slurm.executors.stages.columns import select
+from curator_slurm.executors.stages.io import storage
+from curator_slurm.executors.stages.option_checks import check_options
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 
 _OF = ".of-"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.executors import ProcessingStage, Resources, Task
-from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.backend_registry import make_executor
 
 
 @dataclass(kw_only=True)

@@ -14,10 +14,10 @@ import pytest
 from test_adapter_failures import batch, skip
 from xenna_stages import Number, Step
 
-from curator_slurm.executors.adapter import BatchReport, StageAdapter, items_of
+from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter, items_of
 from curator_slurm.executors.base import BaseExecutor
-from curator_slurm.executors.failures import FailedTaskRecord
-from curator_slurm.executors.monitor import FAILURES_FILE, RunMonitor
+from curator_slurm.executors.run.monitor import FAILURES_FILE, RunMonitor
+from curator_slurm.executors.task_failures import FailedTaskRecord
 
 
 class Emptying(Step):

@@ -28,7 +28,7 @@ from xenna_stages import (
 )
 
 from curator_slurm.executors import EmptyTask, Pipeline
-from curator_slurm.executors.failures import StageError, TooManyFailedTasksError
+from curator_slurm.executors.task_failures import StageError, TooManyFailedTasksError
 
 pytestmark = MARKS
 each_engine = pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])

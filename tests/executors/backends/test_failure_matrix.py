@@ -40,8 +40,8 @@ from ray_runs import MARKS
 from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import Step, numbers
 
-from curator_slurm.executors.failures import StageError, WorkerLostError
-from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.backend_registry import make_executor
+from curator_slurm.executors.task_failures import StageError, WorkerLostError
 from curator_slurm.executors.tasks import assign_root_task_ids
 
 pytestmark = MARKS
@@ -219,7 +219,7 @@ def test_no_process_outlives_a_driver_with_a_ray_of_its_own(backend: str, ending
     code = f"""
 import os, signal
 from xenna_stages import Step, numbers
-from curator_slurm.executors.registry import make_executor
+from curator_slurm.executors.backend_registry import make_executor
 outputs = make_executor({backend!r}).execute([Step("a"), Step("b")], numbers(5))
 print("outputs", len(outputs), flush=True)
 {ending}

@@ -13,8 +13,8 @@ from ray_nodes import RayNodes, start_nodes, wait_for_lines
 from ray_runs import MARKS, runner, values
 from xenna_stages import Step
 
-from curator_slurm.executors import rounds
-from curator_slurm.executors.failures import ExecutorError
+from curator_slurm.executors.run import rounds
+from curator_slurm.executors.task_failures import ExecutorError
 
 pytestmark = MARKS
 

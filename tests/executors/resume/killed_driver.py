@@ -78,7 +78,7 @@ def pipeline(source: Path, out: Path) -> Pipeline:
 
 
 def main() -> None:
-    from curator_slurm.executors.registry import make_executor
+    from curator_slurm.executors.backend_registry import make_executor
 
     backend, source, out, checkpoint = sys.argv[1:]
     warnings.simplefilter("ignore")

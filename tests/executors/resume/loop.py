@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from curator_slurm.executors import EmptyTask
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.failures import FailurePolicy
-from curator_slurm.executors.monitor import RunMonitor
+from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.tracker import source_of
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.task_failures import FailurePolicy
 
 
 class Crash(BaseException):

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from loop import Crash, TrackedLoop
 
 from curator_slurm.executors import DocumentBatch, EmptyTask, Pipeline, ProcessingStage, Task
-from curator_slurm.executors.failures import FailurePolicy, OnTaskError
 from curator_slurm.executors.resume.log import CheckpointError
 from curator_slurm.executors.stages import JsonlWriter, MultiWriter, ParquetWriter, TextWriter
+from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError
 from curator_slurm.executors.tasks import FailedTask
 
 SKIP = FailurePolicy(OnTaskError.SKIP)

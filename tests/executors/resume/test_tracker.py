@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import FailedTaskRecord
+from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.resume.tracker import SourceTracker
+from curator_slurm.executors.task_failures import FailedTaskRecord
 
 
 def report(*sources: tuple[str, int], failed: str = "") -> BatchReport:

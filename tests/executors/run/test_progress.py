@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.executors import ProcessingStage, Task, progress
-from curator_slurm.executors.adapter import BatchReport, StageAdapter
-from curator_slurm.executors.backends._data_workers import RECENT_S, DataWorkers
-from curator_slurm.executors.failures import FailedTaskRecord, FailurePolicy, OnTaskError
-from curator_slurm.executors.progress import ProgressReporter
-from curator_slurm.executors.stage_progress import StageProgress, snapshots
+from curator_slurm.executors import ProcessingStage, Task
+from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.backends.ray_data.workers import RECENT_S, DataWorkers
+from curator_slurm.executors.run import progress
+from curator_slurm.executors.run.progress import ProgressReporter
+from curator_slurm.executors.run.stage_progress import StageProgress, snapshots
+from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, OnTaskError
 
 
 def done(tasks_in: int, tasks_out: int, **more: Any) -> BatchReport:

@@ -14,7 +14,7 @@ from ray_runs import BACKENDS, MARKS, make
 from xenna_ray import TestRay, start_ray
 from xenna_stages import Step, Twice, numbers
 
-from curator_slurm.executors import progress
+from curator_slurm.executors.run import progress
 
 pytestmark = MARKS
 

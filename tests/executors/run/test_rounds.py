@@ -9,17 +9,17 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError
 
 from curator_slurm.executors import ProcessingStage, Task
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import (
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.rounds import run_rounds
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import (
     FailedTaskRecord,
     FailurePolicy,
     ObjectsLostError,
     OnTaskError,
     StageError,
 )
-from curator_slurm.executors.monitor import RunMonitor
-from curator_slurm.executors.rounds import run_rounds
-from curator_slurm.executors.sources import Sources
 
 
 class Stage(ProcessingStage[Any, Any]):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import Task
-from curator_slurm.executors.adapter import BatchReport
-from curator_slurm.executors.failures import FailedTaskRecord, LostTasksError
-from curator_slurm.executors.sources import Sources, Tally
+from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.run.sources import Sources, Tally
+from curator_slurm.executors.task_failures import FailedTaskRecord, LostTasksError
 
 
 def tasks(count: int) -> list[Any]:

@@ -10,7 +10,7 @@ import pytest
 from ray import cloudpickle
 
 from curator_slurm.executors import EmptyTask, Pipeline, ProcessingStage, Task
-from curator_slurm.executors.watched import FOLDER, watched
+from curator_slurm.executors.run.watched import FOLDER, watched
 
 
 class Numbers(ProcessingStage[Any, Any]):

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from curator_slurm.executors import DocumentBatch, EmptyTask, Pipeline
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.stages._columns import frame, values_of
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.stages.columns import frame, values_of
 
 
 class LoopExecutor:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from curator_slurm.launcher.agent.driver_process import judge
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 
 DONE = {"schema": 1, "state": "completed", "message": "the pipeline ended"}
 

@@ -20,8 +20,8 @@ from run_dirs import keep_element, own_home, write_spec
 
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.paths import RunPaths
-from curator_slurm.launcher.runs import run_directories
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import run_directories
 
 __all__ = ["own_home"]
 
@@ -150,7 +150,7 @@ def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: Fak
     assert not (run.attempts / "00000" / f"{job}_0.1").exists()
 
 
-@pytest.mark.parametrize("victim", ["node_agent", "driver"])
+@pytest.mark.parametrize("victim", ["agent.node_agent", "driver"])
 def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     gate = tmp_path / "gate"
     command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
@@ -158,12 +158,12 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
         command = f"[[ $CURATOR_SLURM_SHARD != 1 || -e {gate} ]] || kill -9 $$; {COPY}"
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
     run = the_run(tmp_path)
-    if victim == "node_agent":
+    if victim == "agent.node_agent":
         wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
         for process in processes(run, victim):
             process.kill()
     assert call("watch", run.run_id).exit_code in (6, 7)
-    assert rows(run) == ([0] if victim == "node_agent" else [0, 2])
+    assert rows(run) == ([0] if victim == "agent.node_agent" else [0, 2])
     gate.touch()
     assert call("retry", run.run_id).exit_code == 0
     result = call("watch", run.run_id)
@@ -182,7 +182,8 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     assert call("submit", path, "--cluster", "slurm").exit_code == 0
     run = the_run(tmp_path)
     wait_for("the first shard", lambda: list(run.attempts.glob("00000/*/outputs/part.jsonl")))
-    (victim,) = (process for process in processes(run, "node_agent") if process.environ().get("SLURM_NODEID") == "1")
+    agents = processes(run, "agent.node_agent")
+    (victim,) = (process for process in agents if process.environ().get("SLURM_NODEID") == "1")
     victim.kill()
     wait_for("its shell to tell", lambda: '"failed"' in next(run.elements.glob("*/nodes/n2/status.json")).read_text())
     gate.touch()
@@ -234,7 +235,7 @@ def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
     run = the_run(tmp_path)
     wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
-    for process in processes(run, "node_agent"):
+    for process in processes(run, "agent.node_agent"):
         process.send_signal(signal.SIGTERM)
     wait_for("the outcome", lambda: list(run.elements.glob("*/exit-code")))
     (element,) = run.elements.iterdir()
@@ -246,7 +247,7 @@ def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     assert own["failure_class"] == "cancelled"
     assert not (run.attempts / "00002").exists()
     assert not list(run.attempts.glob("*/*/outputs"))
-    wait_for("the end", lambda: not processes(run, "node_agent"))
+    wait_for("the end", lambda: not processes(run, "agent.node_agent"))
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from curator_slurm.launcher.agent.allocation import Allocation
-from curator_slurm.launcher.agent.beacon import Beacon, BeaconReader
-from curator_slurm.launcher.agent.records import NodeState, NodeStatus, read_node_status
-from curator_slurm.launcher.node_agent import say_that_head_is_gone, say_that_worker_is_gone
-from curator_slurm.launcher.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.agent.heartbeat import Beacon, BeaconReader
+from curator_slurm.launcher.agent.node_agent import say_that_head_is_gone, say_that_worker_is_gone
+from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 
 ALLOCATION = Allocation(job_id="7", restart=0, node_id=0, nodes=("n1", "n2"), cpus=1, memory=1, gpus=0)
 

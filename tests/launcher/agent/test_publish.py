@@ -13,8 +13,8 @@ from run_dirs import new_attempt, new_run
 
 from curator_slurm.launcher.agent.publish import publish, publisher_of
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs import Run
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.registry import Run
 
 CONTENT = {"a.txt": "one", "deep/b.txt": "two"}
 

@@ -17,9 +17,10 @@ from sharded_runs import sharded_run
 from curator_slurm.launcher.agent.shard_publish import Published, Publisher
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json, write_json
-from curator_slurm.launcher.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.shards.done import read_marker
-from curator_slurm.launcher.shards.records import MARKER, DoneRecord, InputFile, Shard
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.done_records import read_marker
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
 
 SHARD = Shard(2, (InputFile("/data/2.jsonl", 1000),))
 CONTENT = {"a.jsonl": b'{"x": 1}\n{"x": 2}\n', "deep/er/b.txt": b"one\ntwo", "c.bin": b"\0" * 10}

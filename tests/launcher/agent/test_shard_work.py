@@ -19,17 +19,18 @@ from sharded_runs import plan, sharded_run
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest
 from curator_slurm.launcher.agent.driver_process import Verdict
-from curator_slurm.launcher.agent.ends import Ends
+from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.records import EventLog, Outcome
+from curator_slurm.launcher.agent.outcomes import Ends
 from curator_slurm.launcher.agent.shard_work import ShardWork
-from curator_slurm.launcher.agent.work import Drivers, EndedEarlyError
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json, write_json
-from curator_slurm.launcher.paths import AttemptPaths, ClusterPaths, RunPaths
-from curator_slurm.launcher.shards.manifest import write_manifest
-from curator_slurm.launcher.shards.records import InputFile, Shard
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
+from curator_slurm.launcher.runs.manifest import write_manifest
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.states import RunState
 
 Action = Callable[[AttemptPaths, Ends], Verdict]

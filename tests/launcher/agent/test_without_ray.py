@@ -14,7 +14,7 @@ from fake_slurm import FakeSlurm
 from run_dirs import keep_element, own_home, write_spec
 
 from curator_slurm.launcher.cli import main
-from curator_slurm.launcher.runs import Run, load_run, run_directories
+from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
 
 __all__ = ["own_home"]
 

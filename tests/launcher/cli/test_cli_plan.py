@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curator_slurm.launcher import cli
-from curator_slurm.launcher.shards.manifest import read_manifest
-from curator_slurm.launcher.shards.preview import histogram
+from curator_slurm.launcher.runs.manifest import read_manifest
+from curator_slurm.launcher.sharding.preview import histogram
 
 SPEC = "name: demo\npipeline: {command: 'cat ${shard.files}'}\ninput: {manifest: files.jsonl}\nshards: {count: 4}\n"
 

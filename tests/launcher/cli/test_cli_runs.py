@@ -30,9 +30,9 @@ from run_dirs import (
     write_spec,
 )
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli import main
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.slurm.client import Slurm
 
 __all__ = ["own_home"]
 
@@ -56,7 +56,8 @@ def slurm_jobs(fake_slurm: FakeSlurm) -> FakeSlurm:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kill local runs that do not end half a second after they were told to."""
-    monkeypatch.setattr("curator_slurm.launcher.cancel.cancel_run.__kwdefaults__", {"patience_s": 5, "grace_s": 0.5})
+    settings = "curator_slurm.launcher.operations.cancel.cancel_run.__kwdefaults__"
+    monkeypatch.setattr(settings, {"patience_s": 5, "grace_s": 0.5})
 
 
 def call(*arguments: object, expect: int = 0) -> Result:
@@ -87,7 +88,7 @@ def spec(tmp_path: Path, **orders: Any) -> Path:
 
 
 def run_ids(tmp_path: Path) -> list[str]:
-    return [path.name for path in runs.run_directories([tmp_path / "runs"])]
+    return [path.name for path in registry.run_directories([tmp_path / "runs"])]
 
 
 # submit
@@ -153,7 +154,7 @@ def test_an_unreachable_controller(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
 
 
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curator_slurm.launcher.slurm.is_available", lambda: False)
+    monkeypatch.setattr("curator_slurm.launcher.slurm.client.is_available", lambda: False)
     result = call("submit", spec(tmp_path), "--cluster", "slurm", expect=5)
     assert "--cluster local" in result.stderr
     result = call("submit", spec(tmp_path), "--watch")

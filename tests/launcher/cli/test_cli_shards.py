@@ -13,11 +13,11 @@ from fake_slurm import FakeSlurm
 from run_dirs import own_home
 from sharded_runs import fail, publish, sharded_run, stand_in_script
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.slurm.client import Slurm
 
 __all__ = ["own_home"]
 
@@ -43,7 +43,7 @@ def own_runs(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Elements that do their work in no time."""
-    monkeypatch.setattr("curator_slurm.launcher.script.render", lambda plan: stand_in_script())
+    monkeypatch.setattr("curator_slurm.launcher.plan.script.render", lambda plan: stand_in_script())
 
 
 def call(*arguments: object, expect: int = 0) -> Result:
@@ -75,8 +75,8 @@ def write_spec(folder: Path, files: int, orders: dict[int, Any] | None = None, *
 
 
 def only_run(folder: Path) -> Run:
-    (path,) = runs.run_directories([folder / "runs"])
-    return runs.load_run(path)
+    (path,) = registry.run_directories([folder / "runs"])
+    return registry.load_run(path)
 
 
 def wait(fake: FakeSlurm) -> None:
@@ -151,8 +151,8 @@ def test_collect_auto_is_a_small_job_after_the_arrays(fake_slurm: FakeSlurm, tmp
 
 def test_status_in_many_forms(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = sharded_run(tmp_path, 60)
-    from curator_slurm.launcher.shards.records import Element
-    from curator_slurm.launcher.shards.submissions import SubmissionRecord, write_submission
+    from curator_slurm.launcher.runs.shard_records import Element
+    from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 
     record = SubmissionRecord(
         number=0, purpose="submit", prepared=1.0, comment="", elements=60, shards=60, job_id="4711", submitted=1.0
@@ -336,8 +336,8 @@ def test_logs_of_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
 
 
 def test_logs_of_all_failed_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
-    from curator_slurm.launcher.shards.records import Element
-    from curator_slurm.launcher.shards.submissions import SubmissionRecord, write_submission
+    from curator_slurm.launcher.runs.shard_records import Element
+    from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 
     run = sharded_run(tmp_path, 3)
     record = SubmissionRecord(
@@ -390,8 +390,8 @@ def test_only_sharded_runs_can_be_compared_with(fake_slurm: FakeSlurm, tmp_path:
 
 
 def test_logs_of_an_element_whose_cluster_never_came_up(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
-    from curator_slurm.launcher.shards.records import Element
-    from curator_slurm.launcher.shards.submissions import SubmissionRecord, write_submission
+    from curator_slurm.launcher.runs.shard_records import Element
+    from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 
     run = sharded_run(tmp_path, 2)
     record = SubmissionRecord(

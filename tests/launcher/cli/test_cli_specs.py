@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from curator_slurm.launcher import cli
 from curator_slurm.launcher.cli.init import KINDS
-from curator_slurm.launcher.starters import PURPOSES, name_for
+from curator_slurm.launcher.spec.starters import PURPOSES, name_for
 
 
 @pytest.fixture

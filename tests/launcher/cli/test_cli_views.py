@@ -11,7 +11,7 @@ from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._progress import BarView, LineView, progress_text
 from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import Decision
+from curator_slurm.launcher.status.decide import Decision
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import click
 import pytest
 
 from curator_slurm.launcher.cli import VERBS, main
-from curator_slurm.launcher.failure import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import RunState
 
-TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+TEXT = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 
 
 @pytest.mark.parametrize("verb", [verb for verbs in VERBS.values() for verb in verbs])

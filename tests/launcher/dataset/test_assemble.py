@@ -17,14 +17,14 @@ import pytest
 import zstandard
 from sharded_runs import failed_tasks, lines, plan, publish, sharded_run
 
+from curator_slurm.launcher.dataset import assemble as collecting
+from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.errors import RunBusyError, RunIncompleteError, StorageError
 from curator_slurm.launcher.files import read_json, write_json
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards import collect as collecting
-from curator_slurm.launcher.shards.collect import Collected, collect_run
-from curator_slurm.launcher.shards.lock import RunLock
-from curator_slurm.launcher.shards.records import MARKER
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import MARKER
 
 
 def nothing(step: str, done: int, total: int) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs import list_inputs
 from curator_slurm.launcher.inputs.filelist import read_list
-from curator_slurm.launcher.shards.records import InputFile
-from curator_slurm.launcher.specdata import InputSpec
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.spec.data_sections import InputSpec
 
 DIGEST = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 

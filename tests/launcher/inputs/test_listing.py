@@ -13,9 +13,9 @@ import pytest
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs import input_files, list_inputs
+from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import matches
-from curator_slurm.launcher.shards.records import InputFile
-from curator_slurm.launcher.specdata import InputSpec
+from curator_slurm.launcher.spec.data_sections import InputSpec
 
 NAMES = ["a.txt", "with space.txt", "quo'te.txt", 'dou"ble.txt', "new\nline.txt", "ü.txt", os.fsdecode(b"\xff.txt")]
 

@@ -13,18 +13,18 @@ from fake_slurm import FakeSlurm
 from faults import every_crash
 from sharded_runs import new_sharded, plan, publish, sharded_run
 
-from curator_slurm.launcher import runs
-from curator_slurm.launcher.plan import Plan
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards import facts
-from curator_slurm.launcher.shards.choose import Selection
-from curator_slurm.launcher.shards.collect import collect_run
-from curator_slurm.launcher.shards.records import MARKER
-from curator_slurm.launcher.shards.retry import Wish, retry_shards
-from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.shards.submitting import submit_shards
-from curator_slurm.launcher.slurm import Slurm, Submitted
+from curator_slurm.launcher.dataset.assemble import collect_run
+from curator_slurm.launcher.operations.retry_shards import Wish, retry_shards
+from curator_slurm.launcher.operations.select_shards import Selection
+from curator_slurm.launcher.operations.submit_shards import submit_shards
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import MARKER
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.slurm.client import Slurm, Submitted
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status import shards_gather
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -61,7 +61,7 @@ def test_collect_dies_after_each_operation(tmp_path: Path, way: str, monkeypatch
     if way == "copy":
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
-        monkeypatch.setattr("curator_slurm.launcher.shards.placing._same_folder", lambda *_: False)
+        monkeypatch.setattr("curator_slurm.launcher.dataset.place._same_folder", lambda *_: False)
         monkeypatch.setattr(Path, "rename", _across_file_systems(Path.rename, tmp_path))
     wanted_run, wanted_plan = finished_run(tmp_path / "wanted", **output)
     collect(wanted_run, wanted_plan)
@@ -169,15 +169,15 @@ def test_submit_dies_after_each_operation(tmp_path: Path, monkeypatch: pytest.Mo
     interrupted = 0
     for operation in every_crash(submit):
         before = ledger.comments
-        found = runs.run_directories([tmp_path / "runs"])
+        found = registry.run_directories([tmp_path / "runs"])
         assert len(found) <= 1
         if not found:
             assert before == [], "nothing is submitted of a run that is not there"
         else:
-            run = runs.load_run(found[0])
+            run = registry.load_run(found[0])
             lost = [each for each in read_submissions(run.paths) if each.record.is_interrupted]
             interrupted += any(each.record.comment in before for each in lost)
-            assert facts.status_of(run).total == 4
+            assert shards_gather.status_of(run).total == 4
             retried = retry_shards(run, Wish(Selection()), {})
             # Slurm has forgotten all jobs but by their comments, so every shard counts as over: none was done.
             assert sorted(retried.choice.shards) == [0, 1, 2, 3]
@@ -185,7 +185,7 @@ def test_submit_dies_after_each_operation(tmp_path: Path, monkeypatch: pytest.Mo
             known = [record.comment for record in records if record.job_id]
             assert sorted(known) == sorted(ledger.comments), f"after operation {operation} a job was lost"
             assert len(ledger.comments) == len(set(ledger.comments)), "nothing was submitted twice"
-            ids = {submission.job_id for submission in runs.load_run(found[0]).record.submissions}  # type: ignore[union-attr]
+            ids = {submission.job_id for submission in registry.load_run(found[0]).record.submissions}  # type: ignore[union-attr]
             assert ids == {record.job_id for record in records if record.job_id}
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
         shutil.rmtree(ledger.folder)
@@ -214,13 +214,13 @@ def test_a_killed_submit_is_taken_up_by_retry(fake_slurm: FakeSlurm, tmp_path: P
     from faults import CRASHED, in_child
 
     assert in_child(submit) == CRASHED
-    (path,) = runs.run_directories([tmp_path / "runs"])
-    run = runs.load_run(path)
+    (path,) = registry.run_directories([tmp_path / "runs"])
+    run = registry.load_run(path)
     assert [bool(each.record.job_id) for each in read_submissions(run.paths)] == [True, False]
     assert retry_shards(run, Wish(Selection()), {}).choice.shards == [4, 5]
     assert len(fake_slurm.jobs) == 3
     fake_slurm.resume()
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
-    assert facts.status_of(run).state is RunState.COMPLETED
+    assert shards_gather.status_of(run).state is RunState.COMPLETED
     assert len(list(run.paths.attempts.glob("*/*"))) == 6

@@ -26,8 +26,8 @@ __all__ = ["own_home"]
 pytestmark = pytest.mark.usefixtures("own_home")
 
 SIGNS = {
-    "driver": ("curator_slurm.launcher.driver", "copying.py"),
-    "agent": ("curator_slurm.launcher.node_agent",),
+    "driver": ("curator_slurm.launcher.driver.driver", "copying.py"),
+    "agent": ("curator_slurm.launcher.agent.node_agent",),
     "any": ("",),
 }
 

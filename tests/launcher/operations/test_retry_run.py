@@ -13,11 +13,12 @@ from click.testing import CliRunner, Result
 from fake_slurm import FakeSlurm
 from run_dirs import fake_python, keep_element, own_home, write_spec
 
-from curator_slurm.launcher import runs, submit
 from curator_slurm.launcher.cli import main
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.operations import submit
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.slurm.client import Slurm
 
 __all__ = ["own_home"]
 
@@ -47,8 +48,8 @@ def call_json(*arguments: object, expect: int = 0) -> Any:
 
 
 def only_run(folder: Path) -> Run:
-    (path,) = runs.run_directories([folder / "runs"])
-    return runs.load_run(path)
+    (path,) = registry.run_directories([folder / "runs"])
+    return registry.load_run(path)
 
 
 def failed_run(folder: Path, fake: FakeSlurm) -> Run:
@@ -71,7 +72,7 @@ def test_a_failed_run_is_submitted_again_in_its_directory(slurm_jobs: FakeSlurm,
     assert [path.name for path in (tmp_path / "runs" / "demo").iterdir()] == [run.run_id]
     assert f"run {run.run_id} is completed" in call("retry", run.run_id).stdout
     assert len(slurm_jobs.jobs) == 2
-    assert runs.find_run(str(slurm_jobs.jobs[1].id), [tmp_path / "runs"]).run_id == run.run_id
+    assert registry.find_run(str(slurm_jobs.jobs[1].id), [tmp_path / "runs"]).run_id == run.run_id
 
 
 def test_with_changed_resources(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
@@ -131,4 +132,4 @@ def test_a_first_job_whose_record_was_lost_is_found(
     assert call_json("status", run.run_id)["state"] == "pending"
     assert "is still pending" in call("retry", run.run_id).stdout
     assert len(slurm_jobs.jobs) == 1
-    assert runs.find_run(str(slurm_jobs.jobs[0].id), [tmp_path / "runs"]).run_id == run.run_id
+    assert registry.find_run(str(slurm_jobs.jobs[0].id), [tmp_path / "runs"]).run_id == run.run_id

@@ -16,18 +16,18 @@ import yaml
 from fake_slurm import FakeSlurm
 from sharded_runs import fail, new_sharded, orders, plan, publish
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import SlurmError, SpecError, UsageError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards import facts
-from curator_slurm.launcher.shards.choose import Selection
-from curator_slurm.launcher.shards.retry import Retry, Wish, retry_shards
-from curator_slurm.launcher.shards.retry import preview_shards as preview
-from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.shards.submitting import submit_shards
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.operations.retry_shards import Retry, Wish, retry_shards
+from curator_slurm.launcher.operations.retry_shards import preview_shards as preview
+from curator_slurm.launcher.operations.select_shards import Selection
+from curator_slurm.launcher.operations.submit_shards import submit_shards
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status import shards_gather
 
 DOWN = "squeue: error: Unable to contact slurm controller (connect failure)\n"
 
@@ -63,12 +63,12 @@ def wait(fake: FakeSlurm) -> None:
 
 def again(run: Run, *set_options: str, classes: Sequence[str] = (), shards: Sequence[int] | None = None) -> Retry:
     selection = Selection([FailureClass(name) for name in classes], shards)
-    return retry_shards(runs.load_run(run.paths.root), Wish(selection, set_options), os.environ)
+    return retry_shards(registry.load_run(run.paths.root), Wish(selection, set_options), os.environ)
 
 
 def test_only_what_is_not_done_is_submitted_again(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submitted(tmp_path, fake_slurm, 6, {1: "out_of_memory", 4: "die"})
-    before = facts.status_of(run)
+    before = shards_gather.status_of(run)
     assert (before.state, before.done) == (RunState.INCOMPLETE, 4)
     assert before.classes == {FailureClass.OUT_OF_MEMORY: [1], FailureClass.UNKNOWN: [4]}
     orders(run, {})
@@ -76,7 +76,7 @@ def test_only_what_is_not_done_is_submitted_again(fake_slurm: FakeSlurm, tmp_pat
     assert result.choice.shards == [1, 4]
     assert result.choice.why == {"out_of_memory": 1, "unknown": 1}
     wait(fake_slurm)
-    assert facts.status_of(run).state is RunState.COMPLETED
+    assert shards_gather.status_of(run).state is RunState.COMPLETED
     assert [s.record.purpose for s in read_submissions(run.paths)] == ["submit", "retry"]
     assert len(list(run.paths.attempts.glob("00001/*"))) == 2
     assert again(run).choice.shards == []
@@ -216,7 +216,7 @@ def test_a_shard_that_was_published_before_its_element_died_is_done(fake_slurm: 
 
 def kill_before_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """End `submit` between sbatch and its own records."""
-    from curator_slurm.launcher.shards.submissions import Submission
+    from curator_slurm.launcher.runs.submissions import Submission
 
     monkeypatch.setattr(Submission, "update", lambda self, **changes: (_ for _ in ()).throw(KeyboardInterrupt))
 
@@ -227,9 +227,9 @@ def interrupted(folder: Path, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, 
         kill_before_record(patch)
         with pytest.raises(KeyboardInterrupt):
             submit_shards(folder / "runs", new_sharded(folder, count, the_plan), the_plan)
-    (path,) = runs.run_directories([folder / "runs"])
-    assert read_submissions(runs.load_run(path).paths)[0].record.job_id is None
-    return runs.load_run(path)
+    (path,) = registry.run_directories([folder / "runs"])
+    assert read_submissions(registry.load_run(path).paths)[0].record.job_id is None
+    return registry.load_run(path)
 
 
 def test_a_job_whose_record_was_lost_is_found_by_its_comment(
@@ -237,13 +237,13 @@ def test_a_job_whose_record_was_lost_is_found_by_its_comment(
 ) -> None:
     fake_slurm.pause()
     run = interrupted(tmp_path, fake_slurm, monkeypatch)
-    assert facts.status_of(run).state is RunState.PENDING
+    assert shards_gather.status_of(run).state is RunState.PENDING
     record = read_submissions(run.paths)[0].record
     assert (record.job_id, record.adopted) == (str(fake_slurm.jobs[0].id), True)
     assert again(run).choice.shards == []
     assert len(fake_slurm.calls_of("sbatch")) == 1
     job_id = fake_slurm.jobs[0].id
-    assert runs.find_run(str(job_id), [tmp_path / "runs"]).run_id == run.run_id
+    assert registry.find_run(str(job_id), [tmp_path / "runs"]).run_id == run.run_id
 
 
 def test_a_job_that_slurm_forgot_is_found_by_what_it_left(
@@ -254,7 +254,7 @@ def test_a_job_that_slurm_forgot_is_found_by_what_it_left(
     job_id = str(fake_slurm.jobs[0].id)
     shutil.rmtree(fake_slurm.folder / "jobs")
     (fake_slurm.folder / "jobs").mkdir()
-    assert facts.status_of(run).state is RunState.COMPLETED
+    assert shards_gather.status_of(run).state is RunState.COMPLETED
     again(run)
     assert read_submissions(run.paths)[0].record.job_id == job_id
 
@@ -265,16 +265,16 @@ def test_a_submission_that_never_reached_slurm_is_submitted_again(
     the_plan = plan(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "curator_slurm.launcher.shards.launch._submit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            "curator_slurm.launcher.operations.launch._submit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
             submit_shards(tmp_path / "runs", new_sharded(tmp_path, 3, the_plan), the_plan)
-    (path,) = runs.run_directories([tmp_path / "runs"])
-    run = runs.load_run(path)
-    assert facts.status_of(run).state is RunState.FAILED
+    (path,) = registry.run_directories([tmp_path / "runs"])
+    run = registry.load_run(path)
+    assert shards_gather.status_of(run).state is RunState.FAILED
     assert again(run).choice.why == {"not submitted": 3}
     wait(fake_slurm)
-    assert facts.status_of(run).state is RunState.COMPLETED
+    assert shards_gather.status_of(run).state is RunState.COMPLETED
     assert read_submissions(run.paths)[0].record.lost is not None
     assert len(fake_slurm.calls_of("sbatch")) == 1
 
@@ -285,7 +285,7 @@ def test_failures_without_files_are_told_by_slurm(fake_slurm: FakeSlurm, tmp_pat
     fake_slurm.set_state(f"{job_id}_0", "OUT_OF_MEMORY")
     fake_slurm.set_state(f"{job_id}_1", "TIMEOUT")
     fail(run, 2, f"{job_id}_2.0", "storage", "disk full")
-    assert facts.status_of(run).classes == {
+    assert shards_gather.status_of(run).classes == {
         FailureClass.OUT_OF_MEMORY: [0],
         FailureClass.TIME_LIMIT: [1],
         FailureClass.STORAGE: [2],
@@ -293,10 +293,10 @@ def test_failures_without_files_are_told_by_slurm(fake_slurm: FakeSlurm, tmp_pat
 
 
 def test_a_list_of_tasks_that_squeue_cut_short_stands_for_all_the_others() -> None:
-    from curator_slurm.launcher.paths import RunPaths
-    from curator_slurm.launcher.shards.records import Element
-    from curator_slurm.launcher.shards.submissions import Submission, SubmissionRecord
-    from curator_slurm.launcher.slurm_parse import parse_arrays
+    from curator_slurm.launcher.runs.paths import RunPaths
+    from curator_slurm.launcher.runs.shard_records import Element
+    from curator_slurm.launcher.runs.submissions import Submission, SubmissionRecord
+    from curator_slurm.launcher.slurm.parse import parse_arrays
 
     record = SubmissionRecord(
         number=0, purpose="submit", prepared=1.0, comment="", elements=5, shards=5, job_id="4711", submitted=1.0
@@ -304,5 +304,5 @@ def test_a_list_of_tasks_that_squeue_cut_short_stands_for_all_the_others() -> No
     elements = tuple(Element(number, (number,)) for number in range(5))
     submission = Submission(RunPaths(Path("/run")).submission(0), record, elements)
     text = "4711|1,3,...%5|PENDING|N/A|N/A|Resources\n4711|0|RUNNING|N/A|N/A|None\n4711|2|FAILED|N/A|N/A|None\n"
-    rest, running, failed = facts.complete(parse_arrays(text), [submission])
+    rest, running, failed = shards_gather.complete(parse_arrays(text), [submission])
     assert (rest.tasks, running.tasks, failed.tasks) == ((1, 3, 4), (0,), (2,))

@@ -10,19 +10,20 @@ import pytest
 from fake_slurm import FakeSlurm
 from sharded_runs import new_sharded, orders, plan
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import SlurmError, StorageError
-from curator_slurm.launcher.plan import Cluster
-from curator_slurm.launcher.retry import retry
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards import facts, submitting
-from curator_slurm.launcher.shards.done import done_shards
-from curator_slurm.launcher.shards.launch import Launched
-from curator_slurm.launcher.shards.retry import Wish
-from curator_slurm.launcher.shards.submissions import read_submissions
-from curator_slurm.launcher.shards.submitting import submit_shards
-from curator_slurm.launcher.slurm import Slurm
+from curator_slurm.launcher.operations import submit_shards as submitting
+from curator_slurm.launcher.operations.launch import Launched
+from curator_slurm.launcher.operations.retry import retry
+from curator_slurm.launcher.operations.retry_shards import Wish
+from curator_slurm.launcher.operations.submit_shards import submit_shards
+from curator_slurm.launcher.plan.model import Cluster
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status import shards_gather
 
 LIMIT = (
     "sbatch: error: AssocMaxSubmitJobLimit\n"
@@ -44,8 +45,8 @@ def submit(folder: Path, count: int, cluster: Cluster = Cluster.SLURM, **section
 
 
 def only_run(folder: Path) -> Run:
-    (path,) = runs.run_directories([folder / "runs"])
-    return runs.load_run(path)
+    (path,) = registry.run_directories([folder / "runs"])
+    return registry.load_run(path)
 
 
 def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -69,7 +70,7 @@ def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) 
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
     assert set(done_shards(run.paths)) == set(range(13))
-    decision = facts.status_of(run)
+    decision = shards_gather.status_of(run)
     assert (decision.state, decision.done, decision.total) == (RunState.COMPLETED, 13, 13)
 
 
@@ -77,7 +78,7 @@ def test_a_run_is_found_by_the_job_ids_of_all_its_windows(fake_slurm: FakeSlurm,
     fake_slurm.configure(max_array_size=2)
     launched = submit(tmp_path, 4)
     for job_id in launched.job_ids:
-        assert runs.find_run(f"{job_id}_1", [tmp_path / "runs"]).run_id == launched.run.run_id
+        assert registry.find_run(f"{job_id}_1", [tmp_path / "runs"]).run_id == launched.run.run_id
 
 
 def test_the_users_own_comment_stays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
     assert len(fake_slurm.calls_of("sbatch")) == 4  # the window again; or its first half
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
-    decision = facts.status_of(run)
+    decision = shards_gather.status_of(run)
     assert (decision.state, decision.done) == (RunState.INCOMPLETE, 4)
     assert "retry" in decision.next_step
     assert "6 shards were never submitted" in decision.message
@@ -122,7 +123,7 @@ def test_nothing_is_left_when_the_first_window_is_refused(fake_slurm: FakeSlurm,
     with pytest.raises(SlurmError, match=r"(?s)AssocMaxSubmitJobLimit.*10 elements.*shards\.per_element"):
         submit(tmp_path, 10)
     assert len(fake_slurm.calls_of("sbatch")) == 4  # 10, 5, 2, 1
-    assert runs.run_directories([tmp_path / "runs"]) == []
+    assert registry.run_directories([tmp_path / "runs"]) == []
 
 
 def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_
     for _ in range(5):
         for job in fake_slurm.jobs:
             fake_slurm.wait(job.id)
-        if facts.status_of(run).state is RunState.COMPLETED:
+        if shards_gather.status_of(run).state is RunState.COMPLETED:
             break
         retry(run, Wish(), {})
     assert set(done_shards(run.paths)) == set(range(20))
@@ -164,10 +165,10 @@ def test_storage_that_fills_up_before_the_first_window(
     def full(*_: object, **__: object) -> None:
         raise StorageError("no space left")
 
-    monkeypatch.setattr("curator_slurm.launcher.shards.launch.write_submission", full)
+    monkeypatch.setattr("curator_slurm.launcher.operations.launch.write_submission", full)
     with pytest.raises(StorageError):
         submit(tmp_path, 4)
-    assert runs.run_directories([tmp_path / "runs"]) == []
+    assert registry.run_directories([tmp_path / "runs"]) == []
     assert fake_slurm.calls_of("sbatch") == []
 
 
@@ -180,7 +181,7 @@ def test_a_local_run_does_its_shards_in_a_row(tmp_path: Path) -> None:
     assert [element.shards for element in submission.elements] == [(0, 1, 2, 3, 4)]
     assert wait_for_end(submission.record.pid, submission.record.pid_started, 60)
     run = only_run(tmp_path)
-    assert facts.status_of(run).state is RunState.COMPLETED
+    assert shards_gather.status_of(run).state is RunState.COMPLETED
     assert json.loads(run.paths.record.read_text())["submissions"][0]["job_id"] == submission.record.job_id
 
 
@@ -188,7 +189,7 @@ def test_a_local_run_whose_process_died(tmp_path: Path) -> None:
     from curator_slurm.launcher.local_process import wait_for_end
 
     new = new_sharded(tmp_path, 3, plan(tmp_path, Cluster.LOCAL))
-    run = runs.create_run(tmp_path / "runs", new)
+    run = registry.create_run(tmp_path / "runs", new)
     orders(run, {1: "die"})
     the_plan = plan(tmp_path, Cluster.LOCAL)
     with submitting.RunLock(run.paths.lock("submissions"), "test") as lock:
@@ -197,5 +198,5 @@ def test_a_local_run_whose_process_died(tmp_path: Path) -> None:
     record = launched.accepted[0].record
     assert record.pid is not None
     assert wait_for_end(record.pid, record.pid_started, 60)
-    decision = facts.status_of(run)
+    decision = shards_gather.status_of(run)
     assert (decision.state, decision.done) == (RunState.INCOMPLETE, 1)

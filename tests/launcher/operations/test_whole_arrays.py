@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from fake_slurm import FakeSlurm
 from run_dirs import keep_element, own_home
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.runs import registry
 
 __all__ = ["own_home"]
 
@@ -66,7 +66,7 @@ def test_an_array_with_a_retry_in_between(
     assert (summary["complete"], summary["rows"], summary["files"]) == (True, 4, 4)
     rows = sorted(path.read_text() for path in (tmp_path / "out").glob("shard-*/part.jsonl"))
     assert [json.loads(row)["n"] for row in rows] == [0, 1, 2, 3]
-    run = runs.load_run(runs.run_directories([tmp_path / "runs"])[0])
+    run = registry.load_run(registry.run_directories([tmp_path / "runs"])[0])
     assert len(list(run.paths.attempts.glob("00002/*"))) == 2
     assert len(list(run.paths.attempts.glob("00003/*"))) == 1, "what was done is not done again"
     assert "Published 4 of 4 shards" in call("collect", "demo")

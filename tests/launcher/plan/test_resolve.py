@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import SpecError
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.planning import choose_cluster, make_plan
-from curator_slurm.launcher.spec import Spec
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
+from curator_slurm.launcher.spec.model import Spec
 
 BASE = "name: demo\npipeline: {command: echo hi}\n"
 

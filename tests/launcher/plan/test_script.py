@@ -10,8 +10,8 @@ from script_lab import ScriptLab
 
 from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.plan import Cluster, Plan
-from curator_slurm.launcher.script import render, render_collect, sbatch_lines
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.script import render, render_collect, sbatch_lines
 
 VARIANTS = {
     "plain": {},
@@ -119,7 +119,7 @@ def test_the_agent_is_started_in_the_run_directory(lab, cluster):
     [attempt] = (lab.run_dir / "attempts/00000").iterdir()
     assert outcome.argv == [
         "-m",
-        "curator_slurm.launcher.node_agent",
+        "curator_slurm.launcher.agent.node_agent",
         "--run-dir",
         str(lab.run_dir),
         "--attempt-dir",

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from curator_slurm.launcher.errors import RunBusyError, StorageError
-from curator_slurm.launcher.shards import lock as locks
-from curator_slurm.launcher.shards.lock import RunLock, is_locked
+from curator_slurm.launcher.runs import lock as locks
+from curator_slurm.launcher.runs.lock import RunLock, is_locked
 
 
 def held_by(path: Path, **holder: object) -> None:
@@ -70,7 +70,7 @@ def test_who_waits_too_long_is_told_who_holds_it(tmp_path: Path) -> None:
 def test_a_holder_that_was_killed_is_no_holder(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom curator_slurm.launcher.shards.lock import RunLock\n"
+        "import sys, time\nfrom pathlib import Path\nfrom curator_slurm.launcher.runs.lock import RunLock\n"
         "with RunLock(Path(sys.argv[1]), 'retry'):\n    print('in', flush=True)\n    time.sleep(600)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.shards import manifest
-from curator_slurm.launcher.shards.manifest import count_shards, read_manifest, read_shard, write_manifest
-from curator_slurm.launcher.shards.records import InputFile, Shard
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs import manifest
+from curator_slurm.launcher.runs.manifest import count_shards, read_manifest, read_shard, write_manifest
+from curator_slurm.launcher.runs.shard_records import Shard
 
 NAMES = [
     "a.txt",

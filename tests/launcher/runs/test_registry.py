@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from run_dirs import new_run, own_home, submitted_run
 
-from curator_slurm.launcher import runs
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
-from curator_slurm.launcher.runs import Submission
+from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.registry import Submission
 
 __all__ = ["own_home"]
 
@@ -23,7 +23,7 @@ def mode(path: Path) -> int:
 
 def test_a_new_run_is_whole_and_private(tmp_path: Path) -> None:
     run = new_run(tmp_path, secret_environment={"HF_TOKEN": "hf_secret"})
-    assert runs.RUN_ID.match(run.run_id)
+    assert registry.RUN_ID.match(run.run_id)
     assert run.paths.root.parent == tmp_path / "demo"
     assert mode(run.paths.root) == 0o700
     assert mode(run.paths.secrets) == 0o700
@@ -32,21 +32,21 @@ def test_a_new_run_is_whole_and_private(tmp_path: Path) -> None:
     assert json.loads(run.paths.secret_environment.read_text()) == {"HF_TOKEN": "hf_secret"}
     assert "hf_secret" not in run.paths.record.read_text() + run.paths.plan.read_text()
     assert [path.name for path in (tmp_path / "demo").iterdir()] == [run.run_id]
-    assert runs.load_run(run.paths.root).record == run.record
+    assert registry.load_run(run.paths.root).record == run.record
 
 
 def test_ids_sort_by_time() -> None:
-    ids = [runs.new_run_id(1_795_000_000 + step * 3600) for step in range(50)]
+    ids = [registry.new_run_id(1_795_000_000 + step * 3600) for step in range(50)]
     assert ids == sorted(ids)
 
 
 def test_the_record_keeps_submissions_and_cancellation(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    run = runs.add_submission(run, Submission(job_id="1", submitted=10.0))
+    run = registry.add_submission(run, Submission(job_id="1", submitted=10.0))
     stale = run
-    run = runs.add_submission(run, Submission(job_id="local-10-000001", submitted=11.0, pid=12, pid_started=10.5))
-    runs.mark_cancelled(stale, 99.0)
-    record = runs.load_run(run.paths.root).record
+    run = registry.add_submission(run, Submission(job_id="local-10-000001", submitted=11.0, pid=12, pid_started=10.5))
+    registry.mark_cancelled(stale, 99.0)
+    record = registry.load_run(run.paths.root).record
     assert record is not None
     assert [submission.job_id for submission in record.submissions] == ["1", "local-10-000001"]
     assert record.cancelled == 99.0
@@ -60,7 +60,7 @@ def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     data["new"] = 1
     data["submissions"][0]["newer"] = 2
     run.paths.record.write_text(json.dumps(data))
-    loaded = runs.load_run(run.paths.root)
+    loaded = registry.load_run(run.paths.root)
     assert loaded.record == run.record
     assert not loaded.problem
 
@@ -69,7 +69,7 @@ def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
 def test_a_damaged_record_is_a_problem_and_no_crash(tmp_path: Path, content: str) -> None:
     run = new_run(tmp_path)
     run.paths.record.write_text(content)
-    loaded = runs.load_run(run.paths.root)
+    loaded = registry.load_run(run.paths.root)
     assert loaded.record is None
     assert "damaged" in loaded.problem
     assert loaded.name == "demo"
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_says_what_else_to_do(tmp_path: Path) ->
 
 def test_a_run_that_was_refused_leaves_nothing(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    runs.remove_run(run)
+    registry.remove_run(run)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,7 +92,7 @@ def test_finding_by_id_prefix_name_job_and_path(tmp_path: Path) -> None:
     old = submitted_run(tmp_path, "100", name="alpha")
     new = rename(submitted_run(tmp_path, "200", name="alpha"), "29990101-000000-aaaa")
     other = rename(submitted_run(tmp_path, "local-1795-000042", name="beta", cluster="local"), "29990102-000000-bbbb")
-    find = lambda text: runs.find_run(text, [tmp_path]).run_id  # noqa: E731
+    find = lambda text: registry.find_run(text, [tmp_path]).run_id  # noqa: E731
     assert find(old.run_id) == old.run_id
     assert find("29990102") == other
     assert find("alpha") == new
@@ -102,10 +102,10 @@ def test_finding_by_id_prefix_name_job_and_path(tmp_path: Path) -> None:
     assert find(str(old.paths.root)) == old.run_id
     assert find(str(old.paths.attempts / "00000" / "100.0" / "nothing")) == old.run_id
     assert find(os.path.relpath(old.paths.script)) == old.run_id
-    assert runs.latest_run([tmp_path]).run_id == other
+    assert registry.latest_run([tmp_path]).run_id == other
 
 
-def rename(run: runs.Run, run_id: str) -> str:
+def rename(run: registry.Run, run_id: str) -> str:
     run.paths.root.rename(run.paths.root.with_name(run_id))
     return run_id
 
@@ -113,23 +113,23 @@ def rename(run: runs.Run, run_id: str) -> str:
 def test_an_ambiguous_prefix_lists_the_candidates(tmp_path: Path) -> None:
     ids = [rename(submitted_run(tmp_path, str(n)), f"29990101-00000{n}-aaaa") for n in range(3)]
     with pytest.raises(RunNotFoundError) as caught:
-        runs.find_run("2999", [tmp_path])
+        registry.find_run("2999", [tmp_path])
     assert all(run_id in str(caught.value) for run_id in ids)
 
 
 def test_an_unknown_run_gets_suggestions(tmp_path: Path) -> None:
     submitted_run(tmp_path, name="fineweb-filter")
     with pytest.raises(RunNotFoundError, match="did you mean fineweb-filter"):
-        runs.find_run("fineweb-fliter", [tmp_path])
+        registry.find_run("fineweb-fliter", [tmp_path])
     with pytest.raises(RunNotFoundError, match="does not exist"):
-        runs.find_run(str(tmp_path / "nothing"), [tmp_path])
+        registry.find_run(str(tmp_path / "nothing"), [tmp_path])
     with pytest.raises(RunNotFoundError, match="not in a run directory"):
-        runs.find_run(str(tmp_path), [tmp_path])
+        registry.find_run(str(tmp_path), [tmp_path])
 
 
 def test_no_runs_at_all(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match="no runs yet"):
-        runs.latest_run([tmp_path / "missing"])
+        registry.latest_run([tmp_path / "missing"])
 
 
 def test_listing_skips_what_is_not_a_run(tmp_path: Path) -> None:
@@ -138,25 +138,25 @@ def test_listing_skips_what_is_not_a_run(tmp_path: Path) -> None:
     (tmp_path / "demo" / "notes").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
-    assert runs.run_directories([tmp_path, tmp_path]) == [run.paths.root]
+    assert registry.run_directories([tmp_path, tmp_path]) == [run.paths.root]
 
 
 def test_folders_are_remembered_once(own_home: Path, tmp_path: Path) -> None:
     environ = {"HOME": str(own_home)}
     default = own_home / "curator-slurm" / "runs"
-    assert runs.known_folders(environ) == [default]
-    runs.remember_folder(default, environ)
+    assert registry.known_folders(environ) == [default]
+    registry.remember_folder(default, environ)
     for _ in range(2):
-        runs.remember_folder(tmp_path / "other", environ)
-    assert runs.known_folders(environ) == [default, tmp_path / "other"]
+        registry.remember_folder(tmp_path / "other", environ)
+    assert registry.known_folders(environ) == [default, tmp_path / "other"]
     index = own_home / ".local" / "state" / "curator-slurm" / "runs-folders"
     assert index.read_text() == f"{tmp_path / 'other'}\n"
 
 
 def test_the_default_folder_can_be_set(own_home: Path) -> None:
-    assert runs.default_folder({"CURATOR_SLURM_RUNS": "~/x"}) == own_home / "x"
+    assert registry.default_folder({"CURATOR_SLURM_RUNS": "~/x"}) == own_home / "x"
 
 
 def test_an_index_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    runs.remember_folder(tmp_path, {"XDG_STATE_HOME": str(tmp_path / "file")})
+    registry.remember_folder(tmp_path, {"XDG_STATE_HOME": str(tmp_path / "file")})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.shards.windows import cut
+from curator_slurm.launcher.sharding.arrays import cut
 
 
 @given(

@@ -9,10 +9,10 @@ import pytest
 from sharded_runs import publish, sharded_run
 
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.paths import SubmissionPaths
-from curator_slurm.launcher.runs import Run
-from curator_slurm.launcher.shards.assignment import plan_file, shards_of_job
-from curator_slurm.launcher.shards.records import Element
+from curator_slurm.launcher.runs.paths import SubmissionPaths
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
 
 
 @pytest.fixture

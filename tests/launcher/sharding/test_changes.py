@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.inputs import list_inputs
-from curator_slurm.launcher.shards.changes import Change, check_inputs, compare, find_changes, summarise
-from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.specdata import InputSpec
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.sharding.changes import Change, check_inputs, compare, find_changes, summarise
+from curator_slurm.launcher.spec.data_sections import InputSpec
 
 DIGEST = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of `x`
 

@@ -9,7 +9,7 @@ import pytest
 import sharded_runs
 
 from curator_slurm.launcher.errors import SpecError
-from curator_slurm.launcher.shards.plan_shards import plan_shards
+from curator_slurm.launcher.sharding.plan_shards import plan_shards
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.shards.records import InputFile, Shard
-from curator_slurm.launcher.shards.split import BALANCED, parse_size, split
-from curator_slurm.launcher.specdata import ShardsSpec
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.sharding.split import BALANCED, parse_size, split
+from curator_slurm.launcher.spec.data_sections import ShardsSpec
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 10**6)), min_size=1, max_size=60)
 ways = st.one_of(

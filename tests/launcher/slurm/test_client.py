@@ -9,8 +9,8 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm import Slurm, clean_environment, inherited_options, submit_command
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm.client import Slurm, clean_environment, inherited_options, submit_command
 from curator_slurm.launcher.states import SlurmState
 
 DOWN = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from curator_slurm.launcher import slurm_messages as messages
+from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import SlurmState
 
-DATA = Path(__file__).parent / "data" / "slurm"
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from curator_slurm.launcher import slurm_parse as parse
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm import parse
+from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import SlurmState
 
-DATA = Path(__file__).parent / "data" / "slurm"
+DATA = Path(__file__).parent / "data"
 
 
 def recorded(name: str) -> str:

@@ -13,10 +13,10 @@ from run_dirs import new_attempt, new_run, outcome
 from submitit.core import core, plugins
 from submitit.core.utils import FailedJobError, FailedSubmissionError, UncompletedJobError
 
-from curator_slurm.launcher import submission
 from curator_slurm.launcher.local_process import stop_process, wait_for_end
-from curator_slurm.launcher.slurm import SbatchCall
-from curator_slurm.launcher.submission import (
+from curator_slurm.launcher.slurm import submitit_adapter
+from curator_slurm.launcher.slurm.client import SbatchCall
+from curator_slurm.launcher.slurm.submitit_adapter import (
     CuratorLocalExecutor,
     CuratorLocalJob,
     CuratorLocalJobEnvironment,
@@ -150,7 +150,7 @@ def test_a_local_run_is_a_session_of_its_own(tmp_path: Path, monkeypatch: pytest
 
 
 def test_ids_of_local_runs_hold_the_time() -> None:
-    word, seconds, digits = submission.new_local_job_id().split("-")
+    word, seconds, digits = submitit_adapter.new_local_job_id().split("-")
     assert word == "local"
     assert abs(int(seconds) - time.time()) < 5
     assert digits.isdigit()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from curator_slurm.launcher.speclocation import absolute
+from curator_slurm.launcher.spec.locations import absolute
 
 ENVIRON = {"USER": "ann", "HOME": "/home/ann", "WORK": "/work/a b", "BAD": "a\nb", "EMPTY": ""}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curator_slurm.launcher.specfile import origins, read_string
+from curator_slurm.launcher.spec.spec_file import origins, read_string
 
 SPEC = """\
 name: demo

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import PlaceholderError
-from curator_slurm.launcher.placeholders import command_line, mistakes, substitute
+from curator_slurm.launcher.spec.placeholders import command_line, mistakes, substitute
 
 CONTEXT = {
     "input.files": ["/in/a b.txt", "/in/it's.txt"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from curator_slurm.launcher.sbatch_options import EITHER, FLAGS, OWNED, SHORT, VALUES, normalise
+from curator_slurm.launcher.spec.sbatch_options import EITHER, FLAGS, OWNED, SHORT, VALUES, normalise
 
 
 def only(options):

@@ -3,8 +3,8 @@
 import pytest
 
 from curator_slurm.launcher.errors import SpecError
-from curator_slurm.launcher.spec import NOT_YET
-from curator_slurm.launcher.specfile import origins, read, read_string
+from curator_slurm.launcher.spec.model import NOT_YET
+from curator_slurm.launcher.spec.spec_file import origins, read, read_string
 
 GOOD = "name: demo\npipeline: {command: echo hi}\n"
 

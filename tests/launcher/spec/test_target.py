@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from curator_slurm.launcher.driver.instantiate import instantiate
+from curator_slurm.launcher.driver.pipeline_loader import build_stage, import_named
 from curator_slurm.launcher.errors import SpecError
-from curator_slurm.launcher.instantiate import instantiate
-from curator_slurm.launcher.pipeline_loader import build_stage, import_named
-from curator_slurm.launcher.plan import Cluster
-from curator_slurm.launcher.planning import make_plan
-from curator_slurm.launcher.spec import Spec
-from curator_slurm.launcher.specfile import read_string
-from curator_slurm.launcher.spectarget import entry_of
+from curator_slurm.launcher.plan.model import Cluster
+from curator_slurm.launcher.plan.resolve import make_plan
+from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.spec_file import read_string
+from curator_slurm.launcher.spec.target import entry_of
 
-JSONL = "curator_slurm.executors.stages.jsonl_reader.JsonlReader"
+JSONL = "curator_slurm.executors.stages.io.jsonl_reader.JsonlReader"
 
 
 def spec(pipeline: str, more: str = "") -> Spec:
@@ -45,7 +45,7 @@ def test_where_the_name_begins(target: str, entry: str) -> None:
 def test_a_target_is_a_stage_with_its_arguments() -> None:
     text = f"{{stages: [{{_target_: {JSONL}, file_paths: [a], resources: {{_target_: x.Resources, cpus: 2}}}}]}}"
     (stage,) = spec(text).pipeline.stages or []
-    assert stage.use == "curator_slurm.executors.stages.jsonl_reader:JsonlReader"
+    assert stage.use == "curator_slurm.executors.stages.io.jsonl_reader:JsonlReader"
     assert stage.with_ == {"file_paths": ["a"]}
     assert stage.resources is not None
     assert stage.resources.cpus == 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.yamltext import YamlSyntaxError, parse
+from curator_slurm.launcher.spec.yaml_document import YamlSyntaxError, parse
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.slurm_parse import JobInfo
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status import AttemptFacts, Facts, decide
+from curator_slurm.launcher.status.decide import AttemptFacts, Facts, decide
 
 NOW = 1_795_500_000.0
 STARTED = ({"event": "agent_started", "time": NOW - 50, "message": "the agent has started"},)

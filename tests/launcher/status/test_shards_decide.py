@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.launcher.failure import FailureClass
-from curator_slurm.launcher.shards.state import (
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.states import RunState, SlurmState
+from curator_slurm.launcher.status.shards_decide import (
     AttemptFacts,
     ElementFacts,
     Place,
@@ -15,7 +16,6 @@ from curator_slurm.launcher.shards.state import (
     ShardState,
     decide,
 )
-from curator_slurm.launcher.states import RunState, SlurmState
 
 NOW = 10_000.0
 PLACE = Place(0, "4711", 0)

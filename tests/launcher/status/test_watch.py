@@ -8,12 +8,12 @@ import pytest
 from fake_slurm import FakeSlurm
 from run_dirs import event, new_attempt, outcome, submitted_run
 
-from curator_slurm.launcher import snapshot
-from curator_slurm.launcher.slurm_parse import JobInfo
-from curator_slurm.launcher.snapshot import Jobs, status_of
+from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status import AttemptFacts
-from curator_slurm.launcher.watch import Watcher
+from curator_slurm.launcher.status import gather
+from curator_slurm.launcher.status.decide import AttemptFacts
+from curator_slurm.launcher.status.gather import Jobs, status_of
+from curator_slurm.launcher.status.watch import Watcher
 
 
 class Clock:
@@ -60,7 +60,7 @@ def test_an_outcome_written_while_we_looked_is_not_missed(tmp_path: Path, monkey
         outcome(attempt)
         return Jobs({"4711": [JobInfo(job_id="4711", state=SlurmState.FAILED)]})
 
-    monkeypatch.setattr(snapshot, "ask_slurm", late)
+    monkeypatch.setattr(gather, "ask_slurm", late)
     assert status_of(run).state is RunState.COMPLETED
 
 

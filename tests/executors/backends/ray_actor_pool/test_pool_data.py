@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from curator_slurm.executors import DocumentBatch, FileGroupTask, Task
-from curator_slurm.executors.backends._pool_data import is_plain
+from curator_slurm.executors.backends.ray_actor_pool.data import is_plain
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.executors.backends._pool_nodes import Need, Nodes
-from curator_slurm.executors.failures import ExecutorError
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Nodes
+from curator_slurm.executors.task_failures import ExecutorError
 
 
 def ray_node(name: str, cpus: float, gpus: float = 0, *, head: bool = False, alive: bool = True) -> dict[str, Any]:

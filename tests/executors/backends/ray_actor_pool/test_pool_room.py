@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from xenna_stages import Step
 
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._pool_nodes import Nodes
-from curator_slurm.executors.backends._pool_room import check_nodes, fit_stages
-from curator_slurm.executors.backends._pool_stage import StageState
-from curator_slurm.executors.failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+from curator_slurm.executors.backends.ray_actor_pool.room import check_nodes, fit_stages
+from curator_slurm.executors.backends.ray_actor_pool.stage import StageState
+from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
 
 
 def node(name: str, cpus: float, gpus: float = 0.0, alive: bool = True) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import ProcessingStage, Resources
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._pool_data import Part
-from curator_slurm.executors.backends._pool_nodes import Need, Nodes
-from curator_slurm.executors.backends._pool_room import fit_stages
-from curator_slurm.executors.backends._pool_scale import Scaler
-from curator_slurm.executors.backends._pool_stage import StageState, Worker
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.data import Part
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Nodes
+from curator_slurm.executors.backends.ray_actor_pool.room import fit_stages
+from curator_slurm.executors.backends.ray_actor_pool.scale import Scaler
+from curator_slurm.executors.backends.ray_actor_pool.stage import StageState, Worker
 
 
 class Idle(ProcessingStage[Any, Any]):

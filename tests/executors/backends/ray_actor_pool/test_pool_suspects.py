@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from curator_slurm.executors.backends._pool_data import Batch, Part, batch_len
-from curator_slurm.executors.backends._pool_stage import Call, Worker
-from curator_slurm.executors.backends._pool_suspects import after_death
+from curator_slurm.executors.backends.ray_actor_pool.data import Batch, Part, batch_len
+from curator_slurm.executors.backends.ray_actor_pool.stage import Call, Worker
+from curator_slurm.executors.backends.ray_actor_pool.suspects import after_death
 
 
 def batch(tasks: int) -> Batch:

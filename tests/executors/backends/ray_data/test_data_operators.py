@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_slurm.executors.backends._data_plan import block_count, split
-from curator_slurm.executors.backends._data_stage import slice_rows
+from curator_slurm.executors.backends.ray_data.operators import block_count, split
+from curator_slurm.executors.backends.ray_data.stage import slice_rows
 
 
 def test_tiny_tasks_share_blocks_and_large_ones_do_not_make_large_blocks() -> None:

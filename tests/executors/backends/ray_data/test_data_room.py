@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from xenna_stages import Step
 
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._data_plan import plan_operators
-from curator_slurm.executors.backends._data_room import DataRoom
-from curator_slurm.executors.failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_data.operators import plan_operators
+from curator_slurm.executors.backends.ray_data.room import DataRoom
+from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
 
 HEAD = "node:__internal_head__"
 

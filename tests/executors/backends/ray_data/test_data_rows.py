@@ -11,8 +11,8 @@ import pytest
 from xenna_stages import Number
 
 from curator_slurm.executors import Task
-from curator_slurm.executors.backends import _data_rows
-from curator_slurm.executors.backends._data_rows import COLUMN, to_table, to_tasks
+from curator_slurm.executors.backends.ray_data import rows
+from curator_slurm.executors.backends.ray_data.rows import COLUMN, to_table, to_tasks
 
 
 def local_class(limit: int = 1) -> type:
@@ -34,8 +34,8 @@ def test_rows_can_be_cut_anywhere() -> None:
 
 def test_a_class_that_goes_by_value_is_pickled_once_for_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     dumped = []
-    real = _data_rows.cloudpickle.dumps
-    monkeypatch.setattr(_data_rows.cloudpickle, "dumps", lambda value: dumped.append(value) or real(value))
+    real = rows.cloudpickle.dumps
+    monkeypatch.setattr(rows.cloudpickle, "dumps", lambda value: dumped.append(value) or real(value))
     local = local_class()
     to_table([local("locals", str(index)) for index in range(20)])
     assert dumped == [local]
@@ -64,7 +64,7 @@ def test_another_process_gets_classes_functions_and_data(tmp_path: Path) -> None
         writer.write_table(table)
     code = """
 import sys, pyarrow as pa
-from curator_slurm.executors.backends._data_rows import to_tasks
+from curator_slurm.executors.backends.ray_data.rows import to_tasks
 first, second = to_tasks(pa.ipc.open_file(sys.argv[1]).read_all())
 print(type(first) is type(second), first.shout(), second.shout(), first._metadata["scale"](2), first.limit_of_class)
 """

@@ -15,9 +15,9 @@ from ray_runs import MARKS, runner
 from xenna_ray import start_ray
 from xenna_stages import Step
 
-from curator_slurm.executors.backends._data_run import DataRun
-from curator_slurm.executors.failures import FailurePolicy
+from curator_slurm.executors.backends.ray_data.run import DataRun
 from curator_slurm.executors.ray_connection import ray_session
+from curator_slurm.executors.task_failures import FailurePolicy
 
 pytestmark = MARKS
 

@@ -15,7 +15,7 @@ from ray_runs import Run, runner, values
 from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import DieInSetup, Environment, KeepEven, Raise, Step
 
-from curator_slurm.executors.backends._xenna_run import XennaRun
+from curator_slurm.executors.backends.xenna.run import XennaRun
 
 pytestmark = pytest.mark.ray
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.executors.backends._xenna_chunks import (
+from curator_slurm.executors.backends.xenna.chunks import (
     Chunk,
     ChunkBuffer,
     batches_per_chunk,
@@ -15,7 +15,7 @@ from curator_slurm.executors.backends._xenna_chunks import (
     make_chunks,
     select,
 )
-from curator_slurm.executors.backends._xenna_queue import ChunkQueue
+from curator_slurm.executors.backends.xenna.queue import ChunkQueue
 
 
 def test_sizes_form_a_chain_of_divisors() -> None:

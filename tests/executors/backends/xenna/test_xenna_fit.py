@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curator_slurm.executors.backends._xenna_fit import Demand, DoesNotFitError, Node, fit, shrink_further
+from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError, Node, fit, shrink_further
 
 
 def demands(*cpus: float, gpus: float = 0.0) -> list[Demand]:

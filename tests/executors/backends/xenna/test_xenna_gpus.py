@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curator_slurm.executors.backends._xenna_gpus import (
+from curator_slurm.executors.backends.xenna.gpus import (
     CUDA,
     StageRuntimeEnv,
     gpu_indices,

@@ -12,8 +12,8 @@ from cosmos_xenna.utils.verbosity import VerbosityLevel
 from xenna_stages import Step
 
 from curator_slurm.executors import known_options
-from curator_slurm.executors.backends import _xenna_options as options
-from curator_slurm.executors.backends._xenna_options import XennaOptionError, parse_config, parse_stage
+from curator_slurm.executors.backends.xenna import options
+from curator_slurm.executors.backends.xenna.options import XennaOptionError, parse_config, parse_stage
 
 
 class FakeStage:

@@ -15,9 +15,9 @@ from xenna_ray import TestRay, python_path, start_ray
 pytestmark = pytest.mark.ray
 
 _STAGE_WORKER = """
-from curator_slurm.executors.adapter import StageAdapter
-from curator_slurm.executors.backends._xenna_stage import Place, Requests, XennaStage
-from curator_slurm.executors.failures import FailurePolicy
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.xenna.stage import Place, Requests, XennaStage
+from curator_slurm.executors.task_failures import FailurePolicy
 from xenna_stages import Step
 
 @ray.remote(num_cpus=0.5)
@@ -30,7 +30,7 @@ worker = StageWorker.remote(stage)
 """
 _MONITOR = """
 from cosmos_xenna.pipelines.private import monitoring
-from curator_slurm.executors.backends._xenna_engine import ending_with_ray
+from curator_slurm.executors.backends.xenna.engine import ending_with_ray
 
 worker = ending_with_ray(monitoring.NodeResourceMonitor).remote()
 """

@@ -16,9 +16,15 @@ from hypothesis import strategies as st
 from stage_loop import LoopExecutor, rows, write_jsonl
 
 from curator_slurm.executors.stages import DocumentStatistics, FuzzyDeduplicationPipeline, JsonlReader, summarize
-from curator_slurm.executors.stages.connected_components import components, spanning_forest
-from curator_slurm.executors.stages.lsh import bucket_edges
-from curator_slurm.executors.stages.minhash import MinHasher, band_hashes, match_probability, normalized, threshold
+from curator_slurm.executors.stages.deduplication.connected_components import components, spanning_forest
+from curator_slurm.executors.stages.deduplication.lsh import bucket_edges
+from curator_slurm.executors.stages.deduplication.minhash import (
+    MinHasher,
+    band_hashes,
+    match_probability,
+    normalized,
+    threshold,
+)
 
 WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "ru", "te", "sha") for b in ("n", "ster", "pol", "vi", "drum", "x")]
 

@@ -11,7 +11,7 @@ from stage_loop import run
 
 from curator_slurm.executors import EmptyTask
 from curator_slurm.executors.stages import FilePartitioningStage
-from curator_slurm.executors.stages.file_partitioning import group_by_count, group_by_size, parse_bytes
+from curator_slurm.executors.stages.io.file_partitioning import group_by_count, group_by_size, parse_bytes
 
 FILES = ["b.jsonl", "a.jsonl", "sub/c.jsonl", "sub/deep/d.jsonl.gz", "e.json", "f.JSONL"]
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from stage_loop import rows, run, write_jsonl
 
 from curator_slurm.executors.stages import JsonlReader, JsonlReaderStage
-from curator_slurm.executors.stages._columns import frame, frame_of_table, values_of
-from curator_slurm.executors.stages._jsonl_fast import read_table
-from curator_slurm.executors.stages.jsonl_reader import parse_lines
-from curator_slurm.executors.stages.map_filter import documents as documents_of
+from curator_slurm.executors.stages.columns import frame, frame_of_table, values_of
+from curator_slurm.executors.stages.filters.map_filter import documents as documents_of
+from curator_slurm.executors.stages.io.jsonl_fast import read_table
+from curator_slurm.executors.stages.io.jsonl_reader import parse_lines
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "jsonl": bytes,

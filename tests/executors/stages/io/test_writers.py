@@ -31,7 +31,7 @@ from curator_slurm.executors.stages import (
     TextReader,
     TextWriter,
 )
-from curator_slurm.executors.stages.writer import BaseWriter
+from curator_slurm.executors.stages.io.writer import BaseWriter
 
 WRITERS: list[type[Any]] = [JsonlWriter, ParquetWriter, TextWriter]
 
@@ -118,7 +118,7 @@ writer.process(batch({{"text": ["x" * 100] * 3000}}))
 
 @pytest.mark.parametrize("writer", ["JsonlWriter", "ParquetWriter"])
 def test_a_process_killed_while_it_writes_leaves_no_file_that_counts(tmp_path: Path, writer: str) -> None:
-    code = KILLED.format(tests=str(Path(__file__).parent), writer=writer)
+    code = KILLED.format(tests=str(Path(__file__).parents[1]), writer=writer)
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
     assert ended.returncode == -signal.SIGKILL
     assert all(name.startswith(".") for name in names(tmp_path))

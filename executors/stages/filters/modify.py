@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages._columns import column_names, values_of, with_column, with_data
-from curator_slurm.executors.stages._loading import as_list, name_of, one_each
-from curator_slurm.executors.stages.score_filter import method_of, needed
+from curator_slurm.executors.stages.callables import as_list, name_of, one_each
+from curator_slurm.executors.stages.columns import column_names, values_of, with_column, with_data
+from curator_slurm.executors.stages.filters.score_filter import method_of, needed
 from curator_slurm.executors.tasks import DocumentBatch
 
 

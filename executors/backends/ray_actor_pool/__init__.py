@@ -1,0 +1,1 @@
+"""RayActorPoolExecutor: every stage on a pool of Ray actors of our own."""

@@ -1,0 +1,1 @@
+"""RayDataExecutor: pipelines as streaming datasets of Ray Data."""

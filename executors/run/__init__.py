@@ -1,0 +1,4 @@
+"""What every back end shares on the driver's side of a run: progress, sources, rounds, the count at the end.
+
+It may import `adapter`, `resume` and the ground floor of the executors, no back end.
+"""

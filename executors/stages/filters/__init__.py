@@ -1,0 +1,1 @@
+"""Stages and objects that score, filter and select documents."""
