@@ -22,7 +22,7 @@ from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_e
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.inputs import list_inputs
+from curator_slurm.launcher.inputs.listing import list_inputs
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths

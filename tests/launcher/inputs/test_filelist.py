@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.inputs import list_inputs
 from curator_slurm.launcher.inputs.filelist import read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.inputs.listing import list_inputs
 from curator_slurm.launcher.spec.data_sections import InputSpec
 
 DIGEST = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.inputs import input_files, list_inputs
 from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.inputs.listing import input_files, list_inputs
 from curator_slurm.launcher.inputs.local import matches
 from curator_slurm.launcher.spec.data_sections import InputSpec
 

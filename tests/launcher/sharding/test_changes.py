@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.inputs import list_inputs
 from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.inputs.listing import list_inputs
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.sharding.changes import Change, check_inputs, compare, find_changes, summarise
 from curator_slurm.launcher.spec.data_sections import InputSpec

@@ -97,7 +97,6 @@ def test_an_error_leaves_what_was_there_and_no_temporary_file(tmp_path: Path, wr
 KILLED = """
 import os, signal, sys
 from curator_slurm.executors.stages import JsonlWriter, ParquetWriter
-from curator_slurm.executors.stages import _columns
 sys.path.insert(0, {tests!r})
 from stage_loop import batch
 import pathlib, builtins
