@@ -11,14 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from curator_slurm.executors.adapter.adapter import NodeInfo, WorkerMetadata
 from curator_slurm.executors.known_options import COMMON_KEYS, LEFT_OUT
 from curator_slurm.executors.task_failures import FailurePolicy
 from curator_slurm.executors.tasks import EmptyTask, assign_root_task_ids
 
 log = logging.getLogger(__name__)
-
-__all__ = ["BaseExecutor", "ExperimentalWarning", "NodeInfo", "WorkerMetadata", "check_keys", "warn_experimental"]
 
 
 class ExperimentalWarning(UserWarning):

@@ -1,17 +1,22 @@
-"""Who may import what: the layers of the design, seen in the sources and in running processes."""
+"""Who may import what: the table docs/packages.toml and the layers of the design, in sources and running processes."""
 
 import ast
+import collections
 import contextlib
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("launcher", "executors", "slurm_templates")
-MAX_LINES = 500
+TABLE = tomllib.loads((ROOT / "docs" / "packages.toml").read_text(encoding="utf-8"))
+MAX_LINES = 425
+MAX_LINES_OF_A_FUNCTION = 60
+MAX_MODULES_ON_THE_GROUND_FLOOR = 12
 
 DRIVER_SIDE = {"launcher.driver"}
 """The child process that builds and runs the pipeline: the only part of launcher that knows the executors."""
@@ -53,16 +58,20 @@ def parse(source):
     return ast.parse(source)
 
 
-def imports(path, top_level_only=False):
-    """Dotted names that a file imports; ours without `curator_slurm.`; not those for type checkers."""
-    tree = parse(path.read_text(encoding="utf-8"))
-    checking = {
+def only_for_type_checkers(tree):
+    return {
         node
         for branch in ast.walk(tree)
         if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
         for statement in branch.body
         for node in ast.walk(statement)
     }
+
+
+def imports(path, top_level_only=False, for_type_checkers=False):
+    """Dotted names that a file imports; ours without `curator_slurm.`."""
+    tree = parse(path.read_text(encoding="utf-8"))
+    checking = set() if for_type_checkers else only_for_type_checkers(tree)
     for node in tree.body if top_level_only else ast.walk(tree):
         if node in checking:
             continue
@@ -74,6 +83,82 @@ def imports(path, top_level_only=False):
             for alias in node.names:
                 full = f"{base}.{alias.name}".lstrip(".")
                 yield full if full in MODULES else base
+
+
+def package_of(module):
+    return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def package_arrows():
+    """(package, imported package) -> the imports, those for type checkers and those in functions among them."""
+    arrows = collections.defaultdict(list)
+    for module, path in MODULES.items():
+        if module in TABLE["facades"]:
+            continue
+        for name in imports(path, for_type_checkers=True):
+            if name in MODULES and package_of(name) != package_of(module):
+                arrows[package_of(module), package_of(name)].append(f"{module} imports {name}")
+    return arrows
+
+
+FLOOR_OF = {package: -number for number, floor in enumerate(TABLE["floors"]) for package in floor}
+ALLOWED = {(package, name) for package in FLOOR_OF for name in TABLE[package]["imports"]}
+
+
+def test_the_table_has_every_package():
+    assert set(FLOOR_OF) == {package_of(module) for module in MODULES}
+
+
+def test_packages_import_only_what_the_table_allows():
+    others = {pair: found for pair, found in package_arrows().items() if pair not in ALLOWED}
+    assert not others, "docs/packages.toml does not allow these"
+
+
+def test_the_table_allows_nothing_that_is_not_used():
+    assert not ALLOWED - set(package_arrows()), "no import needs these: leave them out of docs/packages.toml"
+
+
+@pytest.mark.parametrize("package", FLOOR_OF)
+def test_imports_lead_to_lower_floors(package):
+    assert not [name for name in TABLE[package]["imports"] if FLOOR_OF[name] >= FLOOR_OF[package]]
+
+
+def test_facades_load_lazily_or_hold_nothing_but_imports():
+    for module in TABLE["facades"]:
+        heavy = {name for name in imports(MODULES[module], True) if name.split(".")[0] in HEAVY}
+        assert not heavy, module
+
+
+def test_few_modules_lie_directly_in_launcher():
+    modules = [path for path in (ROOT / "launcher").glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= MAX_MODULES_ON_THE_GROUND_FLOOR
+
+
+def place(path):
+    """Where a name counts as defined: parallel modules of the back ends are one place, as they mean the same."""
+    return "a back end" if "backends" in path.relative_to(ROOT).parts[:-2] else path
+
+
+def names_that_stand_twice(kind):
+    """Names of modules, or of public classes at the top level of modules, that stand in several places."""
+    found = collections.defaultdict(set)
+    for path in MODULES.values():
+        if kind == "modules":
+            names = [path.stem.lstrip("_")] if path.name != "__init__.py" else []
+        else:
+            body = parse(path.read_text(encoding="utf-8")).body
+            names = [node.name for node in body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+        for name in names:
+            found[name].add(place(path))
+    return {name for name, where in found.items() if len(where) > 1}
+
+
+@pytest.mark.parametrize("kind", ["modules", "classes"])
+def test_a_name_stands_twice_only_where_it_means_the_same(kind):
+    agreed = set(TABLE["same_meaning"][kind])
+    twice = names_that_stand_twice(kind)
+    assert not twice - agreed, "two meanings need two names; one meaning needs a reason in docs/packages.toml"
+    assert not agreed - twice, "stands once now: leave it out of docs/packages.toml"
 
 
 def is_login_side(module):
@@ -133,8 +218,12 @@ def test_no_import_cycles():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_no_file_is_too_long(module):
-    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_no_file_and_no_function_is_too_long(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MAX_LINES
+    for node in ast.walk(parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < MAX_LINES_OF_A_FUNCTION, node.name
 
 
 def loaded_by(tmp_path, *arguments):
