@@ -23,6 +23,7 @@ from curator_slurm.launcher.slurm import client, messages
 if TYPE_CHECKING:
     from curator_slurm.launcher.sharding.plan_shards import ShardPlan
     from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalJob, CuratorSlurmJob
+    from curator_slurm.launcher.spec.spec_file import Reading
 
 RUN_DIR_PLACEHOLDER = "<run directory>"
 
@@ -42,7 +43,7 @@ class Prepared:
     plan: Plan
     plan_text: str
     script: str
-    spec_path: Path
+    spec_path: str
     spec_text: str
     folder: Path
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -99,24 +100,40 @@ def prepare(
     environ: Mapping[str, str],
     progress: Callable[[str, int, int | None], None] = lambda *_: None,
 ) -> Prepared:
-    """Read and check everything; every mistake of the spec is reported, and nothing is written.
+    """Read and check a spec file; see `prepare_reading`."""
+    from curator_slurm.launcher.spec import spec_file
 
-    The input of a sharded run is listed and cut into shards here; `progress` is told how far that is.
+    path = spec_path.absolute()
+    return prepare_reading(spec_file.read(spec_path, overrides), path.parent, cluster, environ, progress, str(path))
+
+
+def prepare_reading(
+    reading: Reading,
+    spec_dir: Path,
+    cluster: Cluster,
+    environ: Mapping[str, str],
+    progress: Callable[[str, int, int | None], None] = lambda *_: None,
+    spec_path: str = "",
+) -> Prepared:
+    """Check everything; every error of the spec is reported, and nothing is written.
+
+    Relative paths of the spec begin at `spec_dir`. The input of a sharded run is listed and split into shards here;
+    `progress` is told how far that is.
     """
-    from curator_slurm.launcher.plan.resolve import make_plan
+    from curator_slurm.launcher.plan.resolve import plan_of
     from curator_slurm.launcher.plan.script import render
     from curator_slurm.launcher.sharding.plan_shards import plan_shards
 
-    plan = make_plan(spec_path, overrides, cluster, environ)
+    plan = plan_of(reading, spec_dir, cluster, environ)
     storage = plan.spec.storage.runs
     return Prepared(
         plan=plan,
         plan_text=plan.to_yaml(),
         script=render(plan),
-        spec_path=spec_path.absolute(),
-        spec_text=spec_path.read_text(encoding="utf-8"),
+        spec_path=spec_path,
+        spec_text=reading.text,
         folder=Path(storage) if storage else registry.default_folder(environ),
-        secret_environment=collect_secrets(plan.spec.environment.secrets, environ, str(spec_path)),
+        secret_environment=collect_secrets(plan.spec.environment.secrets, environ, reading.source),
         shards=plan_shards(plan, progress) if plan.spec.shards is not None else None,
     )
 
@@ -153,7 +170,7 @@ def _new_run(prepared: Prepared) -> NewRun:
     return NewRun(
         name=prepared.plan.spec.name,
         cluster=prepared.plan.cluster.value,
-        spec_path=str(prepared.spec_path),
+        spec_path=prepared.spec_path,
         spec_text=prepared.spec_text,
         plan_text=prepared.plan_text,
         plan_sha256=sha256(prepared.plan_text.encode()).hexdigest(),

@@ -25,13 +25,21 @@ def make_plan(
     environ: Mapping[str, str],
     python: str = sys.executable,
 ) -> Plan:
-    """The plan of a spec; `python` is the interpreter for the nodes where the spec names none.
+    """The plan of a spec file; see `plan_of`."""
+    return plan_of(spec_file.read(spec_path, set_options), spec_path.absolute().parent, cluster, environ, python)
+
+
+def plan_of(
+    reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str = sys.executable
+) -> Plan:
+    """The plan of a spec whose relative paths begin at `folder`.
+
+    `python` is the interpreter for the nodes where the spec names none.
 
     Raises:
-        SpecError: with every mistake of the spec and everything that this machine shows to be missing.
+        SpecError: with every error of the spec and everything that this machine shows to be missing.
     """
-    reading = spec_file.read(spec_path, set_options)
-    plan = resolve(reading, spec_path.absolute().parent, cluster, environ, python)
+    plan = resolve(reading, folder, cluster, environ, python)
     if plan is not None:
         for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir)):
             reading.add_at(key, message)
