@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from curator_slurm.common.named_objects import import_named
 from curator_slurm.executors.known_options import BACKENDS
 
 
@@ -16,10 +16,9 @@ def load_executor(name: str) -> Any:
         ValueError: there is no such back end.
     """
     entry = BACKENDS.get(name, name)
-    module, separator, attribute = entry.partition(":")
-    if not separator:
+    if ":" not in entry:
         raise ValueError(f"there is no executor {name!r}; there are {', '.join(BACKENDS)}, or give module:Class")
-    return getattr(importlib.import_module(module), attribute)
+    return import_named(entry)
 
 
 def make_executor(name: str, config: Mapping[str, Any] | None = None) -> Any:

@@ -1,48 +1,15 @@
-"""Files that others read while we write: whole or not there at all."""
+"""JSON files of runs: written whole or not at all, read as far as they are there."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-
-def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write `path` so that a reader sees the old file or the new one, also after a crash (fsync, rename)."""
-    with stream_atomic(path, mode) as stream:
-        stream.write(text.encode())
-
-
-@contextlib.contextmanager
-def stream_atomic(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
-    """`write_atomic` for what is written piece by piece: `path` appears when the block has ended well."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in `path` durable; silently nothing on file systems that cannot."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+from curator_slurm.common.atomic_files import write_atomic
 
 
 def write_json(path: Path, value: Any, mode: int = 0o644) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("launcher", "executors", "slurm_templates")
+PACKAGES = ("common", "launcher", "executors", "slurm_templates")
 TABLE = tomllib.loads((ROOT / "docs" / "packages.toml").read_text(encoding="utf-8"))
 MAX_LINES = 425
 MAX_LINES_OF_A_FUNCTION = 60

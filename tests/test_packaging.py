@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("launcher", "executors", "slurm_templates")
+PACKAGES = ("common", "launcher", "executors", "slurm_templates")
 DATA = (".py", ".j2", ".typed")
 
 

@@ -17,6 +17,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.addresses import is_address
+from curator_slurm.common.atomic_files import sync_folder
+
 log = logging.getLogger(__name__)
 
 FOLDER = ".curator_slurm_checkpoint"
@@ -78,7 +81,7 @@ class CheckpointLog:
         self._closing = False
         try:
             self._write({"schema": 1, "stages": list(stages)})
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError as error:
             self._discard()
             raise CheckpointError(f"checkpoint_path {self._folder.parent} cannot be written: {error}") from error
@@ -172,17 +175,9 @@ def local_folder(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if not text:
         raise CheckpointError("checkpoint_path must not be empty")
-    if "://" in text:
+    if is_address(text):
         raise CheckpointError(f"checkpoint_path must be a folder, not an address: {text}")
     folder = Path(text).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"checkpoint_path {folder} is a file; give a folder")
     return folder
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.nemo import mark_failed_tasks
@@ -89,9 +90,7 @@ class RunMonitor:
             kept = self._path.read_bytes()[: self._before]
         except FileNotFoundError:
             kept = b""
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(kept + _lines(failures))
-        temporary.replace(self._path)
+        write_atomic(self._path, kept + _lines(failures), durable=False)
 
     def check_counts(self, initial: int, outputs: int) -> None:
         """Every task that left a stage must have been taken by the next, and the last ones be the outputs.

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.run.sources import Tally
 from curator_slurm.executors.run.stage_progress import StageProgress, snapshots
@@ -152,7 +153,5 @@ class ProgressReporter:
 
     def _write(self) -> None:
         assert self._path is not None
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(self.snapshot()), encoding="utf-8")
-            temporary.replace(self._path)
+            write_atomic(self._path, json.dumps(self.snapshot()), durable=False)

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.executors.adapter.adapter import BatchReport, items_of
 from curator_slurm.executors.run.progress import PROGRESS_FILE, ProgressReporter
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
@@ -95,10 +96,8 @@ class _Counts:
             self._write()  # at once: the worker may be killed as soon as its stage is done
 
     def _write(self) -> None:
-        temporary = self._path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(self._values))
-            temporary.replace(self._path)
+            write_atomic(self._path, json.dumps(self._values), durable=False)
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
+
+from curator_slurm.common.named_objects import import_named
 
 _METHODS = ("score_document", "keep_document", "modify_document")
 
@@ -28,16 +29,10 @@ def resolve(given: Any) -> Any:
 
 
 def _named(name: Any) -> Any:
-    module, separator, attribute = str(name).partition(":")
-    if not separator or not module or not attribute:
-        raise ValueError(f"{name!r} must be module:name, such as my_project.filters:is_english")
     try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        return import_named(str(name))
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{name!r} cannot be imported: {error}") from error
-    return found
 
 
 def name_of(thing: Any) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
@@ -21,7 +22,6 @@ from curator_slurm.launcher.agent.run_work import RunWork
 from curator_slurm.launcher.agent.shard_work import ShardWork
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import write_atomic
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
 from curator_slurm.launcher.states import RunState
 

@@ -17,13 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from curator_slurm.common.atomic_files import TEMPORARY
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.shard_records import MARKER, OutputFile
 
 _BLOCK = 1 << 20
 _THREADS = 8
-_UNFINISHED = re.compile(r"\..*\.[0-9a-f]{12}\.tmp$")
-"""What our writers leave where they are killed before their rename."""
 _LINES = (".jsonl", ".ndjson", ".txt")
 _EMPTY = re.compile(rb"\n(?=\n)")
 """Ends a line before an empty one. In JSON Lines that is no row: pandas writes one for a table without rows."""
@@ -38,7 +37,7 @@ def take_inventory(folder: Path, *, checksums: bool = False) -> tuple[OutputFile
     """
     paths = []
     for path in sorted(_walk(folder)):
-        if _UNFINISHED.match(path.name):
+        if TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
         else:
             paths.append(path)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
@@ -23,7 +24,7 @@ from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import read_json, write_atomic
+from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status, without_head
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, SubmissionPaths

@@ -13,10 +13,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.inventory import sync
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import read_json, sync_directory, write_json
+from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 
 
@@ -56,7 +57,7 @@ def publish(attempt: AttemptPaths, target: Path) -> Path | None:
         with contextlib.suppress(FileNotFoundError):
             target.rmdir()
         _move(attempt, target)
-        sync_directory(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         if publisher_of(attempt.run, target) is None:
             raise StorageError(

@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.launcher.agent.inventory import sync, take_inventory
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import sync_directory, write_json
+from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.runs.done_records import read_done, read_marker, recover_done
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
@@ -83,7 +84,7 @@ class Publisher:
         winner = self._rename(staging, target, record)
         if winner != record:
             return self._lost(attempt, winner)
-        sync_directory(target.parent)
+        sync_folder(target.parent)
         try:
             write_json(self.run.done(shard.index), record.to_json())
         except OSError as error:  # whoever looks next writes it from the marker

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.sharding.preview import BINS, Bin, Preview, histogram
 
 _INDENT = 10

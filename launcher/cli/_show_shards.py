@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._show import entry, wrapped
-from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
 
 if TYPE_CHECKING:

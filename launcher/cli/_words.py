@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curator_slurm.common.sizes import format_size
+
 
 def duration(seconds: float | None) -> str:
     """`1h 02m`, `3m 07s`, `12s`; a dash where unknown."""
@@ -127,7 +129,7 @@ def fitting_notes(stage: Mapping[str, Any], room: int) -> str:
 
 
 def object_store(usage: Mapping[str, Any]) -> str:
-    """`1.2 GB of 7.0 GB, at most 3.4 GB, 0 B spilled to disk`; nothing where nothing is known."""
+    """`1.2 GiB of 7.0 GiB, at most 3.4 GiB, 0 B spilled to disk`; nothing where nothing is known."""
     used, capacity, peak = (usage.get(key) for key in ("used_bytes", "capacity_bytes", "peak_bytes"))
     if used is None or capacity is None:
         return ""
@@ -136,12 +138,5 @@ def object_store(usage: Mapping[str, Any]) -> str:
 
 
 def size(number: object) -> str:
-    """Bytes with a decimal unit: `512 B`, `1.2 MB`; a dash where unknown."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)):
-        return "-"
-    value, unit = float(number), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
+    """Bytes with a unit of 1024: `512 B`, `1.2 MiB`; a dash where unknown."""
+    return "-" if isinstance(number, bool) or not isinstance(number, (int, float)) else format_size(number)

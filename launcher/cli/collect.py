@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
-from curator_slurm.launcher.cli._sizes import format_size
 from curator_slurm.launcher.cli._steps import Steps, open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.dataset.assemble import Collected

@@ -13,19 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import sync_folder
+from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.dataset import dataset_record, merge
 from curator_slurm.launcher.dataset.dataset_record import DatasetFile
 from curator_slurm.launcher.dataset.place import place
 from curator_slurm.launcher.dataset.verify import Progress, Verified, verify
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError
-from curator_slurm.launcher.files import sync_directory, write_json
+from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.sharding.split import parse_size
 
 LOCK = "collect"
 
@@ -207,7 +208,7 @@ def _appear(goal: _Goal) -> None:
             else:
                 goal.target.rmdir()
         goal.staging.rename(goal.target)
-        sync_directory(goal.target.parent)
+        sync_folder(goal.target.parent)
         _remove(goal.old)
     except OSError as error:
         raise StorageError(

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.files import read_json, read_jsonl, write_atomic, write_json
+from curator_slurm.launcher.files import read_json, read_jsonl, write_json
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import DoneRecord

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from curator_slurm.common.atomic_files import replaced
 from curator_slurm.launcher.dataset.dataset_record import DatasetFile, remove_temporary
 from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
@@ -130,13 +130,8 @@ def _write(part: Part, target: Path) -> DatasetFile:
     known = None if None in rows else sum(row or 0 for row in rows)
     if not goal.exists():
         goal.parent.mkdir(parents=True, exist_ok=True)
-        temporary = goal.with_name(f".{goal.name}.{secrets.token_hex(4)}.tmp")
-        try:
+        with replaced(goal) as temporary:
             _join_function(part)([source.path for source in part.sources], temporary)
-            temporary.rename(goal)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
     attempt = part.sources[0].attempt if len(part.sources) == 1 else None
     return DatasetFile(part.path, goal.stat().st_size, known, part.shards, attempt)
 

@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import sync_directory, write_json
+from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.runs.done_records import read_marker
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER
@@ -41,7 +42,7 @@ def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Pro
             for good in pool.map(lambda item: _place_one(run, item[0], item[1], target), shards.items()):
                 arrived += good.record.bytes
                 progress("publishing bytes", arrived, total)
-        sync_directory(target)
+        sync_folder(target)
     except OSError as error:
         raise StorageError(
             f"outputs cannot be put into {target}: {error.strerror or error} ({error.filename}).\n"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from curator_slurm.common import named_objects
+from curator_slurm.common.named_objects import NoSuchNameError, split_name
 from curator_slurm.launcher.driver.instantiate import instantiate
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.nemo_yaml import load_nemo_yaml
@@ -23,9 +23,15 @@ def import_named(entry: str, key: str) -> Any:
     Raises:
         PipelineLoadError: there is no such module or name, or importing it failed.
     """
-    module_name, _, name = entry.partition(":")
+    module_name, _ = split_name(entry)
     try:
-        found: Any = importlib.import_module(module_name)
+        return named_objects.import_named(entry)
+    except NoSuchNameError as error:
+        raise PipelineLoadError(
+            f"{key}: {error}",
+            FailureClass.ENVIRONMENT,
+            "check the spelling, and that the nodes see the same version of the module",
+        ) from error
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise PipelineLoadError(
@@ -44,21 +50,9 @@ def import_named(entry: str, key: str) -> Any:
         raise PipelineLoadError(
             f"{key}: importing {module_name} failed: {type(error).__name__}: {error}",
             FailureClass.APP_FAILED,
-            f"mend {module_name}",
+            f"fix {module_name}",
             traceback.format_exc(),
         ) from error
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError as error:
-            close = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise PipelineLoadError(
-                f"{key}: {module_name} has no {name!r}{hint}",
-                FailureClass.ENVIRONMENT,
-                "check the spelling, and that the nodes see the same version of the module",
-            ) from error
-    return found
 
 
 def load_entry(spec: PipelineSpec) -> None:

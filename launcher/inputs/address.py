@@ -1,22 +1,15 @@
-"""Names of input files: paths of this machine, or fsspec addresses. Pure."""
+"""Names of input files as lists and patterns give them, made alike. Pure."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from curator_slurm.launcher.spec.locations import is_address
-
-_FILE = "file://"
-
-
-def is_remote(path: str) -> bool:
-    """Whether this is an address of a store; `file://` is a path of this machine in other words."""
-    return not path.startswith(("/", _FILE)) and is_address(path)
+from curator_slurm.common.addresses import is_address, without_scheme
 
 
 def local_path(path: str) -> str:
     """A path without what does not change its meaning: `file://`, doubled slashes, `.`; `..` and links stay."""
-    path = path.removeprefix(_FILE)
+    path = without_scheme(path)
     if "//" in path or "/./" in path or path.startswith("./") or path.endswith(("/", "/.")):
         return str(PurePosixPath("/") / path.lstrip("/")) if path.startswith("/") else str(PurePosixPath(path))
     return path
@@ -24,7 +17,7 @@ def local_path(path: str) -> str:
 
 def inside(folder: str, path: str) -> str:
     """`path` as a list in `folder`, which may be an address, means it."""
-    return path if path.startswith(("/", _FILE)) or is_address(path) else f"{folder.rstrip('/')}/{path}"
+    return path if path.startswith("/") or is_address(path) else f"{folder.rstrip('/')}/{path}"
 
 
 def show(path: str) -> str:

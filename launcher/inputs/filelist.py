@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.inputs.address import inside, is_remote, local_path, show
+from curator_slurm.launcher.inputs.address import inside, local_path, show
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.remote import open_remote
 

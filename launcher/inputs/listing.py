@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.inputs.address import is_remote, local_path, show
+from curator_slurm.launcher.inputs.address import local_path, show
 from curator_slurm.launcher.inputs.filelist import read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import Found, LocalLister

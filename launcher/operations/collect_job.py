@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.errors import CuratorSlurmError
-from curator_slurm.launcher.files import write_atomic
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from curator_slurm.launcher.inputs.address import is_remote, local_path
+from curator_slurm.common.addresses import is_address, is_remote
+from curator_slurm.launcher.inputs.address import local_path
 from curator_slurm.launcher.inputs.filelist import KINDS
 from curator_slurm.launcher.inputs.local import matches
-from curator_slurm.launcher.spec.locations import is_address
 from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec
 from curator_slurm.launcher.spec.value_types import Backend
 

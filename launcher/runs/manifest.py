@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import stream_atomic
 from curator_slurm.launcher.runs.shard_records import Shard
 
 _START = re.compile(rb'\{"index": (\d{1,18}),')

@@ -20,9 +20,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
-from curator_slurm.launcher.files import read_json, sync_directory, write_atomic, write_json
+from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.runs.paths import RunPaths
 
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9]{4}$")
@@ -202,7 +203,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
         temporary.mkdir(mode=0o700)
         _fill(RunPaths(temporary), new, record)
         temporary.rename(parent / run_id)
-        sync_directory(parent)
+        sync_folder(parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         where = error.filename or parent

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import read_json, sync_directory, write_atomic, write_json
+from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.ranges import parse_numbers
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
@@ -141,7 +142,7 @@ def write_submission(
         temporary.root.mkdir(mode=0o700)
         _fill(temporary, record, kept, files)
         temporary.root.rename(paths.root)
-        sync_directory(run.submissions)
+        sync_folder(run.submissions)
     except OSError as error:
         shutil.rmtree(temporary.root, ignore_errors=True)
         where = error.filename or paths.root

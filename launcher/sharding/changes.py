@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
+from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.inputs.address import is_remote, show
+from curator_slurm.launcher.inputs.address import show
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.remote import ask_remote, open_remote
 from curator_slurm.launcher.runs.shard_records import Shard

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.inputs.address import show
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.listing import Progress, list_inputs
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.shard_records import Shard
-from curator_slurm.launcher.sharding.split import BALANCED, parse_size, split
+from curator_slurm.launcher.sharding.split import BALANCED, split
 from curator_slurm.launcher.spec.data_sections import ShardsSpec
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from itertools import accumulate, groupby
 from operator import attrgetter
 
+from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.sharding.rebalance import BALANCED, is_balanced, mend
 from curator_slurm.launcher.spec.data_sections import ShardOrder, ShardsSpec
-from curator_slurm.launcher.spec.value_types import SIZE_PATTERN
 
-__all__ = ["BALANCED", "parse_size", "split"]
+__all__ = ["BALANCED", "split"]
 
 Groups = list[list[int]]
 """For each shard the positions of its files in the list sorted by name."""
@@ -52,14 +51,6 @@ def split(files: Iterable[InputFile], settings: ShardsSpec) -> list[Shard]:
     if by_size:
         groups.sort(key=lambda group: (-sum(map(weights.__getitem__, group)), group[0]))
     return [Shard(index, tuple(map(ordered.__getitem__, group))) for index, group in enumerate(groups)]
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `10G`, `500MB`, `1.5GiB`: K, M, G, T, P are powers of 1024, as in Slurm, with or without `B` or `iB`."""
-    match = SIZE_PATTERN.match(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a size")
-    return max(int(Decimal(match["number"]) * 1024 ** " KMGTP".index((match["unit"] or " ").upper())), 1)
 
 
 def _weigh(files: Sequence[InputFile]) -> list[int]:

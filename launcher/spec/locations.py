@@ -6,19 +6,16 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from curator_slurm.common.addresses import is_address
+
 _VARIABLE = re.compile(r"\$\$|\$(?:\{(?P<braced>[^{}]*)\}|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-def is_address(path: str) -> bool:
-    """Whether this is an fsspec address such as s3://bucket/key, which stays as it is."""
-    return re.match(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
 
 
 def absolute(path: str, folder: Path, environ: Mapping[str, str]) -> str:
     """The absolute path that a user wrote as `path` in a spec in `folder`.
 
-    Links and `..` stay as they are. `$$` is a dollar sign.
+    Addresses, links and `..` stay as they are. `$$` is a dollar sign.
 
     Raises:
         ValueError: a sentence about a variable that is not set, or a home folder that is not known.

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from curator_slurm.common.sizes import parse_size
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _ENTRY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
 _TIME = re.compile(r"^(\d+|\d+:\d{1,2}|\d+:\d{1,2}:\d{1,2}|\d+-\d{1,2}(:\d{1,2}){0,2})$")
 _MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
-SIZE_PATTERN = re.compile(r"^(?P<number>\d+(\.\d+)?) ?((?P<unit>[KMGTP])(i?B)?|B)?$", re.IGNORECASE)
 _GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
 
 
@@ -94,9 +95,10 @@ def _memory(value: str) -> str:
 
 
 def _size(value: str) -> str:
-    match = SIZE_PATTERN.match(value)
-    if not match or not float(match["number"]):
-        raise ValueError("must be a size such as 500M, 10G or 1.5T (powers of 1024; a bare number is bytes)")
+    try:
+        parse_size(value)
+    except ValueError:
+        raise ValueError("must be a size such as 500M, 10G or 1.5T (powers of 1024; a bare number is bytes)") from None
     return value
 
 

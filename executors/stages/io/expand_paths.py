@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from curator_slurm.executors.stages.io.storage import filesystem, is_address, split_compression
+from curator_slurm.common.addresses import is_remote
+from curator_slurm.executors.stages.io.storage import filesystem, split_compression
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def list_files(
     """
     found: dict[str, int] = {}
     for path in paths:
-        files = _remote(path, storage_options, sizes) if is_address(path) else _local(path)
+        files = _remote(path, storage_options, sizes) if is_remote(path) else _local(path)
         found.update(files)
     wanted = {path: size for path, size in found.items() if has_extension(path, extensions)}
     if len(wanted) < len(found):

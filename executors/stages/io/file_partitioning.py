@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.sizes import parse_size
 from curator_slurm.executors.resources import Resources
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.io.expand_paths import list_files
-from curator_slurm.executors.stages.io.storage import absolute, is_address
+from curator_slurm.executors.stages.io.storage import absolute
 from curator_slurm.executors.tasks import EmptyTask, FileGroupTask
 
 log = logging.getLogger(__name__)
@@ -21,15 +22,13 @@ log = logging.getLogger(__name__)
 DEFAULT_EXTENSIONS = (".jsonl", ".json", ".parquet")
 
 _RECOMMENDED_BYTES = 512_000_000
-_UNITS = {"": 1, "b": 1}
-_UNITS.update({f"{letter}{end}": 1000**power for power, letter in enumerate("kmgtp", 1) for end in ("", "b")})
-_UNITS.update({f"{letter}{end}": 1024**power for power, letter in enumerate("kmgtp", 1) for end in ("i", "ib")})
-_SIZE = re.compile(r"\s*(?P<number>\d+(\.\d*)?(e\d+)?|\.\d+)?\s*(?P<unit>[a-z]*)\s*", re.IGNORECASE)
 
 
 @dataclass
 class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
     """Finds files and groups them, `files_per_partition` or `blocksize` bytes at a time, else one by one.
+
+    `blocksize` is a number of bytes, or a size such as 512M or 512MB, with units of 1024 as in Slurm.
 
     `file_paths` is a file, a folder (with all below it; names that begin with a dot apart), a glob or an fsspec
     address, or a list of them. Local paths are made absolute where the stage is made. Each file is taken once, and
@@ -60,7 +59,7 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
         if wrong:
             raise TypeError(f"file_paths must be a path or a list of paths; {wrong[0]!r} is none")
         self._paths = [absolute(os.fspath(path)) for path in given]
-        self._block_bytes = parse_bytes(self.blocksize) if self.blocksize is not None else None
+        self._block_bytes = parse_size(self.blocksize) if self.blocksize is not None else None
         if self._block_bytes is not None and self._block_bytes > _RECOMMENDED_BYTES:
             log.warning("blocksize %s is more than 512 MB: workers may run out of memory", self.blocksize)
         extensions = self.file_extensions if self.file_extensions is not None else list(DEFAULT_EXTENSIONS)
@@ -118,28 +117,9 @@ def group_by_size(files: Sequence[tuple[str, int]], block_bytes: int) -> list[li
     return groups
 
 
-def parse_bytes(size: int | float | str) -> int:
-    """Bytes of a size such as 1000, "512MB" (millions) or "512MiB" (units of 1024).
-
-    Raises:
-        ValueError: it is not a size, or not above 0.
-    """
-    number: float
-    if isinstance(size, str):
-        match = _SIZE.fullmatch(size)
-        if not match or not size.strip() or match["unit"].lower() not in _UNITS:
-            raise ValueError(f"{size!r} is not a size; write a number of bytes, or such as 512MB or 1GiB")
-        number = float(match["number"] or 1) * _UNITS[match["unit"].lower()]
-    else:
-        number = float(size)
-    if number < 1:
-        raise ValueError(f"a size must be at least one byte, not {size!r}")
-    return int(number)
-
-
 def dataset_name(path: str) -> str:
     """A name for the dataset that a file belongs to: its folder's; for an address, the file's."""
-    if is_address(path):
+    if is_remote(path):
         return path.rstrip("/").rpartition("/")[2].lower()
     file = PurePosixPath(path)
     return (file.parent.name or file.stem).lower()

@@ -8,11 +8,13 @@ import gzip
 import lzma
 import os
 import tempfile
-import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
+
+from curator_slurm.common.addresses import is_remote, without_scheme
+from curator_slurm.common.atomic_files import stream_atomic, temporary_name
 
 COMPRESSIONS = {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2", "xz": ".xz"}
 """Name of a compression -> its suffix."""
@@ -22,16 +24,11 @@ _WHOLE_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az
 """Stores in which an object appears when its upload is complete; renaming there would copy it."""
 
 
-def is_address(path: str) -> bool:
-    """Whether `path` is an fsspec address such as s3://bucket/key, not a path of this machine."""
-    return "://" in path and not path.startswith("file://")
-
-
 def absolute(path: str) -> str:
     """The path as every worker can use it: local ones made absolute, addresses as they are."""
-    if is_address(path):
+    if is_remote(path):
         return path
-    return os.path.abspath(os.path.expanduser(path.removeprefix("file://")))  # noqa: PTH100, PTH111
+    return os.path.abspath(os.path.expanduser(without_scheme(path)))  # noqa: PTH100, PTH111
 
 
 def filesystem(path: str, storage_options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
@@ -44,7 +41,7 @@ def filesystem(path: str, storage_options: Mapping[str, Any] | None = None) -> t
 
 def exists(path: str, storage_options: Mapping[str, Any] | None = None) -> bool:
     """Whether there is a file or folder."""
-    if not is_address(path):
+    if not is_remote(path):
         return os.path.lexists(path)
     store, inner = filesystem(path, storage_options)
     return bool(store.exists(inner))
@@ -53,7 +50,7 @@ def exists(path: str, storage_options: Mapping[str, Any] | None = None) -> bool:
 def names(folder: str, storage_options: Mapping[str, Any] | None = None) -> list[str]:
     """The names in a folder; none where it is not there."""
     try:
-        if not is_address(folder):
+        if not is_remote(folder):
             return [entry.name for entry in os.scandir(folder)]
         store, inner = filesystem(folder, storage_options)
         return [str(entry).rstrip("/").rpartition("/")[2] for entry in store.ls(inner, detail=False)]
@@ -64,7 +61,7 @@ def names(folder: str, storage_options: Mapping[str, Any] | None = None) -> list
 def remove(path: str, storage_options: Mapping[str, Any] | None = None) -> None:
     """Remove a file; none is as good."""
     with contextlib.suppress(FileNotFoundError):
-        if is_address(path):
+        if is_remote(path):
             store, inner = filesystem(path, storage_options)
             store.rm_file(inner)
         else:
@@ -85,7 +82,7 @@ def split_compression(name: str) -> tuple[str, str | None]:
 
 def open_to_read(path: str, storage_options: Mapping[str, Any] | None = None) -> IO[bytes]:
     """A file as it is stored."""
-    if not is_address(path):
+    if not is_remote(path):
         return open(path, "rb")
     store, inner = filesystem(path, storage_options)
     opened: IO[bytes] = store.open(inner, "rb")
@@ -165,26 +162,13 @@ def write_atomically(
     The folder is made where it is missing. An exception leaves what was there before, and no temporary file; a
     killed process may leave one, whose name begins with a dot.
     """
-    if is_address(path):
+    if is_remote(path):
         _write_remote(path, write, storage_options)
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(_temporary_name(target.name))
-    try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with stream_atomic(target) as file:
+        write(file)
 
 
 def _write_remote(path: str, write: Callable[[IO[bytes]], None], storage_options: Mapping[str, Any] | None) -> None:
@@ -199,7 +183,7 @@ def _write_remote(path: str, write: Callable[[IO[bytes]], None], storage_options
         if path.partition("://")[0] in _WHOLE_OBJECT_STORES:
             store.put_file(local.name, inner)
             return
-        temporary = f"{folder}/{_temporary_name(name)}" if folder else _temporary_name(name)
+        temporary = f"{folder}/{temporary_name(name)}" if folder else temporary_name(name)
         try:
             store.put_file(local.name, temporary)
             store.mv(temporary, inner)
@@ -207,7 +191,3 @@ def _write_remote(path: str, write: Callable[[IO[bytes]], None], storage_options
             with contextlib.suppress(Exception):
                 store.rm_file(temporary)
             raise
-
-
-def _temporary_name(name: str) -> str:
-    return f".{name[:180]}.{uuid.uuid4().hex[:12]}.tmp"

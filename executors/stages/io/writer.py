@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+from curator_slurm.common.addresses import is_remote
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import select
 from curator_slurm.executors.stages.io import storage
@@ -150,7 +151,7 @@ def check_output_mode(mode: str, path: str, storage_options: dict[str, Any] | No
         return
     if mode == "error":
         raise FileExistsError(f"{path} is there already, and mode is 'error'")
-    if not storage.is_address(path) and (len(Path(path).parts) < 3 or Path(path) == Path.home()):
+    if not is_remote(path) and (len(Path(path).parts) < 3 or Path(path) == Path.home()):
         raise ValueError(f"mode='overwrite' would remove {path} with all it holds; give a folder of its own")
     store, inner = storage.filesystem(path, storage_options)
     store.rm(inner, recursive=True)

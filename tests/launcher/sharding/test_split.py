@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.shard_records import Shard
-from curator_slurm.launcher.sharding.split import BALANCED, parse_size, split
+from curator_slurm.launcher.sharding.split import BALANCED, split
 from curator_slurm.launcher.spec.data_sections import ShardsSpec
 
 sizes = st.lists(st.one_of(st.none(), st.integers(0, 10**6)), min_size=1, max_size=60)
@@ -196,11 +196,3 @@ def test_empty_files_are_spread():
 def test_files_of_unknown_size_count_as_average():
     shards = split(files_of([None] * 6 + [10] * 6), ShardsSpec(count=4))
     assert {len(shard.files) for shard in shards} == {3}
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("7", 7), ("10K", 10240), ("1.5GiB", 3 << 29), ("2 MB", 2 << 20), ("1t", 1 << 40), ("12B", 12)],
-)
-def test_sizes(text, size):
-    assert parse_size(text) == size

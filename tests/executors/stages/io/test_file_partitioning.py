@@ -11,7 +11,7 @@ from stage_loop import run
 
 from curator_slurm.executors import EmptyTask
 from curator_slurm.executors.stages import FilePartitioningStage
-from curator_slurm.executors.stages.io.file_partitioning import group_by_count, group_by_size, parse_bytes
+from curator_slurm.executors.stages.io.file_partitioning import group_by_count, group_by_size
 
 FILES = ["b.jsonl", "a.jsonl", "sub/c.jsonl", "sub/deep/d.jsonl.gz", "e.json", "f.JSONL"]
 
@@ -129,14 +129,6 @@ def test_fsspec_addresses() -> None:
 def test_arguments_that_make_no_sense(arguments: dict) -> None:
     with pytest.raises(ValueError):
         FilePartitioningStage("x", **arguments)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("100", 100), ("100 MB", 10**8), ("5kB", 5000), ("5.4 kb", 5400), ("1KiB", 1024), ("1e6", 10**6), ("2g", 2e9)],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_bytes(text) == size
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(0, 100)).map(lambda f: list(f.items())), st.integers(1, 120))

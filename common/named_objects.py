@@ -1,0 +1,46 @@
+"""Objects given as `module:name`, where `name` may be dotted."""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+from typing import Any
+
+
+class NoSuchNameError(AttributeError):
+    """The module was imported, but has no such name; `close` is one that it has, or empty."""
+
+    def __init__(self, module: str, wanted: str, close: str) -> None:
+        hint = f"; did you mean {close!r}?" if close else ""
+        super().__init__(f"{module} has no {wanted!r}{hint}")
+        self.close = close
+
+
+def split_name(entry: str) -> tuple[str, str]:
+    """Module and name.
+
+    Raises:
+        ValueError: it is not of the form `module:name`.
+    """
+    module, separator, name = entry.partition(":")
+    if not separator or not module or not name:
+        raise ValueError(f"{entry!r} must be module:name, such as my_project.filters:is_english")
+    return module, name
+
+
+def import_named(entry: str) -> Any:
+    """The object that `module:name` stands for.
+
+    Raises:
+        ValueError: it is not of this form.
+        NoSuchNameError: the module has no such name.
+        Exception: whatever importing the module raises.
+    """
+    module, name = split_name(entry)
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise NoSuchNameError(module, name, next(iter(get_close_matches(part, dir(found), n=1)), "")) from None
+    return found
