@@ -21,12 +21,12 @@ from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.files import stream_atomic, write_json
 from curator_slurm.launcher.inputs.listing import list_inputs
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.spec.placeholders import command_line
+from curator_slurm.launcher.spec.command_text import argument_list, bash_script
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,11 +71,21 @@ def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
         os.environ["RAY_ADDRESS"] = address
     context = _placeholders(plan, attempt, shard)
     if pipeline_spec.command is not None:
-        command = command_line(pipeline_spec.command, context)
-        _say(f"running {command!r}")
+        command = _command_line(pipeline_spec.command, attempt, context)
+        _say(f"running {pipeline_spec.command!r}")
         sys.stdout.flush()
         os.execvp(command[0], command)
     return _run_pipeline(plan, executor, context)
+
+
+def _command_line(command: str | list[str], attempt: AttemptPaths, context: dict[str, Any]) -> list[str]:
+    """The program and its arguments; a text becomes a script in the attempt's folder, which no process list shows."""
+    if not isinstance(command, str):
+        return argument_list(command, context)
+    script = bash_script(command, context)
+    with stream_atomic(attempt.command_script, mode=0o600) as stream:
+        stream.write(os.fsencode(script))
+    return ["bash", str(attempt.command_script)]
 
 
 def _make_executor(plan: Plan) -> Any:

@@ -256,6 +256,11 @@ class AttemptPaths(ClusterPaths):
         return self.root / "failures.jsonl"
 
     @property
+    def command_script(self) -> Path:
+        """command.sh: a `pipeline.command` given as text, with its values bound to variables."""
+        return self.root / "command.sh"
+
+    @property
     def result(self) -> Path:
         """driver.json: what the driver tells the head agent at its end (error class, message, traceback)."""
         return self.root / "driver.json"

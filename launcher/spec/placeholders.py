@@ -1,19 +1,18 @@
 """The placeholders of a spec, such as `${output_dir}`: what there is, and how values take their place.
 
-Everything here is pure. `find` and `mistakes` serve the check of a spec; `substitute` and `command_line` serve the
-driver, which knows the values. A context maps the names of `KNOWN` to values, and `env` to the environment.
+Everything here is pure. `find` and `mistakes` serve the check of a spec; `substitute` serves the driver, which knows
+the values, and so does `command_text` for commands. A context maps the names of `KNOWN` to values, and `env` to the
+environment.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.launcher.errors import PlaceholderError
-from curator_slurm.launcher.shell import Place, places
 
 KNOWN = {
     "shard.files": "the input files of this shard; all input files where there are no shards",
@@ -27,7 +26,7 @@ LISTS = frozenset({"shard.files", "input.files"})
 """Placeholders that stand for a list of files and need `input:` in the spec."""
 
 _TOKEN = re.compile(r"\$\$\{|\$\{(?P<name>[^{}]*)\}|\$\{")
-_ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)$")
+ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)\Z")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Found:
 
     @property
     def known(self) -> bool:
-        return self.name is not None and (self.name in KNOWN or bool(_ENV.match(self.name)))
+        return self.name is not None and (self.name in KNOWN or bool(ENV.match(self.name)))
 
 
 def find(text: str) -> Iterator[Found]:
@@ -81,21 +80,6 @@ def substitute(value: Any, context: Mapping[str, Any]) -> Any:
     return value
 
 
-def command_line(command: str | list[str], context: Mapping[str, Any]) -> list[str]:
-    """The argument list of `pipeline.command`: bash for a text, the program itself for a list.
-
-    In a list, `${input.files}` alone becomes several arguments. In a text every value is quoted for the place
-    where it stands, so that it arrives unchanged inside and outside of quotes.
-    """
-    if isinstance(command, str):
-        return ["bash", "-c", _substitute_bash(command, context)]
-    arguments: list[str] = []
-    for item in command:
-        value = _substitute_text(item, context)
-        arguments.extend(map(str, value) if isinstance(value, list) else [str(value)])
-    return arguments
-
-
 def _advice(name: str) -> str:
     from difflib import get_close_matches
 
@@ -107,8 +91,13 @@ def _advice(name: str) -> str:
     return f"there are {', '.join(f'`${{{known}}}`' for known in KNOWN)} and `${{env:NAME}}`"
 
 
-def _value(name: str, context: Mapping[str, Any]) -> Any:
-    variable = _ENV.match(name)
+def value_of(name: str, context: Mapping[str, Any]) -> Any:
+    """The value of one placeholder: a text, a number, or a list of files.
+
+    Raises:
+        PlaceholderError: there is no such placeholder, or it has no value in this run.
+    """
+    variable = ENV.match(name)
     if variable:
         environment = context.get("env", {})
         if variable[1] not in environment:
@@ -132,41 +121,10 @@ def _substitute_text(text: str, context: Mapping[str, Any]) -> Any:
             continue
         if found.name is None:
             raise PlaceholderError("`${` is not closed; write `$${` where the text itself is meant")
-        value = _value(found.name, context)
+        value = value_of(found.name, context)
         if (found.start, found.end) == (0, len(text)):
             return value
         if isinstance(value, (list, tuple)):
             raise PlaceholderError(f"`${{{found.name}}}` is a list and must stand alone, not inside {text!r}")
         parts.append(str(value))
     return "".join([*parts, text[end:]])
-
-
-def _substitute_bash(text: str, context: Mapping[str, Any]) -> str:
-    found_here = [found for found in find(text) if found.escaped or found.known]
-    where = places(text, [found.start for found in found_here])
-    parts: list[str] = []
-    end = 0
-    for found, place in zip(found_here, where, strict=True):
-        parts.append(text[end : found.start])
-        end = found.end
-        if found.escaped or found.name is None:
-            parts.append("${")
-            continue
-        value = _value(found.name, context)
-        values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
-        parts.append(_quoted(found.name, values, place))
-    return "".join([*parts, text[end:]])
-
-
-def _quoted(name: str, values: list[str], place: Place) -> str:
-    """The values as bash source that means exactly them, at this place of a command."""
-    if place is Place.BARE:
-        return " ".join(map(shlex.quote, values))
-    if place is Place.DOUBLE:
-        return '" "'.join(re.sub(r'([\\"$`])', r"\\\1", value) for value in values)
-    if any(shlex.quote(value) != value for value in values):
-        raise PlaceholderError(
-            f"`${{{name}}}` stands inside single quotes, backticks or a here-document of pipeline.command, where its "
-            f"value {' '.join(values)!r} cannot be quoted; put it in double quotes, or give the command as a list"
-        )
-    return " ".join(values)

@@ -1,4 +1,4 @@
-"""Bash source text: quoting, and where a position lies."""
+"""Quoting for bash and for sbatch."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.shell import Place, places, quote, sbatch_quote
+from curator_slurm.launcher.shell import quote, sbatch_quote
 
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)))
 
@@ -44,29 +44,3 @@ def test_quote_keeps_plain_words_plain(value, quoted):
 )
 def test_quotes_of_sbatch(value, quoted):
     assert sbatch_quote(value) == quoted
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("echo @", Place.BARE),
-        ('echo "@"', Place.DOUBLE),
-        ('echo "a" @', Place.BARE),
-        ('echo "a\\"@"', Place.DOUBLE),
-        ("echo '@'", Place.OTHER),
-        ("echo $'it\\'s @'", Place.OTHER),
-        ("echo \\' @", Place.BARE),
-        ("# don't\necho @", Place.BARE),
-        ("echo a#don't @'", Place.OTHER),
-        ('echo "$(ls @)"', Place.BARE),
-        ('echo "$(ls "@")"', Place.DOUBLE),
-        ('echo "$(ls) @"', Place.DOUBLE),
-        ("(cd x; ls @)", Place.BARE),
-        ("cat <<< @", Place.BARE),
-        ("cat << EOF\n@\nEOF", Place.OTHER),
-        ("cat <<-'E'\n@\nE", Place.OTHER),
-        ("echo `ls @`", Place.OTHER),
-    ],
-)
-def test_places(text, place):
-    assert places(text, [text.index("@")]) == [place]

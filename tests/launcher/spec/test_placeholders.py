@@ -1,13 +1,9 @@
 """Placeholders: found, checked, and filled in without changing a value."""
 
-import subprocess
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import PlaceholderError
-from curator_slurm.launcher.spec.placeholders import command_line, mistakes, substitute
+from curator_slurm.launcher.spec.placeholders import mistakes, substitute
 
 CONTEXT = {
     "input.files": ["/in/a b.txt", "/in/it's.txt"],
@@ -56,54 +52,3 @@ def test_mistakes_of_a_spec():
     assert "did you mean `${shard.files}`" in next(mistakes("${shard_files}", has_input=True))
     assert not list(mistakes("echo ${HOME:-x} ${files[@]} ${output_dir}", has_input=True, bash=True))
     assert "needs `input.paths`" in next(mistakes("cat ${input.files}", has_input=False, bash=True))
-
-
-def test_list_command_expands_files_to_arguments():
-    assert command_line(["cat", "${input.files}", "-o${output_dir}", "$${x}"], CONTEXT) == [
-        "cat",
-        "/in/a b.txt",
-        "/in/it's.txt",
-        "-o/out dir",
-        "${x}",
-    ]
-
-
-NASTY = "a b'c\"d$(touch x)`e`\\f\n*;&é "
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("printf '<%s>' ${output_dir}", f"<{NASTY}>"),
-        ("printf '<%s>' \"${output_dir}\"", f"<{NASTY}>"),
-        ("printf '<%s>' \"x${output_dir}y\" # don't", f"<x{NASTY}y>"),
-        ("# don't\nprintf '<%s>' ${output_dir}", f"<{NASTY}>"),
-        ("printf '<%s>' \"$(printf %s ${output_dir}; echo .)\"", f"<{NASTY}.>"),
-        ('printf \'<%s>\' "$(printf %s "${output_dir}"; echo .)"', f"<{NASTY}.>"),
-        ("printf '<%s>' it\\'s ${output_dir}", f"<it's><{NASTY}>"),
-        ("x=1; printf '<%s>' ${x} $${x} ${output_dir}", f"<1><1><{NASTY}>"),
-        ("(printf '<%s>' $'it\\'s' ${output_dir})", f"<it's><{NASTY}>"),
-        ("printf '<%s>' ${input.files}", f"<1><{NASTY}>"),
-        ("printf '<%s>' \"${input.files}\"", f"<1><{NASTY}>"),
-    ],
-)
-def test_values_in_bash_text_arrive_unchanged(text, expected, tmp_path):
-    context = {"output_dir": NASTY, "input.files": ["1", NASTY]}
-    done = subprocess.run(command_line(text, context), capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert done.stdout == expected
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("text", ["echo '${output_dir}'", "cat <<EOF\n${output_dir}\nEOF\n", "echo `ls ${output_dir}`"])
-def test_bash_text_where_nothing_can_be_quoted(text):
-    assert command_line(text, {"output_dir": "/plain/dir"})[2] == text.replace("${output_dir}", "/plain/dir")
-    with pytest.raises(PlaceholderError, match="double quotes"):
-        command_line(text, {"output_dir": "/a b"})
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))))
-def test_any_value_survives_bash(value):
-    command = command_line("printf '%s\\0' ${output_dir} \"${output_dir}\"", {"output_dir": value})
-    done = subprocess.run(command, capture_output=True, check=True)
-    assert done.stdout.decode() == f"{value}\0{value}\0"

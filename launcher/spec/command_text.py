@@ -1,0 +1,89 @@
+"""What runs for `pipeline.command`: an argument list, or a bash script in which no value is ever source text. Pure.
+
+Values of a text command are bound to variables of bash at the top of the script, and a reference to the variable takes
+the place of the placeholder: whatever a file is called, bash expands it and never parses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from curator_slurm.launcher.errors import PlaceholderError
+from curator_slurm.launcher.shell import is_plain, quote
+from curator_slurm.launcher.spec.bash_places import Place, places
+from curator_slurm.launcher.spec.placeholders import ENV, Found, find, substitute, value_of
+
+
+def argument_list(command: Sequence[str], context: Mapping[str, Any]) -> list[str]:
+    """The arguments of a command given as a list; `${input.files}` alone becomes several of them."""
+    arguments: list[str] = []
+    for item in command:
+        value = substitute(item, context)
+        arguments.extend(map(str, value) if isinstance(value, list) else [str(value)])
+    return arguments
+
+
+def bash_script(text: str, context: Mapping[str, Any]) -> str:
+    """The script of a command given as text: a line for each value, then the text with references to them.
+
+    Values of the environment are not written down: bash takes them from its own.
+
+    Raises:
+        PlaceholderError: a value is missing, or stands where bash expands no variable (single quotes, backticks, a
+            here-document, arithmetic) and has characters that would have to be quoted.
+    """
+    found_here = [found for found in find(text) if found.escaped or found.known]
+    where = places(_blanked(text, found_here), [found.start for found in found_here])
+    bindings: dict[str, str] = {}
+    parts: list[str] = []
+    end = 0
+    for found, place in zip(found_here, where, strict=True):
+        parts.append(text[end : found.start])
+        end = found.end
+        if found.escaped or found.name is None:
+            parts.append("${")
+            continue
+        value = value_of(found.name, context)
+        variable = "curator_slurm_" + re.sub(r"\W", "_", found.name)
+        if place is Place.OTHER:
+            parts.append(_literal(found.name, value))
+            continue
+        bindings[variable] = _binding(found.name, value)
+        reference = f"${{{variable}[@]}}" if isinstance(value, (list, tuple)) else f"${{{variable}}}"
+        parts.append(f'"{reference}"' if place is Place.BARE else reference)
+    script = "".join([*parts, text[end:]])
+    return "".join(f"{name}={source}\n" for name, source in bindings.items()) + script
+
+
+def _blanked(text: str, found_here: Sequence[Found]) -> str:
+    """The text with a plain word in the place of each placeholder, so that its own braces are not taken for bash's."""
+    parts: list[str] = []
+    end = 0
+    for found in found_here:
+        parts += [text[end : found.start], ("$${" if found.escaped else "_" * (found.end - found.start))]
+        end = found.end
+    return "".join([*parts, text[end:]])
+
+
+def _binding(name: str, value: Any) -> str:
+    """What stands behind `variable=`."""
+    if variable := ENV.match(name):
+        return f"${{{variable[1]}}}"
+    if isinstance(value, (list, tuple)):
+        return f"({' '.join(quote(str(item)) for item in value)})"
+    return quote(str(value))
+
+
+def _literal(name: str, value: Any) -> str:
+    """The value itself, which only plain characters make safe wherever it stands."""
+    values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
+    if all(map(is_plain, values)):
+        return " ".join(values)
+    shown = "" if ENV.match(name) else f" {' '.join(values)!r}"
+    raise PlaceholderError(
+        f"`${{{name}}}` stands inside single quotes, a comment, backticks, a here-document or arithmetic of "
+        f"pipeline.command, where its value{shown} cannot be quoted; put it in double quotes, or give the command as "
+        "a list"
+    )
