@@ -16,12 +16,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import stream_atomic, write_json
+from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.inputs.listing import list_inputs
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
