@@ -14,7 +14,9 @@ from fake_slurm import FakeSlurm
 
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.runs.paths import AttemptPaths
-from curator_slurm.launcher.runs.registry import NewRun, Run, Submission, add_submission, create_run
+from curator_slurm.launcher.runs.registry import NewRun, Run, add_job_ids, create_run, run_comment
+from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 
 SCRIPT = '#!/bin/bash\nsleep "${1:-0}"\n'
 
@@ -49,7 +51,26 @@ def submitted_run(folder: Path, job_id: str = "4711", **more: Any) -> Run:
     """A run with one submission."""
     local = {key: more.pop(key) for key in ("pid", "pid_started", "host") if key in more}
     run = new_run(folder, **more)
-    return add_submission(run, Submission(job_id=job_id, submitted=time.time(), **local))
+    return submit_again(run, job_id, **local)
+
+
+def submit_again(run: Run, job_id: str, **more: Any) -> Run:
+    """One more submission of a run."""
+    number = len(list(run.paths.submissions.glob("[0-9]*")))
+    now = time.time()
+    record = SubmissionRecord(
+        number=number,
+        purpose="retry" if number else "submit",
+        prepared=now,
+        submitted=now,
+        comment=run_comment(run.run_id, number=number),
+        elements=1,
+        shards=1,
+        job_id=job_id,
+        **more,
+    )
+    write_submission(run.paths, record, [Element(0, (0,))], {})
+    return add_job_ids(run, [job_id])
 
 
 def new_attempt(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,17 +12,18 @@ from typing import Any
 
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.operations.submit import Prepared, Submitted, submit
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, create_run
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, OutputFile, Shard
+from curator_slurm.launcher.sharding.plan_shards import ShardPlan
 from curator_slurm.launcher.spec.model import Spec
 
 SCRIPT = """\
 #!/bin/bash
 #SBATCH --output=elements/slurm-%A_%a.log
 #SBATCH --open-mode=append
-exec {python} {stand_in} "$@"
+exec env ORDERS={orders} {python} {stand_in} "$@"
 """
 """Does what an element does to the run directory, in no time."""
 
@@ -41,20 +43,14 @@ def plan(folder: Path, cluster: Cluster = Cluster.SLURM, **sections: Any) -> Pla
     )
 
 
-def write_manifest(paths: RunPaths, count: int) -> None:
-    """A manifest of shards with one input file each."""
-    paths.shards.mkdir(mode=0o700, exist_ok=True)
-    shards = (Shard(index, (InputFile(f"/data/{index}.jsonl", 1000),)) for index in range(count))
-    paths.manifest.write_text("".join(f"{shard.to_line()}\n" for shard in shards))
+def planned(index: int) -> Shard:
+    """A shard with one input file."""
+    return Shard(index, (InputFile(f"/data/{index}.jsonl", 1000),))
 
 
 def new_sharded(folder: Path, count: int, the_plan: Plan | None = None, script: str | None = None) -> NewRun:
     """What `submit` makes a sharded run of."""
     the_plan = the_plan or plan(folder)
-
-    def fill(paths: RunPaths) -> None:
-        write_manifest(paths, count)
-        paths.elements.mkdir()
 
     return NewRun(
         name="demo",
@@ -64,13 +60,33 @@ def new_sharded(folder: Path, count: int, the_plan: Plan | None = None, script: 
         plan_text=the_plan.to_yaml(),
         plan_sha256="0" * 64,
         script=script or stand_in_script(),
-        shards=count,
-        fill=fill,
+        array=True,
+        shards=[planned(index) for index in range(count)],
     )
 
 
-def stand_in_script() -> str:
-    return SCRIPT.format(python=sys.executable, stand_in=Path(__file__).with_name("stand_in_element.py"))
+def stand_in_script(what: Mapping[int, Any] | None = None) -> str:
+    """The script; `what` are orders for the first time, see `orders`."""
+    given = shlex.quote(json.dumps({str(shard): order for shard, order in (what or {}).items()}))
+    stand_in = Path(__file__).with_name("stand_in_element.py")
+    return SCRIPT.format(python=sys.executable, stand_in=stand_in, orders=given)
+
+
+def submit_shards(
+    folder: Path, count: int, the_plan: Plan | None = None, what: Mapping[int, Any] | None = None
+) -> Submitted:
+    """Submit a run of so many shards (or of one, where the plan has no `shards`) whose jobs obey `what`."""
+    the_plan = the_plan or plan(folder)
+    prepared = Prepared(
+        plan=the_plan,
+        plan_text=the_plan.to_yaml(),
+        script=stand_in_script(what),
+        spec_path=str(folder / "spec.yaml"),
+        spec_text="name: demo\n",
+        folder=folder / "runs",
+        shards=ShardPlan([planned(index) for index in range(count)]),
+    )
+    return submit(prepared, {"XDG_STATE_HOME": str(folder / "state"), "CURATOR_SLURM_RUNS": str(folder / "runs")})
 
 
 def sharded_run(folder: Path, count: int, **more: Any) -> Run:

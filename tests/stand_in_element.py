@@ -1,6 +1,7 @@
 """Stands in for an array element: does to the run directory what a real one does, without a cluster.
 
-It obeys `orders.json` of the run: shard -> a failure class, "die" (leave without a word), or seconds to take.
+It obeys $ORDERS or, where there is one, `orders.json` of the run: shard -> a failure class, "die" (leave without a
+word), or seconds to take.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ else:
     element_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{task}"
 attempt = f"{element_id}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
 orders_file = root / "orders.json"
-orders = json.loads(orders_file.read_text()) if orders_file.exists() else {}
+orders = json.loads(orders_file.read_text() if orders_file.exists() else os.environ["ORDERS"])
 element = paths.elements / attempt
 element.mkdir(parents=True, exist_ok=True)
 (element / "heartbeat").touch()

@@ -9,7 +9,14 @@ from typing import Any
 
 from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.operations.submit import Choice, Submitted, choose_cluster, prepare, show_command, submit
+from curator_slurm.launcher.operations.submit import (
+    ClusterChoice,
+    Submitted,
+    choose_cluster,
+    prepare,
+    show_command,
+    submit,
+)
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.runs.registry import Run
 
@@ -27,7 +34,7 @@ class Request:
 class Answer:
     """The run that came of it."""
 
-    choice: Choice
+    choice: ClusterChoice
     submitted: Submitted
 
     @property
@@ -51,7 +58,7 @@ class Answer:
             "name": self.run.name,
             "job_id": self.job_id,
             "job_ids": list(self.submitted.job_ids),
-            "shards": self.run.record.shards if self.run.record else None,
+            "shards": self.run.record.shards if self.run.record and self.run.record.array else None,
             "problem": self.submitted.problem or None,
             "cluster": self.choice.cluster.value,
             "reason": self.choice.reason,
@@ -89,14 +96,14 @@ def show_dry_run(request: Request, *, as_json: bool) -> None:
                 "name": prepared.plan.spec.name,
                 "runs_dir": str(prepared.folder),
                 "command": prepared.command,
-                "shards": len(prepared.shards.shards) if prepared.shards else None,
+                "shards": len(prepared.shards.shards) if prepared.plan.array else None,
                 "script": prepared.script,
             }
         )
         return
     say(f"Nothing is submitted. It would go to {choice.cluster.value} ({choice.reason}) with the command", err=True)
     say(f"  {command}", err=True)
-    if prepared.shards is not None:
+    if prepared.plan.array:
         count = f"{len(prepared.shards.shards):,} shard{'' if len(prepared.shards.shards) == 1 else 's'}"
         local = choice.cluster is Cluster.LOCAL
         say(f"for {count}, one after the other" if local else f"and --array, for {count}", err=True)

@@ -48,7 +48,7 @@ def command(
     from curator_slurm.launcher.sharding.input_changes import changes_in_words
     from curator_slurm.launcher.sharding.make_preview import make_preview
 
-    run = None if run_name is None else _sharded(run_name)
+    run = None if run_name is None else _run_named(run_name)
     plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)
     steps = open_steps()
     try:
@@ -80,13 +80,13 @@ def command(
             say(line)
 
 
-def _sharded(name: str) -> Run:
-    """The run that --compare names; it must have shards."""
+def _run_named(name: str) -> Run:
+    """The run that --compare names."""
     from curator_slurm.launcher.cli._folders import folders_of
-    from curator_slurm.launcher.errors import UsageError
+    from curator_slurm.launcher.errors import CuratorSlurmError
     from curator_slurm.launcher.runs import registry
 
     run = registry.find_run(name, folders_of(None))
-    if run.record is None or run.record.shards is None:
-        raise UsageError(f"--compare: run {run.run_id} has no shards, so its input files were not written down")
+    if run.record is None:
+        raise CuratorSlurmError(f"run {run.run_id} cannot be compared: {run.problem}")
     return run

@@ -94,7 +94,7 @@ def _show(result: Retry, dry_run: bool) -> None:
     if not choice.shards:
         say(f"Nothing to submit: {result.nothing}")
         return
-    sharded = result.run.record is not None and result.run.record.shards is not None
+    sharded = result.run.record is not None and result.run.record.array
     reasons = ", ".join(f"{count:,} {why}" for why, count in choice.why.items())
     if sharded:
         shards = choice.shards if result.launched is None else result.launched.shards

@@ -76,7 +76,6 @@ def collect_run(
     """
     record = run.record
     assert record is not None
-    assert record.shards is not None
     with RunLock(run.paths.lock(LOCK), "collect", patience_s=patience_s):
         goal = _goal(run.paths, plan)
         _check_target(goal, run)
@@ -189,7 +188,7 @@ def _describe(run: Run, plan: Plan, target: Path, found: Verified, files: Sequen
             run.paths,
             target,
             name=plan.spec.name,
-            total=run.record.shards or 0,
+            total=run.record.shards,
             records=records,
             files=files,
             merged=plan.spec.output.merge is not None,

@@ -13,7 +13,8 @@ from curator_slurm.launcher.local_process import stop_process, wait_for_end
 from curator_slurm.launcher.operations.cancel_shards import CancelledShards, cancel_shards
 from curator_slurm.launcher.ranges import some_numbers
 from curator_slurm.launcher.runs import registry
-from curator_slurm.launcher.runs.registry import Run, Submission
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import SubmissionRecord, latest_submission, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
@@ -45,7 +46,8 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
         return _wait(registry.load_run(run.paths.root), 0.0)
     request_cancel(run)
     run = registry.load_run(run.paths.root)
-    submission = run.record.latest if run.record else None
+    latest = latest_submission(read_submissions(run.paths))
+    submission = latest.record if latest else None
     if submission is None:
         return Cancelled(run.run_id, RunState.CANCELLED, "was never submitted")
     if submission.pid is not None and not _ends(submission, grace_s):
@@ -57,7 +59,7 @@ def cancel_part(
     run: Run, shards: Sequence[int] | None, windows: Sequence[int] | None, *, patience_s: float = PATIENCE_S
 ) -> Cancelled:
     """End the elements of some shards or windows of a sharded run."""
-    if run.record is None or run.record.shards is None:
+    if run.record is None or not run.record.array:
         raise UsageError(f"run {run.run_id} has no shards; `curator-slurm cancel {run.run_id}` ends it as a whole")
     if run.record.is_local:
         raise UsageError(
@@ -82,7 +84,7 @@ def _words(result: CancelledShards, shards: Sequence[int] | None) -> str:
 
 
 def _is_array(run: Run) -> bool:
-    return run.record is not None and run.record.shards is not None and not run.record.is_local
+    return run.record is not None and run.record.array and not run.record.is_local
 
 
 def request_cancel(run: Run) -> None:
@@ -94,12 +96,13 @@ def request_cancel(run: Run) -> None:
         cancel_shards(run, patience_s=0.0)
         return
     registry.mark_cancelled(run, record.cancelled or time.time())
-    submission = record.latest
-    if submission is None:
+    latest = latest_submission(read_submissions(run.paths))
+    if latest is None:
         return
+    submission = latest.record
     try:
         if not record.is_local:
-            Slurm(submission.slurm_cluster).cancel([submission.job_id])
+            Slurm(submission.slurm_cluster).cancel([str(submission.job_id)])
         elif submission.host != socket.gethostname():
             raise CuratorSlurmError(f"run {run.run_id} runs on {submission.host}: cancel it there")
         elif submission.pid is not None:
@@ -109,7 +112,7 @@ def request_cancel(run: Run) -> None:
         raise
 
 
-def _ends(submission: Submission, grace_s: float) -> bool:
+def _ends(submission: SubmissionRecord, grace_s: float) -> bool:
     """Wait for the end of a local run; kill it when it does not end by itself."""
     assert submission.pid is not None
     if wait_for_end(submission.pid, submission.pid_started, grace_s):

@@ -12,9 +12,9 @@ from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import Request, Submission, finishing_jobs
+from curator_slurm.launcher.runs.submissions import Request, Submission, collect_jobs
 from curator_slurm.launcher.slurm.client import Slurm
-from curator_slurm.launcher.status.reconcile import settle
+from curator_slurm.launcher.status.reconcile import reconcile
 from curator_slurm.launcher.status.shards_gather import tasks_of
 
 _POLL_S = 0.5
@@ -46,7 +46,7 @@ def cancel_shards(
     """
     whole = shards is None and windows is None
     with RunLock(run.paths.lock("submissions"), "cancel"):
-        run, submissions = settle(registry.load_run(run.paths.root))
+        run, submissions = reconcile(registry.load_run(run.paths.root))
         assert run.record is not None
         _check(run, submissions, shards, windows)
         active = _active(submissions)
@@ -80,7 +80,7 @@ def cancel_shards(
 def _check(
     run: Run, submissions: Sequence[Submission], shards: Sequence[int] | None, windows: Sequence[int] | None
 ) -> None:
-    total = (run.record.shards if run.record else None) or 0
+    total = run.record.shards if run.record else 0
     if beyond := [shard for shard in shards or () if shard >= total]:
         raise UsageError(f"there is no shard {format_numbers(beyond)}: the shards of the run are 0 to {total - 1}")
     known = {submission.record.number for submission in submissions}
@@ -134,8 +134,8 @@ def _scancel(run: Run, submissions: Sequence[Submission], chosen: Mapping[int, S
         every = len(chosen[record.number]) == record.elements
         target = str(record.job_id) if whole or every else f"{record.job_id}_[{numbers}]"
         ids.setdefault(record.slurm_cluster, []).append(target)
-    if whole and (finishing := finishing_jobs(run.paths)):
-        ids.setdefault(None, []).extend(finishing)
+    if whole and (jobs := collect_jobs(run.paths)):
+        ids.setdefault(None, []).extend(jobs)
     for cluster, targets in ids.items():
         Slurm(cluster).cancel(targets)
 

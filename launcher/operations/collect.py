@@ -39,7 +39,7 @@ def collect(
     """
     if run.record is None:
         raise CuratorSlurmError(f"run {run.run_id} cannot be collected: {run.problem}")
-    if run.record.shards is None:
+    if not run.record.array:
         raise UsageError(
             f"run {run.run_id} has no shards: its outputs are published when it succeeds; "
             f"`curator-slurm status {run.run_id}` says where"

@@ -1,4 +1,4 @@
-"""The finishing job of a run with `output.collect: auto`: it publishes the outputs when the arrays have ended.
+"""The collect job of a run with `output.collect: auto`: it publishes the outputs when the arrays have ended.
 
 It is a convenience, never the only way: `collect` by hand does the same, and both at once do it once.
 """
@@ -15,7 +15,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import finishing_jobs, note_finishing
+from curator_slurm.launcher.runs.submissions import collect_jobs, note_collect_job
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
 from curator_slurm.launcher.spec.data_sections import CollectMode
@@ -23,8 +23,8 @@ from curator_slurm.launcher.spec.data_sections import CollectMode
 _ENTRY = "from curator_slurm.launcher.cli import main; main()"
 
 
-def submit_finishing(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
-    """Submit the finishing job where the plan wants one; a sentence about what went wrong, if anything did."""
+def submit_collect_job(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
+    """Submit the collect job where the plan wants one; a sentence about what went wrong, if anything did."""
     if plan.spec.output.collect is not CollectMode.AUTO or not job_ids:
         return ""
     try:
@@ -45,9 +45,9 @@ def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:
     from curator_slurm.launcher.slurm.submitit_adapter import CuratorSlurmExecutor
 
     write_atomic(run.collect_script, render_collect(plan), mode=0o700)
-    call = SbatchCall(comment=f"curator-slurm:{run.run_id}:collect:{len(finishing_jobs(run))}", after=tuple(job_ids))
+    call = SbatchCall(comment=f"curator-slurm:{run.run_id}:collect:{len(collect_jobs(run))}", after=tuple(job_ids))
     job = CuratorSlurmExecutor(run.root).submit_script(call, run.collect_script)
-    note_finishing(run, {"job_id": job.job_id, "submitted": time.time(), "after": list(job_ids)})
+    note_collect_job(run, {"job_id": job.job_id, "submitted": time.time(), "after": list(job_ids)})
 
 
 def _start_here(run: RunPaths) -> None:

@@ -1,4 +1,7 @@
-"""Submitting windows: intent, sbatch, record; what was accepted is known whatever happens in between."""
+"""Calling sbatch for one array (or job) after the other: intent, sbatch, record.
+
+What was accepted is known whatever happens in between.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +31,25 @@ from curator_slurm.launcher.slurm.client import SbatchCall
 if TYPE_CHECKING:
     from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalJob, CuratorSlurmJob
 
+LOCK = "submissions"
+"""The lock that whoever submits, cancels or reconciles holds."""
 _SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is to be submitted: windows of a run, and what they have in common.
+    """What is to be submitted: arrays of a run (or its one job), and what they have in common.
 
     `files` are a plan and a script of this submission's own, where they are not the run's; `after` are jobs that the
-    first windows wait for.
+    first arrays wait for.
     """
 
-    windows: Sequence[Window]
+    arrays: Sequence[Window]
     purpose: str
     plan: Plan
     files: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[str] = ()
-    is_array: bool = True
 
 
 @dataclass
@@ -64,6 +68,8 @@ class Launched:
         """What was not accepted, why, and what to do about it; empty where nothing is wrong."""
         if self.error is None:
             return ""
+        if not (self.run.record and self.run.record.array):
+            return f"{self.error}\n{advice(self.error, self.run.run_id)}"
         what = f"{self.missing:,} shards are not submitted" if self.missing != 1 else "1 shard is not submitted"
         accepted = f"{len(self.accepted)} array{'' if len(self.accepted) == 1 else 's'} accepted"
         return f"{what} ({accepted}): {self.error}\n{advice(self.error, self.run.run_id)}"
@@ -81,14 +87,14 @@ class Launched:
 
 
 def launch(run: Run, order: Order, lock: RunLock) -> Launched:
-    """Submit one window after the other, until all are accepted or one is not.
+    """Submit one array after the other, until all are accepted or one is not.
 
-    Of a window that is above the limit of jobs in the queue, the first half is tried, and so on: what fits of it is
+    Of an array that is above the limit of jobs in the queue, the first half is tried, and so on: what fits of it is
     submitted. An error of Slurm ends it and is part of the result; what was accepted before is recorded.
     """
-    done = Launched(run, missing=sum(len(window.shards) for window in order.windows))
+    done = Launched(run, missing=sum(len(window.shards) for window in order.arrays))
     number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
-    for whole in order.windows:
+    for whole in order.arrays:
         window: Window | None = whole
         while window is not None:
             lock.check()
@@ -132,7 +138,7 @@ def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Seque
         comment=registry.run_comment(run.run_id, str(comment), number),
         elements=len(elements),
         shards=len(window.shards),
-        array="" if local or not order.is_array else window.array,
+        array="" if local or not order.plan.array else window.array,
         max_running=window.max_running,
         after=tuple(after),
         changes=dict(order.changes),
@@ -173,19 +179,19 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
         "pid_started": getattr(job, "pid_started", None),
     }
     accepted = submission.update(**found)
-    done.run = registry.add_submission(done.run, registry.Submission(host=record.host, **found))
+    done.run = registry.add_job_ids(done.run, [job.job_id])
     return accepted
 
 
-def explain_first(error: SlurmError, windows: Sequence[Window]) -> SlurmError:
-    """The error of a run of which no window was accepted, with what can be done about its size."""
-    if not is_submit_limit(error):
+def explain_first(error: CuratorSlurmError, order: Order) -> CuratorSlurmError:
+    """The error of a run of which nothing was accepted, with what can be done about its size."""
+    if not (isinstance(error, SlurmError) and is_submit_limit(error) and order.plan.array):
         return error
-    elements = sum(len(window.elements) for window in windows)
+    elements = sum(len(window.elements) for window in order.arrays)
     return SlurmError(
-        f"{error}\nThe run has {elements:,} elements, and not even one more job of yours may be in the queue. Submit "
-        "again once some have ended: as many elements are submitted as may be there, and `curator-slurm retry` submits "
-        "the rest. A larger shards.per_element makes fewer elements.",
+        f"{error}\nThe run has {elements:,} array elements, and not even one more job of yours may be in the queue. "
+        "Submit again once some have ended: as many elements are submitted as the limit allows, and `curator-slurm "
+        "retry` submits the rest. A larger shards.per_element makes fewer elements.",
         error.command,
         error.returncode,
         error.stdout,
@@ -194,7 +200,7 @@ def explain_first(error: SlurmError, windows: Sequence[Window]) -> SlurmError:
 
 
 def advice(error: CuratorSlurmError, run_id: str) -> str:
-    """What to do about windows that were not accepted."""
+    """What to do about arrays that were not accepted."""
     retry = f"`curator-slurm retry {run_id}` submits the rest"
     if is_submit_limit(error):
         return f"{retry} once some of your jobs have ended. Fewer elements at a time need a larger shards.per_element."

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, UsageError
-from curator_slurm.launcher.operations.launch import Order, launch
+from curator_slurm.launcher.operations.launch import LOCK, Order, launch
 from curator_slurm.launcher.operations.retry_shards import (
     Retry,
     Wish,
@@ -17,7 +17,6 @@ from curator_slurm.launcher.operations.retry_shards import (
     write_secrets,
 )
 from curator_slurm.launcher.operations.select_shards import Choice
-from curator_slurm.launcher.operations.submit_shards import LOCK
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
@@ -26,7 +25,7 @@ from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.sharding.arrays import Window
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
-from curator_slurm.launcher.status.reconcile import settle
+from curator_slurm.launcher.status.reconcile import reconcile
 from curator_slurm.launcher.status.shards_gather import is_sharded
 
 
@@ -42,7 +41,7 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
     if is_sharded(run):
         return retry_shards(run, wish, environ)
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
-        run, _ = settle(registry.load_run(run.paths.root))
+        run, _ = reconcile(registry.load_run(run.paths.root))
         found = _prepare(run, wish, environ)
         if not found.choice.shards:
             return found
@@ -50,12 +49,11 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
         write_secrets(run, found.plan, environ)
         run = registry.mark_cancelled(run, None)
         order = Order(
-            windows=[Window((Element(0, (0,)),))],
+            arrays=[Window((Element(0, (0,)),))],
             purpose="retry",
             plan=found.plan,
             files=found.files,
             changes=found.changes,
-            is_array=False,
         )
         launched = launch(run, order, lock)
     if launched.error is not None:

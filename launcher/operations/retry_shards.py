@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, SpecError, SpecProblem
-from curator_slurm.launcher.operations.collect_job import submit_finishing
-from curator_slurm.launcher.operations.launch import Launched, Order, launch
+from curator_slurm.launcher.operations.collect_job import submit_collect_job
+from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, launch
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
-from curator_slurm.launcher.operations.submit_shards import LOCK, sharding, windows_for
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.lock import RunLock
@@ -18,10 +17,11 @@ from curator_slurm.launcher.runs.secrets import collect_secrets
 from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import Window
+from curator_slurm.launcher.sharding.plan_arrays import arrays_for
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.overrides import parse_override
-from curator_slurm.launcher.status.reconcile import settle
+from curator_slurm.launcher.status.reconcile import reconcile
 from curator_slurm.launcher.status.shards_decide import ShardsDecision
 from curator_slurm.launcher.status.shards_gather import Answer, Gathered, ask, collect_facts
 
@@ -60,7 +60,7 @@ def retry_shards(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
         UsageError: a named shard does not exist.
     """
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
-        run, submissions = settle(registry.load_run(run.paths.root))
+        run, submissions = reconcile(registry.load_run(run.paths.root))
         _, answer = ask(run, submissions)
         found = _prepare(run, submissions, answer, wish, environ)
         if not found.choice.shards:
@@ -69,7 +69,7 @@ def retry_shards(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
         write_secrets(run, found.plan, environ)
         run = registry.mark_cancelled(run, None)
         order = Order(
-            windows=found.windows,
+            arrays=found.windows,
             purpose="retry",
             plan=found.plan,
             files=found.files,
@@ -80,7 +80,7 @@ def retry_shards(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
     if launched.error is not None and not launched.accepted:
         raise launched.error
     active = taken(submissions, answer.tasks)
-    problem = submit_finishing(launched.run, found.plan, [*active, *launched.job_ids])
+    problem = submit_collect_job(launched.run, found.plan, [*active, *launched.job_ids])
     warnings = [*found.warnings, problem] if problem else found.warnings
     return replace(found, run=launched.run, launched=launched, warnings=warnings)
 
@@ -163,14 +163,14 @@ def _windows(
     plan: Plan, shards: Sequence[int], submissions: Sequence[Submission], answer: Answer
 ) -> tuple[list[Window], list[str]]:
     """The arrays, and the jobs that they wait for: `max_running` counts what is still under way."""
-    limit = sharding(plan).max_running
+    limit = plan.spec.shards.max_running if plan.spec.shards else None
     busy = taken(submissions, answer.tasks)
     if limit is None or not busy:
-        return windows_for(plan, shards, Slurm()), []
+        return arrays_for(plan, shards, Slurm()), []
     free = limit - sum(busy.values())
     if free > 0:
-        return windows_for(plan, shards, Slurm(), free), []
-    return windows_for(plan, shards, Slurm()), sorted(busy, key=int)
+        return arrays_for(plan, shards, Slurm(), free), []
+    return arrays_for(plan, shards, Slurm()), sorted(busy, key=int)
 
 
 def write_secrets(run: Run, plan: Plan, environ: Mapping[str, str]) -> None:

@@ -45,6 +45,11 @@ class Plan(Section):
     python: str | None = Field(description="interpreter on the nodes; None: `python` of environment.conda")
     origins: dict[str, str] = Field(default={}, description="dotted key -> who set it: file:line, --set, default")
 
+    @property
+    def array(self) -> bool:
+        """Whether it is submitted as job arrays: the spec has `shards`."""
+        return self.spec.shards is not None
+
     def to_yaml(self) -> str:
         """The text of plan.yaml."""
         data = self.model_dump(mode="json", by_alias=True)

@@ -12,6 +12,15 @@ class RunPaths:
     """Files of one run; `root` is `<runs>/<name>/<run_id>`."""
 
     root: Path
+    target: Path | None = None
+    """Where the outputs of a run without `shards` are published; None where every shard has a folder of its own."""
+
+    @classmethod
+    def of_run(cls, root: Path, *, array: bool, output_path: str | None) -> RunPaths:
+        """The files of a run with these outputs: an array publishes its shards in the run directory."""
+        if array:
+            return cls(root)
+        return cls(root, Path(output_path) if output_path else root / "outputs")
 
     @property
     def run_id(self) -> str:
@@ -28,7 +37,7 @@ class RunPaths:
 
     @property
     def record(self) -> Path:
-        """run.json: who submitted what, when, and the job ids of every submission."""
+        """run.json: who submitted what, when, and the job ids of all submissions."""
         return self.root / "run.json"
 
     @property
@@ -42,12 +51,12 @@ class RunPaths:
 
     @property
     def outputs(self) -> Path:
-        """Published outputs; appears by one rename when the run has succeeded."""
+        """Published outputs: one folder per shard of an array, else the outputs themselves without `output.path`."""
         return self.root / "outputs"
 
     def shard_outputs(self, shard: int) -> Path:
-        """Published outputs of one shard of a sharded run; appears by one rename, once, whoever did the shard."""
-        return self.outputs / f"shard-{shard:05d}"
+        """Published outputs of one shard; appears by one rename, once, whichever attempt processed the shard."""
+        return self.target or self.outputs / f"shard-{shard:05d}"
 
     @property
     def shards(self) -> Path:
@@ -64,7 +73,7 @@ class RunPaths:
 
     @property
     def submissions(self) -> Path:
-        """One folder for each sbatch call of a sharded run."""
+        """One folder for each sbatch call."""
         return self.root / "submissions"
 
     def submission(self, number: int) -> SubmissionPaths:
@@ -91,13 +100,13 @@ class RunPaths:
 
     @property
     def collect_script(self) -> Path:
-        """The script of the finishing job, where `output.collect` is auto."""
+        """The script of the collect job, where `output.collect` is auto."""
         return self.root / "collect.sbatch"
 
     @property
-    def finishing(self) -> Path:
-        """finishing.json: the finishing jobs that were submitted."""
-        return self.root / "finishing.json"
+    def collect_jobs(self) -> Path:
+        """collect-jobs.json: the collect jobs that were submitted."""
+        return self.root / "collect-jobs.json"
 
     def collect_log(self, job_id: str) -> Path:
         return self.root / f"collect-{job_id}.log"
@@ -130,7 +139,7 @@ class RunPaths:
 
 @dataclass(frozen=True)
 class SubmissionPaths:
-    """Files of one sbatch call of a sharded run; `root` is `submissions/<number>`.
+    """Files of one sbatch call; `root` is `submissions/<number>`.
 
     The folder is there before sbatch is called: one without a recorded job id was interrupted, and its job may exist.
     """

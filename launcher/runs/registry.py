@@ -14,7 +14,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,28 +24,20 @@ from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.shard_records import Shard
 
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9]{4}$")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
+SCHEMA = 2
+"""Of run directories. In those of schema 1, runs without `shards` had neither submissions nor elements."""
 _JOB_ID = re.compile(r"^(?:\d+(?:_\d+)?|local-\d+-\d+)$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Submission:
-    """One submission of a run: a Slurm job, or a detached process of `host`."""
-
-    job_id: str
-    submitted: float
-    host: str = ""
-    pid: int | None = None
-    pid_started: float | None = None
-    slurm_cluster: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """run.json: who submitted what, when, and the job ids of every submission."""
+    """run.json: who submitted what, and when. Of its submissions it has the job ids alone, by which runs are found."""
 
     run_id: str
     name: str
@@ -56,44 +48,35 @@ class RunRecord:
     created: float = 0.0
     plan_sha256: str = ""
     spec_path: str = ""
-    submissions: tuple[Submission, ...] = ()
+    output_path: str = ""
+    """Where the outputs go; empty for the run directory."""
+    array: bool = False
+    """Whether it is submitted as job arrays, because the spec has `shards`; else it has one shard."""
+    shards: int = 1
+    job_ids: tuple[str, ...] = ()
     cancelled: float | None = None
-    shards: int | None = None
-    """How many shards a sharded run has; None for one that is not."""
-    schema: int = 1
+    schema: int = SCHEMA
 
     @property
     def is_local(self) -> bool:
         return self.cluster == "local"
 
-    @property
-    def latest(self) -> Submission | None:
-        """The submission that counts."""
-        return self.submissions[-1] if self.submissions else None
-
     def to_json(self) -> dict[str, Any]:
         """The content of run.json."""
-        data = asdict(self)
-        data["submissions"] = list(data["submissions"])
-        return data
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any) -> RunRecord:
         """Read run.json; keys of later versions are ignored, a wrong shape is a ValueError."""
-        if not isinstance(data, dict):
-            raise ValueError("it is not a JSON object")
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise ValueError(f"it is not a JSON object with schema {SCHEMA}")
         try:
-            submissions = tuple(
-                Submission(**{key: item[key] for key in _SUBMISSION_KEYS if key in item})
-                for item in data.get("submissions", ())
-            )
             known = {key: data[key] for key in _RECORD_KEYS if key in data}
-            return cls(**{**known, "submissions": submissions})
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"it lacks something: {error}") from error
+            return cls(**{**known, "job_ids": tuple(map(str, data.get("job_ids", ())))})
+        except TypeError as error:
+            raise ValueError(f"fields are missing: {error}") from error
 
 
-_SUBMISSION_KEYS = tuple(Submission.__dataclass_fields__)
 _RECORD_KEYS = tuple(RunRecord.__dataclass_fields__)
 
 
@@ -126,9 +109,9 @@ class NewRun:
     plan_sha256: str
     script: str
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    shards: int | None = None
-    fill: Callable[[RunPaths], None] | None = field(default=None, repr=False)
-    """Writes what else belongs into the directory before it appears."""
+    output_path: str = ""
+    array: bool = False
+    shards: Sequence[Shard] = field(default=(Shard(0, ()),), repr=False)
 
 
 # Folders of runs
@@ -196,7 +179,9 @@ def create_run(folder: Path, new: NewRun) -> Run:
         created=now,
         plan_sha256=new.plan_sha256,
         spec_path=new.spec_path,
-        shards=new.shards,
+        output_path=new.output_path,
+        array=new.array,
+        shards=len(new.shards),
     )
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -212,17 +197,17 @@ def create_run(folder: Path, new: NewRun) -> Run:
             "Give another folder with storage.runs in the spec, --set storage.runs=DIR or $CURATOR_SLURM_RUNS; "
             "it must be on storage that all nodes share."
         ) from error
-    return Run(RunPaths(parent / run_id), record)
+    return Run(RunPaths.of_run(parent / run_id, array=new.array, output_path=new.output_path), record)
 
 
 def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
-    paths.attempts.mkdir(mode=0o700)
+    for folder in (paths.attempts, paths.elements):
+        folder.mkdir(mode=0o700)
     write_secrets(paths, new.secret_environment)
     write_atomic(paths.spec, new.spec_text, mode=0o600)
     write_atomic(paths.plan, new.plan_text, mode=0o600)
     write_atomic(paths.script, new.script, mode=0o700)
-    if new.fill is not None:
-        new.fill(paths)
+    write_manifest(paths.manifest, new.shards)
     write_json(paths.record, record.to_json(), mode=0o600)
 
 
@@ -247,10 +232,10 @@ def remove_run(run: Run) -> None:
         run.paths.root.parent.rmdir()
 
 
-def add_submission(run: Run, submission: Submission) -> Run:
-    """Record that the run was submitted."""
+def add_job_ids(run: Run, job_ids: Iterable[str]) -> Run:
+    """Let the run be found by the ids of these jobs."""
     record = _current_record(run)
-    return _rewrite(run, replace(record, submissions=(*record.submissions, submission)))
+    return _rewrite(run, replace(record, job_ids=tuple(dict.fromkeys((*record.job_ids, *job_ids)))))
 
 
 def mark_cancelled(run: Run, when: float | None) -> Run:
@@ -288,10 +273,25 @@ def load_run(root: Path) -> Run:
         return Run(paths, None, f"{paths.record} is damaged: {error}")
     if data is None:
         return Run(paths, None, f"{paths.record.name} is missing")
+    if isinstance(data, dict) and (problem := _of_another_version(data, root)):
+        return Run(paths, None, problem)
     try:
-        return Run(paths, RunRecord.from_json(data))
+        record = RunRecord.from_json(data)
+        return Run(RunPaths.of_run(root, array=record.array, output_path=record.output_path), record)
     except ValueError as error:
         return Run(paths, None, f"{paths.record} is damaged: {error}")
+
+
+def _of_another_version(data: Mapping[str, Any], root: Path) -> str:
+    """Why a run directory of another version cannot be used, and what to do; empty for one of ours."""
+    schema = data.get("schema")
+    if not isinstance(schema, int) or schema == SCHEMA:
+        return ""
+    return (
+        f"it was written by curator-slurm {data.get('version') or 'of another version'} in the "
+        f"{'older' if schema < SCHEMA else 'newer'} format {schema}, which this version (format {SCHEMA}) does not "
+        f"read. Its outputs and logs are in {root}, unchanged. Use that version for this run, or submit its spec again"
+    )
 
 
 def run_directories(folders: Iterable[Path], name: str = "*") -> list[Path]:
@@ -354,7 +354,7 @@ def _find_by_job(job_id: str, directories: Iterable[Path]) -> Run | None:
     base = job_id if job_id.startswith("local-") else job_id.partition("_")[0]
     for path in directories:
         run = load_run(path)
-        if run.record and any(submission.job_id == base for submission in run.record.submissions):
+        if run.record and base in run.record.job_ids:
             return run
     return None
 

@@ -1,4 +1,4 @@
-"""The submissions of a sharded run: one folder for each sbatch call, written before it, completed after it."""
+"""The submissions of a run: one folder for each sbatch call, written before it, completed after it."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ class SubmissionRecord:
         """Whether a job of it may exist although none is recorded."""
         return self.job_id is None and not self.refused and self.lost is None
 
+    @property
+    def may_exist(self) -> bool:
+        """Whether a job of it exists or has existed, as far as is known."""
+        return not self.refused and self.lost is None
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -121,6 +126,11 @@ def read_submissions(run: RunPaths) -> list[Submission]:
     return [_read(SubmissionPaths(folder, run)) for folder in folders]
 
 
+def latest_submission(submissions: Iterable[Submission]) -> Submission | None:
+    """The newest submission that has reached Slurm, or may have."""
+    return next((each for each in reversed(list(submissions)) if each.record.may_exist), None)
+
+
 def _read(paths: SubmissionPaths) -> Submission:
     try:
         record = SubmissionRecord.from_json(read_json(paths.record))
@@ -159,19 +169,19 @@ def _fill(
     write_json(paths.record, record.to_json(), mode=0o600)
 
 
-def finishing_jobs(run: RunPaths) -> list[str]:
+def collect_jobs(run: RunPaths) -> list[str]:
     """Ids of the jobs that publish the outputs at the end, oldest first."""
-    return [str(job["job_id"]) for job in _finishing(run)]
+    return [str(job["job_id"]) for job in _read_collect_jobs(run)]
 
 
-def note_finishing(run: RunPaths, job: Mapping[str, Any]) -> None:
+def note_collect_job(run: RunPaths, job: Mapping[str, Any]) -> None:
     """Keep the id of such a job."""
-    write_json(run.finishing, {"schema": 1, "jobs": [*_finishing(run), job]}, mode=0o600)
+    write_json(run.collect_jobs, {"schema": 1, "jobs": [*_read_collect_jobs(run), job]}, mode=0o600)
 
 
-def _finishing(run: RunPaths) -> list[Mapping[str, Any]]:
+def _read_collect_jobs(run: RunPaths) -> list[Mapping[str, Any]]:
     try:
-        value = read_json(run.finishing)
+        value = read_json(run.collect_jobs)
     except (OSError, ValueError):
         return []
     jobs: Iterable[Any] = value.get("jobs", ()) if isinstance(value, dict) else ()

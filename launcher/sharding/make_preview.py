@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.inputs.listing import Listing, Progress, list_inputs
+from curator_slurm.launcher.inputs.listing import Progress
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.sharding.array_limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
 from curator_slurm.launcher.sharding.arrays import cut
 from curator_slurm.launcher.sharding.plan_shards import plan_shards
-from curator_slurm.launcher.sharding.preview import Preview, whole_input
+from curator_slurm.launcher.sharding.preview import Preview
 from curator_slurm.launcher.slurm.client import Slurm
 
 
@@ -22,12 +22,11 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
         SpecError: the input cannot be cut as `shards` says.
     """
     name, cluster, settings = plan.spec.name, plan.cluster.value, plan.spec.shards
-    if settings is None:
-        listing = Listing([]) if plan.spec.input is None else list_inputs(plan.spec.input, progress)
-        notes = listing.notes if plan.spec.input else ["the spec names no `input`"]
-        return Preview(name=name, cluster=cluster, sharded=False, shards=[whole_input(listing.files)], notes=notes)
     planned = plan_shards(plan, progress)
     notes = list(planned.notes)
+    if settings is None:
+        notes += [] if plan.spec.input else ["the spec has no `input`"]
+        return Preview(name=name, cluster=cluster, sharded=False, shards=planned.shards, notes=notes)
     if plan.cluster is Cluster.LOCAL:
         return Preview(name=name, cluster=cluster, sharded=True, shards=planned.shards, notes=notes)
     try:

@@ -27,17 +27,19 @@ class ShardPlan:
 
 
 def plan_shards(plan: Plan, progress: Progress = lambda *_: None) -> ShardPlan:
-    """List the input, look up sizes and cut it into shards; nothing is written.
+    """List the input, look up sizes and cut it into shards; without `shards` it is one. Nothing is written.
 
     Raises:
         StorageError: an input is missing or cannot be read.
         SpecError: the input cannot be cut as `shards` says.
     """
     settings, inputs = plan.spec.shards, plan.spec.input
-    assert settings is not None
-    assert inputs is not None
+    if inputs is None:
+        return ShardPlan([Shard(0, ())])
     with collector_off():
         listing = list_inputs(inputs, progress)
+        if settings is None:
+            return ShardPlan([Shard(0, tuple(listing.files))], listing.notes)
         try:
             shards = split(listing.files, settings)
         except ValueError as error:

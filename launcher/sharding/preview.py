@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.sharding.arrays import Window
 
@@ -105,11 +104,6 @@ class Preview:
                 for window in self.windows
             ],
         }
-
-
-def whole_input(files: Sequence[InputFile]) -> Shard:
-    """The input of a run that has no shards, as one."""
-    return Shard(0, tuple(files))
 
 
 def histogram(sizes: Sequence[int], bins: int = BINS) -> list[Bin]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from curator_slurm.launcher.errors import (
 )
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import SubmissionRecord, latest_submission, read_submissions
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.decide import Decision
 
@@ -36,7 +38,7 @@ def exit_code(run: Run, decision: Decision) -> int:
 def describe(run: Run, decision: Decision) -> dict[str, Any]:
     """Everything that `status --json` prints of a run."""
     record = run.record
-    latest = record.latest if record else None
+    latest = _latest(run)
     return {
         "schema": 1,
         "run_id": run.run_id,
@@ -55,6 +57,14 @@ def describe(run: Run, decision: Decision) -> dict[str, Any]:
     }
 
 
+def _latest(run: Run) -> SubmissionRecord | None:
+    """The submission that counts; None where there is none, or none that can be read."""
+    with contextlib.suppress(StorageError):
+        latest = latest_submission(read_submissions(run.paths))
+        return latest.record if latest else None
+    return None
+
+
 def newest_attempt(run: Run) -> AttemptPaths | None:
     """The attempt whose files a user wants to see."""
     attempts = run.paths.existing_attempts()
@@ -63,8 +73,8 @@ def newest_attempt(run: Run) -> AttemptPaths | None:
 
 def _paths(run: Run, decision: Decision) -> dict[str, str | None]:
     attempt = newest_attempt(run)
-    latest = run.record.latest if run.record else None
-    slurm_log = run.paths.slurm_log(latest.job_id) if latest else None
+    latest = _latest(run)
+    slurm_log = run.paths.slurm_log(latest.job_id) if latest and latest.job_id else None
     outputs = decision.outputs or (str(run.paths.outputs) if run.paths.outputs.exists() else None)
     return {
         "run_dir": str(run.paths.root),
@@ -80,7 +90,7 @@ def _paths(run: Run, decision: Decision) -> dict[str, str | None]:
 
 def _shards(run: Run, decision: Decision) -> str | None:
     """`73/200` of a sharded run."""
-    if run.record is None or run.record.shards is None:
+    if run.record is None or not run.record.array:
         return None
     done = decision.stages[0]["tasks_in"] if decision.stages else "?"
     return f"{done}/{run.record.shards}"
@@ -96,7 +106,7 @@ def rows(runs: Iterable[Run], decisions: Iterable[Decision]) -> list[dict[str, A
             "failure_class": decision.failure_class,
             "shards": _shards(run, decision),
             "cluster": run.record.cluster if run.record else None,
-            "job_id": run.record.latest.job_id if run.record and run.record.latest else None,
+            "job_id": run.record.job_ids[-1] if run.record and run.record.job_ids else None,
             "created": run.record.created if run.record else None,
             "started": decision.started,
             "ended": decision.ended,

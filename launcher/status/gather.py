@@ -14,12 +14,13 @@ from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs.registry import Run, RunRecord, Submission
+from curator_slurm.launcher.runs.registry import Run, RunRecord
+from curator_slurm.launcher.runs.submissions import SubmissionRecord, latest_submission, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.decide import AttemptFacts, Decision, Facts, decide
-from curator_slurm.launcher.status.reconcile import find_first
+from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
 from curator_slurm.launcher.status.shards_gather import is_sharded
 from curator_slurm.launcher.status.shards_views import brief_status, brief_statuses
 from curator_slurm.launcher.tails import last_lines
@@ -46,9 +47,9 @@ def status_of(run: Run, *, jobs: Jobs | None = None) -> Decision:
     if is_sharded(run):
         return brief_status(run)
     attempt = read_attempt(run.paths)
-    if attempt is None:
+    if attempt is None and run.record is not None and not run.record.is_local:
         with contextlib.suppress(SlurmError, StorageError):
-            run = find_first(run)
+            recover_job_ids(run.paths, read_submissions(run.paths), Slurm().commented)
     if jobs is None:
         jobs = ask_slurm([(run, attempt)], details=True)
     return decide_now(run, attempt, jobs)
@@ -87,7 +88,7 @@ def ask_slurm(runs: Sequence[tuple[Run, AttemptFacts | None]], *, details: bool)
         outcome = attempt.outcome if attempt and attempt.job_id == job_id else None
         if outcome is not None and now - float(outcome.get("ended") or 0) > RECENT_S:
             continue
-        latest = run.record.latest
+        latest = latest_of(run)
         clusters.setdefault(latest.slurm_cluster if latest else None, {})[job_id] = outcome is None
     jobs = Jobs()
     for cluster, wanted in clusters.items():
@@ -101,17 +102,26 @@ def ask_slurm(runs: Sequence[tuple[Run, AttemptFacts | None]], *, details: bool)
     return jobs
 
 
+def latest_of(run: Run) -> SubmissionRecord | None:
+    """The newest submission; None where there is none, or none that can be read."""
+    with contextlib.suppress(StorageError):
+        latest = latest_submission(read_submissions(run.paths))
+        return latest.record if latest else None
+    return None
+
+
 def job_id_of(run: Run, attempt: AttemptFacts | None) -> str | None:
     """The job that counts: the latest submission, or, where its record was lost, the one that left files."""
-    if run.record and run.record.latest:
-        return run.record.latest.job_id
+    latest = latest_of(run)
+    if latest is not None:
+        return latest.job_id
     return attempt.job_id if attempt else None
 
 
 def gather(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Facts:
     """The facts about one run."""
     record = run.record or RunRecord(run_id=run.run_id, name=run.name)
-    job_id = job_id_of(run, attempt)
+    job_id, latest = job_id_of(run, attempt), latest_of(run)
     job = None if record.is_local else jobs.get(job_id)
     over = attempt is not None and attempt.outcome is not None
     return Facts(
@@ -119,11 +129,11 @@ def gather(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Facts:
         now=time.time(),
         is_local=record.is_local,
         job_id=job_id,
-        host=record.latest.host if record.latest else record.host,
+        host=latest.host if latest else record.host,
         attempt=attempt,
         job=job,
         query_error="" if record.is_local else jobs.error,
-        alive=_is_alive(record.latest) if record.is_local and not over else None,
+        alive=_is_alive(latest) if record.is_local and not over else None,
         cancelled=record.cancelled,
         log_tail=[] if over else _log_tail(run.paths, job_id),
         nodes_wanted=1 if record.is_local else (len(job.nodes) if job else None),
@@ -173,7 +183,7 @@ def _log_tail(paths: RunPaths, job_id: str | None) -> list[str]:
     return []
 
 
-def _is_alive(submission: Submission | None) -> bool | None:
+def _is_alive(submission: SubmissionRecord | None) -> bool | None:
     """Whether the process of a local submission lives; None where this machine cannot tell."""
     if submission is None:
         return False

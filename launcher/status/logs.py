@@ -36,8 +36,8 @@ def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
     if shard is not None or is_sharded(run):
         return _shard_log_files(run, shard)
     attempt = newest_attempt(run)
-    latest = run.record.latest if run.record else None
-    job_id = latest.job_id if latest else (attempt.job_id if attempt else None)
+    job_ids = run.record.job_ids if run.record else ()
+    job_id = job_ids[-1] if job_ids else (attempt.job_id if attempt else None)
     files = []
     if attempt is not None:
         files.append(LogFile("driver", attempt.driver_log))

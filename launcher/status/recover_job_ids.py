@@ -20,7 +20,7 @@ Commented = Callable[[], Iterable[tuple[str, str, str]]]
 """Asks Slurm for id, work dir and comment of all jobs of this user."""
 
 
-def adopt(run: RunPaths, submissions: Sequence[Submission], commented: Commented) -> list[Submission]:
+def recover_job_ids(run: RunPaths, submissions: Sequence[Submission], commented: Commented) -> list[Submission]:
     """The submissions, with the job ids of those that had none; Slurm is asked only if there are such.
 
     What is found is written down, as far as we may write. Errors of `commented` are passed on.

@@ -12,7 +12,7 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import Submission, finishing_jobs
+from curator_slurm.launcher.runs.submissions import Submission, collect_jobs
 from curator_slurm.launcher.status.shards_decide import ShardsDecision, ShardState, ShardStatus
 from curator_slurm.launcher.status.shards_gather import Gathered, attempt_order
 
@@ -49,7 +49,7 @@ def describe(run: Run, gathered: Gathered, decision: ShardsDecision) -> dict[str
             "failing": [_failed(status) for status in failing(decision)],
         },
         "submissions": [_submission(submission) for submission in gathered.submissions],
-        "finishing_jobs": finishing_jobs(run.paths),
+        "finishing_jobs": collect_jobs(run.paths),
         "collected": _collected(run),
         "created": record.created,
         "started": decision.started,

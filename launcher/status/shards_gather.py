@@ -24,14 +24,14 @@ from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs.registry import Run, RunRecord
+from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.parse import ArrayTasks
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.decide import FRESH_HEARTBEAT_S
-from curator_slurm.launcher.status.recover_job_ids import adopt
+from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
 from curator_slurm.launcher.status.shards_decide import (
     AttemptFacts,
     ElementFacts,
@@ -85,9 +85,9 @@ def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequ
     assert run.record is not None
     submissions = read_submissions(run.paths) if submissions is None else submissions
     if run.record.is_local:
-        return adopt(run.paths, submissions, lambda: ()), Answer()
+        return recover_job_ids(run.paths, submissions, lambda: ()), Answer()
     try:
-        submissions = adopt(run.paths, submissions, Slurm().commented)
+        submissions = recover_job_ids(run.paths, submissions, Slurm().commented)
         return submissions, Answer(tasks_of(submissions))
     except SlurmError as error:
         return submissions, Answer(error=str(error))
@@ -138,7 +138,7 @@ def collect_facts(
     facts = ShardsFacts(
         run_id=run.run_id,
         now=time.time(),
-        total=record.shards or 0,
+        total=record.shards,
         done=done_shards(paths),
         places=places,
         elements=elements,
@@ -306,6 +306,5 @@ def _read_object(path: Path | str) -> dict[str, Any] | None:
 
 
 def is_sharded(run: Run) -> bool:
-    """Whether a run was planned in shards."""
-    record: RunRecord | None = run.record
-    return record is not None and record.shards is not None
+    """Whether a run has the views of a job array."""
+    return run.record is not None and run.record.array

@@ -87,7 +87,7 @@ def brief_statuses(runs: Sequence[Run]) -> list[Decision]:
 
 def _is_done(run: Run) -> bool:
     assert run.record is not None
-    return len(done_shards(run.paths)) >= (run.record.shards or 0)
+    return len(done_shards(run.paths)) >= run.record.shards
 
 
 class ShardsWatcher:

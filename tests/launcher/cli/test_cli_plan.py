@@ -100,7 +100,7 @@ def test_without_shards(plan):
     ]
     value = json.loads(plan([7] * 6, "--json", "--set", "shards=").stdout)
     assert (value["files"], value["bytes"], value["shards"]) == (6, 42, None)
-    assert "the spec names no `input`" in plan([], spec="name: a\npipeline: {command: b}\n").stdout
+    assert "the spec has no `input`" in plan([], spec="name: a\npipeline: {command: b}\n").stdout
 
 
 def test_on_this_machine_and_without_slurm(plan, fake_slurm):

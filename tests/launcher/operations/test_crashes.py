@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from fake_slurm import FakeSlurm
 from faults import every_crash
-from sharded_runs import new_sharded, plan, publish, sharded_run
+from sharded_runs import plan, publish, sharded_run, submit_shards
 
 from curator_slurm.launcher.dataset.assemble import collect_run
 from curator_slurm.launcher.operations.retry_shards import Wish, retry_shards
 from curator_slurm.launcher.operations.select_shards import Selection
-from curator_slurm.launcher.operations.submit_shards import submit_shards
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
@@ -161,10 +160,9 @@ def test_submit_dies_after_each_operation(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Slurm, "commented", lambda self: ledger.commented())
     monkeypatch.setattr(Slurm, "max_array_size", lambda self: 2)
     monkeypatch.setattr(Slurm, "arrays", lambda self, ids: [])
-    the_plan = plan(tmp_path)
 
     def submit() -> None:
-        submit_shards(tmp_path / "runs", new_sharded(tmp_path, 4, the_plan), the_plan)
+        submit_shards(tmp_path, 4)
 
     interrupted = 0
     for operation in every_crash(submit):
@@ -185,7 +183,7 @@ def test_submit_dies_after_each_operation(tmp_path: Path, monkeypatch: pytest.Mo
             known = [record.comment for record in records if record.job_id]
             assert sorted(known) == sorted(ledger.comments), f"after operation {operation} a job was lost"
             assert len(ledger.comments) == len(set(ledger.comments)), "nothing was submitted twice"
-            ids = {submission.job_id for submission in registry.load_run(found[0]).record.submissions}  # type: ignore[union-attr]
+            ids = set(registry.load_run(found[0]).record.job_ids)  # type: ignore[union-attr]
             assert ids == {record.job_id for record in records if record.job_id}
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
         shutil.rmtree(ledger.folder)
@@ -197,7 +195,6 @@ def test_a_killed_submit_is_taken_up_by_retry(fake_slurm: FakeSlurm, tmp_path: P
     """The same with a Slurm that runs things: what was accepted is neither lost nor submitted again."""
     fake_slurm.configure(max_array_size=2)
     fake_slurm.pause()
-    the_plan = plan(tmp_path)
 
     def submit() -> None:
         real = Slurm.submit
@@ -209,7 +206,7 @@ def test_a_killed_submit_is_taken_up_by_retry(fake_slurm: FakeSlurm, tmp_path: P
             return answer
 
         Slurm.submit = die_after_the_second  # type: ignore[method-assign, assignment]
-        submit_shards(tmp_path / "runs", new_sharded(tmp_path, 6, the_plan), the_plan)
+        submit_shards(tmp_path, 6)
 
     from faults import CRASHED, in_child
 

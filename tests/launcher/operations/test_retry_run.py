@@ -17,7 +17,7 @@ from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.operations import submit
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 
 __all__ = ["own_home"]
@@ -83,7 +83,8 @@ def test_with_changed_resources(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     call("retry", run.run_id, "--set", "resources.mem_per_node=2G")
     slurm_jobs.wait(slurm_jobs.jobs[1].id)
     assert slurm_jobs.jobs[1].options["mem"] == "2G"
-    (submission,) = read_submissions(run.paths)
+    first, submission = read_submissions(run.paths)
+    assert not first.paths.plan.exists()
     assert yaml.safe_load(submission.paths.plan.read_text())["spec"]["resources"]["mem_per_node"] == "2G"
     assert run.paths.plan.read_bytes() == before
     assert call_json("status", run.run_id)["state"] == "completed"
@@ -123,12 +124,12 @@ def test_a_first_job_whose_record_was_lost_is_found(
     choice = submit.choose_cluster("slurm")
     prepared = submit.prepare(path, [], choice.cluster, os.environ)
     with monkeypatch.context() as patch:
-        patch.setattr(submit, "_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Submission, "update", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             submit.submit(prepared, os.environ)
     run = only_run(tmp_path)
     assert run.record is not None
-    assert run.record.submissions == ()
+    assert run.record.job_ids == ()
     assert call_json("status", run.run_id)["state"] == "pending"
     assert "is still pending" in call("retry", run.run_id).stdout
     assert len(slurm_jobs.jobs) == 1

@@ -7,21 +7,19 @@ import os
 import shutil
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fake_slurm import FakeSlurm
-from sharded_runs import fail, new_sharded, orders, plan, publish
+from sharded_runs import fail, orders, plan, publish, submit_shards
 
 from curator_slurm.launcher.errors import SlurmError, SpecError, UsageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.operations.retry_shards import Retry, Wish, retry_shards
 from curator_slurm.launcher.operations.retry_shards import preview_shards as preview
 from curator_slurm.launcher.operations.select_shards import Selection
-from curator_slurm.launcher.operations.submit_shards import submit_shards
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
@@ -39,18 +37,7 @@ def quick_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def submitted(folder: Path, fake: FakeSlurm, count: int, what: dict[int, Any] | None = None, **sections: Any) -> Run:
     """A run whose elements have done what they were told to, and have ended."""
-    the_plan = plan(folder, **sections)
-    new = new_sharded(folder, count, the_plan)
-    fill = new.fill
-
-    def with_orders(paths: Any) -> None:
-        assert fill is not None
-        fill(paths)
-        (paths.root / "orders.json").write_text(
-            json.dumps({str(shard): order for shard, order in (what or {}).items()})
-        )
-
-    launched = submit_shards(folder / "runs", replace(new, fill=with_orders), the_plan)
+    launched = submit_shards(folder, count, plan(folder, **sections), what)
     assert launched.error is None
     wait(fake)
     return launched.run
@@ -86,7 +73,7 @@ def test_only_what_is_not_done_is_submitted_again(fake_slurm: FakeSlurm, tmp_pat
 def test_what_is_active_is_left_alone(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.pause()
     the_plan = plan(tmp_path)
-    run = submit_shards(tmp_path / "runs", new_sharded(tmp_path, 3, the_plan), the_plan).run
+    run = submit_shards(tmp_path, 3, the_plan).run
     assert again(run).choice.shards == []
     named = again(run, shards=[1])
     assert named.choice.passed_over == {1: "pending"}
@@ -226,7 +213,7 @@ def interrupted(folder: Path, fake: FakeSlurm, monkeypatch: pytest.MonkeyPatch, 
     with monkeypatch.context() as patch:
         kill_before_record(patch)
         with pytest.raises(KeyboardInterrupt):
-            submit_shards(folder / "runs", new_sharded(folder, count, the_plan), the_plan)
+            submit_shards(folder, count, the_plan)
     (path,) = registry.run_directories([folder / "runs"])
     assert read_submissions(registry.load_run(path).paths)[0].record.job_id is None
     return registry.load_run(path)
@@ -268,7 +255,7 @@ def test_a_submission_that_never_reached_slurm_is_submitted_again(
             "curator_slurm.launcher.operations.launch._submit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
-            submit_shards(tmp_path / "runs", new_sharded(tmp_path, 3, the_plan), the_plan)
+            submit_shards(tmp_path, 3, the_plan)
     (path,) = registry.run_directories([tmp_path / "runs"])
     run = registry.load_run(path)
     assert shards_gather.status_of(run).state is RunState.FAILED

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm
-from sharded_runs import new_sharded, orders, plan
+from sharded_runs import plan, submit_shards
 
 from curator_slurm.launcher.errors import SlurmError, StorageError
-from curator_slurm.launcher.operations import submit_shards as submitting
 from curator_slurm.launcher.operations.launch import Launched
 from curator_slurm.launcher.operations.retry import retry
 from curator_slurm.launcher.operations.retry_shards import Wish
-from curator_slurm.launcher.operations.submit_shards import submit_shards
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.done_records import done_shards
@@ -39,9 +37,10 @@ def quick_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slurm.__init__, "__defaults__", (None, 60.0, (0.0,), 30.0))
 
 
-def submit(folder: Path, count: int, cluster: Cluster = Cluster.SLURM, **sections: Any) -> Launched:
-    the_plan = plan(folder, cluster, **sections)
-    return submit_shards(folder / "runs", new_sharded(folder, count, the_plan), the_plan)
+def submit(
+    folder: Path, count: int, cluster: Cluster = Cluster.SLURM, what: dict[int, Any] | None = None, **sections: Any
+) -> Launched:
+    return submit_shards(folder, count, plan(folder, cluster, **sections), what).launched
 
 
 def only_run(folder: Path) -> Run:
@@ -120,7 +119,7 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
 
 def test_nothing_is_left_when_the_first_window_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_submit_jobs=0)
-    with pytest.raises(SlurmError, match=r"(?s)AssocMaxSubmitJobLimit.*10 elements.*shards\.per_element"):
+    with pytest.raises(SlurmError, match=r"(?s)AssocMaxSubmitJobLimit.*10 array elements.*shards\.per_element"):
         submit(tmp_path, 10)
     assert len(fake_slurm.calls_of("sbatch")) == 4  # 10, 5, 2, 1
     assert registry.run_directories([tmp_path / "runs"]) == []
@@ -182,21 +181,15 @@ def test_a_local_run_does_its_shards_in_a_row(tmp_path: Path) -> None:
     assert wait_for_end(submission.record.pid, submission.record.pid_started, 60)
     run = only_run(tmp_path)
     assert shards_gather.status_of(run).state is RunState.COMPLETED
-    assert json.loads(run.paths.record.read_text())["submissions"][0]["job_id"] == submission.record.job_id
+    assert json.loads(run.paths.record.read_text())["job_ids"] == [submission.record.job_id]
 
 
 def test_a_local_run_whose_process_died(tmp_path: Path) -> None:
     from curator_slurm.launcher.local_process import wait_for_end
 
-    new = new_sharded(tmp_path, 3, plan(tmp_path, Cluster.LOCAL))
-    run = registry.create_run(tmp_path / "runs", new)
-    orders(run, {1: "die"})
-    the_plan = plan(tmp_path, Cluster.LOCAL)
-    with submitting.RunLock(run.paths.lock("submissions"), "test") as lock:
-        windows = submitting.windows_for(the_plan, range(3), Slurm())
-        launched = submitting.launch(run, submitting.Order(windows=windows, purpose="submit", plan=the_plan), lock)
+    launched = submit(tmp_path, 3, Cluster.LOCAL, {1: "die"})
     record = launched.accepted[0].record
     assert record.pid is not None
     assert wait_for_end(record.pid, record.pid_started, 60)
-    decision = shards_gather.status_of(run)
+    decision = shards_gather.status_of(launched.run)
     assert (decision.state, decision.done) == (RunState.INCOMPLETE, 1)

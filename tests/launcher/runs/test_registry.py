@@ -12,7 +12,6 @@ from run_dirs import new_run, own_home, submitted_run
 
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.runs import registry
-from curator_slurm.launcher.runs.registry import Submission
 
 __all__ = ["own_home"]
 
@@ -40,32 +39,40 @@ def test_ids_sort_by_time() -> None:
     assert ids == sorted(ids)
 
 
-def test_the_record_keeps_submissions_and_cancellation(tmp_path: Path) -> None:
+def test_the_record_keeps_job_ids_and_cancellation(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    run = registry.add_submission(run, Submission(job_id="1", submitted=10.0))
+    run = registry.add_job_ids(run, ["1"])
     stale = run
-    run = registry.add_submission(run, Submission(job_id="local-10-000001", submitted=11.0, pid=12, pid_started=10.5))
+    run = registry.add_job_ids(run, ["1", "local-10-000001"])
     registry.mark_cancelled(stale, 99.0)
     record = registry.load_run(run.paths.root).record
     assert record is not None
-    assert [submission.job_id for submission in record.submissions] == ["1", "local-10-000001"]
+    assert record.job_ids == ("1", "local-10-000001")
     assert record.cancelled == 99.0
-    assert record.latest is not None
-    assert record.latest.pid == 12
 
 
 def test_keys_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     run = submitted_run(tmp_path)
     data = json.loads(run.paths.record.read_text())
     data["new"] = 1
-    data["submissions"][0]["newer"] = 2
     run.paths.record.write_text(json.dumps(data))
     loaded = registry.load_run(run.paths.root)
     assert loaded.record == run.record
     assert not loaded.problem
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "x"}', '{"run_id": 1, "name": 2, "submissions": [3]}'])
+@pytest.mark.parametrize(("schema", "which"), [(1, "older"), (99, "newer")])
+def test_a_run_of_another_version_is_told_apart(tmp_path: Path, schema: int, which: str) -> None:
+    run = new_run(tmp_path)
+    data = json.loads(run.paths.record.read_text())
+    run.paths.record.write_text(json.dumps({**data, "schema": schema, "version": "0.9"}))
+    loaded = registry.load_run(run.paths.root)
+    assert loaded.record is None
+    assert f"by curator-slurm 0.9 in the {which} format {schema}" in loaded.problem
+    assert "submit its spec again" in loaded.problem
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "x"}', '{"run_id": 1, "name": 2, "job_ids": [3]}'])
 def test_a_damaged_record_is_a_problem_and_no_crash(tmp_path: Path, content: str) -> None:
     run = new_run(tmp_path)
     run.paths.record.write_text(content)
