@@ -100,7 +100,7 @@ LEFT_OUT: dict[str, str] = {
 the class that they belong to."""
 
 
-def mistake(backend: str, key: str) -> str | None:
+def refusal(backend: str, key: str) -> str | None:
     """What is wrong with an option of a back end whatever is installed; None where some version takes it."""
     if key in REFUSED and backend == "xenna":
         return f"cannot be set: {REFUSED[key]}"
@@ -110,7 +110,7 @@ def mistake(backend: str, key: str) -> str | None:
     return f"is not an option of {CLASSES[backend]}{engine}{_suggestion(backend, key)}"
 
 
-def stage_mistake(key: str) -> str | None:
+def stage_refusal(key: str) -> str | None:
     """What is wrong with a key of `xenna_stage_spec`; None where it is an option."""
     if key in REFUSED_OF_STAGES:
         return f"cannot be set here: {REFUSED_OF_STAGES[key]}"

@@ -22,7 +22,7 @@ class UsageError(CuratorSlurmError):
 
 
 class SpecProblem:
-    """One mistake in a spec: `key` is dotted (`resources.nodes`), `where` is `file:line` or an option."""
+    """One error in a spec: `key` is dotted (`resources.nodes`), `where` is `file:line` or an option."""
 
     def __init__(self, key: str, message: str, where: str = "") -> None:
         self.key = key
@@ -37,7 +37,7 @@ class SpecProblem:
 
 
 class SpecError(CuratorSlurmError):
-    """The spec is wrong; carries every mistake found, not only the first."""
+    """The spec is wrong; carries every error found, not only the first."""
 
     exit_code = 2
 
@@ -45,7 +45,7 @@ class SpecError(CuratorSlurmError):
         self.problems = list(problems)
         self.source = source
         count = len(self.problems)
-        head = f"{source} has {count} mistake{'s' if count != 1 else ''}:"
+        head = f"{source}: {count} error{'s' if count != 1 else ''}"
         super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
 
 

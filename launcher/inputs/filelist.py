@@ -77,7 +77,7 @@ def _jsonl(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
         try:
             value = _decode(raw.decode())  # of bytes, json.loads would first find out the encoding, which takes time
         except ValueError as error:  # also bytes that are no UTF-8
-            raise WrongLineError(number, f"this is not JSON: {error}") from None
+            raise WrongLineError(number, f"not valid JSON: {error}") from None
         if not isinstance(value, dict):
             raise WrongLineError(number, 'a line must be an object such as {"path": "a.jsonl", "bytes": 123}')
         yield number, _file(value, number)
@@ -111,19 +111,19 @@ def _numbers(row: dict[str, Any], number: int) -> dict[str, Any]:
     """A row of a CSV file with its size as a number, and without empty fields."""
     size = (row.get("bytes") or row.get("size") or "").strip()
     if size and not _DIGITS.fullmatch(size):
-        raise WrongLineError(number, f"`bytes` must be a whole number; found {size!r}")
+        raise WrongLineError(number, f"`bytes` must be an integer; found {size!r}")
     return {**row, "bytes": int(size) if size else None, "sha256": row.get("sha256", "").strip() or None}
 
 
 def _file(value: Mapping[str, Any], number: int) -> InputFile:
-    """The file that a line describes; other keys than ours are somebody else's."""
+    """The file that a line describes; other keys are ignored."""
     path = value.get("path")
     if not isinstance(path, str):
         found = f"it has {', '.join(map(str, value)) or 'nothing'}" if path is None else f"found {path!r}"
         raise WrongLineError(number, f"`path` must be the path of a file; {found}")
     size, sha256 = value.get("bytes", value.get("size")), value.get("sha256")
     if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
-        raise WrongLineError(number, f"`bytes` must be a whole number, 0 or more; found {size!r}")
+        raise WrongLineError(number, f"`bytes` must be an integer, 0 or more; found {size!r}")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise WrongLineError(number, f"`sha256` must be 64 hexadecimal digits; found {sha256!r}")
     return InputFile(_path(path, number), size, None, sha256)
@@ -131,5 +131,5 @@ def _file(value: Mapping[str, Any], number: int) -> InputFile:
 
 def _path(path: str, number: int) -> str:
     if not path or "\0" in path:
-        raise WrongLineError(number, f"this is no path: {path!r}")
+        raise WrongLineError(number, f"not a valid path: {path!r}")
     return path

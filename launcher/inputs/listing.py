@@ -1,4 +1,4 @@
-"""All input files of a spec, each once, with sizes; what is odd about them is noted, what is wrong is an error."""
+"""All input files of a spec, each once, with sizes; oddities are noted, problems are errors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import local_path, show
 from curator_slurm.launcher.inputs.filelist import read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
-from curator_slurm.launcher.inputs.local import Found, LocalLister
+from curator_slurm.launcher.inputs.local import FoundFiles, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
-from curator_slurm.launcher.inputs.thread_pool import Crew
+from curator_slurm.launcher.inputs.thread_pool import ThreadPool
 from curator_slurm.launcher.spec.data_sections import InputSpec
 
 Progress = Callable[[str, int, int | None], None]
@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int | None], None]
 _LISTING, _SIZES = "listing files", "looking up sizes"
 _EXAMPLES = 3
 _EVERY = 10_000
-_PASSED_OVER = "passed over, because names with _ in front are no data"
+_SKIPPED = "skipped (the name begins with _)"
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ def list_inputs(given: InputSpec, progress: Progress = lambda *_: None) -> Listi
     A folder stands for every file below it, names with `.` and `_` in front apart; a pattern may use `**`.
 
     Raises:
-        StorageError: something names nothing, cannot be read, or a line of the list is wrong.
+        StorageError: a path matches nothing or cannot be read, or a line of the list is wrong.
     """
     collected = _Collected()
-    with Crew() as crew:
-        lister = LocalLister(crew, lambda found: progress(_LISTING, len(collected.files) + len(found.files), None))
+    with ThreadPool() as pool:
+        lister = LocalLister(pool, lambda found: progress(_LISTING, len(collected.files) + len(found.files), None))
         for pattern in given.paths:
             if is_remote(pattern):
                 _add_remote(pattern, collected)
@@ -55,9 +55,9 @@ def list_inputs(given: InputSpec, progress: Progress = lambda *_: None) -> Listi
                 _add_local(pattern, lister, collected)
             progress(_LISTING, len(collected.files), None)
         if given.manifest is not None:
-            _List(given.manifest, crew, progress).add_to(collected)
-    _note(collected.repeated, "named more than once, and counted once", collected.notes)
-    _note(collected.aliases, "other names of files that are there already, and left out", collected.notes)
+            _List(given.manifest, pool, progress).add_to(collected)
+    _note(collected.repeated, "listed more than once (counted once)", collected.notes)
+    _note(collected.aliases, "skipped (links to files that are listed already)", collected.notes)
     return Listing(list(collected.files.values()), collected.notes)
 
 
@@ -77,7 +77,7 @@ class _Collected:
             else:
                 self.files[file.path] = file
 
-    def add_found(self, found: Found) -> None:
+    def add_found(self, found: FoundFiles) -> None:
         """Files of this machine, sorted by name; one that is there already under another name is noted."""
         pairs = sorted(zip(found.files, found.identities, strict=True), key=lambda pair: pair[0].path)
         for file, identity in pairs:
@@ -100,13 +100,13 @@ def _note(names: Sequence[str], what: str, notes: list[str]) -> None:
 
 def _add_remote(address: str, collected: _Collected) -> None:
     try:
-        files, passed_over = list_remote(address)
+        files, skipped = list_remote(address)
     except StorageError as error:
         raise StorageError(f"input.paths: {error}") from error
     if not files:
-        raise StorageError(f"input.paths: {show(address)} names no file; check the address")
+        raise StorageError(f"input.paths: no files match {show(address)}; check the address")
     collected.add(files)
-    _note(passed_over, _PASSED_OVER, collected.notes)
+    _note(skipped, _SKIPPED, collected.notes)
 
 
 def _add_local(pattern: str, lister: LocalLister, collected: _Collected) -> None:
@@ -114,29 +114,29 @@ def _add_local(pattern: str, lister: LocalLister, collected: _Collected) -> None
     if found.denied:
         raise StorageError(f"input.paths: {_denied(found)}")
     if not found.files:
-        raise StorageError(f"input.paths: {show(pattern)} names no file; {_why_nothing(pattern, found)}")
+        raise StorageError(f"input.paths: no files match {show(pattern)}; {_why_nothing(pattern, found)}")
     collected.add_found(found)
-    _note(found.missing, "left out: links that lead nowhere, or files that were removed just now", collected.notes)
-    _note(found.passed_over, _PASSED_OVER, collected.notes)
-    _note(found.special, "left out, because they are neither files nor folders", collected.notes)
+    _note(found.missing, "skipped (broken links, or just removed)", collected.notes)
+    _note(found.skipped, _SKIPPED, collected.notes)
+    _note(found.special, "skipped (neither files nor folders)", collected.notes)
 
 
-def _why_nothing(pattern: str, found: Found) -> str:
+def _why_nothing(pattern: str, found: FoundFiles) -> str:
     path = Path(local_path(pattern))
-    if found.passed_over:
-        return f"only names with _ in front are there, such as {show(found.passed_over[0])}"
+    if found.skipped:
+        return f"all names there begin with _ and are skipped, such as {show(found.skipped[0])}"
     if found.missing and path.is_symlink():
-        return "it is a link that leads nowhere"
+        return "it is a broken link"
     if found.missing and not path.exists() and any(Path(name).is_symlink() for name in found.missing):
-        return f"only links that lead nowhere are there, such as {show(found.missing[0])}"
+        return f"there are only broken links, such as {show(found.missing[0])}"
     if path.is_dir():
         return "it is a folder without files"
     if "{" in pattern:
-        return "braces are no pattern here: give several paths"
+        return "braces are not expanded; give several paths"
     return "check the path, also on the compute nodes"
 
 
-def _denied(found: Found) -> str:
+def _denied(found: FoundFiles) -> str:
     examples = [f"{show(path)} cannot be read: {why}" for path, why in sorted(found.denied)[:_EXAMPLES]]
     more = len(found.denied) - len(examples)
     return "; ".join(examples) + (f"; and {more:,} more" if more else "")
@@ -148,9 +148,9 @@ def _denied(found: Found) -> str:
 class _List:
     """The files of a list, with the lines in which they stand."""
 
-    def __init__(self, path: str, crew: Crew, progress: Progress) -> None:
+    def __init__(self, path: str, pool: ThreadPool, progress: Progress) -> None:
         self.path = path
-        self.crew = crew
+        self.pool = pool
         self.progress = progress
         self.files: dict[str, InputFile] = {}
         self.lines: dict[str, int] = {}
@@ -172,20 +172,20 @@ class _List:
             elif known == file:
                 collected.repeated.append(file.path)
             else:
-                again = f"{show(file.path)} is in line {self.lines[file.path]} too, with another size or checksum"
+                again = f"{show(file.path)} is also in line {self.lines[file.path]}, with a different size or checksum"
                 raise StorageError(f"input.manifest: {show(self.path)}:{number}: {again}")
             if number % _EVERY == 0:
                 self.progress(_LISTING, len(collected.files) + len(self.files), None)
         if not self.files:
-            raise StorageError(f"input.manifest: {show(self.path)} names no file")
+            raise StorageError(f"input.manifest: {show(self.path)} lists no files")
 
     def _look_up(self, paths: Sequence[str]) -> None:
         if not paths:
             return
-        found = LocalLister(self.crew, lambda found: self.progress(_SIZES, len(found.files), len(paths))).paths(paths)
+        found = LocalLister(self.pool, lambda found: self.progress(_SIZES, len(found.files), len(paths))).paths(paths)
         wrong = {path: f"cannot be read: {why}" for path, why in found.denied}
-        wrong |= {path: "is not there" + _blanks(path) for path in found.missing}
-        wrong |= dict.fromkeys(found.special, "is no file; a list names files, and folders go into input.paths")
+        wrong |= {path: "does not exist" + _blanks(path) for path in found.missing}
+        wrong |= dict.fromkeys(found.special, "is not a file; put folders into input.paths")
         self._refuse(wrong)
         for file in found.files:
             self.files[file.path] = InputFile(file.path, file.bytes, file.mtime_ns, self.files[file.path].sha256)
@@ -195,9 +195,9 @@ class _List:
         try:
             for done, (address, answer) in enumerate(zip(addresses, ask_all(addresses), strict=True), 1):
                 if answer is None:
-                    wrong[address] = "is not there"
+                    wrong[address] = "does not exist"
                 elif answer.is_folder:
-                    wrong[address] = "is a folder; a list names files, and folders go into input.paths"
+                    wrong[address] = "is a folder; put folders into input.paths"
                 else:
                     self.files[address] = InputFile(address, answer.bytes, None, self.files[address].sha256)
                 self.progress(_SIZES, done, len(addresses))
@@ -217,4 +217,4 @@ class _List:
 
 def _blanks(path: str) -> str:
     name = path.rpartition("/")[2]
-    return " (its name has blanks at an end)" if name != name.strip() else ""
+    return " (its name begins or ends with a space)" if name != name.strip() else ""

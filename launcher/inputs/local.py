@@ -1,7 +1,7 @@
 """Files of this machine that paths, folders and globs name, with their sizes, looked up in parallel.
 
 Linked folders are followed, each real folder once for a pattern, so that links in circles end. Names that begin with
-a dot are passed over, and in folders also those with `_`, as other readers of data sets do: `_SUCCESS`, `_metadata`.
+a dot are skipped, and in folders also those with `_`, as other readers of data sets do: `_SUCCESS`, `_metadata`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from curator_slurm.launcher.inputs.input_file import InputFile
-from curator_slurm.launcher.inputs.thread_pool import Crew, batches
+from curator_slurm.launcher.inputs.thread_pool import ThreadPool, batches
 
 _MAGIC = re.compile(r"[*?[]")
 
 
 @dataclass
-class Found:
-    """Files, and what stood in the way; `identities` (device and inode of each file) go with `files`."""
+class FoundFiles:
+    """Files, and what could not be used; `identities` (device and inode of each file) go with `files`."""
 
     files: list[InputFile] = field(default_factory=list)
     identities: list[tuple[int, int]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    """Names that lead nowhere: links to what is not there, or files that were removed just now."""
-    passed_over: list[str] = field(default_factory=list)
+    """Broken links, or files that have just been removed."""
+    skipped: list[str] = field(default_factory=list)
     """Files whose names begin with `_`."""
     denied: list[tuple[str, str]] = field(default_factory=list)
     """Files and folders that cannot be read, and why."""
@@ -45,22 +45,22 @@ class _Names:
     files: list[str] = field(default_factory=list)
     links: dict[str, bool] = field(default_factory=dict)
     identity: tuple[int, int] | None = None
-    found: Found = field(default_factory=Found)
+    found: FoundFiles = field(default_factory=FoundFiles)
 
 
-Reached = Callable[[Found], None]
+Reached = Callable[[FoundFiles], None]
 
 
 class LocalLister:
     """Finds files; `reached` is told now and then what has been found so far."""
 
-    def __init__(self, crew: Crew, reached: Reached) -> None:
-        self._crew = crew
+    def __init__(self, pool: ThreadPool, reached: Reached) -> None:
+        self._pool = pool
         self._reached = reached
 
-    def pattern(self, pattern: str, only_folders: bool = False) -> Found:
+    def pattern(self, pattern: str, only_folders: bool = False) -> FoundFiles:
         """Everything that a path, folder or glob names."""
-        found = Found()
+        found = FoundFiles()
         if os.path.lexists(pattern) or not _MAGIC.search(pattern):
             self._look_at([pattern], found)
         else:
@@ -75,23 +75,23 @@ class LocalLister:
                 self._look_at(dict.fromkeys(_matches(base, parts, found)), found, only_folders)
         return found
 
-    def paths(self, paths: Iterable[str]) -> Found:
+    def paths(self, paths: Iterable[str]) -> FoundFiles:
         """These files, whose names are taken as they are; folders among them count as missing."""
-        found = Found()
+        found = FoundFiles()
         for batch in batches(list(paths)):
-            self._crew.add(_look, batch)
-        for result, folders in self._crew.results():
+            self._pool.add(_look, batch)
+        for result, folders in self._pool.results():
             _add(found, result)
             found.special += folders
             self._reached(found)
         return found
 
-    def _look_at(self, names: Iterable[str], found: Found, only_folders: bool = False) -> None:
+    def _look_at(self, names: Iterable[str], found: FoundFiles, only_folders: bool = False) -> None:
         """Files as they are, folders with all that is below them."""
         for batch in batches(list(names)):
-            self._crew.add(_look, batch)
+            self._pool.add(_look, batch)
         roots: list[str] = []
-        for result, folders in self._crew.results():
+        for result, folders in self._pool.results():
             if not only_folders:
                 _add(found, result)
             roots += folders
@@ -99,7 +99,7 @@ class LocalLister:
         for root in sorted(roots):
             self._below(root, True, found)
 
-    def _below(self, root: str, everything: bool, found: Found, wanted: re.Pattern[str] | None = None) -> None:
+    def _below(self, root: str, everything: bool, found: FoundFiles, wanted: re.Pattern[str] | None = None) -> None:
         """All files below a folder, or those that are wanted: first in real folders, then where links lead."""
         seen: set[tuple[int, int]] = set()
         waiting = [(root, everything)]
@@ -108,20 +108,20 @@ class LocalLister:
             folder, everything = heapq.heappop(waiting)
             links = self._walk(folder, everything, found, wanted, seen)
             for batch in batches(list(links)):
-                self._crew.add(_look, batch)
-            for result, folders in self._crew.results():
+                self._pool.add(_look, batch)
+            for result, folders in self._pool.results():
                 _add(found, result)
                 for path in folders:
                     heapq.heappush(waiting, (path, links[path]))
                 self._reached(found)
 
     def _walk(
-        self, root: str, everything: bool, found: Found, wanted: re.Pattern[str] | None, seen: set[tuple[int, int]]
+        self, root: str, everything: bool, found: FoundFiles, wanted: re.Pattern[str] | None, seen: set[tuple[int, int]]
     ) -> dict[str, bool]:
         """Walk real folders in parallel; returns the links in them, each with whether all below it is meant."""
         links: dict[str, bool] = {}
-        self._crew.add(_scan, root, everything, wanted)
-        for result in self._crew.results():
+        self._pool.add(_scan, root, everything, wanted)
+        for result in self._pool.results():
             if isinstance(result, tuple):
                 _add(found, result[0])
             elif result.identity is None or result.identity not in seen:
@@ -129,9 +129,9 @@ class LocalLister:
                 _add(found, result.found)
                 links.update(result.links)
                 for folder in result.folders:
-                    self._crew.add(_scan, *folder, wanted)
+                    self._pool.add(_scan, *folder, wanted)
                 for batch in batches(result.files):
-                    self._crew.add(_look, batch)
+                    self._pool.add(_look, batch)
             self._reached(found)
         return links
 
@@ -160,7 +160,7 @@ def _scan(folder: str, everything: bool, wanted: re.Pattern[str] | None) -> _Nam
                 elif meant or (everything and not name.startswith("_")):
                     names.files.append(entry.path)
                 elif everything:
-                    found.passed_over.append(entry.path)
+                    found.skipped.append(entry.path)
     except OSError as error:
         found.denied.append((folder, error.strerror or str(error)))
     return names
@@ -173,9 +173,9 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _look(paths: list[str]) -> tuple[Found, list[str]]:
+def _look(paths: list[str]) -> tuple[FoundFiles, list[str]]:
     """Sizes of files; folders among them apart."""
-    found, folders = Found(), []
+    found, folders = FoundFiles(), []
     for path in paths:
         try:
             status = os.stat(path)  # noqa: PTH116
@@ -207,11 +207,11 @@ def _may_read(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and bool(status.st_mode & stat.S_IRUSR)
 
 
-def _add(to: Found, more: Found) -> None:
+def _add(to: FoundFiles, more: FoundFiles) -> None:
     to.files += more.files
     to.identities += more.identities
     to.missing += more.missing
-    to.passed_over += more.passed_over
+    to.skipped += more.skipped
     to.denied += more.denied
     to.special += more.special
     to.bytes += more.bytes
@@ -235,10 +235,10 @@ def matches(pattern: str) -> Iterator[str]:
         yield pattern
     else:
         base, parts = _split(pattern)
-        yield from _matches(base, parts, Found())
+        yield from _matches(base, parts, FoundFiles())
 
 
-def _matches(base: str, parts: list[str], found: Found) -> Iterator[str]:
+def _matches(base: str, parts: list[str], found: FoundFiles) -> Iterator[str]:
     """Names that match, as the shell has it; `**` stands for any number of folders."""
     head, rest = parts[0], parts[1:]
     if head == "**" and not rest:
@@ -266,7 +266,7 @@ def _matches(base: str, parts: list[str], found: Found) -> Iterator[str]:
                     yield from _matches(entry.path, rest, found)
 
 
-def _folders(folder: str, seen: set[tuple[int, int]], found: Found) -> Iterator[str]:
+def _folders(folder: str, seen: set[tuple[int, int]], found: FoundFiles) -> Iterator[str]:
     """A folder and all below it, linked ones too, each real one once."""
     try:
         status = os.stat(folder)  # noqa: PTH116
@@ -282,7 +282,7 @@ def _folders(folder: str, seen: set[tuple[int, int]], found: Found) -> Iterator[
             yield from _folders(entry.path, seen, found)
 
 
-def _entries(folder: str, found: Found) -> list[os.DirEntry[str]]:
+def _entries(folder: str, found: FoundFiles) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)

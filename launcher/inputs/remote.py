@@ -17,42 +17,42 @@ _THREADS = 16
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a store says of a file; `bytes` is None where it does not tell."""
+class RemoteFile:
+    """What a store says about a file; `bytes` is None if the store does not say."""
 
     bytes: int | None = None
     is_folder: bool = False
 
 
 def list_remote(address: str) -> tuple[list[InputFile], list[str]]:
-    """All files that an address, a folder or a glob names, sorted, and those passed over for the `_` in their names.
+    """All files that an address, a folder or a glob names, sorted, and those skipped for the `_` in their names.
 
     Raises:
         StorageError: the store cannot be used.
     """
-    with _told(address):
+    with _readable_errors(address):
         store, inner = _store(address)
-        passed_over: list[str] = []
-        files = {file.path: file for file in _files(store, inner, passed_over)}
-        return [files[path] for path in sorted(files)], passed_over
+        skipped: list[str] = []
+        files = {file.path: file for file in _files(store, inner, skipped)}
+        return [files[path] for path in sorted(files)], skipped
 
 
-def ask_remote(address: str) -> Answer | None:
-    """What a store says of one file; None where it is not there.
+def ask_remote(address: str) -> RemoteFile | None:
+    """What a store says about one file; None if it does not exist.
 
     Raises:
         StorageError: the store cannot be asked.
     """
-    with _told(address):
+    with _readable_errors(address):
         store, inner = _store(address)
         try:
             info = store.info(inner)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Answer(_size(info), info.get("type") == "directory")
+        return RemoteFile(_size(info), info.get("type") == "directory")
 
 
-def ask_all(addresses: Sequence[str]) -> Iterator[Answer | None]:
+def ask_all(addresses: Sequence[str]) -> Iterator[RemoteFile | None]:
     """`ask_remote` of each, many at once."""
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="remote") as pool:
         yield from pool.map(ask_remote, addresses)
@@ -64,7 +64,7 @@ def open_remote(address: str) -> BinaryIO:
     Raises:
         StorageError: the store cannot be used, or there is no such file.
     """
-    with _told(address):
+    with _readable_errors(address):
         store, inner = _store(address)
         stream: BinaryIO = store.open(inner, "rb")
         return stream
@@ -77,7 +77,7 @@ def _store(address: str) -> tuple[Any, str]:
     return found
 
 
-def _files(store: Any, inner: str, passed_over: list[str]) -> Iterator[InputFile]:
+def _files(store: Any, inner: str, skipped: list[str]) -> Iterator[InputFile]:
     roots: Mapping[str, Mapping[str, Any]]
     try:
         roots = {inner: store.info(inner)}
@@ -92,7 +92,7 @@ def _files(store: Any, inner: str, passed_over: list[str]) -> Iterator[InputFile
                 if any(part.startswith(".") for part in parts):
                     continue
                 if parts[-1].startswith("_"):
-                    passed_over.append(name)
+                    skipped.append(name)
                 else:
                     yield _file(store, name, below)
 
@@ -107,14 +107,14 @@ def _size(info: Mapping[str, Any]) -> int | None:
 
 
 @contextlib.contextmanager
-def _told(address: str) -> Iterator[None]:
-    """Errors of stores, whose kinds are many, in words."""
+def _readable_errors(address: str) -> Iterator[None]:
+    """Turn the many kinds of errors of stores into StorageError."""
     try:
         yield
     except StorageError:
         raise
     except FileNotFoundError as error:
-        raise StorageError(f"{show(address)}: there is no such file") from error
+        raise StorageError(f"{show(address)}: no such file") from error
     except ImportError as error:
         raise StorageError(f"{show(address)} needs a package that is not installed: {error}") from error
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Small jobs in threads: file systems on a network answer slowly, but many at once."""
+"""Small jobs in threads: network file systems answer slowly, but many requests at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 THREADS = 16
 BATCH = 500
-"""So many names are a job: fewer would cost more in handing them over than in looking at them."""
+"""Names per job: with fewer, handing them over would cost more than looking at them."""
 
 
-class Crew:
-    """Runs jobs in threads; their results come to the thread that iterates over it, which may hand out more jobs."""
+class ThreadPool:
+    """Runs jobs in threads; their results go to the thread that iterates over it, which may add more jobs."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="inputs")
         self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._open = 0
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ThreadPool:
         return self
 
     def __exit__(

@@ -16,7 +16,7 @@ from curator_slurm.launcher.spec.value_types import Backend
 
 
 def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:
-    """(dotted key, sentence) of everything that would make a run of this resolved spec, from `folder`, fail."""
+    """(dotted key, message) of everything that would make a run of this resolved spec, from `folder`, fail."""
     yield from _pipeline(spec, folder)
     yield from _input(spec)
     yield from _environment(spec.environment)
@@ -28,7 +28,7 @@ def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[t
 def _pipeline(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
     file = spec.pipeline.file
     if file is not None and not Path(file).is_file():
-        yield "pipeline.file", f"`pipeline.file`: there is no file {file}"
+        yield "pipeline.file", f"`pipeline.file`: {file} does not exist"
     checkpoint = spec.pipeline.checkpoint_path
     if checkpoint is not None:
         if is_address(checkpoint):
@@ -48,8 +48,8 @@ def _pipeline(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
 def _input(spec: Spec) -> Iterator[tuple[str, str]]:
     for index, pattern in enumerate(spec.input.paths if spec.input else ()):
         if not is_remote(pattern) and not _names_a_file(local_path(pattern)):
-            what = "is a folder without files" if Path(local_path(pattern)).is_dir() else "names no file"
-            yield f"input.paths.{index}", f"`input.paths`: {pattern} {what}"
+            what = "is a folder without files" if Path(local_path(pattern)).is_dir() else "no files match"
+            yield f"input.paths.{index}", f"`input.paths`: {pattern}: {what}"
     if spec.input is not None and spec.input.manifest is not None:
         manifest = Path(local_path(spec.input.manifest))
         if not spec.input.manifest.lower().endswith(KINDS):
@@ -57,14 +57,14 @@ def _input(spec: Spec) -> Iterator[tuple[str, str]]:
         elif is_remote(spec.input.manifest):
             return
         elif not manifest.is_file():
-            what = "is a folder; folders go into `input.paths`" if manifest.is_dir() else "is not there"
+            what = "is a folder; put folders into `input.paths`" if manifest.is_dir() else "does not exist"
             yield "input.manifest", f"`input.manifest`: {manifest} {what}"
         elif not os.access(manifest, os.R_OK):
             yield "input.manifest", f"`input.manifest`: {manifest} cannot be read"
 
 
 def _names_a_file(pattern: str) -> bool:
-    """Whether a path, folder or glob names any file; stops at the first, because there may be millions."""
+    """Whether a path, folder or glob matches any file; stops at the first, because there may be millions."""
     return any(Path(match).is_file() or any(files for _, _, files in os.walk(match)) for match in matches(pattern))
 
 
@@ -72,16 +72,16 @@ def _environment(environment: EnvironmentSpec) -> Iterator[tuple[str, str]]:
     if environment.venv is not None:
         python = Path(environment.venv, "bin", "python")
         if not os.access(python, os.X_OK):
-            yield "environment.venv", f"`environment.venv` {environment.venv} is no virtual environment: no {python}"
+            yield "environment.venv", f"`environment.venv` {environment.venv} is not a virtual environment: no {python}"
     if environment.python is not None:
         python = Path(environment.python)
         # An interpreter may be there on the nodes alone; then its folder is not here either.
         if python.parent.is_dir() and not (python.is_file() and os.access(python, os.X_OK)):
-            yield "environment.python", f"`environment.python` {python} is no program that can be run"
+            yield "environment.python", f"`environment.python` {python} is not an executable program"
     if environment.conda is not None and environment.conda.startswith("/"):
         prefix = Path(environment.conda)
         if prefix.parent.is_dir() and not (prefix / "conda-meta").is_dir():
-            yield "environment.conda", f"`environment.conda` {prefix} is no conda environment: no conda-meta in it"
+            yield "environment.conda", f"`environment.conda` {prefix} is not a conda environment: it has no conda-meta"
 
 
 def _secrets(environment: EnvironmentSpec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -89,7 +89,7 @@ def _secrets(environment: EnvironmentSpec, environ: Mapping[str, str]) -> Iterat
         if name not in environ:
             yield (
                 f"environment.secrets.{index}",
-                f"`environment.secrets`: {name} is not set in your environment; export it before you submit",
+                f"`environment.secrets`: {name} is not set in your environment; export it before submitting",
             )
 
 
@@ -98,35 +98,35 @@ def _output(spec: Spec) -> Iterator[tuple[str, str]]:
         return
     path = Path(spec.output.path)
     if is_address(spec.output.path):
-        yield "output.path", f"`output.path` must be a folder on storage that all nodes share; found {spec.output.path}"
+        yield "output.path", f"`output.path` must be a folder on shared storage; found {spec.output.path}"
     elif path.is_dir():
         if any(path.iterdir()):
-            yield "output.path", f"`output.path` {path} is not empty; outputs would mix with what is there"
+            yield "output.path", f"`output.path` {path} is not empty; outputs would be mixed with its files"
     elif path.exists():
         yield "output.path", f"`output.path` {path} is a file, not a folder"
     elif problem := _cannot_create(path):
-        yield "output.path", f"`output.path` {path} cannot be made: {problem}"
+        yield "output.path", f"`output.path` {path} cannot be created: {problem}"
 
 
 def _runs_folder(spec: Spec) -> Iterator[tuple[str, str]]:
     if spec.storage.runs is None:
         return
     path = Path(spec.storage.runs)
-    advice = "give another folder with storage.runs or $CURATOR_SLURM_RUNS"
+    advice = "set another folder with storage.runs or $CURATOR_SLURM_RUNS"
     if is_address(spec.storage.runs):
-        yield "storage.runs", f"`storage.runs` must be a folder on storage that all nodes share; found {path}"
+        yield "storage.runs", f"`storage.runs` must be a folder on shared storage; found {path}"
     elif path.is_dir():
         if not os.access(path, os.W_OK | os.X_OK):
-            yield "storage.runs", f"the runs folder {path} cannot be written; {advice}"
+            yield "storage.runs", f"the runs folder {path} is not writable; {advice}"
     elif problem := _cannot_create(path):
-        yield "storage.runs", f"the runs folder {path} cannot be made: {problem}; {advice}"
+        yield "storage.runs", f"the runs folder {path} cannot be created: {problem}; {advice}"
 
 
 def _cannot_create(path: Path) -> str:
-    """Why `path` and the folders around it cannot be made; empty where they can."""
+    """Why `path` and its parent folders cannot be created; empty if they can."""
     for parent in (path, *path.parents):
         if parent.is_dir():
-            return "" if os.access(parent, os.W_OK | os.X_OK) else f"{parent} cannot be written"
+            return "" if os.access(parent, os.W_OK | os.X_OK) else f"{parent} is not writable"
         if parent.exists() or parent.is_symlink():
             return f"{parent} is not a folder"
     return ""

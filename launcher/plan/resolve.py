@@ -1,4 +1,4 @@
-"""From a spec file, `--set` and a choice of cluster to a plan: every default filled in, every path absolute."""
+"""From a spec file, `--set` and a cluster to a plan: defaults filled in, paths absolute."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plan_of(
     `python` is the interpreter for the nodes where the spec names none.
 
     Raises:
-        SpecError: with every error of the spec and everything that this machine shows to be missing.
+        SpecError: with every error in the spec, and what it names and this machine does not have.
     """
     plan = resolve(reading, folder, cluster, environ, python)
     if plan is not None:
@@ -59,7 +59,7 @@ def choose_cluster(wanted: str, path: str | None = None) -> Cluster:
 
 
 class _Locator:
-    """Makes the paths of one spec absolute and notes those that cannot be."""
+    """Makes the paths of one spec absolute and notes those that cannot be resolved."""
 
     def __init__(self, reading: Reading, folder: Path, environ: Mapping[str, str]) -> None:
         self.reading, self.folder, self.environ = reading, folder, environ
@@ -75,7 +75,7 @@ class _Locator:
 
 
 def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str) -> Plan | None:
-    """The plan of a spec that was read; None where nothing can be made of it. Paths that cannot be are noted."""
+    """The plan of a spec that was read; None if there is no usable spec. Paths that cannot be resolved are noted."""
     spec = reading.spec
     if spec is None:
         return None

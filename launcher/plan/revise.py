@@ -1,4 +1,4 @@
-"""A plan with some settings changed for another attempt: only those that cannot change what the outputs are."""
+"""A plan with some settings changed for another attempt: only those that cannot change the outputs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ CHANGEABLE = (
     "shards.max_running",
     "shards.per_element",
 )
-"""Settings that may change between attempts at one run: how and where it runs, and what becomes of failing tasks."""
+"""Settings that may change between attempts at one run: how and where it runs, and what happens to failing tasks."""
 _REASONS = {
-    "name": "it names the run",
-    "pipeline": "it decides what the outputs are",
+    "name": "it is the name of the run",
+    "pipeline": "it determines the outputs",
     "executor": "only executor.config may change",
     "input": "the input files were fixed when the run was submitted",
     "shards": "the shards were fixed when the run was submitted; max_running and per_element may change",
-    "output": "it says where the outputs of all attempts go",
-    "storage": "the run directory stays where it is; node_local may change",
+    "output": "all attempts publish to the same place",
+    "storage": "the run directory cannot move; node_local may change",
     "restart": "it belongs to the first submission",
 }
 
@@ -74,7 +74,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
 
 
 def _refusal(key: str) -> str:
-    """Why this key may not change; empty where it may, and for what is no setting at all."""
+    """Why this key may not change; empty if it may, and for unknown keys."""
     if any(_covers(allowed, key) for allowed in CHANGEABLE):
         return ""
     return _REASONS.get(key.partition(".")[0], "")

@@ -46,8 +46,8 @@ def render(plan: Plan) -> str:
     size = len(text.encode())
     if size > MAX_SCRIPT:
         raise UsageError(
-            f"environment.env and environment.setup make a script of {size:,} bytes; "
-            f"{MAX_SCRIPT:,} are possible: put long values into a file and read it in environment.setup"
+            f"environment.env and environment.setup make a script of {size:,} bytes, more than the "
+            f"{MAX_SCRIPT:,} that are possible; put long values into a file and read it in environment.setup"
         )
     return text
 

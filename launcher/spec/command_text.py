@@ -13,7 +13,7 @@ from typing import Any
 from curator_slurm.launcher.errors import PlaceholderError
 from curator_slurm.launcher.shell import is_plain, quote
 from curator_slurm.launcher.spec.bash_places import Place, places
-from curator_slurm.launcher.spec.placeholders import ENV, Found, find, substitute, value_of
+from curator_slurm.launcher.spec.placeholders import ENV, Placeholder, find, substitute, value_of
 
 
 def argument_list(command: Sequence[str], context: Mapping[str, Any]) -> list[str]:
@@ -57,7 +57,7 @@ def bash_script(text: str, context: Mapping[str, Any]) -> str:
     return "".join(f"{name}={source}\n" for name, source in bindings.items()) + script
 
 
-def _blanked(text: str, found_here: Sequence[Found]) -> str:
+def _blanked(text: str, found_here: Sequence[Placeholder]) -> str:
     """The text with a plain word in the place of each placeholder, so that its own braces are not taken for bash's."""
     parts: list[str] = []
     end = 0
@@ -83,7 +83,7 @@ def _literal(name: str, value: Any) -> str:
         return " ".join(values)
     shown = "" if ENV.match(name) else f" {' '.join(values)!r}"
     raise PlaceholderError(
-        f"`${{{name}}}` stands inside single quotes, a comment, backticks, a here-document or arithmetic of "
+        f"`${{{name}}}` is inside single quotes, a comment, backticks, a here-document or arithmetic of "
         f"pipeline.command, where its value{shown} cannot be quoted; put it in double quotes, or give the command as "
         "a list"
     )

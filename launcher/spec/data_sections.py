@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from curator_slurm.launcher.spec.value_types import LineList, Path, Section, Size, Whole, mistake
+from curator_slurm.launcher.spec.value_types import LineList, Path, Section, Size, Whole, problem
 
 
 class InputSpec(Section):
@@ -16,14 +16,14 @@ class InputSpec(Section):
     paths: LineList = Field(default=[], description="files, folders, globs or fsspec addresses")
     manifest: Path | None = Field(
         default=None,
-        description="a list of files: .txt with a path per line, or .jsonl or .csv with path and, where known, "
-        "bytes and sha256",
+        description="a list of files: .txt with a path per line, or .jsonl or .csv with path and, if known, bytes "
+        "and sha256",
     )
 
     @model_validator(mode="after")
     def _something(self) -> InputSpec:
         if not self.paths and self.manifest is None:
-            raise mistake("`input` needs paths or manifest", "input.paths", "input")
+            raise problem("`input` requires paths or manifest", "input.paths", "input")
         return self
 
 
@@ -35,22 +35,22 @@ class ShardOrder(StrEnum):
 
 
 class ShardsSpec(Section):
-    """Cuts the input into shards for array jobs, by exactly one of `count`, `files_per_shard`, `bytes_per_shard`."""
+    """Splits the input into shards for job arrays, by exactly one of `count`, `files_per_shard`, `bytes_per_shard`."""
 
     count: Whole | None = Field(default=None, ge=1, description="number of shards")
-    files_per_shard: Whole | None = Field(default=None, ge=1, description="the most files of a shard")
+    files_per_shard: Whole | None = Field(default=None, ge=1, description="maximum number of files in a shard")
     bytes_per_shard: Size | None = Field(
-        default=None, description="the most bytes of a shard, such as 10G; a larger file is a shard of its own"
+        default=None, description="maximum size of a shard, such as 10G; a larger file becomes a shard of its own"
     )
     max_running: Whole | None = Field(
-        default=None, ge=1, description="how many array elements may run at once; default: as the cluster lets them"
+        default=None, ge=1, description="maximum number of array elements that run at once; default: no limit"
     )
     per_element: Whole = Field(
-        default=1, ge=1, description="shards that one array element processes one after the other on one Ray cluster"
+        default=1, ge=1, description="shards per array element, processed one after the other on one Ray cluster"
     )
     order: ShardOrder = Field(
         default=ShardOrder.SIZE,
-        description="size balances bytes and starts with the largest shards, name keeps neighbours together",
+        description="size balances bytes and starts with the largest shards; name keeps neighbours together",
     )
 
     @model_validator(mode="after")
@@ -58,9 +58,9 @@ class ShardsSpec(Section):
         choices = ("count", "files_per_shard", "bytes_per_shard")
         given = [key for key in choices if getattr(self, key) is not None]
         if len(given) != 1:
-            found = "none of them is given" if not given else f"{' and '.join(given)} are given"
-            raise mistake(
-                f"`shards` needs exactly one of count, files_per_shard and bytes_per_shard; {found}",
+            found = "none of them is set" if not given else f"{' and '.join(given)} are set"
+            raise problem(
+                f"`shards` requires exactly one of count, files_per_shard and bytes_per_shard; {found}",
                 f"shards.{given[-1]}" if given else "shards",
                 *(f"shards.{key}" for key in choices),
             )
@@ -75,10 +75,10 @@ class CollectMode(StrEnum):
 
 
 class MergeSpec(Section):
-    """How `collect` makes few large files of many small ones."""
+    """How `collect` merges many small files into few large ones."""
 
     target_size: Size = Field(
-        default="1G", description="files are joined up to this size; K, M, G and T are powers of 1024"
+        default="1G", description="files are merged up to this size; K, M, G and T are powers of 1024"
     )
 
 
@@ -88,15 +88,17 @@ def _merge(value: Any) -> Any:
 
 
 class OutputSpec(Section):
-    """Where the outputs go when the run has succeeded; default: `outputs` in the run directory."""
+    """Where the outputs are published when the run has succeeded; default: `outputs` in the run directory."""
 
-    path: Path | None = Field(default=None, description="an empty folder or one that is not there yet")
+    path: Path | None = Field(default=None, description="a folder that is empty or does not exist yet")
     collect: CollectMode = Field(
         default=CollectMode.MANUAL,
-        description="of a sharded run: manual waits for `curator-slurm collect`, auto submits a small job that does it",
+        description="for sharded runs: manual waits for `curator-slurm collect`, auto submits a small job that runs it",
     )
     merge: Annotated[MergeSpec | None, BeforeValidator(_merge)] = Field(
         default=None,
-        description="of a sharded run: join JSONL, text and Parquet files; `true`, or a section with `target_size`",
+        description="for sharded runs: merge JSONL, text and Parquet files; `true`, or a section with `target_size`",
     )
-    checksums: bool = Field(default=False, description="of a sharded run: keep and verify a SHA-256 of every file")
+    checksums: bool = Field(
+        default=False, description="for sharded runs: record and verify SHA-256 checksums of all files"
+    )

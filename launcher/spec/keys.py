@@ -1,4 +1,4 @@
-"""The keys that a spec can have, read from its classes: which are there, which take text, and what a typo meant."""
+"""The keys that a spec can have, read from its classes: which exist, which take strings, and what a typo meant."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def section_at(path: Path) -> type[BaseModel] | None:
 
 
 def wants_text(path: Path) -> bool:
-    """Whether the value at `path` is text, so that a number there is meant as it is written."""
+    """Whether the value at `path` is a string, so that a number there keeps its spelling."""
     found = list(_types_at(path))
     return str in found and int not in found
 
@@ -77,12 +77,12 @@ def all_settings() -> dict[str, str]:
 
 
 def unknown_key(path: Path) -> str:
-    """The sentence about a key that is no setting, with the most likely one that was meant."""
+    """The message about an unknown key, with the setting that was most likely meant."""
     name = dotted(path)
     parent, key = path[:-1], str(path[-1])
     section = section_at(parent) or Spec
     known = list(settings(section))
-    start = f"`{name}` is not a setting; "
+    start = f"`{name}` is not a known setting; "
     plain = _plain(key)
     same = [candidate for candidate in known if _plain(candidate) == plain]
     close = same or get_close_matches(key, known, n=1, cutoff=0.75)

@@ -1,4 +1,4 @@
-"""Paths of a spec made absolute: `~` and variables expanded, relative ones taken from the spec's folder. Pure."""
+"""Paths of a spec made absolute: `~` and variables expanded, relative ones resolved in the spec's folder. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def absolute(path: str, folder: Path, environ: Mapping[str, str]) -> str:
     Addresses, links and `..` stay as they are. `$$` is a dollar sign.
 
     Raises:
-        ValueError: a sentence about a variable that is not set, or a home folder that is not known.
+        ValueError: a variable is not set, or a home directory is not known.
     """
     if is_address(path):
         return path
@@ -34,9 +34,9 @@ def _expand_variables(path: str, environ: Mapping[str, str]) -> str:
             return "$"
         name = match["braced"] if match["braced"] is not None else match["bare"]
         if not _NAME.fullmatch(name):
-            raise ValueError(f"uses `{match.group()}`; only environment variables, such as ${{USER}}, can stand here")
+            raise ValueError(f"uses `{match.group()}`; only environment variables, such as ${{USER}}, are allowed here")
         if not environ.get(name):
-            raise ValueError(f"uses ${name}, which is not set in your environment; $$ stands for a dollar sign")
+            raise ValueError(f"uses ${name}, which is not set in your environment; write $$ for a dollar sign")
         return environ[name]
 
     return _VARIABLE.sub(value, path)
@@ -51,4 +51,4 @@ def _expand_home(path: str, environ: Mapping[str, str]) -> str:
     try:
         return str(Path(path).expanduser())
     except RuntimeError:
-        raise ValueError("names the home folder of a user who is not known here; ./~ is a file of that name") from None
+        raise ValueError("refers to the home directory of an unknown user; write ./~ for a file of that name") from None

@@ -1,8 +1,8 @@
 """The spec: what a user writes in YAML, as one frozen class per section.
 
-`specpipeline` and `specdata` hold the sections about the pipeline and its data, this module the others and what must
-agree among all. The classes hold and check values; `specfile` reads the YAML, gives mistakes their line numbers and
-applies `--set`; `plan` resolves and freezes. Units are in the field names or their descriptions.
+`pipeline_section` and `data_sections` hold the sections about the pipeline and its data, this module the others and the
+checks across sections. The classes hold and check values; `spec_file` reads the YAML, gives errors their line numbers
+and applies `--set`; `plan` resolves and freezes. Units are in the field names or their descriptions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from curator_slurm.launcher.spec.value_types import (
     Section,
     Time,
     Whole,
-    mistake,
+    problem,
 )
 
 
@@ -42,25 +42,23 @@ class ExecutorSpec(Section):
     backend: BackendName = Field(
         default=Backend.XENNA, description="which executor runs the stages, or module:Class of another one"
     )
-    config: dict[str, Any] = Field(default={}, description="as the executor takes it, such as execution_mode")
+    config: dict[str, Any] = Field(default={}, description="options of the executor, such as execution_mode")
 
 
 class ResourcesSpec(Section):
-    """What to ask Slurm for."""
+    """Resources to request from Slurm."""
 
     nodes: Whole = Field(default=1, ge=1, description="number of nodes")
-    gpus_per_node: Gpus | None = Field(default=None, description="4, or with a type a100:4")
-    cpus_per_node: Whole | None = Field(
-        default=None, ge=1, description="CPUs of each node; default: as the cluster gives"
-    )
-    mem_per_node: Memory | None = Field(default=None, description="such as 480G")
+    gpus_per_node: Gpus | None = Field(default=None, description="GPUs on each node: 4, or with a type a100:4")
+    cpus_per_node: Whole | None = Field(default=None, ge=1, description="CPUs on each node; default: the cluster's")
+    mem_per_node: Memory | None = Field(default=None, description="memory on each node, such as 480G")
     time: Time | None = Field(
         default=None, description="time limit: minutes, hours:minutes:seconds, or days-hours:minutes:seconds"
     )
     partition: Line | None = Field(default=None, description="default: the cluster's default partition")
     account: Line | None = Field(default=None, description="default: your default account")
     sbatch: dict[str, Any] = Field(
-        default={}, description="any other option of sbatch, such as constraint: h100; true gives a flag without value"
+        default={}, description="any other option of sbatch, such as constraint: h100; true for a flag without a value"
     )
 
     @property
@@ -76,27 +74,27 @@ class EnvironmentSpec(Section):
     venv: Path | None = Field(default=None, description="a virtual environment")
     conda: Path | None = Field(default=None, description="name or prefix of a conda environment")
     modules: LineList = Field(default=[], description="environment modules to load on every node")
-    env: dict[EnvName, EnvValue] = Field(default={}, description="environment variables, as they are")
+    env: dict[EnvName, EnvValue] = Field(default={}, description="environment variables, passed on unchanged")
     secrets: EnvNameList = Field(
         default=[],
-        description="names of environment variables of the submitter; values stay out of script and plan",
+        description="environment variables to pass on from your shell, by name; no values are in script or plan",
     )
     setup: BashList = Field(
         default=[],
-        description="bash commands run on every node before the agent; one that fails ends the run",
+        description="bash commands to run on every node before the agent starts; if one fails, the run fails",
     )
 
     @model_validator(mode="after")
     def _at_most_one(self) -> EnvironmentSpec:
         given = [key for key in ("python", "venv", "conda") if getattr(self, key) is not None]
         if len(given) > 1:
-            raise mistake(
-                f"`environment` takes one of python, venv and conda; {' and '.join(given)} are given",
+            raise problem(
+                f"`environment` takes one of python, venv and conda; {' and '.join(given)} are set",
                 *(f"environment.{key}" for key in reversed(given)),
             )
         both = sorted(set(self.env) & set(self.secrets))
         if both:
-            raise mistake(
+            raise problem(
                 f"{' and '.join(both)} must be in `environment.env` or in `environment.secrets`, not in both",
                 f"environment.env.{both[0]}",
             )
@@ -106,10 +104,14 @@ class EnvironmentSpec(Section):
 class ClusterSpec(Section):
     """The Ray cluster inside the allocation."""
 
-    min_nodes: Whole | None = Field(default=None, ge=1, description="go on with this many; default: all nodes")
-    join_timeout_s: Number = Field(default=300, gt=0, description="how long the head waits for the other nodes")
-    object_store_fraction: Number = Field(default=0.3, gt=0, lt=1, description="of the memory of each node")
-    ray: bool = Field(default=True, description="false: no Ray is started, for a pipeline.command that needs none")
+    min_nodes: Whole | None = Field(
+        default=None, ge=1, description="start once this many nodes have joined; default: all"
+    )
+    join_timeout_s: Number = Field(default=300, gt=0, description="seconds that the head waits for the other nodes")
+    object_store_fraction: Number = Field(
+        default=0.3, gt=0, lt=1, description="share of each node's memory for Ray's object store"
+    )
+    ray: bool = Field(default=True, description="false: do not start Ray, for a pipeline.command that does not need it")
 
 
 class OnTaskError(StrEnum):
@@ -123,46 +125,50 @@ class FailuresSpec(Section):
     """What happens to tasks that fail."""
 
     on_task_error: OnTaskError | None = Field(
-        default=None, description="fail ends the run, skip goes on without the task; default: fail"
+        default=None, description="fail ends the run, skip continues without the task; default: fail"
     )
     max_failed_tasks: Whole | None = Field(
         default=None, ge=0, description="with skip: the run fails after more than this many; default: any number"
     )
     task_retries: Whole | None = Field(
-        default=None, ge=0, description="how often a failing task is tried again; default: 0"
+        default=None, ge=0, description="how often a failing task is retried; default: 0"
     )
     task_timeout_s: Number | None = Field(
-        default=None, gt=0, description="seconds that one task may take, or it has failed; default: no limit"
+        default=None, gt=0, description="seconds after which a task is stopped and counts as failed; default: no limit"
     )
 
 
 class NetworkSpec(Section):
     """Addresses and ports of the Ray cluster."""
 
-    interface: LineList = Field(default=[], description="in order of preference; default: the default route's")
+    interface: LineList = Field(
+        default=[], description="interfaces in order of preference; default: the default route's"
+    )
     port_range: tuple[Whole, Whole] = Field(default=(20000, 29999), description="first and last port that Ray may use")
 
     @model_validator(mode="after")
     def _ordered(self) -> NetworkSpec:
         first, last = self.port_range
         if not 1024 <= first <= last <= 65535:
-            raise mistake(
+            raise problem(
                 "`network.port_range` must be [first, last] with 1024 <= first <= last <= 65535", "network.port_range"
             )
         return self
 
 
 class StorageSpec(Section):
-    """Where things live."""
+    """Where run directories and node-local files are kept."""
 
     runs: Path | None = Field(default=None, description="folder of all run directories, on shared storage")
-    node_local: Path | None = Field(default=None, description="short folder on each node for Ray's session")
+    node_local: Path | None = Field(
+        default=None, description="node-local folder for Ray's session; its path must be short"
+    )
 
 
 class Spec(Section):
     """A whole spec."""
 
-    name: Name = Field(description="names the run, its folder and the Slurm job")
+    name: Name = Field(description="name of the run, its folder and the Slurm job")
     pipeline: PipelineSpec
     executor: ExecutorSpec = ExecutorSpec()
     input: InputSpec | None = None
@@ -179,42 +185,42 @@ class Spec(Section):
     def _consistent(self) -> Spec:
         min_nodes = self.cluster.min_nodes
         if min_nodes is not None and min_nodes > self.resources.nodes:
-            raise mistake(
+            raise problem(
                 f"`cluster.min_nodes` is {min_nodes}, but `resources.nodes` is {self.resources.nodes}",
                 "cluster.min_nodes",
                 "resources.nodes",
             )
         if not self.cluster.ray and self.pipeline.command is None:
-            raise mistake(
-                "`cluster.ray: false` is for `pipeline.command`: stages and entries run on Ray",
+            raise problem(
+                "`cluster.ray: false` needs `pipeline.command`: stages and entries run on Ray",
                 "cluster.ray",
                 "pipeline",
             )
         if self.shards is not None and self.input is None:
-            raise mistake("`shards` cuts `input` into parts, which the spec does not give", "shards")
+            raise problem("`shards` requires `input`", "shards")
         if self.shards is not None:
             self._refuse_second_split()
         return self
 
     @model_validator(mode="after")
     def _collects_shards(self) -> Spec:
-        """Settings of `collect` mean nothing without shards; a run without them publishes by itself."""
+        """Settings of `collect` need shards; a run without shards publishes by itself."""
         output = self.output
         given = {"collect": output.collect is CollectMode.AUTO, "merge": output.merge is not None}
         given["checksums"] = output.checksums
         key = next((key for key, is_given in given.items() if is_given), None)
         if key is not None and self.shards is None:
-            raise mistake(f"`output.{key}` is for runs with `shards`, which the spec does not give", f"output.{key}")
+            raise problem(f"`output.{key}` requires `shards`", f"output.{key}")
         return self
 
     def _refuse_second_split(self) -> None:
-        """NeMo Curator can divide input among array elements itself: of what `shards` gives one, it would drop most."""
+        """NeMo Curator can divide input among array elements too, and would drop most of what `shards` gives to one."""
         for name, value in self.environment.env.items():
             off = name == ENABLED and value.strip().lower() in ("0", "false", "no", "off")
             if name.startswith(CURATOR_ARRAYS) and not off:
-                raise mistake(
-                    f"`environment.env` sets {name}, but `shards` divides the input already, and NeMo Curator would "
-                    f"divide each shard again; leave it out, or leave `shards` out",
+                raise problem(
+                    f"`environment.env` sets {name}, but `shards` already divides the input, and NeMo Curator would "
+                    f"divide each shard again; remove one of the two",
                     f"environment.env.{name}",
                     "shards",
                 )
@@ -226,7 +232,7 @@ class Spec(Section):
 
     @property
     def min_nodes(self) -> int:
-        """The number of nodes with which the run may start."""
+        """The number of nodes that must join before the run starts."""
         return self.cluster.min_nodes or self.resources.nodes
 
 
@@ -240,6 +246,6 @@ NOT_YET = {
     "container": "containers are not available yet",
     "templates": "site configs are not available yet",
     "locked": "site configs are not available yet",
-    "network.no_proxy": "it is not available yet; set NO_PROXY in environment.env",
+    "network.no_proxy": "not available yet; set NO_PROXY in environment.env",
 }
-"""Keys that the design names and this version does not have: refused with this reason, never ignored."""
+"""Keys that are planned and not available in this version: refused with this reason, never ignored."""

@@ -26,20 +26,20 @@ def parse_override(text: str) -> Override | SpecProblem:
     key, equals, value_text = text.partition("=")
     key = re.sub(r"\[(\d+)\]", r".\1", key.strip())
     if not equals:
-        return SpecProblem(key, f"`{text}` has no value: write KEY=VALUE, such as resources.nodes=8", WHERE)
+        return SpecProblem(key, f"`{text}` has no value; write KEY=VALUE, such as resources.nodes=8", WHERE)
     parts = key.split(".")
     if not all(part.strip() for part in parts):
-        return SpecProblem(key, f"`{text}` has no key: write KEY=VALUE, such as resources.nodes=8", WHERE)
+        return SpecProblem(key, f"`{text}` has no key; write KEY=VALUE, such as resources.nodes=8", WHERE)
     path: Path = ()
     for part in parts:
         path = (*path, _known_spelling(path, part))
     try:
         value = parse(value_text)
     except YamlSyntaxError as error:
-        message = f"the value of `{key}` {error}; such a text needs quotes: --set '{key}=\"...\"'"
+        message = f"the value of `{key}` {error}; it needs quotes: --set '{key}=\"...\"'"
         return SpecProblem(dotted(path), message, WHERE)
-    if value.mistakes:
-        return SpecProblem(dotted(path), f"the value of `{key}`: {value.mistakes[0][1]}", WHERE)
+    if value.problems:
+        return SpecProblem(dotted(path), f"the value of `{key}`: {value.problems[0][1]}", WHERE)
     return Override(path, value)
 
 
@@ -78,7 +78,7 @@ def _known_spelling(parent: Path, part: str) -> str | int:
 
 
 def _slot(here: Any, part: str | int) -> Any:
-    """The key or index that `part` means in `here`; None where it means nothing."""
+    """The key or index that `part` means in `here`; None if it is neither."""
     if isinstance(here, dict):
         return str(part)
     if isinstance(here, list) and isinstance(part, int) and part <= len(here):
@@ -102,7 +102,7 @@ def _forget(document: Document, path: Path) -> None:
 def _misplaced(whole: Path, below: Path, here: Any) -> SpecProblem:
     parent = dotted(below[:-1])
     if isinstance(here, list):
-        found = f"a list of {len(here)}; write a number from 0 to {len(here)} (which appends) after it"
+        found = f"a list of {len(here)} items; use an index from 0 to {len(here)} (which appends)"
     else:
         found = f"{here!r}, not a section"
     return SpecProblem(dotted(whole), f"`{dotted(whole)}` cannot be set: `{parent}` is {found}", WHERE)

@@ -1,6 +1,6 @@
-"""The placeholders of a spec, such as `${output_dir}`: what there is, and how values take their place.
+"""The placeholders of a spec, such as `${output_dir}`: which there are, and how they are replaced by values.
 
-Everything here is pure. `find` and `mistakes` serve the check of a spec; `substitute` serves the driver, which knows
+Everything here is pure. `find` and `errors_in` serve the check of a spec; `substitute` serves the driver, which knows
 the values, and so does `command_text` for commands. A context maps the names of `KNOWN` to values, and `env` to the
 environment.
 """
@@ -15,10 +15,10 @@ from typing import Any
 from curator_slurm.launcher.errors import PlaceholderError
 
 KNOWN = {
-    "shard.files": "the input files of this shard; all input files where there are no shards",
+    "shard.files": "the input files of this shard; without shards, all input files",
     "shard.index": "the number of this shard, from 0",
     "input.files": "all input files",
-    "output_dir": "the folder for outputs; published when the run has succeeded",
+    "output_dir": "the output folder; published when the run has succeeded",
     "run_dir": "the run directory",
 }
 """Name -> what it stands for; `env:NAME` comes on top."""
@@ -30,8 +30,8 @@ ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)\Z")
 
 
 @dataclass(frozen=True)
-class Found:
-    """One `${name}` in a text; `name` is None where the brace is never closed."""
+class Placeholder:
+    """One `${name}` in a string; `name` is None if the brace is never closed."""
 
     name: str | None
     start: int
@@ -43,26 +43,26 @@ class Found:
         return self.name is not None and (self.name in KNOWN or bool(ENV.match(self.name)))
 
 
-def find(text: str) -> Iterator[Found]:
+def find(text: str) -> Iterator[Placeholder]:
     """Every placeholder and every escape `$${` of a text, in order."""
     for match in _TOKEN.finditer(text):
         escaped = match.group().startswith("$$")
-        yield Found(match["name"], match.start(), match.end(), escaped)
+        yield Placeholder(match["name"], match.start(), match.end(), escaped)
 
 
-def mistakes(text: str, has_input: bool, bash: bool = False) -> Iterator[str]:
-    """What is wrong with the placeholders of one text; in `bash` text an unknown `${...}` belongs to bash."""
+def errors_in(text: str, has_input: bool, bash: bool = False) -> Iterator[str]:
+    """Errors in the placeholders of a string; in a `bash` command, an unknown `${...}` is left to bash."""
     for found in find(text):
         if found.escaped or (bash and not found.known):
             continue
         if found.name is None:
-            yield "`${` is not closed; write `$${` where the text itself is meant"
+            yield "`${` is not closed; write `$${` for a literal `${`"
         elif not found.known:
             yield f"`${{{found.name}}}` is not a placeholder; {_advice(found.name)}"
         elif found.name in LISTS and not has_input:
-            yield f"`${{{found.name}}}` needs `input.paths` or `input.manifest`, which the spec does not give"
+            yield f"`${{{found.name}}}` requires `input.paths` or `input.manifest`"
         elif found.name in LISTS and not bash and (found.start, found.end) != (0, len(text)):
-            yield f"`${{{found.name}}}` is a list of files and must stand alone, not inside a longer text"
+            yield f"`${{{found.name}}}` is a list of files and must stand alone, not inside a longer string"
 
 
 def substitute(value: Any, context: Mapping[str, Any]) -> Any:
@@ -87,8 +87,8 @@ def _advice(name: str) -> str:
     if close:
         return f"did you mean `${{{close[0]}}}`?"
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        return f"an environment variable is `${{env:{name}}}`, and `$${{` stands for `${{` itself"
-    return f"there are {', '.join(f'`${{{known}}}`' for known in KNOWN)} and `${{env:NAME}}`"
+        return f"an environment variable is `${{env:{name}}}`, and a literal `${{` is `$${{`"
+    return f"the placeholders are {', '.join(f'`${{{known}}}`' for known in KNOWN)} and `${{env:NAME}}`"
 
 
 def value_of(name: str, context: Mapping[str, Any]) -> Any:
@@ -120,7 +120,7 @@ def _substitute_text(text: str, context: Mapping[str, Any]) -> Any:
             parts.append("${")
             continue
         if found.name is None:
-            raise PlaceholderError("`${` is not closed; write `$${` where the text itself is meant")
+            raise PlaceholderError("`${` is not closed; write `$${` for a literal `${`")
         value = value_of(found.name, context)
         if (found.start, found.end) == (0, len(text)):
             return value

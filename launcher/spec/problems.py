@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of users: which key, what was found, what is wanted."""
+"""Pydantic's errors in users' terms: which key, what was found, what is expected."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from curator_slurm.launcher.spec.yaml_document import Path
 
 _WANTED = {
     "bool_": "true or false",
-    "int_": "a whole number",
+    "int_": "an integer",
     "float_": "a number",
     "finite_number": "a finite number",
-    "string_": "text",
+    "string_": "a string",
     "list_": "a list",
     "tuple_": "a list of two numbers",
     "dict_": "a section (keys and values)",
     "model_": "a section (keys and values)",
 }
-"""Start of the type of an error -> what is wanted."""
+"""Start of the type of an error -> what is expected."""
 
 
 def sentence(error: ErrorDetails, path: Path) -> str:
     """What is wrong at `path`."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
     label = f"`{dotted(path)}`"
-    if kind == "mistake":
+    if kind == "problem":
         return str(context["message"])
     if kind == "extra_forbidden":
         return unknown_key(path)
     if kind == "missing":
         return f"{label} is missing{_purpose(path)}"
     if kind == "value_error":
-        return f"{label}: {context['error']}" if _is_key_mistake(error) else f"{label} {context['error']}"
+        return f"{label}: {context['error']}" if _is_key_error(error) else f"{label} {context['error']}"
     if kind == "enum":
         return _enum(label, str(context.get("expected", "")), found)
     if kind in ("too_short", "string_too_short"):
@@ -60,13 +60,13 @@ def sentence(error: ErrorDetails, path: Path) -> str:
 
 
 def keys_of(error: ErrorDetails) -> Sequence[str]:
-    """The dotted keys that a mistake of a whole section is about."""
+    """The dotted keys that an error of a whole section is about."""
     keys: Sequence[str] = error.get("ctx", {}).get("keys", ())
     return keys
 
 
 def path_of(error: ErrorDetails, data: Any) -> Path:
-    """Where in the user's data the error is; pydantic adds names of types and of keys that are not there."""
+    """Where in the user's data the error is; pydantic adds names of types and of missing keys."""
     path: Path = ()
     for part in error["loc"]:
         inside = data[part] if _has(data, part) else None
@@ -86,7 +86,7 @@ def describe(value: Any) -> str:
         return "a list" if value else "an empty list"
     if isinstance(value, dict):
         return "a section" if value else "an empty section"
-    text = repr(value) if not isinstance(value, str) else f"the text {value!r}"
+    text = repr(value) if not isinstance(value, str) else f"the string {value!r}"
     return text if len(text) <= 80 else text[:76] + "..."
 
 
@@ -96,7 +96,7 @@ def _has(data: Any, part: str | int) -> bool:
     return isinstance(data, list) and isinstance(part, int) and part < len(data)
 
 
-def _is_key_mistake(error: ErrorDetails) -> bool:
+def _is_key_error(error: ErrorDetails) -> bool:
     return bool(error["loc"]) and error["loc"][-1] == "[key]"
 
 

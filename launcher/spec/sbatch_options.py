@@ -12,7 +12,7 @@ from typing import Any
 
 _SETS_IT = "curator-slurm sets it itself"
 OWNED = {
-    "array": "use `shards`, of which arrays are made",
+    "array": "use `shards`, which are submitted as job arrays",
     "account": "use `resources.account`",
     "chdir": f"{_SETS_IT}: a job starts in its run directory",
     "clusters": "other clusters than the default one are not available yet",
@@ -33,7 +33,7 @@ OWNED = {
     "input": f"{_SETS_IT}: a job reads nothing from its standard input",
     "job-name": "use `name`",
     "mem": "use `resources.mem_per_node`",
-    "no-kill": "use `cluster.min_nodes`, with which a run outlives lost nodes",
+    "no-kill": "use `cluster.min_nodes`, with which a run survives the loss of nodes",
     "no-requeue": "restarts are not available yet",
     "nodes": "use `resources.nodes`",
     "ntasks": "use `resources.nodes`: one task runs on every node",
@@ -58,13 +58,13 @@ OWNED = {
     "wait-all-nodes": f"{_SETS_IT}: the node agents wait for each other",
     "wrap": "use `pipeline.command`",
 }
-"""Options that cannot be given here -> what to do in place of them."""
+"""Options that cannot be set here -> what to use instead."""
 
 FLAGS = frozenset({"contiguous", "hold", "overcommit", "reboot", "spread-job", "use-min-nodes"})
 """Options that never have a value."""
 
 EITHER = frozenset({"exclusive", "nice", "oversubscribe", "propagate"})
-"""Options that can stand with and without a value."""
+"""Options with an optional value."""
 
 VALUES = frozenset(
     """
@@ -76,7 +76,7 @@ VALUES = frozenset(
     thread-spec threads-per-core time-min tmp tres-bind tres-per-job tres-per-task wckey
     """.split()  # noqa: SIM905 (a word list reads better than 55 lines)
 )
-"""Options that need a value (or of which we do not know that they do not)."""
+"""Options that need a value, as far as we know."""
 
 SHORT = {
     "A": "account",
@@ -116,7 +116,7 @@ SHORT = {
 }
 
 _UNSURE = frozenset({"consolidate-segments", "spread-segments", "stepmgr", "resv-ports"})
-"""Newer options that may stand alone, too."""
+"""Newer options that may have no value."""
 MAX_LENGTH = 4000
 """sbatch reads an option of a script into a fixed buffer."""
 
@@ -136,9 +136,9 @@ def find(key: str) -> str | None:
 
 
 def normalise(options: Mapping[str, Any]) -> tuple[dict[str, str | bool], list[tuple[str, str]]]:
-    """Long names with text (or True for a bare flag), and the mistakes as (key, sentence)."""
+    """Long names with strings (or True for a flag), and the problems as (key, message)."""
     result: dict[str, str | bool] = {}
-    mistakes: list[tuple[str, str]] = []
+    problems: list[tuple[str, str]] = []
     given: dict[str, str] = {}
     for key, value in options.items():
         name = long_name(key)
@@ -146,30 +146,30 @@ def normalise(options: Mapping[str, Any]) -> tuple[dict[str, str | bool], list[t
         if not problem and name in given:
             problem = f"`resources.sbatch.{key}` and `resources.sbatch.{given[name]}` are the same option"
         if problem:
-            mistakes.append((key, problem))
+            problems.append((key, problem))
             continue
         given[name] = key
         if value is not None and value is not False:
             result[name] = value if value is True else str(value)
-    return result, mistakes
+    return result, problems
 
 
 def _problem_of_name(key: str, name: str) -> str | None:
     label = f"`resources.sbatch.{key}`"
     if name in OWNED:
-        return f"{label} cannot be given here: {OWNED[name]}"
+        return f"{label} cannot be set here: {OWNED[name]}"
     if name in _NAMES:
         return None
     if not name or not all(c.isascii() and (c.isalnum() or c == "-") for c in name):
-        return f"{label} is not the name of an option of sbatch"
+        return f"{label} is not a valid name of an sbatch option"
     if len(name) == 1:
-        return f"{label} is not an option of sbatch"
+        return f"{label} is not an sbatch option"
     close = get_close_matches(name, sorted(_NAMES), n=1, cutoff=0.8)
     if close and not key.startswith("--"):
         owner = f" ({OWNED[close[0]]})" if close[0] in OWNED else ""
         return (
-            f"{label} is not an option of sbatch; did you mean `{close[0]}`{owner}? "
-            f"A new option of your Slurm is passed on when written as `--{name}`"
+            f"{label} is not an sbatch option; did you mean `{close[0]}`{owner}? "
+            f"To pass on an option of a newer Slurm, write `--{name}`"
         )
     return None
 
@@ -182,14 +182,15 @@ def _problem_of_value(key: str, name: str, value: Any) -> str | None:
         needs_value = name in VALUES - _UNSURE
         return f"{label} needs a value; found true" if needs_value else None
     if not isinstance(value, (str, int, float)):
-        return f"{label} must be a text, a number or true; found {'a list' if isinstance(value, list) else 'a section'}"
+        found = "a list" if isinstance(value, list) else "a section"
+        return f"{label} must be a string, a number or true; found {found}"
     if name in FLAGS:
-        return f"{label} is a flag without a value: true gives it, false leaves it out"
+        return f"{label} is a flag: use true or false"
     text = str(value)
     if not text:
         return f"{label} is empty; remove it, or give it a value"
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
         return f"{label} must not contain a newline or another control character"
     if len(text.encode(errors="surrogateescape")) > MAX_LENGTH:
-        return f"{label} is longer than {MAX_LENGTH} bytes, which sbatch cannot read"
+        return f"{label} is longer than the {MAX_LENGTH} bytes that sbatch reads"
     return None

@@ -1,4 +1,4 @@
-"""A spec file read and checked: every mistake at once, each with the file and line (or `--set`) it comes from."""
+"""A spec file read and checked: all errors at once, each with the file and line (or `--set`) it comes from."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.spec import overrides, sbatch_options
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
-from curator_slurm.launcher.spec.placeholders import find, mistakes
+from curator_slurm.launcher.spec.placeholders import errors_in, find
 from curator_slurm.launcher.spec.problems import describe, keys_of, path_of, sentence
 from curator_slurm.launcher.spec.target import TARGET
 from curator_slurm.launcher.spec.value_types import Backend
 from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
 
 MAX_BYTES = 16 * 2**20
-"""Larger files are no specs."""
+"""Larger files are refused."""
 
 _STAND_INS: dict[str, Any] = {"name": "stand-in", "pipeline": {"command": "true"}}
 """Stand in for required keys that are wrong, so that the rest of the spec can be checked."""
 
 _OF_A_SHARD = {"shard.files", "shard.index"}
-"""Placeholders that differ from shard to shard."""
+"""Placeholders whose values differ between shards."""
 
 
 @dataclass
 class Reading:
     """What a spec file and its overrides say.
 
-    `spec` is the spec as far as it can be read: with mistakes, wrong settings are left out of it, so that further
-    checks can look at the others. It is None where nothing can be made of the file.
+    `spec` is the spec as far as it can be read: wrong settings are left out of it, so that further checks can look at
+    the others. It is None if nothing in the file can be used.
     """
 
     source: str
@@ -53,17 +53,17 @@ class Reading:
         return self.source
 
     def add(self, path: Path, message: str, where: str | None = None) -> None:
-        """Note a mistake, once."""
+        """Note an error, once."""
         problem = SpecProblem(dotted(path), message, self.where(path) if where is None else where)
         if all(str(problem) != str(known) for known in self.problems):
             self.problems.append(problem)
 
     def add_at(self, key: str, message: str) -> None:
-        """Note a mistake at a dotted key."""
+        """Note an error at a dotted key."""
         self.add(tuple(int(part) if part.isdigit() else part for part in key.split(".")), message)
 
     def finish(self) -> None:
-        """Raise SpecError if there is any mistake, in the order of the file."""
+        """Raise SpecError if there is any error, in the order of the file."""
         if self.problems:
             order = {id(problem): index for index, problem in enumerate(self.problems)}
             ranked = sorted(self.problems, key=lambda problem: (_line_number(problem.where), order[id(problem)]))
@@ -71,7 +71,7 @@ class Reading:
 
 
 def read(path: FilePath, set_options: Sequence[str] = ()) -> Reading:
-    """Read and check a spec file; raises SpecError only where it cannot be read as YAML at all."""
+    """Read and check a spec file; raises SpecError only if it cannot be read as YAML at all."""
     text = read_text(path)
     return read_string(text, str(path), set_options)
 
@@ -82,9 +82,9 @@ def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Read
     try:
         reading.document = parse(text)
     except YamlSyntaxError as error:
-        raise SpecError([SpecProblem("", f"this {error}", f"{source}:{error.line}")], source) from None
+        raise SpecError([SpecProblem("", f"{error}", f"{source}:{error.line}")], source) from None
     _check_top(reading)
-    for path, message, line in reading.document.mistakes:
+    for path, message, line in reading.document.problems:
         reading.add(path, message, f"{source}:{line}")
     for option in set_options:
         override = overrides.parse_override(option)
@@ -102,26 +102,26 @@ def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Read
 
 
 def read_text(path: FilePath) -> str:
-    """The text of a spec file; raises SpecError in words."""
+    """The text of a spec file; raises SpecError."""
     try:
         if path.is_dir():
-            raise SpecError([SpecProblem("", "this is a folder; give the YAML file in it", str(path))], str(path))
+            raise SpecError([SpecProblem("", "is a folder; give the YAML file in it", str(path))], str(path))
         size = path.stat().st_size
         raw = path.read_bytes() if size <= MAX_BYTES else b""
     except FileNotFoundError:
-        hint = "there is no such file; `curator-slurm init` writes a starter"
+        hint = "no such file; `curator-slurm init` writes a starter spec"
         raise SpecError([SpecProblem("", hint, str(path))], str(path)) from None
     except OSError as error:
         raise SpecError([SpecProblem("", f"cannot be read: {error.strerror}", str(path))], str(path)) from None
     except ValueError:
-        raise SpecError([SpecProblem("", "this is no file name", repr(str(path)))], repr(str(path))) from None
+        raise SpecError([SpecProblem("", "is not a valid file name", repr(str(path)))], repr(str(path))) from None
     if size > MAX_BYTES:
-        raise SpecError([SpecProblem("", f"has {size:,} bytes, which is no spec", str(path))], str(path))
+        raise SpecError([SpecProblem("", f"is too large for a spec: {size:,} bytes", str(path))], str(path))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"this is not UTF-8 text: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
+        message = f"is not UTF-8 text: byte 0x{raw[error.start]:02x}; save the file as UTF-8"
         raise SpecError([SpecProblem("", message, f"{path}:{line}")], str(path)) from None
 
 
@@ -145,9 +145,9 @@ def _check_top(reading: Reading) -> None:
     if value is None:
         reading.document.value = {}
         if not reading.text.strip() or not reading.document.lines:
-            reading.add((), "this is empty; `curator-slurm init` writes a starter", reading.source)
+            reading.add((), "the spec is empty; `curator-slurm init` writes a starter spec", reading.source)
     elif not isinstance(value, dict):
-        message = f"a spec is a mapping of keys to values; found {describe(value)}"
+        message = f"a spec must be a mapping of keys to values; found {describe(value)}"
         raise SpecError([SpecProblem("", message, f"{reading.source}:1")], reading.source)
 
 
@@ -163,7 +163,7 @@ def _refuse_unavailable(reading: Reading) -> None:
 
 
 def _restore_text(reading: Reading) -> None:
-    """Give numbers back as they were written where text is wanted: `1.10` is no 1.1."""
+    """Restore numbers as they were written where a string is expected: `1.10` is not 1.1."""
     for path, written in reading.document.written.items():
         holder = _holder(reading.document.value, path)
         if holder is None:
@@ -177,7 +177,7 @@ def _restore_text(reading: Reading) -> None:
 
 
 def _holder(value: Any, path: Path) -> Any:
-    """The dict or list that holds `path`; None where it is not there (any more)."""
+    """The dict or list that holds `path`; None if it does not exist (any more)."""
     for part in path[:-1]:
         if not _has(value, part):
             return None
@@ -192,7 +192,7 @@ def _has(value: Any, part: str | int) -> bool:
 
 
 def _without_nulls(value: Any, path: Path) -> Any:
-    """Settings without a value are not given; inside of users' own mappings null stays."""
+    """A setting without a value counts as not set; inside users' own mappings null stays."""
     section = section_at(path)
     if isinstance(value, dict) and section:
         known = settings(section)
@@ -219,10 +219,10 @@ def _check_placeholders(reading: Reading) -> None:
         inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and _is_argument(pipeline, path))
         if inside_arguments or path[1] == "command":
             used.update((found.name, path) for found in find(text) if not found.escaped)
-            for message in mistakes(text, has_input, bash=text is command):
+            for message in errors_in(text, has_input, bash=text is command):
                 reading.add(path, f"`{dotted(path)}`: {message}")
     if data.get("shards") is not None and "input.files" in used and not used.keys() & _OF_A_SHARD:
-        message = "`${input.files}` are all files, so that every shard would process all of them; use `${shard.files}`"
+        message = "`${input.files}` are all input files: every shard would process all of them; use `${shard.files}`"
         reading.add(used["input.files"], f"`{dotted(used['input.files'])}`: {message}")
 
 
@@ -241,7 +241,7 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _validate(reading: Reading, data: dict[str, Any]) -> Spec | None:
-    """The spec; where settings are wrong, note them, leave them out and look again at the rest."""
+    """The spec; wrong settings are noted and left out, and the rest is checked again."""
     left_out: set[str] = set()
     for _ in range(4):
         try:
@@ -282,16 +282,16 @@ def _check_sbatch(reading: Reading) -> None:
 
 
 def _check_executor(reading: Reading) -> None:
-    """Options that no version of the executor has; whether the nodes' version has them, only the driver can tell."""
+    """Refuse options that no version of the executor has; only the driver can tell what the installed version has."""
     spec = reading.spec
     if spec is None or not isinstance(spec.executor.backend, Backend):
         return
     for key in spec.executor.config:
-        if problem := known_options.mistake(spec.executor.backend, key):
+        if problem := known_options.refusal(spec.executor.backend, key):
             reading.add(("executor", "config", key), f"`executor.config.{key}` {problem}")
     for index, stage in enumerate(spec.pipeline.stages or ()):
         for key in stage.xenna_stage_spec or {}:
-            if problem := known_options.stage_mistake(key):
+            if problem := known_options.stage_refusal(key):
                 path: Path = ("pipeline", "stages", index, "xenna_stage_spec", key)
                 reading.add(path, f"`{dotted(path)}` {problem}")
 

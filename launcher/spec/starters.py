@@ -1,4 +1,4 @@
-"""Starter specs that `init` writes: one for each way to say what the pipeline is."""
+"""Starter specs that `init` writes: one for each way to define the pipeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from curator_slurm.launcher.spec.value_types import NAME_PATTERN
 
 PURPOSES = {
-    "stages": "the stages are listed in the spec, each a class with its arguments; no Python of your own is needed",
+    "stages": "the stages are listed in the spec, each as a class with its arguments; needs no Python code",
     "entry": "a function of your Python module builds the pipeline",
     "command": "any program, run on the first node with RAY_ADDRESS set",
 }
@@ -43,7 +43,7 @@ pipeline:
 """,
     "command": """
 # Any program, run on the first node; ray.init(address="auto") there joins the cluster of all nodes.
-# A text is given to bash. ${input.files} is the list of input files, ${output_dir} the folder for outputs.
+# Bash runs it. ${input.files} is the list of input files, ${output_dir} the folder for outputs.
 pipeline:
   command: python train.py --output "${output_dir}" "${input.files}"
 """,
@@ -61,7 +61,7 @@ input:
   paths:
     - "data/*.jsonl"
 
-# What to ask Slurm for. Without Slurm, the run uses this machine and ignores this section.
+# Resources to request from Slurm. Without Slurm, the run uses this machine and ignores this section.
 resources:
   nodes: 2
   # gpus_per_node: 4
@@ -77,14 +77,14 @@ resources:
 #   venv: /shared/envs/curator
 #   modules: [cuda/12.6]
 #   env: {HF_HOME: /shared/hf}
-#   secrets: [HF_TOKEN]         # names only; values are read where you submit
+#   secrets: [HF_TOKEN]         # names only; values are read from your shell at submission
 #   setup: ["ulimit -n 65536"]
 
-# Where outputs appear when the run has succeeded; default: `outputs` in the run directory.
+# Where outputs are published when the run has succeeded; default: `outputs` in the run directory.
 # output:
 #   path: results
 
-# All runs are kept here, on storage that every node sees; default: ~/curator-slurm/runs
+# Run directories, on storage that every node can access; default: ~/curator-slurm/runs
 # storage:
 #   runs: /shared/${USER}/curator-slurm
 """

@@ -1,11 +1,11 @@
-"""Stages as NeMo Curator's YAML has them: `_target_: package.module.Class`, with the arguments beside it."""
+"""Stages as in NeMo Curator's YAML: `_target_: package.module.Class`, with the arguments beside it."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from curator_slurm.launcher.spec.value_types import mistake
+from curator_slurm.launcher.spec.value_types import problem
 
 TARGET = "_target_"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -15,15 +15,15 @@ def from_target(stage: dict[str, Any]) -> dict[str, Any]:
     """The same stage with `use` and `with`. `resources` is a setting of the stage, as in NeMo Curator's own loader.
 
     Raises:
-        PydanticCustomError: it is no dotted name, or `use` or `with` are given too.
+        PydanticCustomError: it is not a dotted name, or `use` or `with` are given too.
     """
     arguments = dict(stage)
     target = arguments.pop(TARGET)
     both = [key for key in ("use", "with") if key in arguments]
     if both:
-        raise mistake(f"a stage has either `{TARGET}` with its arguments beside it, or `use` and `with`; found both")
+        raise problem(f"a stage has either `{TARGET}` with its arguments beside it, or `use` and `with`; found both")
     if not isinstance(target, str) or not _DOTTED.fullmatch(target):
-        raise mistake(f"`{TARGET}` must be package.module.Class; found {target!r}")
+        raise problem(f"`{TARGET}` must be package.module.Class; found {target!r}")
     converted: dict[str, Any] = {"use": entry_of(target)}
     resources = arguments.pop("resources", None)
     if isinstance(resources, dict):

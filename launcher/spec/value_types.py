@@ -19,9 +19,9 @@ _MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
 _GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
 
 
-def mistake(message: str, *keys: str) -> PydanticCustomError:
-    """An error of a validator of a section about `keys` (dotted, from the top), the first of which it is put on."""
-    return PydanticCustomError("mistake", "{message}", {"message": message, "keys": list(keys)})
+def problem(message: str, *keys: str) -> PydanticCustomError:
+    """A validation error of a section about `keys` (dotted, from the top); it is reported at the first of them."""
+    return PydanticCustomError("problem", "{message}", {"message": message, "keys": list(keys)})
 
 
 def _one_line(value: str) -> str:
@@ -32,7 +32,7 @@ def _one_line(value: str) -> str:
 
 
 def _scalar_to_text(value: Any) -> Any:
-    """YAML gives 2 and true where environment variables and sbatch options are text."""
+    """YAML gives 2 and true where environment variables and sbatch options are strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -49,7 +49,7 @@ def _no_truth_value(value: Any) -> Any:
 
 def _command(value: Any) -> Any:
     if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        raise ValueError("must be a text, which is given to bash, or a list of texts: the program and its arguments")
+        raise ValueError("must be a string, which bash runs, or a list of strings: the program and its arguments")
     if not value or (isinstance(value, str) and not value.strip()):
         raise ValueError("must not be empty")
     if any("\0" in item for item in value):
@@ -60,13 +60,13 @@ def _command(value: Any) -> Any:
 def _name(value: str) -> str:
     if not re.match(NAME_PATTERN, value) or value.endswith("\n"):
         raise ValueError(
-            "must be letters, digits, dots, hyphens and underscores, at most 63, and start with a letter or digit"
+            "must be at most 63 letters, digits, dots, hyphens and underscores, and start with a letter or digit"
         )
     return value
 
 
 def _bash(value: str) -> str:
-    """Refuse what neither bash source nor sbatch can carry."""
+    """Refuse what bash source or sbatch cannot contain."""
     if "\r" in value:
         raise ValueError("must not contain a carriage return: sbatch refuses such scripts")
     return _no_null(value)
@@ -110,7 +110,7 @@ def _gpus(value: str) -> str:
 
 def _env_name(value: str) -> str:
     if not _ENV_NAME.match(value):
-        raise ValueError(f"{value!r} is not the name of an environment variable")
+        raise ValueError(f"{value!r} is not a valid name of an environment variable")
     return value
 
 

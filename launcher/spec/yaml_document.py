@@ -1,8 +1,8 @@
 """YAML text to plain values, with the line of every value.
 
-Scalars are those of YAML 1.2: `8:00:00`, `yes`, `on` and `2026-01-01` are text, only true and false are truth values.
-Duplicate keys, tags and recursive aliases are mistakes. A number remembers how it was written, because `1.10` may
-be meant as text.
+Scalars are those of YAML 1.2: `8:00:00`, `yes`, `on` and `2026-01-01` are strings, only true and false are booleans.
+Duplicate keys, tags and recursive aliases are errors. A number keeps its spelling, because `1.10` may be meant as a
+string.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 MAX_DEPTH = 100
-"""Deeper nesting is refused; libyaml's composer would take the whole process down."""
+"""Deeper nesting is refused; it would crash libyaml's composer, and with it the process."""
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -26,7 +26,7 @@ Path = tuple[str | int, ...]
 """Keys and list indexes from the top: ("resources", "nodes")."""
 
 MAX_VALUES = 1_000_000
-"""A document that has more values (after aliases are followed) is refused."""
+"""A document with more values (after aliases are expanded) is refused."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 _NULL = "tag:yaml.org,2002:null"
@@ -38,7 +38,7 @@ _PLAIN_TAGS = frozenset({_NULL, _BOOL, _INT, _FLOAT, _STR, "tag:yaml.org,2002:ma
 
 
 class YamlSyntaxError(Exception):
-    """The text is no YAML; `line` counts from 1."""
+    """The text is not YAML; `line` counts from 1."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -47,14 +47,14 @@ class YamlSyntaxError(Exception):
 
 @dataclass
 class Document:
-    """The value of a YAML text and where its parts stand."""
+    """The value of a YAML text and the lines of its parts."""
 
     value: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     written: dict[Path, str] = field(default_factory=dict)
-    """How numbers and truth values were written."""
-    mistakes: list[tuple[Path, str, int]] = field(default_factory=list)
-    """(path, sentence, line) of everything that can be read but must not be, such as duplicate keys."""
+    """How numbers and booleans were written."""
+    problems: list[tuple[Path, str, int]] = field(default_factory=list)
+    """(path, message, line) of what can be read but is not allowed, such as duplicate keys."""
 
 
 class SpecLoader(_Loader):
@@ -84,7 +84,7 @@ def parse(text: str) -> Document:
         node = yaml.compose(text, Loader=SpecLoader)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise YamlSyntaxError(f"is no valid YAML: the character {_character(error)} is not allowed", line) from None
+        raise YamlSyntaxError(f"is not valid YAML: the character {_character(error)} is not allowed", line) from None
     except yaml.MarkedYAMLError as error:
         last = max(1, text.rstrip().count("\n") + 1)
         raise YamlSyntaxError(_sentence(error), min(_line_of(error), last)) from None
@@ -118,19 +118,19 @@ def _sentence(error: yaml.MarkedYAMLError) -> str:
     if "nesting depth" in problem:  # libyaml has a limit of its own
         return "is nested too deeply"
     advice = {
-        "found character that cannot start any token": "tabs cannot indent; text that starts with @ ` % needs quotes",
-        "mapping values are not allowed": "a text that contains ': ' needs quotes, or the indentation is wrong",
+        "found character that cannot start any token": "indent with spaces; quote a string that starts with @ ` %",
+        "mapping values are not allowed": "a string that contains ': ' needs quotes, or the indentation is wrong",
         "did not find expected key": "check the indentation and the quotes of this line and the one before",
-        "could not find expected ':'": "the line before may lack a colon or a closing quote",
-        "while scanning an alias": "text that starts with * needs quotes",
-        "found undefined alias": "text that starts with * needs quotes",
-        "expected a single document": "only one document is read; remove the ---",
+        "could not find expected ':'": "a colon or a closing quote may be missing in the line before",
+        "while scanning an alias": "a string that starts with * needs quotes",
+        "found undefined alias": "a string that starts with * needs quotes",
+        "expected a single document": "a spec is a single document; remove the ---",
     }
     for start, hint in advice.items():
         if problem.startswith(start) or start in f"{error.context or ''} {problem}":
-            return f"is no valid YAML: {problem} ({hint})"
+            return f"is not valid YAML: {problem} ({hint})"
     context = f" ({error.context})" if error.context else ""
-    return f"is no valid YAML: {problem}{context}"
+    return f"is not valid YAML: {problem}{context}"
 
 
 class _Builder:
@@ -148,9 +148,9 @@ class _Builder:
         if self.count > MAX_VALUES:
             raise YamlSyntaxError(f"has more than {MAX_VALUES:,} values", line)
         if id(node) in self.open:
-            raise YamlSyntaxError("has an alias inside of what it stands for", line)
+            raise YamlSyntaxError("has a recursive alias", line)
         if node.tag not in _PLAIN_TAGS and node.tag != _MERGE:
-            self._mistake(path, f"the tag `{node.tag}` is not allowed; only plain values are", line)
+            self._refuse(path, f"the tag `{node.tag}` is not allowed; use plain values", line)
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path, line)
@@ -162,8 +162,8 @@ class _Builder:
         finally:
             self.open.discard(id(node))
 
-    def _mistake(self, path: Path, message: str, line: int) -> None:
-        self.document.mistakes.append((path, message, line))
+    def _refuse(self, path: Path, message: str, line: int) -> None:
+        self.document.problems.append((path, message, line))
 
     def _scalar(self, node: yaml.ScalarNode, path: Path, line: int) -> Any:
         text: str = node.value
@@ -177,7 +177,7 @@ class _Builder:
                 return {"true": True, "false": False}[text.lower()]
             return _whole(text) if node.tag == _INT else _real(text)
         except (KeyError, ValueError):
-            self._mistake(path, f"{text!r} is not what its tag says", line)
+            self._refuse(path, f"{text!r} does not match its tag", line)
             return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
@@ -191,12 +191,12 @@ class _Builder:
                     merged = {**part, **merged}
                 continue
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _STR:
-                self._mistake(path, f'a key must be text; write "{_short(key_node)}" with quotes', line)
+                self._refuse(path, f'a key must be a string; write "{_short(key_node)}" with quotes', line)
                 continue
             key = key_node.value
             if key in seen:
                 dotted = ".".join(map(str, (*path, key)))
-                self._mistake((*path, key), f"`{dotted}` is given twice; the other one is in line {seen[key]}", line)
+                self._refuse((*path, key), f"`{dotted}` is a duplicate key; the first one is in line {seen[key]}", line)
                 continue
             seen[key] = line
             self.document.lines[(*path, key)] = line
@@ -209,7 +209,7 @@ class _Builder:
             if isinstance(part, yaml.MappingNode):
                 yield self.build(part, path)
             else:
-                self._mistake(path, "`<<` takes a mapping, such as an alias of one", line)
+                self._refuse(path, "`<<` takes a mapping, such as an alias of one", line)
 
 
 def _short(node: yaml.Node) -> str:

@@ -22,7 +22,7 @@ from curator_slurm.executors.known_options import (
     REFUSED,
     REFUSED_OF_STAGES,
     STAGE_OPTIONS,
-    mistake,
+    refusal,
 )
 
 
@@ -54,7 +54,7 @@ def test_what_the_table_refuses_is_what_the_executor_refuses(backend: str) -> No
     for key in [*POLICY_KEYS, *LEFT_OUT, "runtime_env", *REFUSED, "no_such_option", "task_retry"]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if mistake(backend, key) is None:
+            if refusal(backend, key) is None:
                 continue
             with pytest.raises(ValueError, match=key):
                 make_executor(backend, {key: None})
@@ -64,7 +64,7 @@ def test_what_the_table_refuses_is_what_the_executor_refuses(backend: str) -> No
 @pytest.mark.parametrize("backend", list(BACKENDS))
 def test_the_head_node_can_be_left_out_by_the_config(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CURATOR_IGNORE_RAY_HEAD_NODE", raising=False)
-    assert mistake(backend, "ignore_head_node") is None
+    assert refusal(backend, "ignore_head_node") is None
     given = [make_executor(backend, {"ignore_head_node": value}).ignore_head_node for value in (True, False)]
     assert given == [True, False]
     with pytest.raises(ValueError, match="ignore_head_node must be true or false, not 'yes'"):
@@ -84,11 +84,11 @@ def test_the_head_node_can_be_left_out_by_the_config(backend: str, monkeypatch: 
         ("ray_actor_pool", "runtime_environment", "did you mean `runtime_env`?"),
     ],
 )
-def test_mistakes(backend: str, key: str, words: str) -> None:
-    assert words in (mistake(backend, key) or "")
+def test_refusals(backend: str, key: str, words: str) -> None:
+    assert words in (refusal(backend, key) or "")
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
-def test_options_of_another_executor_or_of_another_version_are_no_mistakes(backend: str) -> None:
+def test_options_of_another_executor_or_of_another_version_are_accepted(backend: str) -> None:
     for key in ("execution_mode", "reserved_gpus", "saturation_aware", "slots_per_actor", "task_timeout_s"):
-        assert mistake(backend, key) is None
+        assert refusal(backend, key) is None

@@ -33,7 +33,7 @@ def test_a_starter_is_valid_once_its_input_is_there(run, here, kind):
     assert "curator-slurm validate spec.yaml" in result.output
     missing = run("validate", "spec.yaml")
     assert missing.exit_code == 2
-    assert "names no file" in missing.stderr
+    assert "no files match" in missing.stderr
     assert missing.stderr.count("\n") == 2
     (here / "data").mkdir()
     (here / "data" / "a.jsonl").touch()
@@ -87,7 +87,7 @@ def test_names_from_folders(tmp_path):
     assert name_for(tmp_path / "漢字" / "spec.yaml") == "my-run"
 
 
-def test_validate_tells_all_mistakes(run, here):
+def test_validate_reports_all_errors(run, here):
     (here / "s.yaml").write_text(
         "name: x y\npipeline: {command: a}\nresources: {gpu_per_node: 4}\nrestart: {max_restarts: 2}\n"
     )
@@ -95,8 +95,8 @@ def test_validate_tells_all_mistakes(run, here):
     assert result.exit_code == 2
     assert result.stdout == ""
     lines = result.stderr.splitlines()
-    assert lines[0] == "Error: s.yaml has 4 mistakes:"
-    assert lines[2] == "  s.yaml:3: `resources.gpu_per_node` is not a setting; did you mean `gpus_per_node`?"
+    assert lines[0] == "Error: s.yaml: 4 errors"
+    assert lines[2] == "  s.yaml:3: `resources.gpu_per_node` is not a known setting; did you mean `gpus_per_node`?"
     assert lines[4].startswith("  --set: `executor.backend` must be one of")
 
 
@@ -112,7 +112,7 @@ def test_validate_as_json(run, here):
             {
                 "key": "nodes",
                 "where": "--set",
-                "message": "`nodes` is not a setting; did you mean `resources.nodes`?",
+                "message": "`nodes` is not a known setting; did you mean `resources.nodes`?",
             }
         ],
     }

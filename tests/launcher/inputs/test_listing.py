@@ -83,12 +83,14 @@ def test_hidden_names_and_those_with_an_underscore(tmp_path):
     marker = write(tmp_path / "data" / "_SUCCESS")
     found = listing(tmp_path / "data")
     assert [file.path for file in found.files] == [under, data]
-    assert found.notes == [f"1 file passed over, because names with _ in front are no data: {marker}"]
+    assert found.notes == [f"1 file skipped (the name begins with _): {marker}"]
     assert names(marker) == names(f"{tmp_path}/data/_*S") == [marker]
     assert names(f"{tmp_path}/data/.g*/x") == [hidden]
     (tmp_path / "data" / "a").unlink()
     (tmp_path / "data" / "_under" / "b").unlink()
-    with pytest.raises(StorageError, match=r"names no file; only names with _ in front are there, such as .*_SUCCESS"):
+    with pytest.raises(
+        StorageError, match=r"no files match .*; all names there begin with _ and are skipped, such as .*_SUCCESS"
+    ):
         listing(tmp_path / "data")
 
 
@@ -131,9 +133,7 @@ def test_linked_files_and_folders_count_once(tmp_path):
     (tmp_path / "data" / "y").symlink_to(tmp_path / "elsewhere")
     found = listing(tmp_path / "data", b)
     assert [file.path for file in found.files] == [a, f"{tmp_path}/data/y/b"]
-    assert found.notes == [
-        f"2 files other names of files that are there already, and left out: {tmp_path}/data/link-to-a, {b}"
-    ]
+    assert found.notes == [f"2 files skipped (links to files that are listed already): {tmp_path}/data/link-to-a, {b}"]
 
 
 def test_hard_links_are_files_of_their_own(tmp_path):
@@ -146,7 +146,7 @@ def test_a_file_that_several_patterns_name_counts_once(tmp_path):
     a, b = write(tmp_path / "a"), write(tmp_path / "b")
     found = listing(b, f"{tmp_path}/*", f"{tmp_path}//./a", f"file://{a}")
     assert [file.path for file in found.files] == [b, a]
-    assert found.notes == [f"3 files named more than once, and counted once: {a}, {a}, {b}"]
+    assert found.notes == [f"3 files listed more than once (counted once): {a}, {a}, {b}"]
 
 
 def test_what_is_no_file_is_left_out_by_name(tmp_path):
@@ -164,8 +164,8 @@ def test_what_is_no_file_is_left_out_by_name(tmp_path):
             found = listing(pattern)
             assert [file.path for file in found.files] == [a]
             assert [note.partition(": ")[0] for note in found.notes] == [
-                "2 files left out",
-                "2 files left out, because they are neither files nor folders",
+                "2 files skipped (broken links, or just removed)",
+                "2 files skipped (neither files nor folders)",
             ]
             assert "dangling" in found.notes[0]
             assert "fifo" in found.notes[1]
@@ -174,12 +174,12 @@ def test_what_is_no_file_is_left_out_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "part"),
     [
-        ("nothing/*", "names no file; check the path"),
-        ("nothing", "names no file; check the path"),
-        ("empty", "names no file; it is a folder without files"),
-        ("{a,b}.txt", "names no file; braces are no pattern"),
-        ("link", "names no file; it is a link that leads nowhere"),
-        ("l*", "names no file; only links that lead nowhere are there"),
+        ("nothing/*", "; check the path"),
+        ("nothing", "; check the path"),
+        ("empty", "; it is a folder without files"),
+        ("{a,b}.txt", "; braces are not expanded"),
+        ("link", "; it is a broken link"),
+        ("l*", "; there are only broken links"),
     ],
 )
 def test_what_is_not_there(tmp_path, pattern, part):
@@ -255,14 +255,14 @@ def test_remote_files(memory):
     assert listing("memory://bucket/a.jsonl", "memory://bucket/a.jsonl").files == [a]
     folder = listing("memory://bucket")
     assert folder.files == [a, b]
-    assert folder.notes == ["1 file passed over, because names with _ in front are no data: /bucket/_SUCCESS"]
+    assert folder.notes == ["1 file skipped (the name begins with _): /bucket/_SUCCESS"]
 
 
 @pytest.mark.parametrize(
     ("address", "part"),
     [
-        ("memory://bucket/nothing*", "names no file"),
-        ("memory://nothing", "names no file"),
+        ("memory://bucket/nothing*", "no files match"),
+        ("memory://nothing", "no files match"),
         ("nosuch://x/y", "nosuch://x/y"),
         ("github://a:b@c/d", "input.paths: github://a:b@c/d"),
     ],

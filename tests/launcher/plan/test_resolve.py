@@ -118,16 +118,16 @@ def test_everything_that_is_missing_is_told_at_once(spec, environ, tmp_path):
         "storage.runs",
     ]
     text = str(caught.value)
-    for part in ("nope/*.txt names no file", "is a folder without files", "uses $NOPE", "no virtual environment"):
+    for part in ("nope/*.txt: no files match", "is a folder without files", "uses $NOPE", "not a virtual environment"):
         assert part in text
     for part in ("HF_TOKEN is not set", "is not empty", "file is not a folder", "spec.yaml:7"):
         assert part in text
 
 
 def test_interpreters_and_conda_prefixes_that_are_not_there(spec, environ, tmp_path):
-    with pytest.raises(SpecError, match="no program that can be run"):
+    with pytest.raises(SpecError, match="not an executable program"):
         make_plan(spec("environment: {python: pyhton}\n"), [], Cluster.SLURM, environ)
-    with pytest.raises(SpecError, match="no conda environment"):
+    with pytest.raises(SpecError, match="not a conda environment"):
         make_plan(spec("environment: {conda: ./env}\n"), [], Cluster.SLURM, environ)
 
 
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written(spec, environ, tmp_path, monkeypatch):
     locked.mkdir(mode=0o500)
     # Root may write everywhere; what the kernel tells ordinary users is tested on the real cluster.
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked)
-    with pytest.raises(SpecError, match="cannot be written"):
+    with pytest.raises(SpecError, match="not writable"):
         make_plan(spec("storage: {runs: locked/runs}\n"), [], Cluster.SLURM, environ)
 
 

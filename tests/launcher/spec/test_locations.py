@@ -40,7 +40,7 @@ def test_paths(path, expected):
         ("/x/${run_dir}", "uses $run_dir, which is not set"),
         ("/x/${a.b}", "only environment variables"),
         ("/x/$BAD", "control character"),
-        ("~nobody-has-this-name/x", "not known here"),
+        ("~nobody-has-this-name/x", "home directory of an unknown user"),
     ],
 )
 def test_paths_that_cannot_be(path, part):

@@ -57,23 +57,23 @@ def test_the_last_one_wins_and_the_origin_is_told():
 @pytest.mark.parametrize(
     ("override", "key", "part"),
     [
-        ("resources.nodes", "resources.nodes", "has no value: write KEY=VALUE"),
+        ("resources.nodes", "resources.nodes", "has no value; write KEY=VALUE"),
         ("=3", "", "has no key"),
         ("a..b=3", "a..b", "has no key"),
-        ("resources.nodes=[1", "resources.nodes", "is no valid YAML"),
+        ("resources.nodes=[1", "resources.nodes", "is not valid YAML"),
         ("resources.nodes.x=1", "resources.nodes.x", "`resources.nodes` is 4, not a section"),
         ("pipeline.stages.x=1", "pipeline.stages.x", "a list of 1"),
-        ("pipeline.stages.5=1", "pipeline.stages.5", "a number from 0 to 1"),
+        ("pipeline.stages.5=1", "pipeline.stages.5", "an index from 0 to 1"),
         ("resources.nodez=1", "resources.nodez", "did you mean `nodes`?"),
         ("nodes=1", "nodes", "did you mean `resources.nodes`?"),
-        ("resources.nodes=many", "resources.nodes", "must be a whole number"),
+        ("resources.nodes=many", "resources.nodes", "must be an integer"),
         ("cluster.min_nodes=9", "cluster.min_nodes", "is 9, but `resources.nodes` is 4"),
         ("restart.max_restarts=3", "restart", "not available yet"),
-        ("shards.count=3", "shards", "which the spec does not give"),
-        ("environment.env={a: 1, a: 2}", "environment.env", "given twice"),
+        ("shards.count=3", "shards", "requires `input`"),
+        ("environment.env={a: 1, a: 2}", "environment.env", "a duplicate key"),
     ],
 )
-def test_mistakes_are_put_on_the_option(override, key, part):
+def test_errors_are_put_on_the_option(override, key, part):
     [problem] = read(override).problems
     assert (problem.key, problem.where) == (key, "--set")
     assert part in problem.message

@@ -3,7 +3,7 @@
 import pytest
 
 from curator_slurm.launcher.errors import PlaceholderError
-from curator_slurm.launcher.spec.placeholders import mistakes, substitute
+from curator_slurm.launcher.spec.placeholders import errors_in, substitute
 
 CONTEXT = {
     "input.files": ["/in/a b.txt", "/in/it's.txt"],
@@ -45,10 +45,10 @@ def test_what_cannot_be_filled_in(text, part):
     assert part in str(caught.value)
 
 
-def test_mistakes_of_a_spec():
-    assert not list(mistakes("${output_dir}/x $${y} ${env:A}", has_input=False))
-    assert "needs `input.paths`" in next(mistakes("${input.files}", has_input=False))
-    assert "must stand alone" in next(mistakes("a ${input.files}", has_input=True))
-    assert "did you mean `${shard.files}`" in next(mistakes("${shard_files}", has_input=True))
-    assert not list(mistakes("echo ${HOME:-x} ${files[@]} ${output_dir}", has_input=True, bash=True))
-    assert "needs `input.paths`" in next(mistakes("cat ${input.files}", has_input=False, bash=True))
+def test_errors_in_a_spec():
+    assert not list(errors_in("${output_dir}/x $${y} ${env:A}", has_input=False))
+    assert "requires `input.paths`" in next(errors_in("${input.files}", has_input=False))
+    assert "must stand alone" in next(errors_in("a ${input.files}", has_input=True))
+    assert "did you mean `${shard.files}`" in next(errors_in("${shard_files}", has_input=True))
+    assert not list(errors_in("echo ${HOME:-x} ${files[@]} ${output_dir}", has_input=True, bash=True))
+    assert "requires `input.paths`" in next(errors_in("cat ${input.files}", has_input=False, bash=True))

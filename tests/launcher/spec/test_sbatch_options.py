@@ -33,16 +33,16 @@ def test_what_is_passed_on(options, expected):
 @pytest.mark.parametrize("option", OWNED)
 def test_options_of_the_launcher_are_refused_in_every_spelling(option):
     for key in (option, option.replace("-", "_"), f"--{option}"):
-        assert "cannot be given here" in only({key: "x"})
+        assert "cannot be set here" in only({key: "x"})
 
 
 @pytest.mark.parametrize("letter", [letter for letter, name in SHORT.items() if name in OWNED])
 def test_short_forms_too(letter):
-    assert "cannot be given here" in only({letter: "x"})
+    assert "cannot be set here" in only({letter: "x"})
 
 
 def test_the_key_to_use_instead():
-    assert only({"N": 3}).endswith("cannot be given here: use `resources.nodes`")
+    assert only({"N": 3}).endswith("cannot be set here: use `resources.nodes`")
     assert "`environment.env`" in only({"export": "ALL"})
     assert "use `shards`" in only({"array": "1-3"})
 
@@ -51,12 +51,12 @@ def test_the_key_to_use_instead():
     ("options", "part"),
     [
         ({"constrain": "x"}, "did you mean `constraint`?"),
-        ({"mail-typ": "x"}, "written as `--mail-typ`"),
+        ({"mail-typ": "x"}, "write `--mail-typ`"),
         ({"job_nam": "x"}, "did you mean `job-name` (use `name`)?"),
-        ({"z": "x"}, "is not an option of sbatch"),
-        ({"a b": "x"}, "is not the name of an option"),
-        ({"": "x"}, "is not the name of an option"),
-        ({"x=1\n": "x"}, "is not the name of an option"),
+        ({"z": "x"}, "is not an sbatch option"),
+        ({"a b": "x"}, "is not a valid name"),
+        ({"": "x"}, "is not a valid name"),
+        ({"x=1\n": "x"}, "is not a valid name"),
         ({"comment": "a\nb"}, "control character"),
         ({"comment": "a\tb"}, "control character"),
         ({"comment": "x" * 5000}, "longer than"),
@@ -64,11 +64,11 @@ def test_the_key_to_use_instead():
         ({"comment": ["a"]}, "found a list"),
         ({"comment": {"a": 1}}, "found a section"),
         ({"constraint": True}, "needs a value; found true"),
-        ({"hold": "yes"}, "is a flag without a value"),
+        ({"hold": "yes"}, "is a flag: use true or false"),
         ({"C": "x", "constraint": "y"}, "are the same option"),
     ],
 )
-def test_mistakes(options, part):
+def test_errors(options, part):
     assert part in only(options)
 
 

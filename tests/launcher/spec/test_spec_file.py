@@ -1,4 +1,6 @@
-"""Specs read and checked: all mistakes at once, each with its key, place and a sentence that helps."""
+"""Specs read and checked: all errors at once, each with its key, place and a helpful message."""
+
+import re
 
 import pytest
 
@@ -30,7 +32,7 @@ def test_a_good_spec_has_no_problem_and_defaults():
     assert found["name"] == "s.yaml:1"
 
 
-def test_all_mistakes_at_once_in_the_order_of_the_file():
+def test_all_errors_at_once_in_the_order_of_the_file():
     text = "name: a b\npipeline: {entry: foo}\nnodes: 3\nresources:\n  gpu_per_node: 4\nexecutor: {backend: xena}\n"
     reading = read_string(text, "s.yaml")
     with pytest.raises(SpecError) as caught:
@@ -42,7 +44,7 @@ def test_all_mistakes_at_once_in_the_order_of_the_file():
         ("resources.gpu_per_node", "s.yaml:5"),
         ("executor.backend", "s.yaml:6"),
     ]
-    assert str(caught.value).startswith("s.yaml has 5 mistakes:\n  s.yaml:1: `name` must be letters")
+    assert str(caught.value).startswith("s.yaml: 5 errors\n  s.yaml:1: `name` must be at most 63 letters")
     assert caught.value.exit_code == 2
 
 
@@ -65,68 +67,68 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
     problem = only(GOOD + line)
     assert problem.key == key
     assert problem.where == "s.yaml:3"
-    assert problem.message.startswith(f"`{key}` is not a setting; ")
+    assert problem.message.startswith(f"`{key}` is not a known setting; ")
     assert part in problem.message
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("resources: {nodes: four}", "`resources.nodes` must be a whole number; found the text 'four'"),
-        ("resources: {nodes: 1.5}", "`resources.nodes` must be a whole number; found 1.5"),
+        ("resources: {nodes: four}", "`resources.nodes` must be an integer; found the string 'four'"),
+        ("resources: {nodes: 1.5}", "`resources.nodes` must be an integer; found 1.5"),
         ("resources: {nodes: true}", "`resources.nodes` must be a number; found true"),
         ("resources: {nodes: 0}", "`resources.nodes` must be at least 1; found 0"),
-        ("resources: {nodes: [1]}", "`resources.nodes` must be a whole number; found a list"),
+        ("resources: {nodes: [1]}", "`resources.nodes` must be an integer; found a list"),
         ("resources: 3", "`resources` must be a section (keys and values); found 3"),
         ("resources: {sbatch: [a]}", "`resources.sbatch` must be a section (keys and values); found a list"),
         ("resources: {partition: ''}", "`resources.partition` must not be empty"),
-        ("resources: {partition: true}", "`resources.partition` must be text; found true"),
+        ("resources: {partition: true}", "`resources.partition` must be a string; found true"),
         ("cluster: {join_timeout_s: .nan}", "`cluster.join_timeout_s` must be a finite number; found nan"),
         ("cluster: {object_store_fraction: 1}", "`cluster.object_store_fraction` must be less than 1; found 1"),
         (
             "executor: {backend: xena}",
-            "`executor.backend` must be one of xenna, ray_data, ray_actor_pool; found the text 'xena'; "
+            "`executor.backend` must be one of xenna, ray_data, ray_actor_pool; found the string 'xena'; "
             "did you mean xenna?",
         ),
-        ("input: {paths: []}", "`input` needs paths or manifest"),
-        ("input: {}", "`input` needs paths or manifest"),
-        ("input: {paths: a}\nshards: {}", "`shards` needs exactly one of count, files_per_shard and bytes_per_shard"),
-        ("input: {paths: a}\nshards: {count: 1, files_per_shard: 2}", "count and files_per_shard are given"),
+        ("input: {paths: []}", "`input` requires paths or manifest"),
+        ("input: {}", "`input` requires paths or manifest"),
+        ("input: {paths: a}\nshards: {}", "requires exactly one of count, files_per_shard and bytes_per_shard"),
+        ("input: {paths: a}\nshards: {count: 1, files_per_shard: 2}", "count and files_per_shard are set"),
         ("input: {paths: a}\nshards: {bytes_per_shard: 10X}", "must be a size such as 500M, 10G or 1.5T"),
         ("input: {paths: a}\nshards: {bytes_per_shard: 0}", "must be a size"),
         (
             "input: {paths: a}\nshards: {count: 2, size_per_shard: 1G}",
-            "`shards.size_per_shard` is not a setting; did you mean `files_per_shard`?",
+            "`shards.size_per_shard` is not a known setting; did you mean `files_per_shard`?",
         ),
         ("input: {paths: a}\nshards: {count: 2, order: bytes}", "`shards.order` must be one of size, name"),
         ("input: {paths: a}\nshards: {count: 0}", "`shards.count` must be at least 1; found 0"),
         ("array: 1-4", "did you mean `shards.count`?"),
-        ("shards: {count: 2}", "`shards` cuts `input` into parts, which the spec does not give"),
+        ("shards: {count: 2}", "`shards` requires `input`"),
         ("network: {port_range: [1, 2, 3]}", "`network.port_range` must be a list of two numbers; found a list"),
         ("network: {port_range: 3}", "`network.port_range` must be a list of two numbers; found 3"),
-        ("environment: {env: {A: null}}", "`environment.env.A` must be text; found nothing"),
-        ("environment: {env: {A: [1]}}", "`environment.env.A` must be text; found a list"),
+        ("environment: {env: {A: null}}", "`environment.env.A` must be a string; found nothing"),
+        ("environment: {env: {A: [1]}}", "`environment.env.A` must be a string; found a list"),
         (
             'environment: {env: {"1x": a}}',
-            "`environment.env.1x`: '1x' is not the name of an environment variable",
+            "`environment.env.1x`: '1x' is not a valid name of an environment variable",
         ),
         (
             "environment: {python: a, venv: b}",
-            "`environment` takes one of python, venv and conda; python and venv are given",
+            "`environment` takes one of python, venv and conda; python and venv are set",
         ),
         ("failures: {task_timeout_s: 0}", "`failures.task_timeout_s` must be more than 0; found 0"),
-        ("failures: {task_timeout_s: soon}", "`failures.task_timeout_s` must be a number; found the text 'soon'"),
+        ("failures: {task_timeout_s: soon}", "`failures.task_timeout_s` must be a number; found the string 'soon'"),
         ("cluster: {min_nodes: 2}", "`cluster.min_nodes` is 2, but `resources.nodes` is 1"),
         ("cluster: {ray: maybe}", "`cluster.ray` must be true or false"),
         (
             "input: {paths: [a]}\nshards: {count: 2}\nenvironment: {env: {NEMO_CURATOR_SLURM_ARRAY_TOTAL_SHARDS: 4}}",
-            "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_TOTAL_SHARDS, but `shards` divides the input already",
+            "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_TOTAL_SHARDS, but `shards` already divides the input",
         ),
         (
             "input: {paths: [a]}\nshards: {count: 2}\nenvironment: {env: {NEMO_CURATOR_SLURM_ARRAY_ENABLED: '1'}}",
-            "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_ENABLED, but `shards` divides the input already",
+            "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_ENABLED, but `shards` already divides the input",
         ),
-        ("resources: {sbatch: {output: x}}", "`resources.sbatch.output` cannot be given here: curator-slurm sets it"),
+        ("resources: {sbatch: {output: x}}", "`resources.sbatch.output` cannot be set here: curator-slurm sets it"),
     ],
 )
 def test_wrong_values_say_what_was_found_and_what_is_wanted(line, message):
@@ -191,7 +193,7 @@ def test_options_that_some_executor_has_are_left_to_the_driver():
 
 def test_only_a_command_can_do_without_ray():
     stages = "name: demo\npipeline: {entry: 'a:b'}\ncluster: {ray: false}\n"
-    assert only(stages).message == "`cluster.ray: false` is for `pipeline.command`: stages and entries run on Ray"
+    assert only(stages).message == "`cluster.ray: false` needs `pipeline.command`: stages and entries run on Ray"
     assert not problems(GOOD + "cluster: {ray: false}\nresources: {nodes: 2}\n")
 
 
@@ -205,24 +207,24 @@ def test_no_jargon_of_pydantic():
     text = GOOD + "resources: {nodes: [], time: {}, mem_per_node: lots}\ninput: 3\ncluster: {min_nodes: a}\n"
     for problem in problems(text):
         for word in ("Input should", "pydantic", "type=", "str", "int", "dict", "model", "Value error"):
-            assert word not in problem.message
+            assert not re.search(rf"\b{word}\b", problem.message)
 
 
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
         ("name: x\n", ["`pipeline` is missing: What to run: exactly one of `entry`, `stages`, `file` and `command`"]),
-        ("pipeline: {command: x}\n", ["`name` is missing: names the run, its folder and the Slurm job"]),
+        ("pipeline: {command: x}\n", ["`name` is missing: name of the run, its folder and the Slurm job"]),
         ("name: x\npipeline:\n", ["`pipeline` is missing"]),
-        ("name: x\npipeline: {}\n", ["`pipeline` needs exactly one of entry, stages, file and command; none"]),
-        ("name: x\npipeline: {command: a, entry: b:c}\n", ["entry and command are given"]),
-        ("name: x\npipeline: {command: a, args: {b: 1}}\n", ["`pipeline.args` belong to `pipeline.entry`"]),
+        ("name: x\npipeline: {}\n", ["`pipeline` requires exactly one of entry, stages, file and command; none"]),
+        ("name: x\npipeline: {command: a, entry: b:c}\n", ["entry and command are set"]),
+        ("name: x\npipeline: {command: a, args: {b: 1}}\n", ["`pipeline.args` requires `pipeline.entry`"]),
         ("name: x\npipeline: {command: ''}\n", ["`pipeline.command` must not be empty"]),
-        ("name: x\npipeline: {command: {a: 1}}\n", ["`pipeline.command` must be a text, which is given to bash, or"]),
+        ("name: x\npipeline: {command: {a: 1}}\n", ["`pipeline.command` must be a string, which bash runs, or"]),
         ("name: x\npipeline: {stages: [{with: {}}]}\n", ["`pipeline.stages.0.use` is missing"]),
         ("name: x\npipeline: {stages: [{use: 'a:B', wiht: {}}]}\n", ["did you mean `with`?"]),
-        ("", ["this is empty", "`name` is missing", "`pipeline` is missing"]),
-        ("# only a comment\n", ["this is empty", "`name` is missing", "`pipeline` is missing"]),
+        ("", ["the spec is empty", "`name` is missing", "`pipeline` is missing"]),
+        ("# only a comment\n", ["the spec is empty", "`name` is missing", "`pipeline` is missing"]),
     ],
 )
 def test_pipeline_and_required_keys(text, messages):
@@ -274,9 +276,9 @@ def test_numbers_stay_numbers_in_arguments():
     ("pipeline", "key", "part"),
     [
         ("{entry: 'a:b', args: {x: '${output_dri}'}}", "pipeline.args.x", "did you mean `${output_dir}`?"),
-        ("{entry: 'a:b', args: {x: ['${input.files}']}}", "pipeline.args.x.0", "needs `input.paths`"),
+        ("{entry: 'a:b', args: {x: ['${input.files}']}}", "pipeline.args.x.0", "requires `input.paths`"),
         ("{stages: [{use: 'a:B', with: {x: '${HOME}'}}]}", "pipeline.stages.0.with.x", "`${env:HOME}`"),
-        ("{command: 'cat ${shard.files}'}", "pipeline.command", "needs `input.paths`"),
+        ("{command: 'cat ${shard.files}'}", "pipeline.command", "requires `input.paths`"),
         ("{command: [cat, '${HOME}']}", "pipeline.command.1", "`${env:HOME}`"),
         ("{entry: 'a:b', args: {x: '${open'}}", "pipeline.args.x", "is not closed"),
     ],
@@ -300,7 +302,7 @@ def test_duplicate_keys_come_with_the_others():
 
 @pytest.mark.parametrize("text", ["- a\n", "just text", "3"])
 def test_not_a_mapping(text):
-    with pytest.raises(SpecError, match="a spec is a mapping"):
+    with pytest.raises(SpecError, match="a spec must be a mapping"):
         read_string(text, "s.yaml")
 
 
@@ -313,17 +315,17 @@ def test_syntax_errors_name_file_and_line():
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(SpecError, match="no such file"):
         read(tmp_path / "missing.yaml")
-    with pytest.raises(SpecError, match="this is a folder"):
+    with pytest.raises(SpecError, match="is a folder"):
         read(tmp_path)
-    with pytest.raises(SpecError, match="no file name"):
+    with pytest.raises(SpecError, match="not a valid file name"):
         read(tmp_path / "a\0b")
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("name: x\n# caf\xe9\n".encode("latin-1"))
-    with pytest.raises(SpecError, match=r"latin\.yaml:2: this is not UTF-8 text: byte 0xe9"):
+    with pytest.raises(SpecError, match=r"latin\.yaml:2: is not UTF-8 text: byte 0xe9"):
         read(latin)
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path):
+def test_a_byte_order_mark_is_accepted(tmp_path):
     spec = tmp_path / "bom.yaml"
     spec.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     assert not read(spec).problems

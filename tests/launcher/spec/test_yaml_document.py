@@ -1,4 +1,4 @@
-"""YAML read with the scalars of YAML 1.2, with lines, and with mistakes in place of surprises."""
+"""YAML read with the scalars of YAML 1.2, with lines, and with errors in place of surprises."""
 
 import contextlib
 
@@ -55,16 +55,16 @@ def test_aliases_and_merge_keys():
 @pytest.mark.parametrize(
     ("text", "part", "line"),
     [
-        ("x: 1\na: 1\na: 2", "`a` is given twice; the other one is in line 2", 3),
+        ("x: 1\na: 1\na: 2", "`a` is a duplicate key; the first one is in line 2", 3),
         ("a:\n  b: !!python/object:os.system x", "the tag", 2),
         ("x: {1: 2}", 'write "1" with quotes', 1),
-        ("x: {[1]: 2}", "a key must be text", 1),
+        ("x: {[1]: 2}", "a key must be a string", 1),
         ("<<: 3", "`<<` takes a mapping", 1),
-        ("x: !!int abc", "is not what its tag says", 1),
+        ("x: !!int abc", "does not match its tag", 1),
     ],
 )
-def test_mistakes_that_can_be_read(text, part, line):
-    [(_, message, found)] = parse(text).mistakes
+def test_errors_that_can_be_read(text, part, line):
+    [(_, message, found)] = parse(text).problems
     assert part in message
     assert found == line
 
@@ -72,13 +72,13 @@ def test_mistakes_that_can_be_read(text, part, line):
 @pytest.mark.parametrize(
     ("text", "part", "line"),
     [
-        ("a: [1,", "is no valid YAML", 1),
+        ("a: [1,", "is not valid YAML", 1),
         ("a: b: c", "needs quotes", 1),
-        ("a:\n\tb: 1", "tabs cannot indent", 2),
+        ("a:\n\tb: 1", "indent with spaces", 2),
         ("a: *.txt", "starts with * needs quotes", 1),
         ("a: @x", "@", 1),
-        ("a: 1\n---\nb: 2", "only one document", 2),
-        ("a: &x [*x]", "alias inside", 1),
+        ("a: 1\n---\nb: 2", "a single document", 2),
+        ("a: &x [*x]", "recursive alias", 1),
         ("a: 1\nb: \x01", "U+0001", 2),
         ("[" * 3000, "nested too deeply", 1),
         ("{" * 100_000, "nested too deeply", 1),
