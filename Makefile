@@ -15,12 +15,16 @@ CURATOR := $(VENV)-curator
 # Nothing may hang: pytest shows where it is stuck after FAULT_AFTER seconds in one test, and is told
 # to stop, with its fixtures, after TEST_TIMEOUT.
 FAULT_AFTER  ?= 600
-TEST_TIMEOUT ?= 52m
+TEST_TIMEOUT ?= 50m
 PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 
+# Kinds of tests side by side: Slurm's and Ray's wait for most of their time. A part that is named runs in one process.
+WORKERS      ?= 3
+SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
+
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-curator lint unit matrix chaos scale packages venv cluster cluster-down clean
+.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,14 +35,17 @@ quickstart: $(RUNTIME) ## Curate the standard library's source on this machine, 
 test: packages $(DEV) ## All checks and tests, on a real Slurm where root may start one
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(PYTEST) $(TESTS)
+	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) $(TESTS)
+
+check: lint ## Style, types and plain tests, in three minutes: for every change
+	$(PYTEST) $(call SIDE_BY_SIDE,2) -m 'not slurm and not ray' $(TESTS)
 
 lint: $(DEV) ## Style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
 unit: $(DEV) ## Tests without the real Slurm
-	$(PYTEST) -m 'not slurm' $(TESTS)
+	$(PYTEST) $(call SIDE_BY_SIDE,2) -m 'not slurm' $(TESTS)
 
 chaos: packages $(DEV) ## Kill nodes, processes and the controller under 40 shards: make chaos SEED=7
 	SEED="$(or $(SEED),1)" $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py

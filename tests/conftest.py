@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["fake_slurm.fixtures", "hostile", "slurm_cluster.fixtures"]
+pytest_plugins = ["fake_slurm.fixtures", "hostile", "selection", "slurm_cluster.fixtures"]
 
 _status = pytest.StashKey[int]()
 
@@ -23,7 +23,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave without the destructors of native libraries, where tests have had dozens of Rays in this process.
 
     Ray's native threads live on after `ray.shutdown`; one that writes into what a destructor has freed ends the process
-    with SIGSEGV after all tests have passed (seen once). How a driver exits is tested with drivers of their own.
+    with SIGSEGV after all tests have passed (seen once). How a driver exits is tested with drivers of their own. A
+    worker of pytest-xdist has sent its results by now.
     """
     if "ray" in sys.modules and _status in config.stash:
         atexit._run_exitfuncs()

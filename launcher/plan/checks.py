@@ -48,8 +48,7 @@ def _pipeline(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
 def _input(spec: Spec) -> Iterator[tuple[str, str]]:
     for index, pattern in enumerate(spec.input.paths if spec.input else ()):
         if not is_remote(pattern) and not _names_a_file(local_path(pattern)):
-            what = "is a folder without files" if Path(local_path(pattern)).is_dir() else "no files match"
-            yield f"input.paths.{index}", f"`input.paths`: {pattern}: {what}"
+            yield f"input.paths.{index}", f"`input.paths`: {pattern}: {_why_no_file(Path(local_path(pattern)))}"
     if spec.input is not None and spec.input.manifest is not None:
         manifest = Path(local_path(spec.input.manifest))
         if not spec.input.manifest.lower().endswith(KINDS):
@@ -66,6 +65,12 @@ def _input(spec: Spec) -> Iterator[tuple[str, str]]:
 def _names_a_file(pattern: str) -> bool:
     """Whether a path, folder or glob matches any file; stops at the first, because there may be millions."""
     return any(Path(match).is_file() or any(files for _, _, files in os.walk(match)) for match in matches(pattern))
+
+
+def _why_no_file(path: Path) -> str:
+    if not path.is_dir():
+        return "no files match"
+    return "is a folder without files" if os.access(path, os.R_OK | os.X_OK) else "cannot be read: Permission denied"
 
 
 def _environment(environment: EnvironmentSpec) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,9 @@ ASKED_FOR_ONLY = ("chaos", "scale")
 """Markers of tests that run for so long that one must name them."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before `selection` asks what kind of test each is."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:

@@ -193,9 +193,14 @@ def test_cancel(runs: Runs) -> None:
     assert {path.parent.name for path in runs.latest().glob("attempts/*/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
 
 
-def test_the_time_limit(runs: Runs) -> None:
-    spec = {**SLEEPER, "resources": {**SMALL, "nodes": 1, "time": 1}}
-    done = runs.run(spec)
+def test_the_time_limit(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    """Slurm's own limit, which is whole minutes, moved to a moment that is near."""
+    run_id = runs.submit({**SLEEPER, "resources": {**SMALL, "nodes": 1, "time": 10}})["run_id"]
+    runs.wait_for_event("driver_started")
+    job = runs.status(run_id)["job_id"]
+    slurm_cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now+2"], check=True)
+    done = runs.watch(run_id)
+    assert any(row.split("|")[1] == "TIMEOUT" for row in accounting(slurm_cluster, str(job)))
     assert done.returncode == 6, done.output
     failed(runs, "time_limit", "time")
 

@@ -1,4 +1,4 @@
-"""A node of a run loses its power: every row comes out once all the same, on every back end."""
+"""A node of a run loses its power: every row comes out once all the same; on every back end in `make matrix`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from on_slurm.runs import SMALL, WAIT_S, Runs
 ROWS = 90
 FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
 BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
-MODES = [*BACKENDS, *(["xenna batch"] if "xenna" in BACKENDS and FULL else [])]
+MODES = [*BACKENDS, *(["xenna batch"] if "xenna" in BACKENDS else [])] if FULL else ["xenna"]
 POLICIES = ["skip", "fail"] if FULL else ["fail"]
 PIPELINE = """
 import os, socket, time

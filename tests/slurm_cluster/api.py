@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slurm_cluster import build, cgroups, machine, requirements
+from slurm_cluster import build, cgroups, guard, machine, requirements
 from slurm_cluster.errors import ClusterError, ClusterInUseError
 from slurm_cluster.layout import Layout, default_directory, default_network
 from slurm_cluster.options import LOGIN, NEIGHBOUR, SUBMITTER, Options
@@ -49,7 +49,8 @@ class SlurmCluster:
     def up(self, options: Options | None = None, *, owner: Handle | None = None, fresh: bool = False) -> None:
         """Boot; takes away first what a killed session left in this directory.
 
-        `owner` is the process without which nobody needs the cluster any more. `fresh` empties the shared
+        `owner` is the process without which nobody needs the cluster any more: it is taken down when that has ended,
+        however it did. `fresh` empties the shared
         storage, which otherwise is kept. Raises ClusterInUseError when a wanted cluster is up already.
         """
         machine.must_be_root()
@@ -66,6 +67,8 @@ class SlurmCluster:
                 build.remove(self.layout)
             try:
                 state = build.prepare(self.layout, options, self._network, owner)
+                if owner:
+                    guard.start(self.layout, owner)
                 self._boot(state)
             except BaseException:
                 self._clear()
@@ -86,10 +89,12 @@ class SlurmCluster:
             for user in state.users:
                 self.run(["sacctmgr", "-Qi", "add", "user", user, "account=lab"], user=None)
 
-    def down(self, *, purge: bool = False) -> None:
-        """Stop everything; files stay for reading, unless purged."""
+    def down(self, *, purge: bool = False, of: Handle | None = None) -> None:
+        """Stop everything; files stay for reading, unless purged. With `of`, only if it has this owner."""
         machine.must_be_root()
         with self._lock():
+            if of and not self.is_owned_by(of):
+                return
             self._clear()
             if purge:
                 build.remove(self.layout)
@@ -126,6 +131,11 @@ class SlurmCluster:
         """Whether the directory holds a running cluster that is not a leftover."""
         state = load(self.layout)
         return bool(state and state.in_use)
+
+    def is_owned_by(self, owner: Handle) -> bool:
+        """Whether the cluster that is up was started for this process."""
+        state = load(self.layout)
+        return bool(state and state.owner == owner)
 
     @property
     def nodes(self) -> list[str]:

@@ -17,8 +17,9 @@ from slurm_cluster.options import Options
 
 SESSION_OPTIONS = Options(conf=("KillWait=10",))
 
+_NO_SLURM = "no real Slurm: "
+
 _obstacle_key = pytest.StashKey[str | None]()
-_skipped_key = pytest.StashKey[list[str]]()
 
 
 def _required() -> bool:
@@ -36,16 +37,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if reason and _required():
         pytest.fail(f"this test needs a real Slurm; {reason}", pytrace=False)
     if reason:
-        stash.setdefault(_skipped_key, []).append(item.nodeid)
-        pytest.skip(f"no real Slurm: {reason}")
+        pytest.skip(_NO_SLURM + reason)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say loudly what was not tested."""
-    skipped = config.stash.get(_skipped_key, [])
-    if skipped:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what was not tested; the workers of pytest-xdist have nothing but their reports to tell it with."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
+    reasons = [words.partition(_NO_SLURM)[2].rstrip("')") for words in skipped if _NO_SLURM in words]
+    if reasons:
         terminalreporter.section("NOT TESTED ON A REAL SLURM", red=True, bold=True)
-        terminalreporter.line(f"{len(skipped)} tests were skipped: {config.stash[_obstacle_key]}", red=True)
+        terminalreporter.line(f"{len(reasons)} tests were skipped: {reasons[0]}", red=True)
 
 
 @pytest.fixture(scope="session")

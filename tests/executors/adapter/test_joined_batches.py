@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray_runs import BACKENDS, MARKS, make, runner
-from xenna_ray import TestRay, start_ray
+from xenna_ray import TestRay
 from xenna_stages import Number, Step
 
 from curator_slurm.executors import EmptyTask, ProcessingStage, Resources
@@ -55,12 +54,6 @@ class Source(Pass):
 
     def process(self, task: Any) -> Any:
         return [Number("numbers", index) for index in range(30)]
-
-
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=2) as ray:
-        yield ray
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))

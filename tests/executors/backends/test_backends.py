@@ -35,12 +35,6 @@ each_engine = pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_acto
 """In place of all back ends, where the mode of Xenna makes no difference."""
 
 
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=2) as ray:
-        yield ray
-
-
 @pytest.fixture(params=list(BACKENDS))
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -205,19 +199,25 @@ def test_a_connection_of_the_caller_is_used_and_kept(
 
 
 @each_engine
-def test_a_tiny_cluster(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with start_ray(cpus=1) as cluster:
-        outputs = runner(backend, cluster, monkeypatch)([Step("a"), Step("b", cpus=4), Step("c")], 6)
+def test_a_tiny_cluster(backend: str, one_cpu: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = runner(backend, one_cpu, monkeypatch)([Step("a"), Step("b", cpus=4), Step("c")], 6)
     assert len(outputs) == 6
 
 
+@pytest.fixture(scope="module", params=["1", ""])
+def two_gpus(request: pytest.FixtureRequest) -> Iterator[TestRay]:
+    """With and without Ray's permission to set the variable."""
+    env = {"CUDA_VISIBLE_DEVICES": "2,3", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": request.param}
+    with start_ray(cpus=2, gpus=2, env=env) as ray:
+        yield ray
+
+
 @each_engine
-@pytest.mark.parametrize("noset", ["1", ""])
-def test_logical_gpus_are_used_one_worker_each(backend: str, noset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    env = {"CUDA_VISIBLE_DEVICES": "2,3", "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": noset}
-    with start_ray(cpus=2, gpus=2, env=env) as cluster:
-        stages = [Environment("cpu", cpus=0.5), Environment("gpu", cpus=0.5, gpus=1).with_(num_workers=2)]
-        outputs = runner(backend, cluster, monkeypatch)(stages, 12)
+def test_logical_gpus_are_used_one_worker_each(
+    backend: str, two_gpus: TestRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [Environment("cpu", cpus=0.5), Environment("gpu", cpus=0.5, gpus=1).with_(num_workers=2)]
+    outputs = runner(backend, two_gpus, monkeypatch)(stages, 12)
     seen = {(task._metadata["pid"], task._metadata["env"]["CUDA_VISIBLE_DEVICES"]) for task in outputs}
     assert {device for _, device in seen} == {"2", "3"}
     assert len(seen) == 2

@@ -1,13 +1,14 @@
 """What becomes of rows: every back end, every mishap, both policies. `make matrix` runs all of it and prints a table.
 
 A cell passes if every row that went in has come out once or is recorded as failed, or if the run says why it failed.
-As a part of the test suite, only the cells run that no other test of the executors has.
+As a part of the test suite, each mishap that no other test of the executors has runs in one cell.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
 import subprocess
@@ -82,22 +83,23 @@ SETUP = [
     for policy in ("skip", "fail")
 ]
 OF_THE_SUITE = [
-    Cell("garbage", "skip"), Cell("unsendable", "skip"), Cell("segfault", "fail", once=True), Cell("OOM", "skip"),
-    Cell("hang in C", "skip"), Cell("exit in setup", "skip"),
-]  # fmt: skip
+    ("ray_data", Cell("garbage", "skip")),
+    ("xenna", Cell("unsendable", "skip")),
+    ("ray_actor_pool", Cell("segfault", "fail", once=True)),
+    ("xenna", Cell("OOM", "skip")),
+    ("ray_data", Cell("hang in C", "skip")),
+    ("ray_actor_pool", Cell("exit in setup", "skip")),
+]
 _MONITORED = [Cell("OOM by Ray", policy, once=once) for policy in ("skip", "fail") for once in (False, True)]
-OOM_BY_RAY = _MONITORED if FULL else _MONITORED[:1]
-CELLS = [*ALWAYS, *ONCE, *SETUP] if FULL else OF_THE_SUITE
 
 
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=2) as ray:
-        yield ray
+def _cases(cells: list[Cell], of_the_suite: list[tuple[str, Cell]]) -> list[Any]:
+    """Every back end with every cell, or those of the test suite."""
+    pairs = list(itertools.product(MODES, cells)) if FULL else of_the_suite
+    return [pytest.param(backend, cell, id=f"{backend}-{cell}") for backend, cell in pairs]
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=str)
-@pytest.mark.parametrize("backend", MODES)
+@pytest.mark.parametrize(("backend", "cell"), _cases([*ALWAYS, *ONCE, *SETUP], OF_THE_SUITE))
 def test_rows_after(
     backend: str,
     cell: Cell,
@@ -138,8 +140,7 @@ def short_of_memory() -> Iterator[TestRay]:
         yield ray
 
 
-@pytest.mark.parametrize("cell", OOM_BY_RAY, ids=str)
-@pytest.mark.parametrize("backend", MODES)
+@pytest.mark.parametrize(("backend", "cell"), _cases(_MONITORED, [("ray_data", _MONITORED[0])]))
 def test_rows_after_rays_memory_monitor_kills(
     backend: str,
     cell: Cell,
@@ -169,7 +170,7 @@ def nodes() -> Iterator[RayNodes]:
 
 
 @pytest.mark.parametrize("policy", ["skip", "fail"] if FULL else ["skip"])
-@pytest.mark.parametrize("backend", MODES)
+@pytest.mark.parametrize("backend", MODES if FULL else ["xenna"])
 def test_rows_after_a_node_is_cut_off(
     backend: str, policy: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:

@@ -20,12 +20,6 @@ from curator_slurm.executors.backends.xenna.run import XennaRun
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=2) as ray:
-        yield ray
-
-
 @pytest.fixture
 def run(two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
     return runner("xenna", two_cpus, monkeypatch)
@@ -81,14 +75,19 @@ def test_tiny_batches_share_a_call_and_keep_their_size(run: Run, monkeypatch: py
         assert task._metadata["batches"] == {"a": 4, "even": 1, "c": 2}
 
 
-@pytest.mark.parametrize("cpus", [2, 1, 0])
-def test_tiny_clusters(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with start_ray(cpus=cpus) as cluster:
-        run_stages = runner("xenna", cluster, monkeypatch)
-        assert values(run_stages([Step("a"), Step("b", cpus=4), Step("c")], 6)) == list(range(6))
-        many = [Step(name) for name in "abcdef"]
-        assert values(run_stages(many, 6)) == list(range(6))
-        assert values(run_stages(many[:3], 6, execution_mode="batch")) == list(range(6))
+@pytest.fixture(scope="module")
+def no_cpu() -> Iterator[TestRay]:
+    with start_ray(cpus=0) as ray:
+        yield ray
+
+
+@pytest.mark.parametrize("cluster", ["two_cpus", "one_cpu", "no_cpu"])
+def test_tiny_clusters(cluster: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_stages = runner("xenna", request.getfixturevalue(cluster), monkeypatch)
+    assert values(run_stages([Step("a"), Step("b", cpus=4), Step("c")], 6)) == list(range(6))
+    many = [Step(name) for name in "abcdef"]
+    assert values(run_stages(many, 6)) == list(range(6))
+    assert values(run_stages(many[:3], 6, execution_mode="batch")) == list(range(6))
 
 
 def test_token_authentication(tmp_path: Path) -> None:

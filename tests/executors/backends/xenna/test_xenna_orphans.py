@@ -6,11 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import psutil
 import pytest
-from xenna_ray import TestRay, python_path, start_ray
+from xenna_ray import TestRay, python_path
 
 pytestmark = pytest.mark.ray
 
@@ -46,12 +45,6 @@ print("pid", actor["Pid"], flush=True)
 del worker  # Ray lets go of it; this is no kill
 sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=2) as ray:
-        yield ray
 
 
 @pytest.mark.parametrize("worker", [_STAGE_WORKER, _MONITOR], ids=["stage", "monitor"])

@@ -1,0 +1,59 @@
+"""pytest plug-in: which tests run together in one worker of pytest-xdist, in which order, and as which user."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+SLOWEST_FIRST = ("slurm", "ray")
+"""Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
+ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
+CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_scale.py", "test_chaos.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_to_ordinary_users(config, items)
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def _leave_to_ordinary_users(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Root meets no permission denied: `test_ordinary_user.py` runs these tests as somebody else."""
+    if os.geteuid() != 0:
+        return
+    left = [item for item in items if item.get_closest_marker("ordinary_user")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def _rank(item: pytest.Item) -> int:
+    kinds = [number for number, marker in enumerate(SLOWEST_FIRST) if item.get_closest_marker(marker)]
+    return min(kinds, default=len(SLOWEST_FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """A worker takes a whole module, with the fixtures that its tests share, or all tests of the session's Slurm."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+def group_of(nodeid: str) -> str:
+    """Tests that one worker runs, one after the other."""
+    module = nodeid.partition("::")[0]
+    if module.startswith(ON_ONE_SLURM) and not module.endswith(CLUSTER_OF_THEIR_OWN):
+        return "slurm"
+    return module

@@ -1,0 +1,29 @@
+"""A part of the suite as an ordinary user where root runs it: root is never denied anything."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+AS_THEY_ARE = ("launcher/cli/test_cli_main.py", "launcher/runs", "launcher/inputs/test_filelist.py")
+"""Tests beside those marked `ordinary_user`: what a user's first run goes through."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="these tests are run by an ordinary user already")
+def test_as_an_ordinary_user():
+    marked = [path for path in TESTS.rglob("test_*.py") if "pytest.mark.ordinary_user" in path.read_text("utf-8")]
+    marked.remove(Path(__file__))
+    assert marked
+    with tempfile.TemporaryDirectory(prefix="ordinary-", dir="/tmp") as folder:
+        command = ["unshare", "--mount", sys.executable, str(TESTS / "as_ordinary_user.py"), folder]
+        command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        command += map(str, [*marked, *(TESTS / part for part in AS_THEY_ARE)])
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        done = subprocess.run(command, env=outside, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 50
