@@ -114,8 +114,10 @@ def _inside(group: Path) -> list[str]:
 
 
 def python_path() -> str:
-    """Where processes of the tests find these modules."""
-    return os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    """Where processes of the tests find these modules, and those of the tests, whose stages are pickled by name."""
+    here = Path(__file__).parent
+    folders = sorted({path.parent for path in here.rglob("*.py")})
+    return os.pathsep.join([*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _left_over(folder: Path, patience_s: float) -> list[str]:
