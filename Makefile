@@ -100,5 +100,5 @@ $(CURATOR)/installed: pyproject.toml
 	@echo "Installing curator-slurm and NeMo Curator into $(CURATOR); this takes some minutes ..."
 	@$(PYTHON) -m venv --clear $(CURATOR)
 	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install torch==2.13.0
-	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install nemo-curator==1.4.0 --editable '.[dev]'
+	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install nemo-curator==1.4.0 --editable '.[dev,languages]'
 	@touch $@

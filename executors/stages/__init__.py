@@ -10,8 +10,8 @@ from curator_slurm.executors.stages.deduplication.exact_dedup import (
     HashDocuments,
 )
 from curator_slurm.executors.stages.deduplication.fuzzy_dedup import DropNearDuplicates, FuzzyDeduplicationPipeline
-from curator_slurm.executors.stages.deduplication.lsh import LSHStage, MergeEdgesStage
-from curator_slurm.executors.stages.deduplication.minhash import MinHashStage
+from curator_slurm.executors.stages.deduplication.lsh import MatchBands, MergeEdges
+from curator_slurm.executors.stages.deduplication.minhash import HashBands
 from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, DocumentModifier
 from curator_slurm.executors.stages.filters.map_filter import FilterStage, MapStage
 from curator_slurm.executors.stages.filters.modify import AddId, Modify
@@ -34,6 +34,13 @@ from curator_slurm.executors.stages.filters.quality import (
 )
 from curator_slurm.executors.stages.filters.score_filter import Filter, Score, ScoreFilter
 from curator_slurm.executors.stages.io.file_partitioning import FilePartitioningStage
+from curator_slurm.executors.stages.io.id_generator import (
+    CURATOR_DEDUP_ID_STR,
+    create_id_generator_actor,
+    get_id_generator_actor,
+    kill_id_generator_actor,
+    write_id_generator_to_disk,
+)
 from curator_slurm.executors.stages.io.jsonl_reader import JsonlReader, JsonlReaderStage
 from curator_slurm.executors.stages.io.jsonl_writer import JsonlWriter
 from curator_slurm.executors.stages.io.multi_writer import MultiWriter
@@ -44,6 +51,7 @@ from curator_slurm.executors.stages.io.text_writer import TextWriter
 from curator_slurm.executors.stages.statistics import DocumentStatistics, summarize
 
 __all__ = [
+    "CURATOR_DEDUP_ID_STR",
     "AddId",
     "CommonEnglishWordsFilter",
     "DocumentFilter",
@@ -56,16 +64,16 @@ __all__ = [
     "Filter",
     "FilterStage",
     "FuzzyDeduplicationPipeline",
+    "HashBands",
     "HashDocuments",
     "JsonlReader",
     "JsonlReaderStage",
     "JsonlWriter",
-    "LSHStage",
     "LongWordFilter",
     "MapStage",
+    "MatchBands",
     "MeanWordLengthFilter",
-    "MergeEdgesStage",
-    "MinHashStage",
+    "MergeEdges",
     "Modify",
     "MultiWriter",
     "NonAlphaNumericFilter",
@@ -88,5 +96,9 @@ __all__ = [
     "WhiteSpaceFilter",
     "WordCountFilter",
     "WordsWithoutAlphabetsFilter",
+    "create_id_generator_actor",
+    "get_id_generator_actor",
+    "kill_id_generator_actor",
     "summarize",
+    "write_id_generator_to_disk",
 ]

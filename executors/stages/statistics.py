@@ -6,12 +6,12 @@ What a stage counts goes into the metadata of the batch and from there, through 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages.columns import values_of, with_data
+from curator_slurm.executors.stages.columns import keep_rows, values_of, with_data
 from curator_slurm.executors.tasks import DocumentBatch
 
 DROPPED = "dropped"
@@ -52,6 +52,16 @@ def add_dropped(batch: DocumentBatch, reason: str, count: int) -> None:
     """Count documents that were dropped from a batch."""
     before = batch._metadata.get(DROPPED, {})
     batch._metadata = {**batch._metadata, DROPPED: {**before, reason: before.get(reason, 0) + count}}
+
+
+def drop_rows(batch: DocumentBatch, keep: Sequence[bool], reason: str) -> DocumentBatch:
+    """The batch with the flagged rows only; how many went, and why, is counted in its metadata."""
+    dropped = len(keep) - sum(keep)
+    if not dropped:
+        return batch
+    changed = with_data(batch, keep_rows(batch.data, keep))
+    add_dropped(changed, reason, dropped)
+    return changed
 
 
 def summarize(tasks: Iterable[Any] | None) -> dict[str, Any]:

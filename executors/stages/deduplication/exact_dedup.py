@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import values_of
-from curator_slurm.executors.stages.filters.score_filter import drop
 from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.stages.io.writer import file_stem
+from curator_slurm.executors.stages.statistics import drop_rows
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
             if row >= len(texts) or (None if texts[row] is None else digest(texts[row])) != value:
                 raise ValueError(f"row {row} of task {task.task_id} is not what it was: the input changed meanwhile")
             keep[row] = False
-        return drop(task, keep, self.REASON)
+        return drop_rows(task, keep, self.REASON)
 
     def listed(self, task_id: str) -> dict[int, bytes | None]:
         """The rows of a task that are to be dropped, each with the digest that its text had in the first pass."""

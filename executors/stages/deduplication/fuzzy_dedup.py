@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stages.deduplication.exact_dedup import DropDuplicates, write_table
-from curator_slurm.executors.stages.deduplication.lsh import ROW_BITS, BandTask, LSHStage, MergeEdgesStage, read_edges
-from curator_slurm.executors.stages.deduplication.minhash import MinHashStage, signature_file
+from curator_slurm.executors.stages.deduplication.lsh import ROW_BITS, BandTask, MatchBands, MergeEdges, read_edges
+from curator_slurm.executors.stages.deduplication.minhash import HashBands, signature_file
 from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.tasks import FileGroupTask
 
@@ -87,7 +87,7 @@ class FuzzyDeduplicationPipeline(Pipeline):
         self.duplicates = self.work_dir / "near_duplicates.parquet"
         self._scratch = self.work_dir / "minhash"
         self._signatures = str(self._scratch / "signatures")
-        self._minhash = MinHashStage(
+        self._minhash = HashBands(
             self._signatures, text_field, char_ngrams, num_bands, minhashes_per_band, seed
         )  # fmt: skip
         self._buckets_per_band = buckets_per_band
@@ -127,8 +127,8 @@ class FuzzyDeduplicationPipeline(Pipeline):
         finding = Pipeline(
             f"{self.name}: near-duplicates",
             stages=[
-                LSHStage(str(self._scratch / "signatures.parquet"), edges, self._buckets_per_band),
-                MergeEdgesStage(edges, self.MERGE_FILES),
+                MatchBands(str(self._scratch / "signatures.parquet"), edges, self._buckets_per_band),
+                MergeEdges(edges, self.MERGE_FILES),
             ],
         )
         bands = [
@@ -139,7 +139,7 @@ class FuzzyDeduplicationPipeline(Pipeline):
         files = _files(finding.run(executor, bands))
         while len(files) > self.MERGE_FILES:
             groups = [files[start : start + self.MERGE_FILES] for start in range(0, len(files), self.MERGE_FILES)]
-            merging = Pipeline(f"{self.name}: merge", stages=[MergeEdgesStage(edges, 1)])
+            merging = Pipeline(f"{self.name}: merge", stages=[MergeEdges(edges, 1)])
             files = _files(merging.run(executor, [FileGroupTask("edges", group) for group in groups]))
         return files
 

@@ -35,17 +35,17 @@ class BandTask(Task[tuple[int, int]]):
 
 
 @dataclass
-class LSHStage(ProcessingStage[BandTask, FileGroupTask]):
+class MatchBands(ProcessingStage[BandTask, FileGroupTask]):
     """Collects one band of all documents and writes the edges between documents that agree in it.
 
-    `signatures` is the list of the files that MinHashStage has written. Only one column of each is read, and with
+    `signatures` is the list of the files that HashBands has written. Only one column of each is read, and with
     `buckets_per_band` above 1 only that share of it is held: 16 bytes for each document and band, divided by it.
     """
 
     signatures: str
     path: str
     buckets_per_band: int = 1
-    name: str = "lsh"
+    name: str = "match_bands"
     _files: list[str] = field(default_factory=list, init=False, repr=False)
 
     def setup(self, _: Any = None) -> None:
@@ -79,7 +79,7 @@ class LSHStage(ProcessingStage[BandTask, FileGroupTask]):
 
 
 @dataclass
-class MergeEdgesStage(ProcessingStage[FileGroupTask, FileGroupTask]):
+class MergeEdges(ProcessingStage[FileGroupTask, FileGroupTask]):
     """Makes one spanning forest of the edges in several files: never more edges than documents that have any."""
 
     path: str

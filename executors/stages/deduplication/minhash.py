@@ -116,7 +116,7 @@ def _powers(base: int, count: int) -> Numbers:
 
 
 @dataclass
-class MinHashStage(ProcessingStage[DocumentBatch, FileGroupTask]):
+class HashBands(ProcessingStage[DocumentBatch, FileGroupTask]):
     """Writes the bands of every document of a batch to a file in `path`, a column for each; the documents end here.
 
     Documents without text get none: they are like nothing.
@@ -128,7 +128,7 @@ class MinHashStage(ProcessingStage[DocumentBatch, FileGroupTask]):
     num_bands: int = 20
     minhashes_per_band: int = 13
     seed: int = 42
-    name: str = "minhash"
+    name: str = "hash_bands"
     _hasher: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -7,11 +7,16 @@ from typing import Any
 
 
 class DocumentFilter(ABC):
-    """Scores a document, and says by the score whether to keep it. `name` is what it is called in statistics.
+    """Scores a document, and decides by the score whether to keep it. `name` stands for it in statistics.
 
     `load_model` and `load_tokenizer`, where a subclass has them, are called once per worker, and
-    `model_check_or_download` once per node.
+    `model_check_or_download` once per node. Whoever calls a filter may set `sentences`, `paragraphs` or `ngrams` of the
+    next document before scoring it; None, the default, leaves it to the filter to split the text.
     """
+
+    _sentences: list[str] | None = None
+    _paragraphs: list[str] | None = None
+    _ngrams: Any = None
 
     def __init__(self) -> None:
         self._name = type(self).__name__
@@ -20,12 +25,36 @@ class DocumentFilter(ABC):
     def name(self) -> str:
         return self._name
 
+    @property
+    def sentences(self) -> list[str] | None:
+        return self._sentences
+
+    @sentences.setter
+    def sentences(self, sentences: list[str] | None) -> None:
+        self._sentences = sentences
+
+    @property
+    def paragraphs(self) -> list[str] | None:
+        return self._paragraphs
+
+    @paragraphs.setter
+    def paragraphs(self, paragraphs: list[str] | None) -> None:
+        self._paragraphs = paragraphs
+
+    @property
+    def ngrams(self) -> Any:
+        return self._ngrams
+
+    @ngrams.setter
+    def ngrams(self, ngrams: Any) -> None:
+        self._ngrams = ngrams
+
     @abstractmethod
     def score_document(self, text: str) -> Any:
         """The score of a text."""
 
     @abstractmethod
-    def keep_document(self, score: Any) -> bool:
+    def keep_document(self, scores: Any) -> bool:
         """Whether a document with this score is kept."""
 
 

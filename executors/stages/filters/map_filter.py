@@ -9,7 +9,7 @@ from typing import Any
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.callables import name_of, resolve
 from curator_slurm.executors.stages.columns import column_names, frame, require, select, values_of, with_data
-from curator_slurm.executors.stages.filters.score_filter import drop
+from curator_slurm.executors.stages.statistics import drop_rows
 from curator_slurm.executors.tasks import DocumentBatch
 
 PER = ("document", "batch")
@@ -111,7 +111,7 @@ class FilterStage(ProcessingStage[DocumentBatch, DocumentBatch]):
             flags = [self._call(document) for document in documents(data)]
         if len(flags) != task.num_items:
             raise ValueError(f"{self.name} returned {len(flags)} flags for {task.num_items} documents")
-        return drop(task, [bool(flag) is not self.invert for flag in flags], name_of(self._call))
+        return drop_rows(task, [bool(flag) is not self.invert for flag in flags], name_of(self._call))
 
 
 def documents(data: Any) -> list[dict[str, Any]]:

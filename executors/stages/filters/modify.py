@@ -52,8 +52,8 @@ class Modify(ProcessingStage[DocumentBatch, DocumentBatch]):
     def outputs(self) -> tuple[list[str], list[str]]:
         return ["data"], list(dict.fromkeys(self._outputs))
 
-    def process(self, task: DocumentBatch) -> DocumentBatch | None:
-        data = task.data
+    def process(self, batch: DocumentBatch) -> DocumentBatch | None:
+        data = batch.data
         for modify, sources, target in zip(self._modifiers, self._inputs, self._outputs, strict=True):
             columns = [values_of(data, source) for source in sources]
             if len(sources) == 1:
@@ -63,7 +63,7 @@ class Modify(ProcessingStage[DocumentBatch, DocumentBatch]):
                 keyword: Any = modify
                 values = [keyword(**dict(zip(sources, row, strict=True))) for row in rows]
             data = with_column(data, target, values)
-        return with_data(task, data)
+        return with_data(batch, data)
 
 
 @dataclass
@@ -81,13 +81,14 @@ class AddId(ProcessingStage[DocumentBatch, DocumentBatch]):
     def outputs(self) -> tuple[list[str], list[str]]:
         return ["data"], [self.id_field]
 
-    def process(self, task: DocumentBatch) -> DocumentBatch | None:
+    def process(self, batch: DocumentBatch) -> DocumentBatch | None:
         """The batch with ids.
 
         Raises:
             ValueError: the column is there already, and `overwrite` is not set.
         """
-        if self.id_field in column_names(task.data) and not self.overwrite:
+        if self.id_field in column_names(batch.data) and not self.overwrite:
             raise ValueError(f"there is a column {self.id_field!r} already; overwrite=True replaces it")
-        start = f"{self.id_prefix}_{task.task_id}" if self.id_prefix else task.task_id
-        return with_data(task, with_column(task.data, self.id_field, [f"{start}_{n}" for n in range(task.num_items)]))
+        start = f"{self.id_prefix}_{batch.task_id}" if self.id_prefix else batch.task_id
+        ids = [f"{start}_{row}" for row in range(batch.num_items)]
+        return with_data(batch, with_column(batch.data, self.id_field, ids))

@@ -1,7 +1,7 @@
 """Quality filters for `ScoreFilter`, with NeMo Curator's names, limits and meaning.
 
-They know documents whose words are separated by spaces. An empty document has no quality: every filter that needs
-words, lines or characters drops it.
+Filters that look at words take `lang`, an ISO 639-1 code, and split text as `WordSplitter` does. Every filter that
+needs words, lines or characters drops an empty document.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from curator_slurm.executors.stages.filters.document_filter import DocumentFilter
+from curator_slurm.executors.stages.filters.words import WordSplitter
 
 _NOT_COUNTED_AS_TEXT = re.compile(r"[^a-zA-Z0-9\n?!,.]")
 _DIGIT = re.compile(r"\d")
@@ -21,12 +22,13 @@ _BLANKS = "\t\n\r\b "
 class WordCountFilter(DocumentFilter):
     """Keeps documents of `min_words` to `max_words` words."""
 
-    def __init__(self, min_words: int = 50, max_words: int = 100000) -> None:
+    def __init__(self, min_words: int = 50, max_words: int = 100000, lang: str = "en") -> None:
         self._name = "word_count"
+        self._words = WordSplitter(lang)
         self._least, self._most = min_words, max_words
 
     def score_document(self, text: str) -> int:
-        return len(text.split())
+        return len(self._words(text))
 
     def keep_document(self, score: int) -> bool:
         return self._least <= score <= self._most
@@ -35,12 +37,13 @@ class WordCountFilter(DocumentFilter):
 class MeanWordLengthFilter(DocumentFilter):
     """Keeps documents whose words have on average so many characters."""
 
-    def __init__(self, min_mean_word_length: float = 3, max_mean_word_length: float = 10) -> None:
+    def __init__(self, min_mean_word_length: float = 3, max_mean_word_length: float = 10, lang: str = "en") -> None:
         self._name = "mean_word_length"
+        self._words = WordSplitter(lang)
         self._least, self._most = min_mean_word_length, max_mean_word_length
 
     def score_document(self, text: str) -> float:
-        words = text.split()
+        words = self._words(text)
         return sum(map(len, words)) / len(words) if words else 0.0
 
     def keep_document(self, score: float) -> bool:
@@ -50,12 +53,13 @@ class MeanWordLengthFilter(DocumentFilter):
 class LongWordFilter(DocumentFilter):
     """Drops documents with a word of more than `max_word_length` characters."""
 
-    def __init__(self, max_word_length: int = 1000) -> None:
+    def __init__(self, max_word_length: int = 1000, lang: str = "en") -> None:
         self._name = "max_word_length"
+        self._words = WordSplitter(lang)
         self._most = max_word_length
 
     def score_document(self, text: str) -> int:
-        return max(map(len, text.split()), default=0)
+        return max(map(len, self._words(text)), default=0)
 
     def keep_document(self, score: int) -> bool:
         return 0 < score <= self._most
@@ -85,11 +89,12 @@ class NonAlphaNumericFilter(_RatioFilter):
 class SymbolsToWordsFilter(_RatioFilter):
     """Drops documents in which too many words are ellipses or have a hash sign for more than every other character."""
 
-    def __init__(self, max_symbol_to_word_ratio: float = 0.1) -> None:
+    def __init__(self, max_symbol_to_word_ratio: float = 0.1, lang: str = "en") -> None:
         super().__init__("symbol_to_word", max_symbol_to_word_ratio)
+        self._words = WordSplitter(lang)
 
     def score_document(self, text: str) -> float:
-        words = text.split()
+        words = self._words(text)
         symbols = sum(word in _ELLIPSES or _hashes(word) / len(word) > 0.5 for word in words)
         return symbols / len(words) if words else 1.0
 
@@ -163,12 +168,13 @@ class CommonEnglishWordsFilter(DocumentFilter):
 class WordsWithoutAlphabetsFilter(DocumentFilter):
     """Keeps documents in which this share of the words has a letter."""
 
-    def __init__(self, min_words_with_alphabets: float = 0.8) -> None:
+    def __init__(self, min_words_with_alphabets: float = 0.8, lang: str = "en") -> None:
         self._name = "words_without_alphabets"
+        self._words = WordSplitter(lang)
         self._least = min_words_with_alphabets
 
     def score_document(self, text: str) -> float:
-        words = text.split()
+        words = self._words(text)
         return sum(any(map(str.isalpha, word)) for word in words) / len(words) if words else 0.0
 
     def keep_document(self, score: float) -> bool:
@@ -183,7 +189,7 @@ class RepeatedLinesFilter(DocumentFilter):
         self._least = max_repeated_line_fraction
 
     def score_document(self, text: str) -> float:
-        lines = _lines(text)
+        lines = self._sentences if self._sentences is not None else _lines(text)
         return len(set(lines)) / len(lines) if lines else 0.0
 
     def keep_document(self, score: float) -> bool:
@@ -198,7 +204,7 @@ class RepeatedLinesByCharFilter(DocumentFilter):
         self._least = max_repeated_lines_char_ratio
 
     def score_document(self, text: str) -> float:
-        lines = _lines(text)
+        lines = self._sentences if self._sentences is not None else _lines(text)
         return sum(map(len, set(lines))) / sum(map(len, lines)) if lines else 0.0
 
     def keep_document(self, score: float) -> bool:
@@ -213,8 +219,8 @@ class RepeatedParagraphsFilter(DocumentFilter):
         self._least = max_repeated_paragraphs_ratio
 
     def score_document(self, text: str) -> float:
-        paragraphs = text.split("\n\n")
-        return len(set(paragraphs)) / len(paragraphs)
+        paragraphs = self._paragraphs if self._paragraphs is not None else text.split("\n\n")
+        return len(set(paragraphs)) / len(paragraphs) if paragraphs else 0.0
 
     def keep_document(self, score: float) -> bool:
         return score >= self._least

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.callables import as_list, name_of, one_each
-from curator_slurm.executors.stages.columns import keep_rows, values_of, with_column, with_data
-from curator_slurm.executors.stages.statistics import add_dropped
+from curator_slurm.executors.stages.columns import values_of, with_column, with_data
+from curator_slurm.executors.stages.statistics import drop_rows
 from curator_slurm.executors.tasks import DocumentBatch
+
+log = logging.getLogger(__name__)
 
 Given = Any
 """Function, object with `score_document` or `keep_document`, `module:name`, `{use:, with:}`, or a list of them."""
@@ -19,6 +22,7 @@ Given = Any
 class _FunctionStage(ProcessingStage[DocumentBatch, DocumentBatch]):
     """What the three have in common: models that are loaded by the objects given."""
 
+    verbose: bool = False
     _functions: list[Any]
 
     def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:  # noqa: ARG002
@@ -35,6 +39,11 @@ class _FunctionStage(ProcessingStage[DocumentBatch, DocumentBatch]):
     def ray_stage_spec(self) -> dict[str, Any]:
         loads = any(hasattr(f, "load_model") or hasattr(f, "load_tokenizer") for f in self._functions)
         return {**super().ray_stage_spec(), "is_actor_stage": loads}
+
+    def _report(self, batch: DocumentBatch, before: int) -> None:
+        """Log how many rows of a batch are left, where `verbose` asks for it."""
+        if self.verbose and before:
+            log.info("%s: batch %s: %d of %d rows kept", self.name, batch.task_id, batch.num_items, before)
 
     def _named_after(self, kind: str) -> str:
         names = [name_of(function) for function in self._functions]
@@ -70,11 +79,11 @@ class Score(_FunctionStage):
     def outputs(self) -> tuple[list[str], list[str]]:
         return ["data"], list(dict.fromkeys([*self._text_fields, *self._score_fields]))
 
-    def process(self, task: DocumentBatch) -> DocumentBatch | None:
-        data = task.data
+    def process(self, batch: DocumentBatch) -> DocumentBatch | None:
+        data = batch.data
         for score, source, target in zip(self._scorers, self._text_fields, self._score_fields, strict=True):
             data = with_column(data, target, [score(value) for value in values_of(data, source)])
-        return with_data(task, data)
+        return with_data(batch, data)
 
 
 @dataclass
@@ -89,6 +98,7 @@ class Filter(_FunctionStage):
     filter_field: str | list[str]
     invert: bool | list[bool] = False
     name: str = "filter_fn"
+    verbose: bool = False
 
     def __post_init__(self) -> None:
         self._functions = as_list(self.filter_fn)
@@ -104,13 +114,14 @@ class Filter(_FunctionStage):
     def outputs(self) -> tuple[list[str], list[str]]:
         return self.inputs()
 
-    def process(self, task: DocumentBatch) -> DocumentBatch | None:
-        batch = task
+    def process(self, batch: DocumentBatch) -> DocumentBatch | None:
+        before = batch.num_items
         for function, keep, source, invert in zip(
             self._functions, self._keepers, self._fields, self._inverts, strict=True
         ):
             values = values_of(batch.data, source)
-            batch = drop(batch, [bool(keep(value)) is not invert for value in values], name_of(function))
+            batch = drop_rows(batch, [bool(keep(value)) is not invert for value in values], name_of(function))
+        self._report(batch, before)
         return batch
 
 
@@ -127,6 +138,7 @@ class ScoreFilter(_FunctionStage):
     score_field: str | list[str] | list[str | None] | None = None
     invert: bool | list[bool] = False
     name: str = "score_filter"
+    verbose: bool = False
 
     def __post_init__(self) -> None:
         self._functions = as_list(self.filter_obj)
@@ -153,8 +165,8 @@ class ScoreFilter(_FunctionStage):
         columns = [*self._text_fields, *(name for name in self._score_fields if name is not None)]
         return ["data"], list(dict.fromkeys(columns))
 
-    def process(self, task: DocumentBatch) -> DocumentBatch | None:
-        batch = task
+    def process(self, batch: DocumentBatch) -> DocumentBatch | None:
+        before = batch.num_items
         for function, source, target, invert in zip(
             self._functions, self._text_fields, self._score_fields, self._inverts, strict=True
         ):
@@ -162,7 +174,8 @@ class ScoreFilter(_FunctionStage):
             if target is not None:
                 batch = with_data(batch, with_column(batch.data, target, scores))
             keep = [bool(function.keep_document(score)) is not invert for score in scores]
-            batch = drop(batch, keep, name_of(function))
+            batch = drop_rows(batch, keep, name_of(function))
+        self._report(batch, before)
         return batch
 
 
@@ -192,13 +205,3 @@ def needed(sources: Sequence[str], targets: Sequence[str | None]) -> list[str]:
             found[source] = None
         made.add(target)
     return list(found)
-
-
-def drop(batch: DocumentBatch, keep: Sequence[bool], reason: str) -> DocumentBatch:
-    """The batch with the flagged rows only; how many went, and why, is counted in its metadata."""
-    dropped = len(keep) - sum(keep)
-    if not dropped:
-        return batch
-    changed = with_data(batch, keep_rows(batch.data, keep))
-    add_dropped(changed, reason, dropped)
-    return changed

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.stages.columns import frame, frame_of_table
 from curator_slurm.executors.stages.io.jsonl_fast import read_table
-from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader
-from curator_slurm.executors.stages.io.storage import read_bytes
+from curator_slurm.executors.stages.io.pandas_options import keywords, needs_pandas, read_frames
+from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader, with_fields
+from curator_slurm.executors.stages.io.storage import COMPRESSIONS, read_bytes, split_compression
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,17 +26,23 @@ class JsonlReaderStage(BaseReader):
 
     Values arrive as they are written: no text becomes a date, no integer a float; nested values stay lists and
     dictionaries. A key that some rows lack is null there.
-    `read_kwargs`: `storage_options`, `missing_fields`, `compression` (default: by the name's suffix).
+    `read_kwargs`: `storage_options`, `missing_fields`, `compression` (default: by the name's suffix), and the arguments
+    of `pandas.read_json`. Where one of those asks for something else than the above (`dtype`, `convert_dates`, `nrows`,
+    `encoding`, `engine="pandas"`...), pandas reads the files, and all other arguments have pandas' defaults.
     """
-
-    READ_KWARGS: ClassVar[tuple[str, ...]] = ("compression", "lines")
 
     name: str = "jsonl_reader"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.read_kwargs.get("lines", True) is not True:
-            raise ValueError("JsonlReader reads one JSON object per line; lines=False is not supported")
+        for key, only, why in _FIXED:
+            if self.read_kwargs.get(key, only) != only:
+                raise ValueError(f"JsonlReader: {key}={self.read_kwargs[key]!r} is not supported: {why}")
+
+    def known_read_kwargs(self) -> list[str]:
+        import pandas as pd
+
+        return [*keywords(pd.read_json), *_ARROW]
 
     def read_data(
         self, paths: list[str], read_kwargs: dict[str, Any] | None = None, fields: list[str] | None = None
@@ -46,22 +53,39 @@ class JsonlReaderStage(BaseReader):
             ValueError: a line is not a JSON object (it names file and line), or a field is missing.
         """
         options = dict(read_kwargs or {})
-        contents = []
-        for path in paths:
-            content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
-            contents.append(content.removeprefix(_BOM))
-        table = _read_fast(contents)
-        if table is not None:
-            if table.num_rows == 0:
-                return None
-            data = frame_of_table(table)
-        else:
-            rows = [row for path, content in zip(paths, contents, strict=True) for row in parse_lines(content, path)]
-            if not rows:
-                return None
-            columns = dict.fromkeys(key for row in rows for key in row)
-            data = frame({name: [row.get(name) for row in rows] for name in columns}, len(rows))
-        return _with_fields(data, fields, paths, options.get("missing_fields", "error") == "null")
+        data = _read_with_pandas(paths, options) if needs_pandas(options, _ARROW) else _read(paths, options)
+        return None if data is None else with_fields(data, fields, paths, options)
+
+
+_FIXED = (
+    ("lines", True, "there is one JSON object in each line"),
+    ("typ", "frame", "documents are rows of a frame"),
+    ("chunksize", None, "a group of files is one batch; use files_per_partition or blocksize"),
+)
+"""Arguments of `pandas.read_json` with the only value that makes sense here."""
+
+_ARROW: dict[str, tuple[Any, ...] | None] = {
+    "storage_options": None,
+    "missing_fields": None,
+    "compression": ("infer", None, *COMPRESSIONS),
+    "engine": (None, "pyarrow_direct"),
+    "pyarrow_block_size": None,
+    "pyarrow_max_block_size": None,
+    "lines": (True,),
+    "orient": (None, "records"),
+    "typ": ("frame",),
+    "dtype": (False,),
+    "convert_axes": (None, False),
+    "convert_dates": (False,),
+    "keep_default_dates": (False,),
+    "date_unit": (None,),
+    "encoding": (None, "utf-8"),
+    "encoding_errors": (None, "strict"),
+    "chunksize": (None,),
+    "nrows": (None,),
+    "dtype_backend": ("pyarrow",),
+}
+"""What needs no pandas. `engine` and block sizes are NeMo Curator's; a block here is as large as its file."""
 
 
 @dataclass
@@ -69,9 +93,18 @@ class JsonlReader(CompositeReader):
     """Reads JSONL files: `FilePartitioningStage` and `JsonlReaderStage`."""
 
     STAGE: ClassVar[type[BaseReader]] = JsonlReaderStage
-    DEFAULT_EXTENSIONS: ClassVar[tuple[str, ...]] = (".jsonl", ".json")
 
+    file_paths: str | list[str]
+    files_per_partition: int | None = None
+    blocksize: int | str | None = None
+    fields: list[str] | None = None
+    read_kwargs: dict[str, Any] | None = None
+    task_type: str = "document"
+    file_extensions: list[str] = field(default_factory=lambda: [".jsonl", ".json"])
+    _generate_ids: bool = False
+    _assign_ids: bool = False
     name: str = "jsonl_reader"
+    allow_empty: bool = False
 
 
 def parse_lines(content: bytes, path: str) -> Iterator[dict[str, Any]]:
@@ -96,6 +129,37 @@ def parse_lines(content: bytes, path: str) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def _read(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
+    """The rows by Arrow's parser, or by Python's where Arrow would change values."""
+    contents = []
+    for path in paths:
+        content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
+        contents.append(content.removeprefix(_BOM))
+    table = _read_fast(contents)
+    if table is not None:
+        return frame_of_table(table) if table.num_rows else None
+    rows = [row for path, content in zip(paths, contents, strict=True) for row in parse_lines(content, path)]
+    if not rows:
+        return None
+    columns = dict.fromkeys(key for row in rows for key in row)
+    return frame({name: [row.get(name) for row in rows] for name in columns}, len(rows))
+
+
+def _read_with_pandas(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
+    import pandas as pd
+
+    own = ("storage_options", "missing_fields", "lines", "pyarrow_block_size", "pyarrow_max_block_size")
+    arguments = {key: value for key, value in options.items() if key not in own}
+    if arguments.get("engine") in (None, "pandas", "pyarrow_direct"):
+        arguments.pop("engine", None)
+
+    def read(path: str, **remote: Any) -> pd.DataFrame:
+        by_name = {"compression": split_compression(path)[1] or "infer"}
+        return pd.read_json(path, lines=True, **{**by_name, **arguments, **remote})
+
+    return read_frames(read, paths, options.get("storage_options"))
+
+
 def _read_fast(contents: Sequence[bytes]) -> pa.Table | None:
     """All files by Arrow's parser, or None where it would not give what `parse_lines` gives."""
     import pyarrow as pa
@@ -110,25 +174,10 @@ def _read_fast(contents: Sequence[bytes]) -> pa.Table | None:
     if not tables:
         return pa.table({})
     kinds: dict[str, pa.DataType] = {}
-    for field in (field for table in tables for field in table.schema):
-        known = kinds.setdefault(field.name, field.type)
-        if known != field.type and not pa.types.is_null(field.type):
+    for column in (column for table in tables for column in table.schema):
+        known = kinds.setdefault(column.name, column.type)
+        if known != column.type and not pa.types.is_null(column.type):
             if not pa.types.is_null(known):
                 return None
-            kinds[field.name] = field.type
+            kinds[column.name] = column.type
     return pa.concat_tables(tables, promote_options="default")
-
-
-def _with_fields(data: pd.DataFrame, fields: list[str] | None, paths: list[str], fill: bool) -> pd.DataFrame:
-    if fields is None:
-        return data
-    missing = [name for name in fields if name not in data.columns]
-    if missing and not fill:
-        where = paths[0] if len(paths) == 1 else f"{len(paths)} files, {paths[0]} the first"
-        raise ValueError(
-            f"no row of {where} has {', '.join(map(repr, missing))}; there are {list(data.columns)} "
-            "(read_kwargs={'missing_fields': 'null'} fills missing columns with nulls)"
-        )
-    for name in missing:
-        data[name] = frame({name: [None] * len(data)}, len(data))[name]
-    return data[fields]

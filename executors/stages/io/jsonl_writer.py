@@ -10,13 +10,16 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from curator_slurm.executors.stages.columns import column_names, values_of
+from curator_slurm.executors.stages.io.pandas_options import keywords
 from curator_slurm.executors.stages.io.storage import COMPRESSIONS, compressed, split_compression
 from curator_slurm.executors.stages.io.writer import BaseWriter
 
 _LINES_AT_ONCE = 1000
+_OWN = frozenset({"storage_options", "compression", "force_ascii", "lines", "orient"})
+"""The `write_kwargs` that need no pandas."""
 
 
 @dataclass
@@ -25,10 +28,9 @@ class JsonlWriter(BaseWriter):
 
     Nulls are written as null, and so are NaN and infinities, which JSON does not have; dates and times in ISO 8601,
     decimals as text, bytes in base64. Compressed by the extension (`jsonl.gz`, `.zst`, `.bz2`, `.xz`) or by
-    `compression` in `write_kwargs`, which adds the suffix. `force_ascii: true` escapes everything else.
+    `compression` in `write_kwargs`, which adds the suffix. `force_ascii: true` escapes everything else. The other
+    `write_kwargs` are those of `pandas.DataFrame.to_json`; where one is given, pandas writes the rows in its own way.
     """
-
-    WRITE_KWARGS: ClassVar[tuple[str, ...]] = ("compression", "force_ascii", "lines", "orient")
 
     file_extension: str = "jsonl"
     name: str = "jsonl_writer"
@@ -46,8 +48,20 @@ class JsonlWriter(BaseWriter):
         if asked in COMPRESSIONS and by_name is None:
             self.file_extension += COMPRESSIONS[asked]
 
-    def write_data(self, data: Any, sink: IO[bytes]) -> None:
+    def known_write_kwargs(self) -> list[str]:
+        import pandas as pd
+
+        return [name for name in keywords(pd.DataFrame.to_json) if name not in ("path_or_buf", "mode")]
+
+    def write_rows(self, data: Any, sink: IO[bytes]) -> None:
         """Write the rows; the same rows give the same bytes."""
+        by_pandas = {key: value for key, value in self.write_kwargs.items() if key not in _OWN}
+        if by_pandas:
+            with compressed(sink, split_compression(self.file_extension)[1]) as stream:
+                frame = data if hasattr(data, "to_json") else data.to_pandas()
+                ascii = bool(self.write_kwargs.get("force_ascii"))
+                frame.to_json(stream, orient="records", lines=True, force_ascii=ascii, **by_pandas)
+            return
         names = column_names(data)
         encoder = json.JSONEncoder(
             ensure_ascii=bool(self.write_kwargs.get("force_ascii")), allow_nan=False, default=_plain

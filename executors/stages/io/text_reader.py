@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.stages.columns import frame, select
@@ -26,8 +26,6 @@ class TextReaderStage(BaseReader):
     suffix). A byte order mark is dropped; line ends stay as they are. `bytes` counts the decompressed file.
     """
 
-    READ_KWARGS: ClassVar[tuple[str, ...]] = ("encoding", "errors", "compression")
-
     name: str = "text_reader"
 
     def __post_init__(self) -> None:
@@ -42,7 +40,11 @@ class TextReaderStage(BaseReader):
             raise ValueError(f"TextReader has no column {unknown[0]!r}; it has {', '.join(COLUMNS)}")
 
     def outputs(self) -> tuple[list[str], list[str]]:
-        return ["data"], list(self.fields or COLUMNS)
+        attributes, columns = super().outputs()
+        return attributes, [*([] if self.fields else COLUMNS), *columns]
+
+    def known_read_kwargs(self) -> tuple[str, ...]:
+        return "encoding", "errors", "compression"
 
     def read_data(
         self, paths: list[str], read_kwargs: dict[str, Any] | None = None, fields: list[str] | None = None
@@ -76,6 +78,15 @@ class TextReader(CompositeReader):
     """Reads text files: `FilePartitioningStage` and `TextReaderStage`."""
 
     STAGE: ClassVar[type[BaseReader]] = TextReaderStage
-    DEFAULT_EXTENSIONS: ClassVar[tuple[str, ...]] = (".txt",)
 
+    file_paths: str | list[str]
+    files_per_partition: int | None = None
+    blocksize: int | str | None = None
+    fields: list[str] | None = None
+    read_kwargs: dict[str, Any] | None = None
+    task_type: str = "document"
+    file_extensions: list[str] = field(default_factory=lambda: [".txt"])
+    _generate_ids: bool = False
+    _assign_ids: bool = False
     name: str = "text_reader"
+    allow_empty: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from curator_slurm.executors.stages.columns import values_of
 from curator_slurm.executors.stages.io import storage
@@ -19,8 +19,6 @@ class TextWriter(BaseWriter):
     `fields` names the one column to write (default: text). `write_kwargs`: `encoding` (default utf-8), `errors`.
     """
 
-    WRITE_KWARGS: ClassVar[tuple[str, ...]] = ("encoding", "errors")
-
     file_extension: str = "txt"
     name: str = "text_writer"
 
@@ -31,6 +29,9 @@ class TextWriter(BaseWriter):
             raise ValueError("TextWriter writes one column; fields must name it")
         self._encoding = codecs.lookup(self.write_kwargs.get("encoding", "utf-8")).name
         self._errors = self.write_kwargs.get("errors", "strict")
+
+    def known_write_kwargs(self) -> tuple[str, ...]:
+        return "encoding", "errors"
 
     def write_task(self, task: DocumentBatch) -> list[str]:
         """Write the documents; the files written."""
@@ -49,7 +50,7 @@ class TextWriter(BaseWriter):
             files.append(path)
         return files
 
-    def write_data(self, data: Any, sink: IO[bytes]) -> None:
+    def write_rows(self, data: Any, sink: IO[bytes]) -> None:
         """Not used: `write_task` writes a file per document."""
         raise NotImplementedError
 

@@ -6,10 +6,10 @@ import hashlib
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.executors.stage import ProcessingStage
@@ -32,10 +32,9 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
     its FileGroupTask is empty: an empty file would have columns without types, which do not fit its neighbours'.
 
     `mode` is about what `path` holds when the stage is made: `ignore` leaves it, and replaces files of the same
-    names; `overwrite` removes the whole folder; `error` refuses an existing one; `append` is not available.
+    names; `overwrite` removes the whole folder; `error` refuses an existing one; `append` is refused unless a subclass
+    sets `append_mode_implemented`.
     """
-
-    WRITE_KWARGS: ClassVar[tuple[str, ...]] = ()
 
     path: str
     file_extension: str
@@ -43,6 +42,7 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
     fields: list[str] | None = None
     name: str = "writer"
     mode: str = "ignore"
+    append_mode_implemented: bool = False
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -51,11 +51,11 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
         self.file_extension = self.file_extension.lstrip(".")
         if not re.fullmatch(r"[\w.-]+", self.file_extension):
             raise ValueError(f"{type(self).__name__}: {self.file_extension!r} is not a file extension")
-        known = ("storage_options", *self.WRITE_KWARGS)
+        known = ("storage_options", *self.known_write_kwargs())
         self.write_kwargs = check_options(type(self).__name__, "write_kwargs", self.write_kwargs, known)
         if isinstance(self.fields, str):
             self.fields = [self.fields]
-        check_output_mode(self.mode, self.path, self.storage_options)
+        check_output_mode(self.mode, self.path, self.storage_options, self.append_mode_implemented)
 
     @property
     def storage_options(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
             return []
         data = select(task.data, self.fields) if self.fields is not None else task.data
         try:
-            storage.write_atomically(path, lambda sink: self.write_data(data, sink), self.storage_options)
+            storage.write_atomically(path, lambda sink: self.write_rows(data, sink), self.storage_options)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.name}: task {task.task_id}: {error}") from error
         return [path]
@@ -109,7 +109,11 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
                 storage.remove(storage.join(self.path, name), self.storage_options)
 
     @abstractmethod
-    def write_data(self, data: Any, sink: IO[bytes]) -> None:
+    def known_write_kwargs(self) -> Iterable[str]:
+        """The options in `write_kwargs` besides `storage_options`."""
+
+    @abstractmethod
+    def write_rows(self, data: Any, sink: IO[bytes]) -> None:
         """Write the payload, which has rows, to an open file."""
 
 
@@ -135,19 +139,21 @@ def file_stem(task_id: str) -> str:
     return "t" + hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def check_output_mode(mode: str, path: str, storage_options: dict[str, Any] | None = None) -> None:
+def check_output_mode(
+    mode: str, path: str, storage_options: dict[str, Any] | None = None, append_mode_implemented: bool = False
+) -> None:
     """Do what `mode` says about a folder that is there already.
 
     Raises:
         ValueError: there is no such mode, or `overwrite` would remove a folder that cannot be meant.
         FileExistsError: the mode is `error`, and the folder is there.
-        NotImplementedError: the mode is `append`.
+        NotImplementedError: the mode is `append`, and the writer cannot append.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
-    if mode == "append":
+    if mode == "append" and not append_mode_implemented:
         raise NotImplementedError("mode='append' is not available; 'ignore' keeps files that have other names")
-    if mode == "ignore" or not storage.exists(path, storage_options):
+    if mode in ("ignore", "append") or not storage.exists(path, storage_options):
         return
     if mode == "error":
         raise FileExistsError(f"{path} is there already, and mode is 'error'")

@@ -87,11 +87,77 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark(tmp_path: Path) -> 
     assert read(tmp_path) == [{"text": "one"}, {"text": "two\r\n"}]
 
 
-def test_an_empty_file_costs_nothing_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_group_without_rows_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n\n")
+    with pytest.raises(Exception, match=r"no rows in .*a\.jsonl; allow_empty=True accepts files without rows"):
+        read(tmp_path)
+
+
+def test_a_group_without_rows_is_let_through_where_that_is_allowed(tmp_path: Path) -> None:
     for name, content in (("a", b""), ("b", b'{"text": "x"}'), ("c", b"\n\n")):
         (tmp_path / f"{name}.jsonl").write_bytes(content)
-    assert read(tmp_path) == read(tmp_path, files_per_partition=3) == [{"text": "x"}]
-    assert len(run(JsonlReader(str(tmp_path)))) == 1
+    assert read(tmp_path, files_per_partition=3) == [{"text": "x"}]
+    assert len(run(JsonlReader(str(tmp_path), allow_empty=True))) == 1
+    found = run(JsonlReader(str(tmp_path), allow_empty=True, fields=["text"]))
+    assert [task.num_items for task in found] == [0, 1, 0]
+    assert {tuple(task.get_columns()) for task in found} == {("text",)}
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        ({"dtype": {"n": str}}, [{"n": "1", "day": "2024-01-02"}, {"n": "2", "day": "2024-01-03"}]),
+        ({"nrows": 1}, [{"n": 1, "day": "2024-01-02"}]),
+        ({"engine": "pandas"}, [{"n": 1, "day": "2024-01-02"}, {"n": 2, "day": "2024-01-03"}]),
+        ({"dtype_backend": "numpy_nullable"}, [{"n": 1, "day": "2024-01-02"}, {"n": 2, "day": "2024-01-03"}]),
+    ],
+)
+@pytest.mark.parametrize("extension", COMPRESS)
+def test_read_kwargs_as_pandas_takes_them(
+    tmp_path: Path, options: dict[str, Any], values: list[dict[str, Any]], extension: str
+) -> None:
+    content = b'{"n": 1, "day": "2024-01-02"}\n{"n": 2, "day": "2024-01-03"}\n'
+    (tmp_path / f"a.{extension}").write_bytes(COMPRESS[extension](content))
+    assert read(tmp_path, read_kwargs=options) == values
+
+
+@pytest.mark.filterwarnings("ignore:The 'convert_dates' keyword")
+def test_dates_as_pandas_reads_them(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"day": "2024-01-02"}])
+    (task,) = run(JsonlReader(str(tmp_path), read_kwargs={"convert_dates": ["day"]}))
+    assert str(task.to_pandas()["day"].dtype).startswith("datetime64")
+
+
+def test_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes('{"text": "é"}\n'.encode("latin-1"))
+    assert read(tmp_path, read_kwargs={"encoding": "latin-1"}) == [{"text": "é"}]
+
+
+def test_what_pandas_cannot_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_bytes(b"{\n")
+    with pytest.raises(Exception, match=r"bad\.jsonl: pandas cannot read it"):
+        read(tmp_path, read_kwargs={"nrows": 3})
+
+
+def test_fields_and_groups_of_what_pandas_reads(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"a": 1, "b": 2}])
+    (tmp_path / "b.jsonl").write_bytes(b"")
+    write_jsonl(tmp_path / "c.jsonl", [{"a": 3}])
+    options = {"nrows": 5, "dtype": False}
+    assert read(tmp_path, files_per_partition=3, fields=["a"], read_kwargs=options) == [{"a": 1}, {"a": 3}]
+    with pytest.raises(Exception, match=r"no row of 3 files, .* has 'c'"):
+        read(tmp_path, files_per_partition=3, fields=["c"], read_kwargs=options)
+    found = read(tmp_path, files_per_partition=3, fields=["c"], read_kwargs={**options, "missing_fields": "null"})
+    assert found == [{"c": None}] * 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dtype": False, "convert_dates": False}, {"engine": "pyarrow_direct", "pyarrow_block_size": 10}, {"nrows": None}],
+)
+def test_options_that_arrow_can_do_change_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"day": "2024-01-02", "n": None}, {"n": 2**60 + 1}])
+    assert read(tmp_path, read_kwargs=options) == read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +217,9 @@ def test_metadata_and_ids_come_from_the_group(tmp_path: Path) -> None:
     [
         {"read_kwargs": {"storage_option": {}}},
         {"read_kwargs": {"lines": False}},
+        {"read_kwargs": {"typ": "series"}},
+        {"read_kwargs": {"chunksize": 10}},
+        {"_generate_ids": True, "_assign_ids": True},
         {"read_kwargs": {"missing_fields": "drop"}},
         {"files_per_partition": 1, "blocksize": 1},
     ],

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -56,9 +57,24 @@ def test_files_that_cannot_be_joined_are_an_error(tmp_path: Path) -> None:
         read(tmp_path, files_per_partition=2)
 
 
-def test_a_file_without_rows_is_no_batch(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_an_error_unless_it_is_allowed(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", n=pa.array([], pa.int64()))
-    assert run(ParquetReader(str(tmp_path))) == []
+    with pytest.raises(Exception, match=r"no rows in .*a\.parquet"):
+        read(tmp_path)
+    (task,) = run(ParquetReader(str(tmp_path), allow_empty=True))
+    assert (task.num_items, task.get_columns()) == (0, ["n"])
+    assert str(task.to_pandas()["n"].dtype) == "int64[pyarrow]"
+
+
+def test_read_kwargs_as_pandas_takes_them(tmp_path: Path) -> None:
+    pd.DataFrame({"n": [1, 2], "text": ["a", "b"]}, index=["x", "y"]).to_parquet(tmp_path / "a.parquet")
+    (task,) = run(ParquetReader(str(tmp_path), fields=["n"], read_kwargs={"dtype_backend": "numpy_nullable"}))
+    assert [str(kind) for kind in task.to_pandas().dtypes] == ["Int64"]
+    found = read(tmp_path, fields=["more", "text"], read_kwargs={"use_threads": False, "missing_fields": "null"})
+    assert found == [{"more": None, "text": "a"}, {"more": None, "text": "b"}]
+    with pytest.raises(Exception, match=r"a\.parquet"):
+        read(tmp_path, fields=["more"], read_kwargs={"use_threads": False})
+    ParquetReader("x", read_kwargs={"engine": "fastparquet", "any_of_its_own": 1})
 
 
 def test_filters(tmp_path: Path) -> None:
@@ -73,7 +89,7 @@ def test_what_is_not_parquet_is_named(tmp_path: Path, content: bytes) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"engine": "fastparquet"}, {"dtype_backend": "numpy"}, {"column": ["a"]}])
+@pytest.mark.parametrize("options", [{"column": ["a"]}, {"missing_fields": "drop"}])
 def test_wrong_arguments(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         ParquetReader("x", read_kwargs=options)

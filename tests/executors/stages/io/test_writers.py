@@ -101,7 +101,7 @@ sys.path.insert(0, {tests!r})
 from stage_loop import batch
 import pathlib, builtins
 writer = {writer}(sys.argv[1])
-real = writer.write_data
+real = writer.write_rows
 def half(data, sink):
     class Sink:
         written = 0
@@ -110,7 +110,7 @@ def half(data, sink):
             os.kill(os.getpid(), signal.SIGKILL)
         def __getattr__(self, name): return getattr(sink, name)
     real(data, Sink())
-writer.write_data = half
+writer.write_rows = half
 writer.process(batch({{"text": ["x" * 100] * 3000}}))
 """
 

@@ -1,0 +1,50 @@
+"""What readers leave to pandas: options that Arrow's readers lack, with the meaning that pandas gives them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from curator_slurm.executors.stages.io.storage import is_address
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def keywords(function: Callable[..., Any]) -> list[str]:
+    """The named parameters of a function behind its first, which is what it reads or writes."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [item.name for item in inspect.signature(function).parameters.values() if item.kind in named][1:]
+
+
+def needs_pandas(options: Mapping[str, Any], arrow: Mapping[str, Sequence[Any] | None]) -> bool:
+    """Whether an option is beyond the Arrow reader, which can do those in `arrow`: with these values, None for any."""
+    return any(not _can(arrow, name, value) for name, value in options.items())
+
+
+def _can(arrow: Mapping[str, Sequence[Any] | None], name: str, value: Any) -> bool:
+    values = arrow.get(name, ())
+    return values is None or any(type(value) is type(known) and value == known for known in values)
+
+
+def read_frames(
+    read: Callable[..., pd.DataFrame], paths: Sequence[str], storage_options: Mapping[str, Any] | None
+) -> pd.DataFrame | None:
+    """The rows of all files as one frame; None where there are none.
+
+    Raises:
+        ValueError: a file cannot be read with these options; it names the file.
+    """
+    import pandas as pd
+
+    frames = []
+    for path in paths:
+        remote = {"storage_options": dict(storage_options)} if storage_options and is_address(path) else {}
+        try:
+            found = read(path, **remote)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: pandas cannot read it: {error}") from error
+        if len(found):
+            frames.append(found)
+    return pd.concat(frames, ignore_index=True) if frames else None
