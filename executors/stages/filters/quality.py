@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from curator_slurm.executors.stages.filters.document_filter import DocumentFilter
-from curator_slurm.executors.stages.filters.words import WordSplitter
+from curator_slurm.executors.stages.filters.word_splitter import WordSplitter
 
 _NOT_COUNTED_AS_TEXT = re.compile(r"[^a-zA-Z0-9\n?!,.]")
 _DIGIT = re.compile(r"\d")

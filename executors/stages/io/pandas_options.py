@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curator_slurm.executors.stages.io.storage import is_address
+from curator_slurm.common.addresses import is_remote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def read_frames(
 
     frames = []
     for path in paths:
-        remote = {"storage_options": dict(storage_options)} if storage_options and is_address(path) else {}
+        remote = {"storage_options": dict(storage_options)} if storage_options and is_remote(path) else {}
         try:
             found = read(path, **remote)
         except (ValueError, TypeError, KeyError) as error:

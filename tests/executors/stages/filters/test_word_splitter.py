@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import stages
-from curator_slurm.executors.stages.filters import words
-from curator_slurm.executors.stages.filters.words import WordSplitter
+from curator_slurm.executors.stages.filters import word_splitter
+from curator_slurm.executors.stages.filters.word_splitter import WordSplitter
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    words._segmenter.cache_clear()
+    word_splitter._segmenter.cache_clear()
     yield
-    words._segmenter.cache_clear()
+    word_splitter._segmenter.cache_clear()
 
 
 def install(monkeypatch: pytest.MonkeyPatch, name: str, **attributes: Any) -> None:
@@ -69,7 +69,7 @@ def test_japanese(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("lang", "module"), [("zh", "jieba"), ("ja", "MeCab")])
 def test_a_segmenter_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, lang: str, module: str) -> None:
-    monkeypatch.setattr(words.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(word_splitter.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=rf"lang='{lang}' needs {module}, .*curator-slurm\[languages\]"):
         stages.WordCountFilter(lang=lang)
 
