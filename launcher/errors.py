@@ -7,6 +7,10 @@ an error into an exit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.failure_classes import FailureClass
 
 
 class CuratorSlurmError(Exception):
@@ -101,22 +105,49 @@ class RunBusyError(CuratorSlurmError):
     exit_code = 2
 
 
-class RunFailedError(CuratorSlurmError):
-    """The run ended without success."""
+class RunEndedError(CuratorSlurmError):
+    """The run ended without success.
+
+    `failure_class` is a `FailureClass` (a string), `evidence` the log lines that prove it, `next_step` what to do.
+    They are empty where the error was not raised about the end of a run.
+    """
 
     exit_code = 6
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        run_id: str = "",
+        failure_class: FailureClass | None = None,
+        evidence: Sequence[str] = (),
+        next_step: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.failure_class = failure_class
+        self.evidence = tuple(evidence)
+        self.next_step = next_step
 
-class RunIncompleteError(CuratorSlurmError):
+
+class RunFailedError(RunEndedError):
+    """The run failed."""
+
+
+class RunIncompleteError(RunEndedError):
     """Some shards of the run are not done."""
 
     exit_code = 7
 
 
-class RunCancelledError(CuratorSlurmError):
+class RunCancelledError(RunEndedError):
     """The run was cancelled."""
 
     exit_code = 8
+
+
+class WaitTimeoutError(CuratorSlurmError, TimeoutError):
+    """The run has not ended in the time that was given to `wait`; it goes on."""
 
 
 class BootstrapError(CuratorSlurmError):

@@ -47,6 +47,19 @@ def wait_for_end(pid: int, created: float | None, timeout_s: float) -> bool:
     return True
 
 
+def reap(pid: int, created: float | None) -> None:
+    """Let this very process go where it is a child of ours that has ended; else it stays a zombie as long as we live.
+
+    Only a process that lives on after starting runs needs this, such as a notebook.
+    """
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
+        process = psutil.Process(pid)
+        if created is not None and abs(process.create_time() - created) < CLOCK_TOLERANCE_S:
+            os.waitpid(pid, os.WNOHANG)
+
+
 def _process(pid: int, created: float | None) -> psutil.Process | None:
     """The process, unless it has ended, is a zombie, or is another one with the same number."""
     import psutil

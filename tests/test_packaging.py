@@ -21,7 +21,7 @@ def tree():
         for path in (ROOT / package).rglob("*")
         if path.suffix in DATA or path.name == "py.typed"
     }
-    return {"curator_slurm/__init__.py", *found}
+    return {"curator_slurm/__init__.py", "curator_slurm/__main__.py", *found}
 
 
 @pytest.fixture(scope="module")

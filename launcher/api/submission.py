@@ -1,0 +1,72 @@
+"""`submit`: from a spec in a file, a text or a mapping to the handle of a submitted run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curator_slurm.launcher.api.handle import Job, PartialSubmissionError
+from curator_slurm.launcher.api.settings import Overrides, set_options
+from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.operations import submit as operation
+from curator_slurm.launcher.plan.model import Cluster
+from curator_slurm.launcher.spec import spec_file
+
+CLUSTERS = ("auto", *(cluster.value for cluster in Cluster))
+_SOURCE = "the spec"
+"""What messages call a spec that is no file."""
+
+
+def submit(
+    spec: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    overrides: Overrides | None = None,
+    cluster: str = "auto",
+    environ: Mapping[str, str] | None = None,
+) -> Job:
+    """Check a spec and submit it; the handle of its run.
+
+    `spec` is the path of a YAML file, a mapping, or a text of several lines of YAML; relative paths in the last two
+    begin at the current folder. `overrides` are settings in place of those of the spec: `{"resources.nodes": 8}` or
+    `{"resources": {"nodes": 8}}`. `cluster` is slurm, local (this machine) or auto (Slurm where there is sbatch).
+    `environ`, by default this process's, has the values of secrets and of variables in paths.
+
+    Raises:
+        SpecError: the spec has errors; all of them are told, and nothing is written.
+        SlurmError: Slurm refused the job, or cannot be reached.
+        StorageError: the run directory cannot be written.
+        PartialSubmissionError: Slurm accepted some of the arrays, or its answer was lost.
+    """
+    if cluster not in CLUSTERS:
+        raise UsageError(f"there is no cluster {cluster!r}; it is one of {', '.join(CLUSTERS)}")
+    environ = os.environ if environ is None else environ
+    place = operation.choose_cluster(cluster).cluster
+    options = set_options(overrides)
+    text = _text(spec)
+    if text is None:
+        assert not isinstance(spec, Mapping)
+        prepared = operation.prepare(Path(spec).expanduser(), options, place, environ)
+    else:
+        reading = spec_file.read_string(text, _SOURCE, options)
+        prepared = operation.prepare_reading(reading, Path.cwd(), place, environ)
+    done = operation.submit(prepared, environ)
+    ignored = [name for name in done.removed_variables if name.startswith("SBATCH_")]
+    notes = [*done.notes, *([f"not passed on to sbatch: {', '.join(ignored)}"] if ignored else [])]
+    job = Job(done.run.paths.root, notes=notes)
+    if done.problem:
+        raise PartialSubmissionError(done.problem, job) from done.error
+    return job
+
+
+def _text(spec: str | os.PathLike[str] | Mapping[str, Any]) -> str | None:
+    """The YAML of a spec that is no file."""
+    if isinstance(spec, Mapping):
+        try:
+            return yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+        except yaml.YAMLError as error:
+            raise UsageError(f"the spec has a value that YAML cannot hold: {error}") from error
+    return spec if isinstance(spec, str) and "\n" in spec else None
