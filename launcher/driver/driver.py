@@ -1,7 +1,7 @@
 """The driver: a child of the head agent that builds the pipeline and runs the executor.
 
 It is started before Ray is up, imports what it will need, and waits on its standard input for `go <address>`. At
-its end it leaves driver.json beside its log, from which the head agent takes message and failure class.
+the end it writes driver.json beside its log, from which the head agent takes message and failure class.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--attempt-dir", type=Path, required=True)
     parser.add_argument("--plan", type=Path, required=True)
-    parser.add_argument("--shard", type=int, help="the shard of this attempt; the whole input where it is not given")
+    parser.add_argument("--shard", type=int, help="the shard of this attempt; the whole input if omitted")
     options = parser.parse_args(arguments)
     attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
     plan = Plan.from_yaml(options.plan.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
-    """Prepare, wait for the cluster, run; a sentence about how it went."""
+    """Prepare, wait for the cluster, run; returns a one-line summary."""
     pipeline_spec = plan.spec.pipeline
     if plan.spec_dir not in sys.path:
         sys.path.append(plan.spec_dir)
@@ -135,7 +135,7 @@ def _placeholders(plan: Plan, attempt: AttemptPaths, shard: int | None) -> dict[
 def _wait_for_go() -> str:
     line = sys.stdin.readline().split()
     if len(line) != 2 or line[0] != "go":
-        raise SystemExit("the head agent went away before the cluster was up")
+        raise SystemExit("the head agent ended before the cluster was up")
     return line[1]
 
 

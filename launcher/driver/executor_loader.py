@@ -1,4 +1,4 @@
-"""From the `executor` section of a plan to an executor: one of ours, NeMo Curator's, or anybody's."""
+"""Makes the executor of a plan's `executor` section: one of ours, NeMo Curator's, or any other."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from curator_slurm.launcher.spec.value_types import Backend
 
 
 def load_executor(spec: Spec) -> Any:
-    """The executor of the spec, before the cluster is up: a wrong name or option is found at once.
+    """The executor of the spec, made before the cluster is up, so that a wrong name or option fails at once.
 
     Raises:
-        PipelineLoadError: there is none of that name, or `executor.config` or `failures` do not fit it.
+        PipelineLoadError: there is no executor of that name, or `executor.config` or `failures` do not fit it.
     """
     failures = spec.failures.model_dump(mode="json", exclude_none=True)
     config = dict(spec.executor.config)
@@ -34,23 +34,23 @@ def load_executor(spec: Spec) -> Any:
 
 
 def _foreign(entry: str, config: dict[str, Any], failures: Mapping[str, Any]) -> Any:
-    """An executor by `module:Class`; its config is handed over as it is."""
+    """An executor given as `module:Class`; its config is passed on unchanged."""
     from curator_slurm.executors.base import BaseExecutor
     from curator_slurm.executors.run.watched import watched
 
     made: Any = import_named(entry, "executor.backend")
     if not isinstance(made, type) or not callable(getattr(made, "execute", None)):
         raise PipelineLoadError(
-            f"executor.backend: {entry} is not an executor: it is no class with a method execute(stages, tasks)",
+            f"executor.backend: {entry} is not an executor: it must be a class with a method execute(stages, tasks)",
             FailureClass.APP_FAILED,
-            "name the class of an executor",
+            "give the class of an executor",
         )
     make: Any = made
     ours = issubclass(made, BaseExecutor)
     if failures and not ours:
         raise PipelineLoadError(
-            f"failures.{next(iter(failures))}: {made.__name__} has no failure policy that curator-slurm could set",
+            f"failures.{next(iter(failures))}: {made.__name__} does not take curator-slurm's failure policy",
             FailureClass.APP_FAILED,
-            "take `failures` out and use what its executor.config offers, or choose xenna, ray_data or ray_actor_pool",
+            "remove `failures` and use the options of its executor.config, or choose xenna, ray_data or ray_actor_pool",
         )
     return make({**config, **failures}) if ours else watched(make(config))

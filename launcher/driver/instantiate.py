@@ -1,4 +1,4 @@
-"""Objects inside of arguments: a mapping with `_target_` becomes what calling that target gives, innermost first."""
+"""Objects inside arguments: a mapping with `_target_` is replaced by the result of calling it, innermost first."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _IGNORED = frozenset({"_convert_", "_recursive_"})
 
 
 def instantiate(value: Any, find: Callable[[str], Any]) -> Any:
-    """`value` with its targets called; `find` gives the object behind `module:name`.
+    """`value` with its targets called; `find` imports the object of a `module:name`.
 
-    `_args_` are arguments by position, and `_partial_: true` gives a function that still waits for more.
+    `_args_` are positional arguments, and `_partial_: true` gives a `functools.partial`.
     """
     if isinstance(value, Mapping):
         filled = {key: instantiate(item, find) for key, item in value.items() if key not in _IGNORED}

@@ -7,7 +7,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 
 
 class PipelineLoadError(CuratorSlurmError):
-    """The spec's pipeline cannot be loaded; `failure_class` says whose fault it is, `details` holds a traceback."""
+    """The spec's pipeline cannot be loaded; `failure_class` classifies the cause, `details` holds a traceback."""
 
     exit_code = 6
 

@@ -10,14 +10,14 @@ from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.failure_classes import FailureClass
 
 _HYDRA_ONLY = ("defaults", "hydra", "documentation", "ray_client", "backend", "execution_mode")
-"""Parts of the file that the spec decides: logging, the Ray cluster, the executor."""
+"""Keys that the spec replaces: logging, the Ray cluster, the executor."""
 
 
 def load_nemo_yaml(path: str, name: str, settings: Mapping[str, Any]) -> Any:
     """The pipeline (or workflow) of a file, with some of its settings changed.
 
     Raises:
-        PipelineLoadError: it cannot be read, has no such setting, or leaves one open; it names the key.
+        PipelineLoadError: it cannot be read, has no such setting, or lacks a required value; the message names the key.
     """
     from nemo_curator.config.run import create_pipeline_from_yaml
     from omegaconf import OmegaConf
@@ -38,7 +38,7 @@ def load_nemo_yaml(path: str, name: str, settings: Mapping[str, Any]) -> Any:
     own = [key for key in config if key not in ("stages", "workflow")]
     unknown = [key for key in settings if key not in own]
     if unknown:
-        raise wrong(f"has no setting {unknown[0]!r} at its top; it has {', '.join(own) or 'none'}", "see pipeline.args")
+        raise wrong(f"has no top-level setting {unknown[0]!r}; it has {', '.join(own) or 'none'}", "see pipeline.args")
     for key, value in settings.items():
         config[key] = value
     missing = [key for key in own if OmegaConf.is_missing(config, key)]
@@ -46,11 +46,11 @@ def load_nemo_yaml(path: str, name: str, settings: Mapping[str, Any]) -> Any:
         raise wrong(f"needs a value for {', '.join(missing)}", f"give pipeline.args: {{{missing[0]}: ...}}")
     for part in (*config.get("stages", ()), *config.get("workflow", ())):
         if OmegaConf.is_dict(part) and "_convert_" not in part:
-            part["_convert_"] = "all"  # stages want lists, not what hydra makes of them
+            part["_convert_"] = "all"  # stages expect plain lists, not OmegaConf's
     try:
         pipeline = create_pipeline_from_yaml(config, log_config=False)
     except OmegaConfBaseException as error:
-        raise wrong(f"has a mistake: {error}", "mend it", error) from error
+        raise wrong(f"has an error: {error}", "fix it", error) from error
     except Exception as error:
         raise wrong(f"cannot be built: {error}", "compare its stages with their classes", error) from error
     if hasattr(pipeline, "stages") and hasattr(pipeline, "name"):

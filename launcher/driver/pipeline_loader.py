@@ -1,4 +1,4 @@
-"""From the `pipeline` section of a plan to a pipeline object, ours or NeMo Curator's."""
+"""Builds the pipeline of a plan's `pipeline` section, ours or NeMo Curator's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from curator_slurm.launcher.spec.placeholders import substitute
 
 
 def import_named(entry: str, key: str) -> Any:
-    """The object that `module:name` in the spec's `key` stands for.
+    """The object that the spec names with `module:name` at `key`.
 
     Raises:
         PipelineLoadError: there is no such module or name, or importing it failed.
@@ -35,13 +35,13 @@ def import_named(entry: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise PipelineLoadError(
-                f"{key}: there is no module {error.name!r} in the environment of the nodes",
+                f"{key}: no module named {error.name!r} in the environment of the nodes",
                 FailureClass.ENVIRONMENT,
                 "put it beside the spec, or install it in the environment that the spec names; check the spelling",
                 traceback.format_exc(),
             ) from error
         raise PipelineLoadError(
-            f"{key}: importing {module_name} failed: there is no module {error.name!r}",
+            f"{key}: importing {module_name} failed: no module named {error.name!r}",
             FailureClass.ENVIRONMENT,
             f"install {error.name} in the environment of the nodes",
             traceback.format_exc(),
@@ -56,7 +56,7 @@ def import_named(entry: str, key: str) -> Any:
 
 
 def load_entry(spec: PipelineSpec) -> None:
-    """Import what the pipeline will need, without building it: for the time while the cluster boots."""
+    """Import what the pipeline needs, without building it, while the cluster boots."""
     if spec.entry is not None:
         import_named(spec.entry, "pipeline.entry")
     for index, stage in enumerate(spec.stages or []):
@@ -77,7 +77,7 @@ def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) ->
             if hasattr(build, "run"):
                 return build
             raise PipelineLoadError(
-                f"pipeline.entry: {spec.entry} is not callable", FailureClass.APP_FAILED, "name a function or class"
+                f"pipeline.entry: {spec.entry} is not callable", FailureClass.APP_FAILED, "give a function or class"
             )
         pipeline = build(**substitute(spec.args, context))
         if not hasattr(pipeline, "run"):
@@ -128,10 +128,10 @@ def _overrides(spec: StageSpec) -> dict[str, Any]:
 
 
 def run_arguments(pipeline: Any, executor: Any, checkpoint_path: str | None) -> dict[str, Any]:
-    """What to call `pipeline.run` with; workflows of NeMo Curator take less than pipelines.
+    """The arguments of `pipeline.run`; workflows of NeMo Curator take fewer than pipelines.
 
     Raises:
-        PipelineLoadError: it cannot be told which executor to run on, or where its checkpoint is.
+        PipelineLoadError: `run` takes no executor, or no checkpoint path although the spec has one.
     """
     known = inspect.signature(pipeline.run).parameters
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
@@ -141,6 +141,6 @@ def run_arguments(pipeline: Any, executor: Any, checkpoint_path: str | None) -> 
             raise PipelineLoadError(
                 f"pipeline: {type(pipeline).__name__}.run() takes no argument {name!r}",
                 FailureClass.APP_FAILED,
-                "run it as pipeline.command" if name == "executor" else "take pipeline.checkpoint_path out",
+                "run it as pipeline.command" if name == "executor" else "remove pipeline.checkpoint_path",
             )
     return given

@@ -1,4 +1,4 @@
-"""The only module that runs Slurm commands: time limits, retries, and errors fit for end users."""
+"""The only module that runs Slurm commands: timeouts, retries, and user-facing errors."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
 from curator_slurm.launcher.tails import last_lines
 
 LOG_LINES = 50
-"""Of a job's output, where Slurm says at its end why it ends."""
+"""The last lines of a job's log, where slurmstepd writes why it ends the job."""
 LONGEST_JOB_LIST = 2000
-"""With more jobs than this, squeue is asked for all jobs of the user."""
+"""With more jobs than this, squeue lists all jobs of the user instead."""
 
 KEPT_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"})
-"""Where the cluster is and who we are; everything else of Slurm in our environment is somebody else's options."""
+"""Which cluster, and our credentials; any other variable of Slurm sets options that nobody chose for this run."""
 _OUTPUT_VARIABLES = {"squeue": {"SLURM_BITSTR_LEN": "0"}}
-"""squeue cuts long lists of array tasks unless it is told not to."""
+"""Without it, squeue truncates long lists of array tasks."""
 _OPTION_PREFIXES = ("SBATCH_", "SLURM_")
 _QUERY_PREFIXES = (*_OPTION_PREFIXES, "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_", "SCONTROL_")
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What sbatch accepted: the job's id, its cluster (None: the default one), and what was kept from sbatch."""
+    """What sbatch accepted: job id, cluster (None: the default one), and the variables it was not given."""
 
     job_id: str
     cluster: str | None = None
@@ -58,7 +58,7 @@ def is_available() -> bool:
 
 
 class _TransientError(SlurmError):
-    """The controller did not answer; it may a moment later."""
+    """The controller did not respond; a retry may succeed."""
 
     @property
     def may_have_worked(self) -> bool:
@@ -94,8 +94,8 @@ def submit_command(run_dir: Path, script: Path, call: SbatchCall = SbatchCall())
 class Slurm:
     """Slurm's commands on this machine, for one of its clusters (None: the default one).
 
-    A command that cannot reach its controller gives up by itself after 20 to 40 seconds; it is tried again after
-    each of `pauses_s`, but not once `patience_s` have gone by: whoever waits at a terminal wants to know.
+    A command that cannot reach its controller gives up by itself after 20 to 40 seconds; it is retried
+    after each of `pauses_s`, until `patience_s` have passed: users at a terminal should not wait longer.
     """
 
     cluster: str | None = None
@@ -104,10 +104,10 @@ class Slurm:
     patience_s: float = 30.0
 
     def submit(self, command: Sequence[str], run_dir: Path, comment: str = "") -> Submitted:
-        """Run `submit_command(run_dir, ...)` so that exactly one job comes of it.
+        """Run `submit_command(run_dir, ...)` so that exactly one job results.
 
-        After an answer that got lost the job may exist all the same, so it is looked for before sbatch is tried
-        again: by its work dir and its comment, which no other job has both.
+        If sbatch's response is lost, the job may exist nevertheless, so it is looked up before sbatch is retried: by
+        its working directory and comment, a pair that no other job has.
         """
         removed = tuple(inherited_options(os.environ))
         deadline = time.monotonic() + self.patience_s
@@ -122,11 +122,11 @@ class Slurm:
                     raise
                 time.sleep(pause)
             except ValueError as error:
-                raise SlurmError(f"cannot tell the id of the job: {error}", command, 0) from error
+                raise SlurmError(f"sbatch returned no job id: {error}", command, 0) from error
         raise AssertionError("the last pause is None")
 
     def _job_in(self, run_dir: Path, comment: str) -> str | None:
-        """The id of the job whose work dir is `run_dir`, and which has this comment."""
+        """The id of the job with this working directory and comment."""
         if comment:
             jobs = self.commented()
             return next((job for job, folder, text in jobs if folder == str(run_dir) and text == comment), None)
@@ -135,11 +135,11 @@ class Slurm:
         return ids[0].partition("_")[0] if ids else None
 
     def commented(self) -> list[tuple[str, str, str]]:
-        """Id, work dir and comment of all jobs of this user that Slurm remembers; one entry for an array."""
+        """Id, working directory and comment of all jobs of this user that Slurm still knows; one entry for an array."""
         return parse.parse_comments(self._squeue("--me", parse.COMMENT_FORMAT))
 
     def arrays(self, job_ids: Iterable[str]) -> list[ArrayTasks]:
-        """What squeue says of the elements of these arrays: at most two commands, however many."""
+        """What squeue reports about the elements of these arrays, in at most two commands."""
         wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
         if not wanted:
             return []
@@ -147,19 +147,19 @@ class Slurm:
         return [tasks for tasks in found if tasks.job_id in known]
 
     def max_array_size(self) -> int | None:
-        """The cluster's MaxArraySize: an array has at most so many elements, counted from 0; None if it is not told."""
+        """The cluster's MaxArraySize, which array indices must stay below; None if scontrol does not show it."""
         text = parse.parse_setting(self.run(["scontrol", *self._cluster_option, "show", "config"]), "MaxArraySize")
         return int(text) if text and text.isdigit() else None
 
     def job_states(
         self, job_ids: Iterable[str], *, details: bool = False, forgotten: Container[str] | None = None
     ) -> dict[str, list[JobInfo]]:
-        """What Slurm says of these jobs: at most four commands, however many jobs.
+        """What Slurm reports about these jobs, in at most four commands.
 
-        squeue knows active jobs and those that ended minutes ago; with `details`, scontrol adds exit code and
-        restarts; sacct, where there is accounting, knows the older ones (of these, only those in `forgotten` are
-        asked for, where that is given). A job that is missing in the answer is unknown to Slurm. An array has
-        several entries under its id, its elements and their pending rest.
+        squeue has active jobs and those that ended minutes ago; with `details`, scontrol adds exit code and
+        restarts; sacct, where there is accounting, has older ones (if `forgotten` is given, only those in it are
+        looked up there). A job missing from the result is unknown to Slurm. An array has several entries under its
+        id: its started elements, and one for those pending.
         """
         wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
         if not wanted:
@@ -173,7 +173,7 @@ class Slurm:
         return found
 
     def _queued(self, job_ids: Sequence[str], line_format: str = parse.SQUEUE_FORMAT) -> str:
-        """What squeue says of jobs; some versions refuse a whole list for one job that is gone."""
+        """squeue's output for these jobs; some versions refuse a whole list because of one unknown id."""
         if len(job_ids) <= LONGEST_JOB_LIST:
             try:
                 return self._squeue(f"--jobs={','.join(job_ids)}", line_format)
@@ -190,20 +190,20 @@ class Slurm:
         )
 
     def _with_details(self, found: dict[str, list[JobInfo]]) -> dict[str, list[JobInfo]]:
-        """`found` with what scontrol knows besides; one job is asked for alone, several all at once."""
+        """`found` with what scontrol adds: queried by id for a single job, for all jobs otherwise."""
         which = list(found) if len(found) == 1 else []
         command = ["scontrol", *self._cluster_option, "--oneliner", "show", "job", *which]
         try:
             more = {info.job_id: info for info in parse.parse_scontrol(self.run(command))}
         except SlurmError:
-            return found  # gone since squeue looked
+            return found  # the job was purged after squeue listed it
         return {
             job_id: [parse.merge(info, more[info.job_id]) if info.job_id in more else info for info in infos]
             for job_id, infos in found.items()
         }
 
     def _accounted(self, job_ids: Sequence[str]) -> list[JobInfo]:
-        """What accounting knows; nothing where there is none, which is common and no error."""
+        """What accounting knows; empty without accounting, which is common and not an error."""
         options = ["--noheader", "--parsable2", "--duplicates", f"--format={parse.SACCT_FIELDS}"]
         try:
             text = self.run(["sacct", *self._cluster_option, *options, f"--jobs={','.join(job_ids)}"], retry=False)
@@ -212,10 +212,10 @@ class Slurm:
         return parse.parse_sacct(text)
 
     def end_reason(self, job_id: str) -> FailureClass | None:
-        """Why Slurm is ending this job, asked from inside it after a signal; None where it does not say.
+        """Why Slurm is ending this job, queried from inside it after a signal; None if it cannot be told.
 
-        While a job is being ended, its state says only that; the reason of a preemption or of scancel stands
-        nowhere but in the job's own output.
+        While a job is ending, its state is COMPLETING; that it was preempted or cancelled is written only to the
+        job's own log.
         """
         for info in self.job_states([job_id], details=True).get(job_id.partition("_")[0], []):
             if info.job_id == job_id:
@@ -223,7 +223,7 @@ class Slurm:
         return None
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel jobs; those that have ended already, or that Slurm no longer knows, are fine."""
+        """Cancel jobs; it is no error if some have ended already or are unknown to Slurm."""
         try:
             self.run(["scancel", *self._cluster_option, *job_ids])
         except SlurmError as error:
@@ -235,7 +235,7 @@ class Slurm:
         return [f"--clusters={self.cluster}"] if self.cluster else []
 
     def run(self, command: Sequence[str], *, retry: bool = True) -> str:
-        """Standard output of a Slurm command that may be repeated; it is, after transient errors."""
+        """Standard output of an idempotent Slurm command, retried after transient errors."""
         deadline = time.monotonic() + self.patience_s
         for pause in self.pauses_s if retry else ():
             try:
@@ -263,7 +263,7 @@ class Slurm:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            reason = f"no answer within {self.timeout_s:.0f} seconds"
+            reason = f"no response within {self.timeout_s:.0f} seconds"
             raise _TransientError(messages.unreachable(name, reason), command, None, "", reason) from error
         except OSError as error:
             raise SlurmError(f"cannot run {executable}: {error.strerror or error}", command) from error
@@ -278,7 +278,7 @@ class Slurm:
 
 
 def _group(infos: Iterable[JobInfo], wanted: Sequence[str]) -> dict[str, list[JobInfo]]:
-    """Job id -> what is said of the job, or of the elements of the array."""
+    """Job id -> entries of the job, or of the elements of the array."""
     groups: dict[str, list[JobInfo]] = {}
     for info in infos:
         groups.setdefault(info.base_id, []).append(info)

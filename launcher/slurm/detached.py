@@ -18,9 +18,9 @@ _DROPPED = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"
 
 
 def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a local run inherits: not the surrounding Slurm job or array, Ray cluster or Python environment.
+    """The environment of a local run: without the surrounding Slurm job or array, Ray cluster or Python environment.
 
-    The plan names the Python; the rest (PATH, HOME, proxies, CUDA's variables...) belongs to the machine.
+    The plan names the Python; everything else (PATH, HOME, proxies, CUDA's variables...) is inherited.
     """
     return {
         name: value
@@ -30,9 +30,9 @@ def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def start_detached(command: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
-    """Start a process in a session of its own, which outlives us and our terminal; its process id.
+    """Start a process in its own session, which outlives this process and its terminal; returns its pid.
 
-    Nothing waits for it: not `subprocess`, whose objects complain when they are dropped before the end.
+    Not with `subprocess`, whose objects warn when they are dropped before the process has ended.
     """
     append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawnp(

@@ -1,6 +1,6 @@
-"""Slurm's words for end users: what an error means and which setting to change, why a job waits.
+"""Slurm's messages explained: what an error means and which setting to change, why a job is pending.
 
-Pure functions over text. Slurm's own words are always kept: advice is added to them, it does not replace them.
+Pure functions over text. Slurm's own text is always kept; advice is added to it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ TRANSIENT = re.compile(
     r"|backup controller in standby|temporarily unable to accept job|Unexpected message received",
     re.IGNORECASE,
 )
-"""Errors that may be gone a moment later."""
+"""Errors that a retry may get past."""
 
 NEVER_REACHED = re.compile(r"connect failure|Connection refused|standby", re.IGNORECASE)
-"""Transient errors which prove that the controller did not get the request: safe to send again."""
+"""Transient errors that prove the controller never received the request, so that it is safe to retry."""
 
 UNKNOWN_JOB = re.compile(r"Invalid job id", re.IGNORECASE)
 NO_ACCOUNTING = re.compile(r"accounting storage is disabled", re.IGNORECASE)
@@ -35,9 +35,9 @@ class _Advice:
     hint: str = ""
 
     def text(self, match: re.Match[str]) -> str:
-        """What to do, with the groups of the match filled in."""
+        """The advice, with the groups of the match filled in."""
         key, hint = (match.expand(part) if match.re.groups else part for part in (self.key, self.hint))
-        change = f"Change {key} in the spec, or give --set {key.split(',')[0]}=VALUE" if key else ""
+        change = f"Change {key} in the spec, or pass --set {key.split(',')[0]}=VALUE" if key else ""
         return ". ".join(part for part in (change, hint) if part)
 
 
@@ -63,20 +63,20 @@ _SBATCH_ADVICE = (
         "resources.nodes, cpus_per_node, mem_per_node or gpus_per_node",
         "`sinfo -o '%P %D %c %m %G'` shows what the partitions have",
     ),
-    _advice(r"unrecognized option '?--([\w-]+)", r"resources.sbatch.\1", "This sbatch does not know that option"),
+    _advice(r"unrecognized option '?--([\w-]+)", r"resources.sbatch.\1", "This version of sbatch has no such option"),
     _advice(r"ambiguous option|invalid option|requires an argument", "resources.sbatch"),
     _advice(
         r"MaxSubmit|SubmitJobs?Limit",
         "",
-        "Your account or QOS limits how many jobs you may have in the queue, and each array element is one",
+        "Your account or QOS limits how many jobs you may have in the queue, and each array element counts as one",
     ),
     _advice(
         r"policy \(job submit limit|QOS policy|AssocMax|QOSMax|job violates",
         "resources",
-        "The job exceeds what your account may use: ask for less, or wait for your other jobs",
+        "The job exceeds what your account may use: request less, or wait for your other jobs to end",
     ),
-    _advice(r"not permitted to use this partition", "resources.partition", "Your group may not use this one"),
-    _advice(r"permission denied", "", "You may not do this; ask the administrators of the cluster"),
+    _advice(r"not permitted to use this partition", "resources.partition", "Your group may not use this partition"),
+    _advice(r"permission denied", "", "You do not have the permission; ask the administrators of the cluster"),
 )
 
 
@@ -88,7 +88,7 @@ def refusal(stderr: str) -> str:
 
 
 def sbatch_advice(stderr: str) -> str:
-    """What to change after this error of sbatch; empty where nothing is known of it."""
+    """What to change after this error of sbatch; empty if there is no advice for it."""
     for line in _lines(stderr):
         for advice in _SBATCH_ADVICE:
             if match := advice.pattern.search(line):
@@ -97,9 +97,9 @@ def sbatch_advice(stderr: str) -> str:
 
 
 def unreachable(command: str, stderr: str) -> str:
-    """The message for a controller that does not answer."""
+    """The message for a controller that does not respond."""
     return (
-        f"Slurm's controller does not answer: {_first_reason(stderr) or 'no answer in time'} ({command}).\n"
+        f"Slurm's controller does not respond: {_first_reason(stderr) or 'timed out'} ({command}).\n"
         "Try again in a few minutes; `scontrol ping` shows whether the controller is up."
     )
 
@@ -108,31 +108,31 @@ def not_found(command: str, search_path: str) -> str:
     """The message for a Slurm command that is not installed."""
     folders = "\n".join(f"  {folder}" for folder in search_path.split(":") if folder) or "  (PATH is empty)"
     return (
-        f"There is no {command} on this machine; looked in these folders of PATH:\n{folders}\n"
-        f"On a cluster, run this on a login node or load the module that has Slurm; "
+        f"{command} was not found on this machine; searched these directories of PATH:\n{folders}\n"
+        f"On a cluster, run this on a login node or load the module that provides Slurm; "
         f"to run on this machine without Slurm, use --cluster local."
     )
 
 
 def failed(command: str, returncode: int, stderr: str) -> str:
     """The message for any other failure."""
-    return f"{command} failed with exit code {returncode}: {_first_reason(stderr) or 'it printed no reason'}"
+    return f"{command} failed with exit code {returncode}: {_first_reason(stderr) or 'it printed no error message'}"
 
 
 def _lines(stderr: str) -> list[str]:
-    """The lines of an error without the `sbatch: error:` in front."""
+    """The lines of an error without their `sbatch: error:` prefix."""
     stripped = (re.sub(r"^\w+: ((error|fatal): )?", "", line.strip()) for line in stderr.splitlines())
     return [line for line in stripped if line and not line.startswith("Try ")]
 
 
 def _first_reason(stderr: str) -> str:
-    """All that was said, on one line, each thing once."""
+    """All distinct lines of the error, joined on one line."""
     return "; ".join(dict.fromkeys(_lines(stderr)))
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Why a job waits; `never` when it will not start unless somebody changes something."""
+    """Why a job is pending; `never` if it will not start unless something is changed."""
 
     words: str
     never: bool = False
@@ -144,27 +144,27 @@ _LIMITS = "It starts when your other jobs have ended. `sacctmgr show qos` shows 
 
 _WAITING = {
     "Priority": Waiting("other jobs have a higher priority"),
-    "Resources": Waiting("it is next in line for resources that are in use now"),
-    "None": Waiting("Slurm has not looked at it yet"),
-    "BeginTime": Waiting("its begin time has not come; after a requeue Slurm waits about two minutes"),
+    "Resources": Waiting("it is next in line; the resources it needs are in use"),
+    "None": Waiting("the scheduler has not considered it yet"),
+    "BeginTime": Waiting("its begin time has not been reached; after a requeue Slurm waits about two minutes"),
     "Dependency": Waiting("it depends on another job that has not ended"),
     "DependencyNeverSatisfied": Waiting("the job it depends on failed", True, "Cancel the run and submit it again."),
-    "JobHeldUser": Waiting("you hold it", True, "Release it with `scontrol release {job_id}`."),
-    "JobHeldAdmin": Waiting("an administrator holds it", True, "Ask the administrators of the cluster."),
-    "JobArrayTaskLimit": Waiting("as many elements of the array as allowed are running"),
-    "PartitionNodeLimit": Waiting("it asks for more nodes than the partition allows or has", True, _SMALLER),
-    "PartitionConfig": Waiting("it asks for more than the partition has", True, _SMALLER),
+    "JobHeldUser": Waiting("you have put it on hold", True, "Release it with `scontrol release {job_id}`."),
+    "JobHeldAdmin": Waiting("an administrator has put it on hold", True, "Ask the administrators of the cluster."),
+    "JobArrayTaskLimit": Waiting("the array's limit of simultaneously running elements is reached"),
+    "PartitionNodeLimit": Waiting("it requests more nodes than the partition allows or has", True, _SMALLER),
+    "PartitionConfig": Waiting("it requests more than the partition has", True, _SMALLER),
     "PartitionTimeLimit": Waiting("resources.time is above the time limit of the partition", True, _SMALLER),
     "PartitionDown": Waiting("the partition is down", False, "`sinfo` shows when it is up again."),
     "PartitionInactive": Waiting("the partition is inactive", False, "`sinfo` shows when it is up again."),
-    "BadConstraints": Waiting("no node satisfies what it asks for", True, _SMALLER),
+    "BadConstraints": Waiting("no node satisfies its constraints", True, _SMALLER),
     "ReqNodeNotAvail": Waiting("a node it needs is down, drained or reserved", False, "`sinfo -R` shows why."),
     "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": Waiting(
         "nodes it needs are down, drained or reserved", False, "`sinfo -R` shows why."
     ),
     "NodeDown": Waiting("a node it needs is down", False, "`sinfo -R` shows why."),
     "Licenses": Waiting("a licence it needs is in use"),
-    "Reservation": Waiting("its reservation has not begun"),
+    "Reservation": Waiting("its reservation has not started"),
     "InvalidAccount": Waiting("its account is not valid", True, "Change resources.account and submit again."),
     "InvalidQOS": Waiting("its QOS is not valid", True, "Change resources.sbatch.qos and submit again."),
     "AccountNotAllowed": Waiting(
@@ -174,20 +174,20 @@ _WAITING = {
     "AccountingPolicy": Waiting("a limit of your account is reached", False, _LIMITS),
     "JobLaunchFailure": Waiting("Slurm could not start it", True, "Ask the administrators of the cluster."),
     "launch failed requeued held": Waiting(
-        "Slurm could not start it and holds it now", True, "Release it with `scontrol release {job_id}`, or cancel it."
+        "Slurm could not start it and holds it", True, "Release it with `scontrol release {job_id}`, or cancel it."
     ),
-    "SystemFailure": Waiting("Slurm had a failure", False, "Ask the administrators of the cluster."),
+    "SystemFailure": Waiting("Slurm reported a system failure", False, "Ask the administrators of the cluster."),
 }
 
 
 def waiting(reason: str, job_id: str) -> Waiting:
-    """What a pending job waits for, in words; Slurm's own word is always part of it."""
+    """Why a job is pending, in words that always include Slurm's own reason."""
     reason = reason or "None"
     known = _WAITING.get(reason) or _WAITING.get(reason.split(",")[0].strip("() "))
     if known is None and reason.startswith(("QOS", "Assoc")):
         per_job = "PerJob" in reason or "MaxWallDuration" in reason or reason.endswith("MinCpuNotSatisfied")
         known = (
-            Waiting("it asks for more than one job of your account or QOS may have", True, _SMALLER)
+            Waiting("it requests more than one job of your account or QOS may have", True, _SMALLER)
             if per_job
             else Waiting("a limit of your account or QOS is reached", False, _LIMITS)
         )
@@ -207,7 +207,7 @@ _IN_LOG = (
 
 
 def reason_in_log(lines: Iterable[str]) -> FailureClass | None:
-    """Why Slurm ended a job, by what slurmstepd and srun wrote into its output."""
+    """Why Slurm ended a job, according to what slurmstepd and srun wrote to its log."""
     text = "\n".join(lines)
     return next((failure for pattern, failure in _IN_LOG if pattern.search(text)), None)
 
@@ -219,17 +219,17 @@ _ENDINGS = {
     SlurmState.LAUNCH_FAILED: ("Slurm could not start the job on its nodes.", "Submit the run again."),
     SlurmState.NODE_FAIL: ("A node of the job failed.", "Submit the run again; `sinfo -R` shows nodes that are down."),
     SlurmState.OUT_OF_MEMORY: (
-        "The job used more memory than it had asked for and was killed.",
-        "Ask for more with resources.mem_per_node, or run fewer workers at a time.",
+        "The job used more memory than it requested and was killed.",
+        "Request more with resources.mem_per_node, or run fewer workers at a time.",
     ),
     SlurmState.PREEMPTED: ("The job was preempted by one with a higher priority.", "Submit the run again."),
     SlurmState.TIMEOUT: (
-        "The job reached its time limit and was ended.",
-        "Ask for more with resources.time, or submit less work at a time.",
+        "The job was ended at its time limit.",
+        "Request more with resources.time, or submit less work at a time.",
     ),
 }
 
 
 def ending(state: SlurmState) -> tuple[str, str]:
-    """What a final state means and what to do next; two empty texts for a state that explains nothing."""
+    """What a final state means and what to do next; both empty for a state that explains nothing."""
     return _ENDINGS.get(state, ("", ""))

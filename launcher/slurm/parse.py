@@ -1,7 +1,7 @@
-"""What Slurm commands print, read into values: pure functions from text to data.
+"""Parsers of the output of Slurm's commands: pure functions from text to values.
 
 Only machine formats are read: `sbatch --parsable`, squeue with an explicit format, `scontrol show job -o` and
-`sacct --parsable2`. Job names, the only fields that may hold any character, stand last in a line.
+`sacct --parsable2`. Job names, the only fields that may contain any character, come last in a line.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SQUEUE_FORMAT = "%i|%F|%K|%T|%r|%N|%V|%S|%e|%l|%j"
 WORK_DIR_FORMAT = "%i|%Z"
 
 ARRAY_FORMAT = "%F|%K|%T|%S|%e|%r"
-"""Array job, array tasks, state, start, end, reason: the least that tells what thousands of elements do."""
+"""Array job, array tasks, state, start, end, reason: the minimum for following thousands of elements."""
 
 COMMENT_FORMAT = "%F|%Z|%k"
-"""Array job (or job), work dir, comment."""
+"""Array job (or job), working directory, comment."""
 
 SACCT_FIELDS = "JobID,State,ExitCode,Submit,Start,End,NodeList,Timelimit"
 
@@ -41,9 +41,9 @@ _RANGES = re.compile(r"^[\d,-]+$")
 
 @dataclass(frozen=True, kw_only=True)
 class JobInfo:
-    """What Slurm says of one job, array element, or the pending rest of an array (`5_[1-9%1]`).
+    """What Slurm reports about one job, array element, or the pending part of an array (`5_[1-9%1]`).
 
-    Times are seconds since the epoch. Fields that the asked command does not tell are None or empty.
+    Times are seconds since the epoch. Fields that the command does not print are None or empty.
     """
 
     job_id: str
@@ -65,12 +65,12 @@ class JobInfo:
 
     @property
     def end_reason(self) -> FailureClass | None:
-        """Why Slurm ends or has ended this job, where it says so: while it ends one, its state is COMPLETING."""
+        """Why Slurm is ending or has ended this job, if it says so; while it ends one, the state is COMPLETING."""
         return self.state.failure_class or _REASONS_OF_END.get(self.reason)
 
     @property
     def base_id(self) -> str:
-        """The id that stands for the whole array, or the job's own."""
+        """The id of the whole array, or the job's own."""
         return self.array_job_id or self.job_id
 
 
@@ -114,7 +114,7 @@ def parse_squeue(text: str) -> list[JobInfo]:
 
 
 def parse_work_dirs(text: str) -> dict[str, str]:
-    """Job id -> work dir, from `squeue --noheader --format=WORK_DIR_FORMAT`."""
+    """Job id -> working directory, from `squeue --noheader --format=WORK_DIR_FORMAT`."""
     pairs = (line.partition("|") for line in text.splitlines())
     return {job_id.strip(): work_dir for job_id, bar, work_dir in pairs if bar}
 
@@ -166,14 +166,14 @@ def _task_numbers(text: str) -> tuple[int, ...] | None:
 
 
 def parse_comments(text: str) -> list[tuple[str, str, str]]:
-    """Job id (of the array), work dir and comment, from `squeue --noheader --format=COMMENT_FORMAT`."""
+    """Job id (of the array), working directory and comment, from `squeue --noheader --format=COMMENT_FORMAT`."""
     lines = dict.fromkeys(text.splitlines())  # each element of an array has a line
     parts = [(line.partition("|")[0].strip(), *line.partition("|")[2].rpartition("|")[::2]) for line in lines]
     return [part for part in parts if part[0]]
 
 
 def parse_setting(text: str, name: str) -> str | None:
-    """One value of `scontrol show config`; None where it is not there."""
+    """One value of `scontrol show config`; None if it is not listed."""
     match = re.search(rf"^{re.escape(name)}\s*=\s*(.*?)\s*$", text, re.MULTILINE)
     return match[1] if match else None
 
@@ -255,7 +255,7 @@ def parse_sacct(text: str) -> list[JobInfo]:
 
 
 def merge(known: JobInfo, more: JobInfo) -> JobInfo:
-    """`known` with what only `more` tells (exit code, restarts, reason, times)."""
+    """`known`, completed from `more` (exit code, restarts, reason, times)."""
     return replace(
         known,
         reason=known.reason or more.reason,

@@ -149,7 +149,7 @@ def test_a_refused_submission_leaves_nothing(fake_slurm: FakeSlurm, tmp_path: Pa
 def test_an_unreachable_controller(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     down = "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n"
     fake_slurm.fail_next("sbatch", stderr=down, times=9)
-    assert "does not answer" in call("submit", spec(tmp_path), expect=5).stderr
+    assert "does not respond" in call("submit", spec(tmp_path), expect=5).stderr
     assert run_ids(tmp_path) == []
 
 
@@ -304,7 +304,7 @@ def test_status_when_slurm_is_away(tmp_path: Path, fake_slurm: FakeSlurm) -> Non
     run = submitted_run(tmp_path)
     shown = call_json("status", run.run_id, "--runs-dir", tmp_path, expect=5)
     assert shown["state"] == "unknown"
-    assert "does not answer" in shown["warnings"][0]
+    assert "does not respond" in shown["warnings"][0]
     attempt = new_attempt(run)
     event(attempt, "driver_started")
     assert call_json("status", run.run_id, "--runs-dir", tmp_path)["state"] == "running"

@@ -140,12 +140,12 @@ def test_settings_of_the_last_attempt_are_kept(fake_slurm: FakeSlurm, tmp_path: 
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ("name=other", "names the run"),
-        ("pipeline.command=false", "what the outputs are"),
+        ("name=other", "name of the run"),
+        ("pipeline.command=false", "determines the outputs"),
         ("executor.backend=ray_data", r"only executor\.config"),
         ("input.paths=/data", "fixed when the run was submitted"),
-        ("output.path=/else", "where the outputs"),
-        ("storage.runs=/else", "stays where it is"),
+        ("output.path=/else", "publish to the same place"),
+        ("storage.runs=/else", "cannot move"),
         ("resources.nodes=0", "at least 1"),
         ("resources.mem_per_nod=2G", "mem_per_node"),
         ("nonsense", "KEY=VALUE"),

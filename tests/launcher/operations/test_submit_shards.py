@@ -130,7 +130,7 @@ def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_
     launched = submit(tmp_path, 20, shards={"files_per_shard": 1, "max_running": 3})
     assert (len(launched.accepted), launched.missing) == (1, 15)
     assert "retry" in launched.problem
-    assert "each array element is one" in launched.problem
+    assert "each array element counts as one" in launched.problem
     assert launched.shards == [0, 1, 2, 3, 4]
     assert [call[2] for call in fake_slurm.calls_of("sbatch")] == ["--array=0-9%2", "--array=0-4%2"]
     run = only_run(tmp_path)

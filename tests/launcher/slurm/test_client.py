@@ -87,7 +87,7 @@ def test_a_controller_that_comes_back_is_asked_again(fake_slurm: FakeSlurm, run_
 
 def test_a_controller_that_stays_away_is_an_error(fake_slurm: FakeSlurm, run_dir: Path) -> None:
     fake_slurm.fail_next("sbatch", stderr=DOWN, times=9)
-    with pytest.raises(SlurmError, match="does not answer"):
+    with pytest.raises(SlurmError, match="does not respond"):
         submit(run_dir)
     assert len(fake_slurm.calls_of("sbatch")) == 3
 
@@ -110,7 +110,7 @@ def test_sbatch_is_tried_again_when_a_lost_request_made_no_job(fake_slurm: FakeS
 
 def test_a_command_that_hangs_is_given_up(fake_slurm: FakeSlurm) -> None:
     fake_slurm.fail_next("squeue", delay=5, times=9)
-    with pytest.raises(SlurmError, match="no answer within"):
+    with pytest.raises(SlurmError, match="no response within"):
         Slurm(timeout_s=0.3, pauses_s=()).job_states(["1"])
 
 
