@@ -2,15 +2,20 @@
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 import spec_tables
 
+from curator_slurm.executors import stages
 from curator_slurm.launcher import cli, errors
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.spec.model import NOT_YET
 from curator_slurm.launcher.spec.spec_file import read_string
+from curator_slurm.launcher.states import RunState
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -21,6 +26,7 @@ PAGES = sorted(
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 VERBS = [verb for verbs in cli.VERBS.values() for verb in verbs]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+FAILURES = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
 SPEC_PAGE = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
 
 _BASE = "name: x\npipeline: {command: 'true'}\n"
@@ -56,6 +62,17 @@ def test_links_resolve(page):
             assert anchor in anchors(linked.read_text(encoding="utf-8")), f"{page}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page):
+    names = re.findall(r"`((?:launcher|executors|slurm_templates|common|tests)/[\w./]*)`", page.read_text("utf-8"))
+    assert not [name for name in names if not (ROOT / name).exists()]
+
+
+def test_the_picture_of_the_packages_is_up_to_date():
+    check = subprocess.run([sys.executable, ROOT / "docs" / "packages.py", "--check"], check=False)
+    assert check.returncode == 0, "run: make docs-picture"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_and_option_is_documented(verb):
     [row] = re.findall(rf"^\| `{verb}[ `].*$", COMMANDS, re.MULTILINE)
@@ -73,8 +90,26 @@ def test_every_exit_code_is_documented():
     codes = {
         error.exit_code for error in vars(errors).values() if isinstance(error, type) and hasattr(error, "exit_code")
     }
-    documented = set(map(int, re.findall(r"^\| (\d+) \|", COMMANDS, re.MULTILINE)))
+    documented = set(map(int, re.findall(r"^\| (\d+) \|", FAILURES, re.MULTILINE)))
     assert codes | {0, cli.INTERRUPTED} <= documented
+
+
+@pytest.mark.parametrize("kind", [FailureClass, RunState])
+def test_every_failure_class_and_state_is_documented(kind):
+    documented = re.findall(r"^\| `(\w+)` \|", FAILURES, re.MULTILINE)
+    assert {member.value for member in kind} <= set(documented)
+
+
+def test_every_stage_is_documented():
+    page = (ROOT / "docs" / "stages.md").read_text(encoding="utf-8")
+    assert set(stages.__all__) <= set(re.findall(r"`(\w+)`", page))
+
+
+def test_every_file_of_a_run_is_documented():
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    source = (ROOT / "launcher" / "runs" / "paths.py").read_text(encoding="utf-8")
+    names = re.findall(r"self(?:\.root|\.\w+)? / f?\"([^\"{]+)", source)
+    assert not [name for name in names if name.strip(".") not in page]
 
 
 def test_the_tables_of_the_spec_are_those_of_the_classes():
