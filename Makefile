@@ -24,7 +24,7 @@ WORKERS      ?= 3
 SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down clean
+.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down docs docs-picture clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -72,8 +72,14 @@ cluster: packages $(DEV) ## Start a Slurm of 3 nodes by hand
 cluster-down: ## Stop it
 	@$(BIN)/python tests/slurm_cluster/cluster.py down --purge
 
+docs: $(DEV) ## Build the documentation as a site in site/, strictly; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-picture: ## Draw docs/packages.svg from docs/packages.toml
+	@$(PYTHON) docs/packages.py
+
 clean: ## Remove venvs, caches and builds
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A venv whose Python has gone is made again; a newer pyproject.toml only installs again.

@@ -49,8 +49,8 @@ def picture(table: dict[str, Any]) -> str:
             f'<rect width="{width}" height="{height}" fill="{BANDS[0]}"/>',
             f'<text x="10" y="{TOP - 30}" font-size="14">A dot: the package of the row may import the package of the '
             "column.</text>",
-            f'<text x="10" y="{TOP - 12}" font-size="14">Bands are floors. All dots are right of the grey diagonal: every '
-            "import leads to a lower floor.</text>",
+            f'<text x="10" y="{TOP - 12}" font-size="14">Bands are floors. All dots are right of the grey diagonal: '
+            "every import leads to a lower floor.</text>",
             *body,
             "</svg>",
             "",
