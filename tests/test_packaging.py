@@ -21,7 +21,8 @@ def tree():
         for path in (ROOT / package).rglob("*")
         if path.suffix in DATA or path.name == "py.typed"
     }
-    return {"curator_slurm/__init__.py", "curator_slurm/__main__.py", *found}
+    own = {f"curator_slurm/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
+    return own | found
 
 
 @pytest.fixture(scope="module")
