@@ -1,35 +1,79 @@
-"""What becomes of the batches that a worker held when it died."""
+"""Which task is to blame when a worker dies: one count of deaths and one limit for all back ends.
+
+A worker may die of what it was working on, or of something else: memory that others have taken, its node. So a batch
+that was being processed runs once more as a whole, because its outputs may depend on what is in it. Only if that kills
+another worker is it divided into single tasks, whose deaths are counted from then on. A task that ignores
+`task_timeout_s` ends its worker, which is a death like any other. A death that came with the node counts for nothing.
+"""
 
 from __future__ import annotations
 
-from curator_slurm.executors.backends.ray_actor_pool.data import Batch, TaskQueue, batch_len
-from curator_slurm.executors.backends.ray_actor_pool.stage import Call, Suspect
+from enum import Enum
+from typing import Any, NamedTuple
+
+from curator_slurm.executors.adapter.adapter import BatchReport, items_of
+from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, WorkerLostError
+from curator_slurm.executors.tasks import source_of
+
+START_UP_DEATHS = 3
+"""The run fails when so many workers of a stage have died in a row before one was ready."""
+NO_TRACEBACK = "The process ended without a traceback; Ray's logs of its node may say more."
 
 
-def after_death(call: Call, *, blamed: bool) -> list[Suspect]:
-    """The batches of a call as they are to run again.
+class RerunDecision(Enum):
+    """What becomes of tasks whose worker has died."""
 
-    `blamed`: the worker was at this call when it died. A batch of several tasks then runs once more as a whole, for the
-    worker may have died of something else, and its outputs may depend on what is in it. Only if that kills another
-    worker is it divided, and the deaths of each of its tasks are counted from then on.
+    RERUN = "run again, in a call of their own"
+    DIVIDE = "run again one by one"
+    GIVE_UP = "the task has failed"
+
+
+class Identity(NamedTuple):
+    """What the record of a failed task says of it."""
+
+    task_id: str
+    source: str
+    items: int
+
+
+def identity_of(task: Any) -> Identity:
+    """A task as the record of its failure names it."""
+    return Identity(str(getattr(task, "task_id", "")), source_of(task), items_of(task))
+
+
+def deaths_after(tasks: int, deaths: int, *, alone: bool) -> int:
+    """The deaths held against one batch after its worker died.
+
+    `alone`: the worker had been given nothing else. Where it had, a single task is not charged: it runs alone next.
     """
-    if not blamed:
-        return [Suspect(batch, call.deaths) for batch in call.batches]
-    alone = len(call.batches) == 1
-    suspects: list[Suspect] = []
-    for batch in call.batches:
-        if batch_len(batch) == 1:
-            suspects.append(Suspect(batch, call.deaths + alone))
-        elif call.deaths:
-            suspects += [Suspect(single, 0) for single in singles(batch)]
-        else:
-            suspects.append(Suspect(batch, 1))
-    return suspects
+    return deaths + (alone or tasks > 1)
 
 
-def singles(batch: Batch) -> list[Batch]:
-    """A batch as batches of one task."""
-    queue = TaskQueue()
-    for piece in batch:
-        queue.put(piece)
-    return [queue.take(1) for _ in range(queue.tasks)]
+def decide_rerun(tasks: int, deaths: int, policy: FailurePolicy) -> RerunDecision:
+    """What becomes of a batch of so many tasks with so many deaths held against it."""
+    if tasks > 1:
+        return RerunDecision.DIVIDE if deaths > 1 else RerunDecision.RERUN
+    return RerunDecision.GIVE_UP if deaths > policy.deaths_allowed else RerunDecision.RERUN
+
+
+def give_up(stage: str, policy: FailurePolicy, task: Identity, deaths: int, details: str = NO_TRACEBACK) -> BatchReport:
+    """The report of a task that has failed because too many workers died at it.
+
+    Raises:
+        StageError: the policy is `fail`.
+    """
+    reason = f"WorkerDied: the worker process died {deaths} times at this task"
+    if not policy.skips:
+        raise StageError(stage, f"process_batch of task {task.task_id}", reason, details)
+    record = FailedTaskRecord(stage, task.task_id, task.source, deaths, reason, details)
+    return BatchReport.of_lost((record,), task.items)
+
+
+def check_start_up(stage: str, deaths: int, details: str = NO_TRACEBACK) -> None:
+    """Give up on a stage of which so many workers in a row have died before one was ready.
+
+    Raises:
+        WorkerLostError: these are too many.
+    """
+    if deaths >= START_UP_DEATHS:
+        raise WorkerLostError(f"workers of stage {stage!r} died {deaths} times in a row while starting: {details}")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
 
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.ray_errors import results_lost, worker_is_silent
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import (
     ExecutorError,
@@ -27,15 +27,6 @@ _MAX_FRUITLESS = 3
 """How many rounds in a row may end in a loss without settling a single source."""
 _NOTICE_S = 75.0
 """How long after a loss Ray may take to call the node dead: five missed health checks."""
-NODE_PATIENCE_S = 60.0
-"""How long a stage waits for a node to join that could hold its workers, where the last one has gone."""
-LOST_OBJECTS = ("ObjectLost", "ObjectsLost", "ObjectFetch", "ObjectReconstruction", "OwnerDied", "NodeDied")
-"""How the names of Ray's errors begin that tell of lost objects."""
-LOST_WORKERS = ("Actor", "RayActor", "TaskUnschedulable", "Worker", "LocalRaylet", "OutOfMemory")
-"""And those of lost workers, or of work that has no node any more."""
-
-OUT_OF_REACH = ("ActorUnavailable",)
-"""And of a worker that does not answer: its node may be dead and Ray not know it yet."""
 
 
 class Losses:
@@ -50,8 +41,8 @@ class Losses:
         ours = isinstance(error, ExecutorError)
         if ours and not isinstance(error, (ObjectsLostError, WorkerLostError, LostTasksError)):
             return False
-        lost_objects = tells_of(LOST_OBJECTS, error)
-        if not lost_objects and not tells_of(OUT_OF_REACH, error):
+        lost_objects = results_lost(error)
+        if not lost_objects and not worker_is_silent(error):
             return self._node_is_gone()
         deadline = time.monotonic() + _NOTICE_S
         while not self._node_is_gone() and time.monotonic() < deadline:
@@ -63,18 +54,18 @@ class Losses:
 
 
 def run_rounds(
-    play: Callable[[], None], monitor: RunMonitor, sources: Sources, alive_nodes: Callable[[], set[str]]
+    run_round: Callable[[], None], monitor: RunMonitor, sources: Sources, alive_nodes: Callable[[], set[str]]
 ) -> None:
-    """Call `play`, which runs what is not finished of the sources, until it returns.
+    """Call `run_round`, which runs what is not finished of the sources, until it returns.
 
     Raises:
-        Exception: whatever `play` raised for another reason than a loss, or too often without getting any further.
+        Exception: whatever `run_round` raised for another reason than a loss, or too often without getting any further.
     """
     fruitless, settled = 0, (0, -1)
     while True:
         losses = Losses(alive_nodes)
         try:
-            return play()
+            return run_round()
         except Exception as error:
             if not losses.explain(error):
                 raise
@@ -90,21 +81,3 @@ def run_rounds(
                 "a node, or what only it held, is gone (%s); %d of %d sources are finished, the others run again",
                 short_error(error), sources.settled_count, sources.count,
             )  # fmt: skip
-
-
-def tells_of(names: tuple[str, ...], error: BaseException) -> bool:
-    """Whether the error, or one that it wraps, is of a class whose name begins like this, or derived from one."""
-    return any(cls.__name__.startswith(names) for cause in causes(error) for cls in type(cause).__mro__)
-
-
-def causes(error: BaseException) -> list[BaseException]:
-    """An error and all that it wraps, Ray's wrappers included."""
-    seen: list[BaseException] = []
-    waiting: list[Any] = [error]
-    while waiting:
-        current = waiting.pop(0)
-        if not isinstance(current, BaseException) or any(current is other for other in seen):
-            continue
-        seen.append(current)
-        waiting += [getattr(current, "cause", None), current.__cause__, current.__context__]
-    return seen

@@ -57,7 +57,7 @@ class RayActorPoolExecutor(BaseExecutor):
             sources = Sources(len(adapters), tasks)
             prepared: dict[int, set[str]] = {}
 
-            def play() -> None:
+            def run_round() -> None:
                 nodes = Nodes(
                     ray.nodes,
                     ignore_head_node=self.ignore_head_node,
@@ -70,7 +70,7 @@ class RayActorPoolExecutor(BaseExecutor):
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
-            run_rounds(play, monitor, sources, alive_nodes)
+            run_rounds(run_round, monitor, sources, alive_nodes)
         return sources.outputs
 
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:

@@ -7,18 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.executors.run.placement import ClusterNode, Need, usable_nodes
 from curator_slurm.executors.task_failures import ExecutorError
 
 _EPSILON = 1e-6
 _REFRESH_S = 5.0
-
-
-@dataclass(frozen=True)
-class Need:
-    """What one worker takes."""
-
-    cpus: float
-    gpus: float
 
 
 @dataclass
@@ -32,7 +25,7 @@ class Node:
     free_gpus: float
 
     def fits(self, need: Need) -> bool:
-        return need.cpus <= self.free_cpus + _EPSILON and need.gpus <= self.free_gpus + _EPSILON
+        return need.within(self.free_cpus, self.free_gpus)
 
     def leaves(self, need: Need, other: Need) -> bool:
         """Whether a worker here would take nothing that `other` still waits for."""
@@ -43,7 +36,7 @@ class Node:
         return not short_of_cpus and not short_of_gpus
 
     def could_fit(self, need: Need) -> bool:
-        return need.cpus <= self.cpus + _EPSILON and need.gpus <= self.gpus + _EPSILON
+        return need.within(self.cpus, self.gpus)
 
 
 class Nodes:
@@ -71,30 +64,19 @@ class Nodes:
         if not force and now - self._refreshed < _REFRESH_S:
             return
         self._refreshed = now
-        alive: set[str] = set()
-        for info in self._list_nodes():
-            resources = info.get("Resources", {})
-            if not info.get("Alive") or (self._ignore_head and "node:__internal_head__" in resources):
-                continue
-            node_id = info["NodeID"]
-            alive.add(node_id)
-            if node_id not in self._nodes:
-                cpus, gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
-                self._nodes[node_id] = Node(node_id, cpus, gpus, cpus, gpus)
-        for gone in set(self._nodes) - alive:
+        alive = usable_nodes(self._list_nodes(), ignore_head_node=self._ignore_head)
+        for node in alive:
+            if node.node_id not in self._nodes:
+                self._nodes[node.node_id] = Node(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
+        for gone in set(self._nodes) - {node.node_id for node in alive}:
             del self._nodes[gone]
 
     def is_alive(self, node_id: str) -> bool:
         return node_id in self._nodes
 
-    def could_ever_fit(self, need: Need) -> bool:
-        """Whether some node, with nothing else on it, has room for a worker."""
-        return any(node.could_fit(need) for node in self._nodes.values())
-
-    def shrunk(self, need: Need) -> Need:
-        """The need with no more CPUs than the largest suitable node has: CPUs can be shared, GPUs cannot."""
-        cpus = max((node.cpus for node in self._nodes.values() if node.gpus >= need.gpus), default=need.cpus)
-        return Need(min(need.cpus, cpus), need.gpus)
+    def empty(self) -> list[ClusterNode]:
+        """What the nodes would offer if there were nothing on them."""
+        return [ClusterNode(node.node_id, node.cpus, node.gpus) for node in self._nodes.values()]
 
     def capacity(self, need: Need) -> int:
         """How many such workers all nodes hold at most; of those that need nothing, one for each CPU."""
@@ -144,9 +126,6 @@ class Nodes:
     def fitting(self, need: Need) -> list[Node]:
         """Nodes that could hold such a worker if there were nothing else on them."""
         return [node for node in self._nodes.values() if node.could_fit(need)]
-
-    def __str__(self) -> str:
-        return ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in self._nodes.values()) or "no node"
 
     @staticmethod
     def _ratios(node: Node, need: Need) -> list[tuple[float, float]]:

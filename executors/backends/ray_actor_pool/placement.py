@@ -1,44 +1,27 @@
-"""Whether there is room for the workers of every stage: at the start of a run, and when nodes have gone."""
+"""Whether the nodes can hold the workers of every stage, at the start of a run."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
-from curator_slurm.executors.backends.ray_actor_pool.stage import StageState
-from curator_slurm.executors.run import rounds
-from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState
+from curator_slurm.executors.run.placement import check_fits, shrunk
 
 log = logging.getLogger(__name__)
-
-
-def check_nodes(stages: Sequence[StageState], nodes: Nodes) -> None:
-    """Give up where a stage has waited long for a node that could hold a worker: the last one is gone."""
-    for stage in stages:
-        waited = time.monotonic() - stage.starved_since if stage.starved_since is not None else 0.0
-        if waited > rounds.NODE_PATIENCE_S and not nodes.could_ever_fit(stage.need):
-            raise WorkerLostError(
-                f"stage {stage.name!r} has lost the last node that a worker of it could run on "
-                f"({stage.need.cpus:g} CPUs, {stage.need.gpus:g} GPUs; nodes: {nodes})"
-            )
 
 
 def fit_stages(stages: Sequence[StageState], nodes: Nodes) -> None:
     """Make what stages ask for fit the nodes, or say why that cannot be."""
     for stage in stages:
-        fitting = nodes.shrunk(stage.need)
+        fitting = shrunk(stage.need, nodes.empty())
         if fitting != stage.need:
             log.warning(
                 "stage %r asks for %g CPUs; no node has more than %g", stage.name, stage.need.cpus, fitting.cpus
             )
             stage.need = fitting
-        if not nodes.could_ever_fit(stage.need):
-            raise ExecutorError(
-                f"stage {stage.name!r} needs {stage.need.cpus:g} CPUs and {stage.need.gpus:g} GPUs per worker, and "
-                f"no node has that (nodes: {nodes})"
-            )
+        check_fits(stage.name, stage.need, nodes.empty())
         room = max(1, nodes.capacity(stage.need))
         if stage.fixed is not None and stage.fixed > room:
             log.warning("stage %r asks for %d workers; there is room for %d", stage.name, stage.fixed, room)

@@ -1,65 +1,66 @@
-"""Whose workers end for a stage that has work and none itself, on a cluster that is full."""
+"""Which workers are ended for a stage that has work and no worker, on a cluster that is full."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Node, Nodes
-from curator_slurm.executors.backends.ray_actor_pool.stage import StageState, Worker
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Node, Nodes
+from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
+from curator_slurm.executors.run.placement import Need
 
 _PATIENCE_S = 3.0
 _MIN_LIFE_S = 5.0
-_EPSILON = 1e-6
 
 Ranked = tuple[int, int, int, float]
-"""What makes a worker the next to end: how dear its stage needs it first, then the crowd it leaves behind."""
+"""What makes a worker the next to end: how much its stage needs it, then how many workers the stage has."""
 
 
-def room_is_coming(stage: StageState, stages: Sequence[StageState], nodes: Nodes) -> bool:
-    """Whether the workers that are on their way out leave the stage enough room on some node."""
-    return any(_covers(_room_to_come(node, stages), stage.need) for node in nodes.fitting(stage.need))
+def has_pending_capacity(stage: StageState, stages: Sequence[StageState], nodes: Nodes) -> bool:
+    """Whether the workers that are about to end free enough of some node for a worker of the stage."""
+    pending = (_pending_capacity(node, stages) for node in nodes.fitting(stage.need))
+    return any(stage.need.within(capacity.cpus, capacity.gpus) for capacity in pending)
 
 
-def victims(
+def preemption_candidates(
     stage: StageState,
     stages: Sequence[StageState],
     nodes: Nodes,
     now: float,
     blocked: Callable[[StageState], bool],
 ) -> list[Worker]:
-    """The workers on one node whose end makes room for the stage; none as long as that would hurt more than waiting.
+    """The workers on one node to end for the stage; none as long as that would cost more than waiting.
 
-    Those of a stage that has nothing to do go at once, those of a stage with several after a second, and the last one
+    Those of a stage that has nothing to do end at once, those of a stage with several after a second, and the last one
     of a stage after it has had its turn.
     """
     waited = now - (stage.starved_since or now)
     ranked = [entry for other in stages if other is not stage for entry in _ranked(other, waited, now, blocked)]
     best: tuple[Ranked, list[Worker]] | None = None
     for node in nodes.fitting(stage.need):
-        have = _room_to_come(node, stages)
+        have = _pending_capacity(node, stages)
         chosen: list[Worker] = []
         rank: Ranked = (0, 0, 0, 0.0)
         for entry, worker in sorted((entry for entry in ranked if entry[1].node_id == node.node_id), key=_rank):
             need = stages[worker.stage].need
-            if (need.cpus and have.cpus + _EPSILON < stage.need.cpus) or (
-                need.gpus and have.gpus + _EPSILON < stage.need.gpus
-            ):
+            more_cpus = need.cpus and not Need(stage.need.cpus, 0).within(have.cpus, 0)
+            more_gpus = need.gpus and not Need(0, stage.need.gpus).within(0, have.gpus)
+            if more_cpus or more_gpus:
                 chosen.append(worker)
                 have = _sum(have, [need])
                 rank = entry
-        for worker in list(chosen):  # those after it may do
+        for worker in list(chosen):  # the others may be enough
             need = stages[worker.stage].need
             without = _sum(have, [Need(-need.cpus, -need.gpus)])
-            if _covers(without, stage.need):
+            if stage.need.within(without.cpus, without.gpus):
                 chosen.remove(worker)
                 have = without
-        if chosen and _covers(have, stage.need) and (best is None or rank < best[0]):
+        if chosen and stage.need.within(have.cpus, have.gpus) and (best is None or rank < best[0]):
             best = rank, chosen
     return best[1] if best is not None else []
 
 
-def _room_to_come(node: Node, stages: Sequence[StageState]) -> Need:
-    """What is free on a node, and what the workers on their way out leave there."""
+def _pending_capacity(node: Node, stages: Sequence[StageState]) -> Need:
+    """What is free on a node, and what the workers that are about to end hold there."""
     going = [
         other.need
         for other in stages
@@ -100,6 +101,3 @@ def _sum(have: Need, more: Iterable[Need]) -> Need:
     given = list(more)
     return Need(have.cpus + sum(need.cpus for need in given), have.gpus + sum(need.gpus for need in given))
 
-
-def _covers(have: Need, need: Need) -> bool:
-    return need.cpus <= have.cpus + _EPSILON and need.gpus <= have.gpus + _EPSILON

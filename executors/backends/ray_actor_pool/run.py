@@ -19,45 +19,40 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
-from curator_slurm.executors.backends.ray_actor_pool.actor import PoolWorker, identities
-from curator_slurm.executors.backends.ray_actor_pool.data import (
-    KEEP_BELOW,
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
+from curator_slurm.executors.backends.ray_actor_pool.queue import (
     Batch,
     CallResult,
     Part,
     batch_len,
     describe,
     groups_of,
-    is_plain,
-    size_of,
-    split_evenly,
 )
-from curator_slurm.executors.backends.ray_actor_pool.errors import DEAD, original
-from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
-from curator_slurm.executors.backends.ray_actor_pool.room import check_nodes, fit_stages
 from curator_slurm.executors.backends.ray_actor_pool.scale import Scaler
-from curator_slurm.executors.backends.ray_actor_pool.stage import CALLS_AHEAD, Call, StageState, Worker
-from curator_slurm.executors.backends.ray_actor_pool.suspects import after_death
-from curator_slurm.executors.run.monitor import RunMonitor
-from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import (
-    ExecutorError,
-    FailedTaskRecord,
-    ObjectsLostError,
-    StageError,
-    WorkerLostError,
-    short_error,
+from curator_slurm.executors.backends.ray_actor_pool.stage_state import (
+    CALLS_AHEAD,
+    Call,
+    StageState,
+    Worker,
+    suspects_of,
 )
+from curator_slurm.executors.backends.ray_actor_pool.teardown import Teardowns
+from curator_slurm.executors.backends.ray_actor_pool.worker_process import PoolWorker, identity
+from curator_slurm.executors.run.blame import RerunDecision, check_start_up, give_up
+from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.payload import KEEP_BELOW, is_plain, size_of, split_evenly
+from curator_slurm.executors.run.placement import NodeWait
+from curator_slurm.executors.run.ray_errors import WORKER_DIED, executor_error, fetch, worker_cannot_start
+from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.task_failures import ExecutorError, StageError, WorkerLostError, short_error
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.5
 _SLOW_BATCH_S = 0.5
-_MAX_FAILED_STARTS = 3
 _COPY_ABOVE = 100_000
-TEARDOWN_S = 30.0
-"""How long a worker may take to end, before it is killed: all its tasks are done."""
 
 
 class PoolRun:
@@ -89,7 +84,8 @@ class PoolRun:
         self._adapter_refs = [_put_adapter(stage.adapter) for stage in self.stages]
         self._pending: dict[Any, Callable[[Any], None]] = {}
         self._held: dict[tuple[int, str], list[Worker]] = {}
-        self._closing: dict[Any, Worker] = {}
+        self._teardowns = Teardowns(self.stages, nodes, self._pending)
+        self._node_wait = NodeWait()
         self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
         fit_stages(self.stages, nodes)
 
@@ -109,15 +105,15 @@ class PoolRun:
             for chunk, kinds in zip(split_evenly(tasks, parts), split_evenly(groups, parts), strict=True):
                 first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
             first.upstream_done = True
-            while not self.stages[-1].finished or self._closing:
+            while not self.stages[-1].finished or self._teardowns:
                 self._finish_stages()
                 self._dispatch()
                 self._scaler.step()
                 self._dispatch()
                 self._gauge()
-                check_nodes(self.stages, self._nodes)
+                self._check_nodes()
                 self._wait()
-                self._end_slow_teardowns()
+                self._teardowns.end_slow()
             self._gauge()
         finally:
             self._abandon()
@@ -126,7 +122,7 @@ class PoolRun:
         """End what still runs; nothing does after a run that went well."""
         left = [worker for stage in self.stages for worker in stage.workers]
         refs = [ref for worker in left for call in worker.calls for ref in call.refs]
-        for worker in [*left, *self._closing.values()]:
+        for worker in [*left, *self._teardowns.workers]:
             ray.kill(worker.actor)
         for ref in [*self._pending, *refs]:  # Ray logs every error that nobody has looked at
             with contextlib.suppress(Exception):
@@ -149,6 +145,11 @@ class PoolRun:
             if handler is not None:  # a death may have taken others with it
                 handler(ref)
         self._on_tick()
+
+    def _check_nodes(self) -> None:
+        without = [stage for stage in self.stages if not stage.finished and not stage.workers]
+        needs = {stage.index: (stage.name, stage.need) for stage in without}
+        self._node_wait.check(needs, self._nodes.empty() if needs else [], time.monotonic())
 
     def _finish_stages(self) -> None:
         for stage, following in zip(self.stages, [*self.stages[1:], None], strict=True):
@@ -208,11 +209,11 @@ class PoolRun:
         stage = self.stages[call.stage]
         try:
             result: CallResult = ray.get(ref)
-        except DEAD as error:
+        except WORKER_DIED as error:
             self._on_worker_dead(call.worker, error)
             return
         except RayError as error:
-            raise original(error, stage.name) from None
+            raise _run_error(error, stage.name) from None
         self._drop_call(call)
         if call.worker.calls:
             call.worker.calls[0].began = time.monotonic()
@@ -237,14 +238,11 @@ class PoolRun:
             else:
                 self.stages[stage.index + 1].queue.put(Part(ref, len(kinds), nbytes, kinds).all())
         if call.worker.retiring and not call.worker.calls:
-            self._close(call.worker)
+            self._teardowns.begin(call.worker)
 
     def _fetch(self, ref: Any, nbytes: int) -> list[Any]:
         """A list of tasks, copied where it is large: else it would hold on to the object store beyond the run."""
-        try:
-            tasks: list[Any] = ray.get(ref)
-        except RayError as error:
-            raise ObjectsLostError(f"a result was lost before it could be fetched: {short_error(error)}") from error
+        tasks: list[Any] = fetch(ref)
         keep = nbytes <= _COPY_ABOVE or all(map(is_plain, tasks))
         return tasks if keep else list(pickle.loads(cloudpickle.dumps(tasks)))
 
@@ -280,26 +278,26 @@ class PoolRun:
             return
         try:
             ray.get(ref)
-        except DEAD as error:
-            stage.failed_starts += self._nodes.is_alive(worker.node_id)
-            if stage.failed_starts >= _MAX_FAILED_STARTS:
-                raise WorkerLostError(
-                    f"workers of stage {stage.name!r} died {stage.failed_starts} times in a row while starting: {error}"
-                ) from None
+        except WORKER_DIED as error:
+            if worker_cannot_start(error):
+                raise WorkerLostError(f"no worker of stage {stage.name!r} can be started: {error}") from None
+            self._nodes.refresh(force=True)
+            stage.start_up_deaths += self._nodes.is_alive(worker.node_id)
+            check_start_up(stage.name, stage.start_up_deaths, str(error))
             self._on_worker_dead(worker, error, starting=True)
             if first_on_node:
                 self._release(stage, worker.node_id, prepared=False)
             return
         except RayError as error:
-            raise original(error, stage.name) from None
+            raise _run_error(error, stage.name) from None
         worker.ready = True
         worker.idle_since = time.monotonic()
-        stage.failed_starts = 0
+        stage.start_up_deaths = 0
         stage.startup_s = 0.5 * stage.startup_s + 0.5 * (worker.idle_since - worker.born)
         if first_on_node:
             self._release(stage, worker.node_id, prepared=True)
         if worker.retiring:
-            self._close(worker)
+            self._teardowns.begin(worker)
 
     def _release(self, stage: StageState, node_id: str, *, prepared: bool) -> None:
         """Let the workers go on that waited for setup_on_node."""
@@ -317,46 +315,7 @@ class PoolRun:
         """End a worker as soon as it has done what it was given."""
         worker.retiring = True
         if worker.idle:
-            self._close(worker)
-
-    def _close(self, worker: Worker) -> None:
-        stage = self.stages[worker.stage]
-        stage.workers.remove(worker)
-        stage.leaving.append(worker)
-        worker.closing_since = time.monotonic()
-        ref = worker.actor.teardown.remote()
-        self._closing[ref] = worker
-        self._pending[ref] = self._on_closed
-
-    def _on_closed(self, ref: Any) -> None:
-        worker = self._closing.pop(ref)
-        stage = self.stages[worker.stage]
-        self._free(worker)
-        try:
-            ray.get(ref)
-        except DEAD as error:
-            log.warning("a worker of stage %r died in teardown: %s", stage.name, short_error(error))
-        except RayError as error:  # its work is done
-            log.warning("teardown of stage %r failed; the run goes on: %s", stage.name, original(error, stage.name))
-        finally:
-            ray.kill(worker.actor)
-
-    def _end_slow_teardowns(self) -> None:
-        for ref, worker in list(self._closing.items()):
-            if time.monotonic() - worker.closing_since > TEARDOWN_S:
-                log.warning(
-                    "teardown of stage %r takes more than %g s; its worker is ended and the run goes on",
-                    self.stages[worker.stage].name, TEARDOWN_S,
-                )  # fmt: skip
-                self._pending.pop(ref, None)
-                self._free(self._closing.pop(ref))
-                ray.kill(worker.actor)
-
-    def _free(self, worker: Worker) -> None:
-        """The room of a worker that has ended."""
-        stage = self.stages[worker.stage]
-        stage.leaving.remove(worker)
-        self._nodes.give_back(worker.node_id, stage.need)
+            self._teardowns.begin(worker)
 
     def _on_worker_dead(self, worker: Worker, error: BaseException, *, starting: bool = False) -> None:
         """Give its tasks to others. The call it was at is the suspect, unless the whole node is gone."""
@@ -382,24 +341,20 @@ class PoolRun:
 
     def _again(self, stage: StageState, call: Call, error: BaseException, *, blamed: bool) -> None:
         """Queue a call's batches anew, but for a task that has killed too many workers."""
-        for suspect in after_death(call, blamed=blamed):
-            if batch_len(suspect.batch) == 1 and suspect.deaths > self._monitor.policy.deaths_allowed:
-                self._quarantine(stage, suspect.batch, suspect.deaths, error)
+        for suspect in suspects_of(call, self._monitor.policy, blamed=blamed):
+            if suspect.decision is RerunDecision.GIVE_UP:
+                self._give_up(stage, suspect.batch, suspect.deaths, error)
             else:
                 stage.suspects.append(suspect)
 
-    def _quarantine(self, stage: StageState, batch: Batch, deaths: int, error: BaseException) -> None:
+    def _give_up(self, stage: StageState, batch: Batch, deaths: int, error: BaseException) -> None:
         (piece,) = batch
-        remote = ray.remote(num_cpus=0)(identities)
+        remote = ray.remote(num_cpus=0)(identity)
         try:
-            ((task_id, source, items),) = ray.get(remote.remote(piece.part.ref, piece.start, piece.stop))
+            task = ray.get(remote.remote(piece.part.ref, piece.start))
         except RayError as lost:
-            raise original(lost, stage.name) from None
-        reason = f"WorkerDied: the worker process died {deaths} times at this task"
-        if not self._monitor.policy.skips:
-            raise StageError(stage.name, f"process_batch of task {task_id}", reason, str(error))
-        record = FailedTaskRecord(stage.name, task_id, source, deaths, reason, str(error))
-        report = BatchReport.of_lost((record,), items)
+            raise _run_error(lost, stage.name) from None
+        report = give_up(stage.name, self._monitor.policy, task, deaths, str(error))
         self._monitor.record(self._offset + stage.index, report)
         self._sources.record(self._offset + stage.index, groups_of([batch]), report)
 
@@ -408,6 +363,10 @@ class PoolRun:
     def _gauge(self) -> None:
         for stage in self.stages:
             self._monitor.progress.gauge(self._offset + stage.index, workers=len(stage.workers))
+
+
+def _run_error(error: RayError, stage: str) -> ExecutorError:
+    return executor_error(error) or StageError(stage, "a worker", short_error(error), str(error))
 
 
 def _put_adapter(adapter: StageAdapter) -> Any:

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
-from curator_slurm.executors.backends.ray_actor_pool.preemption import room_is_coming, victims
-from curator_slurm.executors.backends.ray_actor_pool.stage import StageState, Worker
+from curator_slurm.executors.backends.ray_actor_pool.preemption import has_pending_capacity, preemption_candidates
+from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 
 _PERIOD_S = 0.25
 _IDLE_S = 10.0
@@ -73,8 +73,8 @@ class Scaler:
                 continue
             waiting.append(stage)
             stage.starved_since = stage.starved_since or now
-            if not room_is_coming(stage, self._stages, self._nodes):
-                for worker in victims(stage, self._stages, self._nodes, now, self._blocked):
+            if not has_pending_capacity(stage, self._stages, self._nodes):
+                for worker in preemption_candidates(stage, self._stages, self._nodes, now, self._blocked):
                     self._retire(worker)
 
     def _start_initial(self) -> None:

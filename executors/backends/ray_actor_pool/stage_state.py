@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
-from curator_slurm.executors.backends.ray_actor_pool.data import Batch, TaskQueue, batch_len
-from curator_slurm.executors.backends.ray_actor_pool.nodes import Need
+from curator_slurm.executors.backends.ray_actor_pool.queue import Batch, TaskQueue, batch_len, singles
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
+from curator_slurm.executors.run.blame import RerunDecision, deaths_after, decide_rerun
+from curator_slurm.executors.run.placement import Need
+from curator_slurm.executors.task_failures import FailurePolicy
 
 CALLS_AHEAD = 2
 """Calls a worker has at once: one runs while the next one's data arrives."""
@@ -64,6 +66,22 @@ class Suspect:
 
     batch: Batch
     deaths: int
+    decision: RerunDecision = RerunDecision.RERUN
+
+
+def suspects_of(call: Call, policy: FailurePolicy, *, blamed: bool) -> list[Suspect]:
+    """The batches of a call whose worker died; `blamed`: it was working on this call."""
+    if not blamed:
+        return [Suspect(batch, call.deaths) for batch in call.batches]
+    suspects: list[Suspect] = []
+    for batch in call.batches:
+        deaths = deaths_after(batch_len(batch), call.deaths, alone=len(call.batches) == 1)
+        decision = decide_rerun(batch_len(batch), deaths, policy)
+        if decision is RerunDecision.DIVIDE:
+            suspects += [Suspect(single, 0) for single in singles(batch)]
+        else:
+            suspects.append(Suspect(batch, deaths, decision))
+    return suspects
 
 
 class StageState:
@@ -96,7 +114,7 @@ class StageState:
         self.prepared_nodes: set[str] = set()
         self.upstream_done = False
         self.finished = False
-        self.failed_starts = 0
+        self.start_up_deaths = 0
         self.startup_s = 1.0
         self.batch_s: float | None = None
         self.tasks_in = 0

@@ -7,15 +7,10 @@ from typing import Any
 
 import ray
 
-from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata, items_of
-from curator_slurm.executors.backends.ray_actor_pool.data import (
-    CallResult,
-    CallSpec,
-    merge_reports,
-    size_of,
-    split_evenly,
-)
-from curator_slurm.executors.tasks import source_of
+from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.backends.ray_actor_pool.queue import CallResult, CallSpec
+from curator_slurm.executors.run.blame import Identity, identity_of
+from curator_slurm.executors.run.payload import merge_reports, size_of, split_evenly
 
 
 class PoolWorker:
@@ -56,6 +51,6 @@ class PoolWorker:
         self._adapter.teardown()
 
 
-def identities(chunk: list[Any], start: int, stop: int) -> list[tuple[str, str, int]]:
-    """(task id, source, items) of some tasks, for the record of a task that no worker survived."""
-    return [(task.task_id, source_of(task), items_of(task)) for task in chunk[start:stop]]
+def identity(tasks: list[Any], position: int) -> Identity:
+    """The identity of one task of a part, for the record of its failure."""
+    return identity_of(tasks[position])

@@ -11,21 +11,17 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.ray_connection import alive_nodes, environment, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
-from curator_slurm.executors.run.rounds import LOST_OBJECTS, LOST_WORKERS, causes, run_rounds, tells_of
+from curator_slurm.executors.run.ray_errors import executor_error
+from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import (
-    ExecutorError,
-    ObjectsLostError,
-    StageError,
-    WorkerLostError,
-    short_error,
-)
+from curator_slurm.executors.task_failures import StageError, short_error
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _NO_POLLER = {"RAY_DATA_USAGE_DISABLED": "1"}
-"""Else a thread of Ray Data asks Ray every ten seconds, for ever; Ray ends a process that asks while it disconnects."""
+"""Without it a thread of Ray Data polls Ray every ten seconds, for ever; Ray ends a process that polls while it
+disconnects."""
 
 
 class RayDataExecutor(BaseExecutor):
@@ -59,25 +55,25 @@ class RayDataExecutor(BaseExecutor):
 
             outputs: list[Any] = []
 
-            def play() -> None:
+            def run_round() -> None:
                 nonlocal outputs
                 run = DataRun(adapters, self.policy, ignore_head_node=self.ignore_head_node)
                 monitor.progress.gauge(0, expected=len(tasks))
-                with _Poller(monitor, run.news):
+                with _Poller(monitor, run.updates):
                     outputs = run.execute(tasks, monitor.progress.unfinished)
                 monitor.check_counts(len(tasks), len(outputs))
 
-            # Ray Data makes lost blocks again by itself; where it gives up, all sources run again.
-            run_rounds(play, monitor, Sources(len(stages), tasks), alive_nodes)
+            # Ray Data recomputes lost blocks by itself; where it gives up, all sources run again.
+            run_rounds(run_round, monitor, Sources(len(stages), tasks), alive_nodes)
         return outputs
 
 
 class _Poller:
     """Carries reports from the ledger to the monitor while Ray Data works, and the rest at the end."""
 
-    def __init__(self, monitor: RunMonitor, news: Callable[[], Any]) -> None:
+    def __init__(self, monitor: RunMonitor, updates: Callable[[], Any]) -> None:
         self._monitor = monitor
-        self._news = news
+        self._updates = updates
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="ledger")
         self._error: Exception | None = None
@@ -93,7 +89,7 @@ class _Poller:
         if self._error is not None:
             raise self._error from None
         if isinstance(error, Exception):
-            raise find_cause(error) from None
+            raise executor_error(error) or StageError("a stage", "Ray Data", short_error(error), str(error)) from None
 
     def _follow(self) -> None:
         while not self._stop.wait(_POLL_S):
@@ -101,22 +97,10 @@ class _Poller:
 
     def _take(self) -> None:
         try:
-            news = self._news()
-            for stage, workers in news.workers.items():
+            update = self._updates()
+            for stage, workers in update.workers.items():
                 self._monitor.progress.gauge(stage, workers=workers)
-            for stage, report in news.reports:
+            for stage, report in update.reports:
                 self._monitor.record(stage, report)
         except Exception as error:
             self._error = self._error or error
-
-
-def find_cause(error: BaseException) -> Exception:
-    """The adapter's error inside what Ray and Ray Data have wrapped around it."""
-    for current in causes(error):
-        if isinstance(current, ExecutorError) and type(current).__module__.startswith("curator_slurm"):
-            return current
-    if tells_of(LOST_OBJECTS, error):
-        return ObjectsLostError(f"Ray Data lost what it was to work on: {short_error(error)}\n\n{error}")
-    if tells_of(LOST_WORKERS, error):
-        return WorkerLostError(f"Ray Data's workers died: {short_error(error)}\n\n{error}")
-    return StageError("a stage", "Ray Data", short_error(error), str(error))

@@ -1,24 +1,26 @@
 """The ledger of a run on Ray Data: one small actor that workers report to, because Ray Data has no channel for it.
 
-It counts a batch once, however often Ray Data runs it, and tells a worker when what it is about to do has killed
-others before.
+It counts a batch once, however often Ray Data runs it, and tells a worker how many others have died at what it is
+about to do.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter.adapter import BatchReport
-from curator_slurm.executors.backends.ray_data.workers import DataWorkers
+from curator_slurm.executors.backends.ray_data.worker_count import DataWorkers
 
 Key = tuple[int, str]
-"""Stage, and the ids of the tasks in one word."""
+"""Stage, and a digest of the ids of the tasks."""
 
 
 @dataclass
-class News:
-    """What has happened since the driver asked last."""
+class LedgerUpdate:
+    """What has been reported since the driver asked last."""
 
     reports: list[tuple[int, BatchReport]] = field(default_factory=list)
     workers: dict[int, int] = field(default_factory=dict)
@@ -27,21 +29,26 @@ class News:
 class Ledger:
     """Plain Python, so that it can be tested as such; it runs as an actor."""
 
-    def __init__(self, max_failed: int | None) -> None:
+    def __init__(self, max_failed: int | None, alive_nodes: Callable[[], set[str]]) -> None:
         self._max_failed = max_failed
+        self._alive_nodes = alive_nodes
         self._failed = 0
-        self._open: dict[Key, int] = {}
+        self._open: dict[Key, list[str]] = {}
+        """Nodes on which workers have begun with these tasks and not ended."""
+        self._starting: dict[Key, list[str]] = {}
+        self._start_up_deaths: Counter[int] = Counter()
         self._done: set[Key] = set()
-        self._news = News()
+        self._update = LedgerUpdate()
         self._nodes: set[tuple[int, str]] = set()
         self._workers = DataWorkers()
 
-    def begin(self, key: Key, worker: str = "") -> int:
-        """A worker starts on these tasks; how many have started and not been heard of again."""
+    def begin(self, key: Key, worker: str = "", node_id: str = "") -> int:
+        """A worker begins with these tasks; how many have died at them, those aside that went with their nodes."""
         self._workers.begin(key[0], key, worker)
-        before = self._open.get(key, 0)
-        self._open[key] = before + 1
-        return before
+        before = self._open.setdefault(key, [])
+        deaths = self._deaths(before)
+        before.append(node_id)
+        return deaths
 
     def end(self, key: Key, reports: list[BatchReport]) -> bool:
         """The tasks are done; False if the run has failed too often and must end."""
@@ -49,9 +56,23 @@ class Ledger:
         self._workers.end(key)
         if key not in self._done:
             self._done.add(key)
-            self._news.reports += [(key[0], report) for report in reports]
+            self._update.reports += [(key[0], report) for report in reports]
             self._failed += sum(len(report.failures) for report in reports)
         return self._max_failed is None or self._failed <= self._max_failed
+
+    def starting(self, stage: int, worker: str, node_id: str) -> int:
+        """A worker calls `setup`; how many workers of the stage have died in a row while starting.
+
+        Ray starts a worker that has died again under the same id.
+        """
+        self._start_up_deaths[stage] += self._deaths(self._starting.get((stage, worker), []))
+        self._starting[(stage, worker)] = [node_id]
+        return self._start_up_deaths[stage]
+
+    def started(self, stage: int, worker: str) -> None:
+        """The worker is ready."""
+        self._starting.pop((stage, worker), None)
+        self._start_up_deaths[stage] = 0
 
     def node_prepared(self, stage: int, node_id: str) -> bool:
         """Whether `setup_on_node` has been claimed for this node; claims it if not."""
@@ -67,11 +88,15 @@ class Ledger:
         """An actor is done."""
         self._workers.leave(stages, worker)
 
-    def news(self) -> News:
+    def updates(self) -> LedgerUpdate:
         """Everything new, handed over once."""
-        news, self._news = self._news, News()
-        news.workers = self._workers.count()
-        return news
+        update, self._update = self._update, LedgerUpdate()
+        update.workers = self._workers.count()
+        return update
+
+    def _deaths(self, nodes: list[str]) -> int:
+        alive = self._alive_nodes() if nodes else set()
+        return sum(node in alive for node in nodes)
 
 
 class RemoteLedger:
@@ -83,8 +108,19 @@ class RemoteLedger:
     def begin(self, key: Key) -> int:
         import ray
 
-        before: int = ray.get(self._actor.begin.remote(key, ray.get_runtime_context().get_worker_id()))
-        return before
+        context = ray.get_runtime_context()
+        deaths: int = ray.get(self._actor.begin.remote(key, context.get_worker_id(), context.get_node_id()))
+        return deaths
+
+    def starting(self, stage: int, worker: str) -> int:
+        import ray
+
+        node_id = ray.get_runtime_context().get_node_id()
+        deaths: int = ray.get(self._actor.starting.remote(stage, worker, node_id))
+        return deaths
+
+    def started(self, stage: int, worker: str) -> None:
+        self._actor.started.remote(stage, worker)
 
     def end(self, key: Key, reports: list[BatchReport]) -> bool:
         import ray

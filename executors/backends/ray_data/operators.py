@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
-from curator_slurm.executors.backends.ray_data.stage import Step, overrides
+from curator_slurm.executors.backends.ray_data.worker_process import Step, overrides
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.runtime_env import worker_env
 
@@ -39,6 +38,11 @@ class OperatorPlan:
     workers: Workers
     max_calls: int | None
     remote_args: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The first stage's name."""
+        return self.steps[0].adapter.name
 
     @property
     def batch_size(self) -> int:
@@ -138,11 +142,3 @@ def block_count(tasks: int, batch_size: int, cpus: float, nbytes: int = 0) -> in
 def block_rows(tasks: int, batch_size: int, cpus: float) -> int:
     """Tasks in a block, whole batches, where about so many come: several blocks for each CPU, but not one a batch."""
     return batch_size * max(1, tasks // (batch_size * max(16, int(8 * cpus))))
-
-
-def split(tasks: Sequence[Any], parts: int, batch_size: int) -> list[Sequence[Any]]:
-    """At most `parts` lists of neighbours of about the same length, of whole batches but for the last one."""
-    batches = math.ceil(len(tasks) / batch_size)
-    parts = min(parts, batches)
-    bounds = [min(len(tasks), batches * part // parts * batch_size) for part in range(parts + 1)] if parts else [0]
-    return [tasks[start:stop] for start, stop in itertools.pairwise(bounds)]

@@ -13,18 +13,18 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends.ray_actor_pool.data import size_of
-from curator_slurm.executors.backends.ray_data.ledger import Ledger, News, RemoteLedger
+from curator_slurm.executors.backends.ray_data.ledger import Ledger, LedgerUpdate, RemoteLedger
 from curator_slurm.executors.backends.ray_data.operators import (
     OperatorPlan,
     block_count,
     block_rows,
     plan_operators,
-    split,
 )
-from curator_slurm.executors.backends.ray_data.room import DataRoom, LookStep
+from curator_slurm.executors.backends.ray_data.placement import LookStep, Placement
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
-from curator_slurm.executors.backends.ray_data.stage import Operator, Step, overrides
+from curator_slurm.executors.backends.ray_data.worker_process import Operator, Step, overrides
+from curator_slurm.executors.ray_connection import alive_nodes
+from curator_slurm.executors.run.payload import size_of, split_evenly
 from curator_slurm.executors.task_failures import FailurePolicy
 
 log = logging.getLogger(__name__)
@@ -41,22 +41,23 @@ class DataRun:
         most = policy.max_failed_tasks if policy.skips else None
         # Not softly: Ray then takes any node for an actor without CPUs, and its loss would end the run.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._actor = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).options(scheduling_strategy=here).remote(most)
+        ledger = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).options(scheduling_strategy=here)
+        self._actor = ledger.remote(most, alive_nodes)
         self._ledger = RemoteLedger(self._actor)
-        self._room = DataRoom(self._plans, ignore_head_node=ignore_head_node)
-        self._room.check()
+        self._placement = Placement(self._plans, ignore_head_node=ignore_head_node)
+        self._placement.check()
 
-    def news(self) -> News:
+    def updates(self) -> LedgerUpdate:
         """What has come in since the last call."""
-        news: News = ray.get(self._actor.news.remote())
-        return news
+        update: LedgerUpdate = ray.get(self._actor.updates.remote())
+        return update
 
     def execute(self, tasks: list[Any], unfinished: Callable[[], Collection[int]]) -> list[Any]:
         """All tasks through all operators.
 
         `unfinished` tells which stages, by position, have not had all their tasks.
         """
-        with self._context(lambda: self._room.look(unfinished)):
+        with self._context(lambda: self._placement.look(unfinished)):
             self._prepare_nodes()
             dataset = self._source(tasks)
             outputs: list[Any] = []
@@ -98,8 +99,8 @@ class DataRun:
             following = plans[0].batch_size if plans else 1
             refs, total = self._run_first(first, tasks[0], following)
         else:
-            count = block_count(total, plans[0].batch_size, self._room.cpus, size_of(tasks))
-            refs = [ray.put(to_table(part)) for part in split(tasks, count, plans[0].batch_size)]
+            count = block_count(total, plans[0].batch_size, self._placement.cpus, size_of(tasks))
+            refs = [ray.put(to_table(part)) for part in split_evenly(tasks, count, plans[0].batch_size)]
         if not refs:
             return None
         dataset = ray.data.from_arrow_refs(refs)
@@ -112,7 +113,7 @@ class DataRun:
                 dataset = _in_blocks(dataset, after.batch_size)
                 whole_blocks = not after.gpus
             elif after is not None and after.needs_batches:
-                dataset = _in_blocks(dataset, block_rows(total, after.batch_size, self._room.cpus))
+                dataset = _in_blocks(dataset, block_rows(total, after.batch_size, self._placement.cpus))
                 whole_blocks = True
         return dataset
 
@@ -121,13 +122,13 @@ class DataRun:
         arguments: dict[str, Any] = {
             "batch_format": "pyarrow",
             "batch_size": plan.batch_size if plan.gpus or (plan.batch_size > 1 and not whole_blocks) else None,
-            "num_cpus": self._room.cpus_of(plan),
+            "num_cpus": self._placement.cpus_of(plan),
             **plan.remote_args,
         }
         if plan.gpus:
             arguments["num_gpus"] = plan.gpus
-        if self._room.avoid is not None:
-            arguments["label_selector"] = {"ray.io/node-id": f"!{self._room.avoid}"}
+        if self._placement.selector is not None:
+            arguments["label_selector"] = self._placement.selector
         workers = plan.workers
         name = "+".join(type(step.adapter.stage).__name__ for step in plan.steps)
         if plan.is_actor:
@@ -158,13 +159,13 @@ class DataRun:
 
     def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> tuple[list[Any], int]:
         """One task through the first operator: its output in several blocks, and how many tasks that is."""
-        most = max(16, int(8 * self._room.cpus))
+        most = max(16, int(8 * self._placement.cpus))
         options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
         remote = ray.remote(_first).options(
-            num_cpus=self._room.cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
-            label_selector={"ray.io/node-id": f"!{self._room.avoid}"} if self._room.avoid else None, **options,
+            num_cpus=self._placement.cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
+            label_selector=self._placement.selector, **options,
         )  # fmt: skip
-        counts, *blocks = remote.remote(plan, self._ledger, task, following, self._room.cpus, most)
+        counts, *blocks = remote.remote(plan, self._ledger, task, following, self._placement.cpus, most)
         filled, total = ray.get(counts)
         return blocks[:filled], total
 
@@ -177,13 +178,16 @@ class DataRun:
             for step in plan.steps:
                 if not overrides(step.adapter.stage, "setup_on_node"):
                     continue
-                for node in self._room.nodes:
-                    if not self._room.holds(node, plan):
+                for node in self._placement.nodes:
+                    if not self._placement.holds(node, plan):
                         continue  # no worker of this stage can come here
-                    strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                    strategy = NodeAffinitySchedulingStrategy(node.node_id, soft=False)
                     options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
                     remote = ray.remote(_setup_on_node).options(
-                        num_cpus=self._room.cpus_of(plan), num_gpus=plan.gpus, scheduling_strategy=strategy, **options
+                        num_cpus=self._placement.cpus_of(plan),
+                        num_gpus=plan.gpus,
+                        scheduling_strategy=strategy,
+                        **options,
                     )
                     refs.append(remote.remote(step, self._ledger))
         ray.get(refs)
@@ -206,5 +210,5 @@ def _first(plan: OperatorPlan, ledger: RemoteLedger, task: Any, following: int, 
     tasks = [done for table in operator(to_table([task])) for done in to_tasks(table)]
     operator.tear_down()
     count = min(most, block_count(len(tasks), following, cpus, size_of(tasks)))
-    parts = split(tasks, count, following)
+    parts = split_evenly(tasks, count, following)
     return ((len(parts), len(tasks)), *[to_table(part) for part in parts], *[None] * (most - len(parts)))

@@ -16,17 +16,24 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from curator_slurm.executors.adapter.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata, items_of
+from curator_slurm.executors.adapter.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
 from curator_slurm.executors.backends.ray_data.ledger import RemoteLedger
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
-from curator_slurm.executors.task_failures import FailedTaskRecord, StageError, TooManyFailedTasksError
-from curator_slurm.executors.tasks import source_of
+from curator_slurm.executors.run.blame import (
+    RerunDecision,
+    check_start_up,
+    deaths_after,
+    decide_rerun,
+    give_up,
+    identity_of,
+)
+from curator_slurm.executors.task_failures import ExecutorError, StageError, TooManyFailedTasksError
 
 log = logging.getLogger(__name__)
 
 _SLICE_BYTES = 8 << 20
-_MAX_SETUP_DEATHS = 3
-_NO_TRACEBACK = "The process ended without a traceback; Ray's logs of its node may say more."
+
+Results = list[tuple[list[Any], BatchReport]]
 
 
 @dataclass(frozen=True)
@@ -44,32 +51,27 @@ class Operator:
         self._steps = steps
         self._ledger = ledger
         self._torn_down = True
-        self._broken: StageError | None = None
+        self._broken: ExecutorError | None = None
         if is_actor:
             try:
                 self.set_up()
                 self._torn_down = False
-            except StageError as error:
+            except ExecutorError as error:
                 self._broken = error  # raised by the first call: Ray hides what a constructor raises
 
     def set_up(self) -> None:
         """`setup` of all stages, and `setup_on_node` where this node joined after the run began."""
         context = ray.get_runtime_context()
         worker = WorkerMetadata(context.get_worker_id(), context.get_assigned_resources())
-        actor_id = context.get_actor_id()
+        starter = str(context.get_actor_id() or context.get_task_id())  # the same where Ray tries again
         for step in self._steps:
-            key = (step.index, f"setup of {actor_id}")  # Ray starts an actor that has died again, for ever
-            deaths = self._ledger.begin(key) if actor_id else 0
-            if deaths >= _MAX_SETUP_DEATHS:
-                reason = f"WorkerDied: its worker died {deaths} times in a row while starting"
-                raise StageError(step.adapter.name, "setup", reason, _NO_TRACEBACK)
+            check_start_up(step.adapter.name, self._ledger.starting(step.index, starter))
             if overrides(step.adapter.stage, "setup_on_node"):
                 node_id = context.get_node_id()
                 if not self._ledger.node_prepared(step.index, node_id):
                     step.adapter.setup_on_node(NodeInfo(node_id), worker)
             step.adapter.setup(worker)
-            if actor_id:
-                self._ledger.end(key, [])
+            self._ledger.started(step.index, starter)
         self._ledger.join([step.index for step in self._steps], str(worker.worker_id))
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -103,44 +105,41 @@ class Operator:
         """All tasks through one stage, batch by batch."""
         if not tasks:
             return []
-        key = (step.index, _digest(tasks))
-        outputs: list[Any] = []
-        reports: list[BatchReport] = []
-        watched = self._ledger.begin(key) > 0  # a worker has died at these tasks
         size = step.adapter.batch_size
-        for start in range(0, len(tasks), size):
-            batch = tasks[start : start + size]
-            for done, report in self._run_watched(step, batch) if watched else [step.adapter.process(batch)]:
-                outputs += done
-                reports.append(report)
-        if not self._ledger.end(key, reports):
+        key = (step.index, _digest(tasks))
+        deaths = self._ledger.begin(key)
+        if len(tasks) <= size:
+            results = self._try(step, tasks, deaths)
+        else:
+            batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+            run = self._run_suspect if deaths else self._run_batch
+            results = [result for batch in batches for result in run(step, batch)]
+        if not self._ledger.end(key, [report for _, report in results]):
             raise TooManyFailedTasksError(
                 f"more tasks failed than max_failed_tasks allows; stage {step.adapter.name!r}"
             )
-        return outputs
+        return [task for done, _ in results for task in done]
 
-    def _run_watched(self, step: Step, batch: list[Any]) -> list[tuple[list[Any], BatchReport]]:
-        """A batch whole, for a worker may have died of something else; task by task once it has died of this one."""
-        key = (step.index, f"batch {_digest(batch)}")
-        if len(batch) > 1 and not step.adapter.is_per_task and self._ledger.begin(key) == 0:
-            result = step.adapter.process(batch)
-            self._ledger.end(key, [])
-            return [result]
-        return [self._run_suspect(step, task) for task in batch]
+    def _run_batch(self, step: Step, batch: list[Any]) -> Results:
+        return [step.adapter.process(batch)]
 
-    def _run_suspect(self, step: Step, task: Any) -> tuple[list[Any], BatchReport]:
-        key = (step.index, f"suspect {task.task_id}")
-        deaths = self._ledger.begin(key)
-        policy = step.adapter.policy
-        if deaths > policy.deaths_allowed:
-            reason = f"WorkerDied: the worker process died {deaths} times at this task"
-            if not policy.skips:
-                raise StageError(step.adapter.name, f"process_batch of task {task.task_id}", reason, _NO_TRACEBACK)
-            record = FailedTaskRecord(step.adapter.name, task.task_id, source_of(task), deaths, reason, _NO_TRACEBACK)
-            return [], BatchReport.of_lost((record,), items_of(task))
-        result = step.adapter.process([task])
+    def _run_suspect(self, step: Step, batch: list[Any]) -> Results:
+        """A batch on its own, of which it is not known whether the worker died at it or at one beside it."""
+        key = (step.index, f"suspect {_digest(batch)}")
+        before = deaths_after(len(batch), 0, alone=False)
+        results = self._try(step, batch, before + self._ledger.begin(key))
         self._ledger.end(key, [])
-        return result
+        return results
+
+    def _try(self, step: Step, batch: list[Any], deaths: int) -> Results:
+        """A batch at which so many workers have died."""
+        policy = step.adapter.policy
+        decision = decide_rerun(len(batch), deaths, policy)
+        if decision is RerunDecision.GIVE_UP:
+            return [([], give_up(step.adapter.name, policy, identity_of(batch[0]), deaths))]
+        if decision is RerunDecision.DIVIDE:
+            return [result for task in batch for result in self._run_suspect(step, [task])]
+        return self._run_batch(step, batch)
 
 
 def slice_rows(rows: int, nbytes: int, batch_size: int) -> int:

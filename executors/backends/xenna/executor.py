@@ -12,26 +12,26 @@ from cosmos_xenna.pipelines import v1
 from loguru import logger
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
-from curator_slurm.executors.backends.ray_actor_pool.data import size_of
 from curator_slurm.executors.backends.xenna.chunks import Chunk, batches_per_chunk, make_chunks
-from curator_slurm.executors.backends.xenna.cluster import Cluster
 from curator_slurm.executors.backends.xenna.engine import adjusted_engine
-from curator_slurm.executors.backends.xenna.errors import raise_own_error
 from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
+from curator_slurm.executors.backends.xenna.placement import Cluster
 from curator_slurm.executors.backends.xenna.reap import end_worker_processes
 from curator_slurm.executors.backends.xenna.run import XennaRun
-from curator_slurm.executors.backends.xenna.stage import Place, Requests, StageSpec, XennaStage
+from curator_slurm.executors.backends.xenna.worker_process import Place, Requests, StageSpec, XennaStage
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
 from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.known_options import COMMON_KEYS
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
-from curator_slurm.executors.run import rounds
+from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.payload import size_of
+from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError
+from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, WorkerLostError
 
 _LOOK_S = 1.0
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
@@ -41,9 +41,8 @@ class XennaExecutor(BaseExecutor):
     """Runs a pipeline on cosmos-xenna 0.2.0 to 0.5.12.
 
     `config` takes `execution_mode` (`streaming` or `batch`), `logging_interval`, `cpu_allocation_percentage`,
-    `autoscale_interval_s`, `max_workers_per_stage`, the failure policy of all back ends, `task_timeout_s` (a worker
-    that needs longer per task is replaced, and the task counts as failed like one that kills its worker),
-    `resource_monitor` (measure CPU and memory per stage: one more process on every node), and every option that the
+    `autoscale_interval_s`, `max_workers_per_stage`, the failure policy of all back ends, `resource_monitor` (measure
+    CPU and memory per stage: one more process on every node), and every option that the
     installed cosmos-xenna has for pipelines and streaming, under its own name. Stages may override some of them in
     `xenna_stage_spec()`.
     """
@@ -69,23 +68,28 @@ class XennaExecutor(BaseExecutor):
             RunMonitor("xenna", stages, self.policy) as monitor,
         ):
             adapters = [
-                StageAdapter(stage, self._stage_policy(setting), tracking=monitor.checkpoint.tracking(index))
+                StageAdapter(
+                    stage,
+                    self._stage_policy(setting),
+                    kill_when_hung=True,
+                    tracking=monitor.checkpoint.tracking(index),
+                )
                 for index, (stage, setting) in enumerate(zip(stages, settings, strict=True))
             ]
             sources = Sources(len(stages), tasks)
             prepared: set[tuple[int, str]] = set()
             patience_s = 0.0
 
-            def play() -> None:
+            def run_round() -> None:
                 nonlocal patience_s
                 first = sources.first_stage
-                room = self._find_room(adapters[first:], settings[first:], sources, patience_s)
-                patience_s = rounds.NODE_PATIENCE_S
-                self._run(adapters, settings, sources, prepared, monitor, room)
+                placed = self._place(adapters[first:], settings[first:], sources, patience_s)
+                patience_s = placement.NODE_PATIENCE_S
+                self._run(adapters, settings, sources, prepared, monitor, placed)
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
-            run_rounds(play, monitor, sources, alive_nodes)
+            run_rounds(run_round, monitor, sources, alive_nodes)
         return sources.outputs
 
     def _run(
@@ -95,7 +99,7 @@ class XennaExecutor(BaseExecutor):
         sources: Sources,
         prepared: set[tuple[int, str]],
         monitor: RunMonitor,
-        room: _Room,
+        placed: _Placed,
     ) -> None:
         """Run what is not finished of the sources on the nodes that are there now."""
         options = self._options
@@ -107,7 +111,7 @@ class XennaExecutor(BaseExecutor):
                 stage=XennaStage(
                     adapter,
                     Requests(adapter.name, cpus, float(adapter.stage.resources.gpus), adapter.batch_size),
-                    StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), room.cluster.gpu_names),
+                    StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), placed.cluster.gpu_names),
                     next_batch_size=following.batch_size if following else None,
                     place=Place(
                         is_single_source=sources.single and index == 0 and following is not None,
@@ -122,19 +126,19 @@ class XennaExecutor(BaseExecutor):
                 range(first, first + len(adapters)),
                 adapters,
                 [*adapters[1:], None],
-                room.stage_cpus,
-                room.workers,
+                placed.stage_cpus,
+                placed.workers,
                 settings,
                 strict=True,
             )
         ]
         config = options.pipeline_config()
-        if not room.cluster.has_gpus and _CLEAR_CUDA not in self.config:
+        if not placed.cluster.has_gpus and _CLEAR_CUDA not in self.config:
             # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
             setattr(config, _CLEAR_CUDA, False)
         limits = [None] * first + [
             setting.limit(options.max_workers_per_stage) if count is None else None
-            for count, setting in zip(room.workers, settings, strict=True)
+            for count, setting in zip(placed.workers, settings, strict=True)
         ]
         monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
         run = XennaRun(monitor, sources, policies, limits, first)
@@ -142,21 +146,22 @@ class XennaExecutor(BaseExecutor):
         most = 1 if options.batch else batches_per_chunk(size_of(tasks), len(tasks), sizes[0])
         chunks = make_chunks(tasks, sources.unfinished_groups, sizes[0], most)
         try:
-            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, room.described, sizes)
+            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, placed.described, sizes)
         finally:
             prepared |= run.prepared
 
-    def _find_room(
+    def _place(
         self,
         adapters: Sequence[StageAdapter],
         settings: Sequence[StageOptions],
         sources: Sources,
         patience_s: float,
-    ) -> _Room:
-        """Place the stages on the nodes of the moment; where they do not fit, nodes may join for so many seconds.
+    ) -> _Placed:
+        """Place the stages on the nodes that are alive; where they do not fit, wait so many seconds for nodes to join.
 
         Raises:
-            DoesNotFitError: they still do not fit.
+            DoesNotFitError: they do not fit together, or there was no waiting.
+            WorkerLostError: no node has joined that could hold a worker of some stage.
         """
         deadline = time.monotonic() + patience_s
         batches = -(-len(sources.unfinished) // adapters[0].batch_size)
@@ -168,13 +173,13 @@ class XennaExecutor(BaseExecutor):
             demands = _demands([adapter.stage for adapter in adapters], workers)
             try:
                 described, found = cluster.plan(demands, self._options.cpu_share, together=not self._options.batch)
-            except DoesNotFitError:
+            except DoesNotFitError as error:
                 if time.monotonic() >= deadline:
-                    raise
+                    raise (_lost_last_node(adapters, cluster) if patience_s else None) or error from None
                 time.sleep(_LOOK_S)
             else:
                 workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
-                return _Room(cluster, described, found.stage_cpus, workers)
+                return _Placed(cluster, described, found.stage_cpus, workers)
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
         if setting.ignore_failures is None:
@@ -206,13 +211,16 @@ class XennaExecutor(BaseExecutor):
                 finally:
                     run.stop()
         except Exception as error:
-            raise_own_error(error)
+            own = executor_error(error)
+            if own is None:
+                raise
+            raise own from None
         finally:
             end_worker_processes(started)
 
 
 @dataclass(frozen=True)
-class _Room:
+class _Placed:
     """Where the stages run."""
 
     cluster: Cluster
@@ -226,6 +234,17 @@ class _Inputs(list[Chunk]):
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> _Inputs:
         return self
+
+
+def _lost_last_node(adapters: Sequence[StageAdapter], cluster: Cluster) -> WorkerLostError | None:
+    """The error of the first stage that no node could hold a worker of."""
+    nodes = cluster.nodes
+    for adapter in adapters:
+        asked = adapter.stage.resources
+        need = placement.shrunk(placement.Need(float(asked.cpus), float(asked.gpus)), nodes)
+        if error := placement.lost_last_node(adapter.name, need, nodes):
+            return error
+    return None
 
 
 def _demands(stages: Sequence[Any], workers: Sequence[int | None]) -> list[Demand]:

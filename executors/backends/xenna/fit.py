@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from curator_slurm.executors.run.placement import ClusterNode
 from curator_slurm.executors.task_failures import ExecutorError
 
 MIN_CPUS = 0.01
@@ -24,15 +25,6 @@ _EPSILON = 1e-6
 
 class DoesNotFitError(ExecutorError, ValueError):
     """No amount of CPU time-sharing makes this pipeline fit."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one Ray node offers."""
-
-    id: str
-    cpus: float
-    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Fit:
     note: str = ""
 
 
-def fit(nodes: Sequence[Node], demands: Sequence[Demand], cpu_share: float, *, together: bool) -> Fit:
+def fit(nodes: Sequence[ClusterNode], demands: Sequence[Demand], cpu_share: float, *, together: bool) -> Fit:
     """Find CPU counts and requests under which all stages run, ``together`` or one after the other."""
     if not nodes:
         raise DoesNotFitError("the Ray cluster has no node that workers may run on")
@@ -90,7 +82,7 @@ def shrink_further(previous: Fit, factor: float) -> Fit:
     return replace(previous, stage_cpus=[_round_down(cpus * factor) for cpus in previous.stage_cpus])
 
 
-def _fill_gpus(nodes: Sequence[Node], group: Sequence[Demand]) -> list[Demand]:
+def _fill_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand]) -> list[Demand]:
     """As many workers of the GPU stages as the GPUs allow, equally more of each."""
     if not any(demand.gpus > 0 and not demand.fixed for demand in group):
         return list(group)
@@ -112,18 +104,18 @@ def _fill_gpus(nodes: Sequence[Node], group: Sequence[Demand]) -> list[Demand]:
     return grown(low)
 
 
-def _ways_to_count(nodes: Sequence[Node], cpu_share: float) -> Iterator[list[Node]]:
+def _ways_to_count(nodes: Sequence[ClusterNode], cpu_share: float) -> Iterator[list[ClusterNode]]:
     """From the engine's own way of counting to the most generous one."""
     yield [replace(node, cpus=math.floor(node.cpus * cpu_share)) for node in nodes]
     yield [replace(node, cpus=node.cpus * cpu_share) for node in nodes]
     yield list(nodes)
 
 
-def _by_id(nodes: Iterable[Node]) -> dict[str, float]:
-    return {node.id: float(node.cpus) for node in nodes}
+def _by_id(nodes: Iterable[ClusterNode]) -> dict[str, float]:
+    return {node.node_id: float(node.cpus) for node in nodes}
 
 
-def _shrink(nodes: Sequence[Node], group: Sequence[Demand]) -> list[float]:
+def _shrink(nodes: Sequence[ClusterNode], group: Sequence[Demand]) -> list[float]:
     """The largest common factor under which the group packs, applied to its requests."""
     if _packs(nodes, group):
         return [demand.cpus for demand in group]
@@ -145,10 +137,10 @@ def _round_down(cpus: float) -> float:
     return max(math.floor(cpus * 1000) / 1000, 0.001)
 
 
-def _packs(nodes: Sequence[Node], demands: Sequence[Demand]) -> bool:
+def _packs(nodes: Sequence[ClusterNode], demands: Sequence[Demand]) -> bool:
     """First fit, largest first: GPU workers before CPU workers."""
     cpus = [float(node.cpus) for node in nodes]
-    gpus = [[1.0] * node.gpus for node in nodes]
+    gpus = [[1.0] * int(node.gpus) for node in nodes]
     for demand in sorted(demands, key=lambda d: (d.gpus, d.cpus), reverse=True):
         for _ in range(demand.workers):
             for index in range(len(nodes)):
@@ -177,7 +169,7 @@ def _take_gpus(free: list[float], wanted: float) -> bool:
     return True
 
 
-def _check_gpus(nodes: Sequence[Node], group: Sequence[Demand], *, together: bool) -> None:
+def _check_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand], *, together: bool) -> None:
     largest = max(node.gpus for node in nodes)
     total = sum(node.gpus for node in nodes)
     for demand in group:
@@ -200,7 +192,7 @@ def _check_gpus(nodes: Sequence[Node], group: Sequence[Demand], *, together: boo
         )
 
 
-def _explain(nodes: Sequence[Node], demands: Sequence[Demand], stage_cpus: Sequence[float]) -> str:
+def _explain(nodes: Sequence[ClusterNode], demands: Sequence[Demand], stage_cpus: Sequence[float]) -> str:
     total = sum(node.cpus for node in nodes)
     shrunk = ", ".join(
         f"{demand.stage} {demand.cpus:g} -> {cpus:g}"

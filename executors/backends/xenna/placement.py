@@ -1,19 +1,20 @@
-"""What the Ray cluster offers, in the engine's words, with requests that fit it."""
+"""What the Ray cluster offers, as the engine describes it, with requests that fit it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 from cosmos_xenna.pipelines.private import autoscaling_algorithms, data_structures, resources
 from loguru import logger
 
-from curator_slurm.executors.backends.xenna.fit import Demand, Fit, Node, fit, shrink_further
+from curator_slurm.executors.backends.xenna.fit import Demand, Fit, fit, shrink_further
 from curator_slurm.executors.backends.xenna.gpus import gpu_resources, probe_gpu_names
+from curator_slurm.executors.run.placement import usable_nodes
 
-_HEAD = "node:__internal_head__"
 _SHRINK = 0.8
 _MAX_SHRINKS = 30
 
@@ -23,11 +24,10 @@ class Cluster:
 
     def __init__(self, *, ignore_head_node: bool = False) -> None:
         self.nodes = [
-            Node(node["NodeID"], node["Resources"].get("CPU", 0.0), math.floor(node["Resources"].get("GPU", 0.0)))
-            for node in ray.nodes()
-            if node["Alive"] and not (ignore_head_node and _HEAD in node["Resources"])
+            replace(node, gpus=math.floor(node.gpus))
+            for node in usable_nodes(ray.nodes(), ignore_head_node=ignore_head_node)
         ]
-        self.gpu_names = probe_gpu_names({node.id: node.gpus for node in self.nodes})
+        self.gpu_names = probe_gpu_names({node.node_id: int(node.gpus) for node in self.nodes})
 
     @property
     def has_gpus(self) -> bool:
@@ -49,11 +49,11 @@ class Cluster:
     def _describe(self, found: Fit) -> Any:
         return resources.ClusterResources(
             {
-                node.id: resources.NodeResources(
+                node.node_id: resources.NodeResources(
                     used_cpus=0.0,
-                    total_cpus=found.node_cpus[node.id],
-                    gpus=gpu_resources(node.id, self.gpu_names.get(node.id, [])),
-                    name=node.id,
+                    total_cpus=found.node_cpus[node.node_id],
+                    gpus=gpu_resources(node.node_id, self.gpu_names.get(node.node_id, [])),
+                    name=node.node_id,
                 )
                 for node in self.nodes
             }

@@ -2,42 +2,29 @@
 
 `RunPool` replaces ``cosmos_xenna.ray_utils.actor_pool.ActorPool`` for the length of one run. It adds what
 no version of the engine does: a worker that dies costs no task, a task that kills every worker is found
-and set aside, workers are limited and told to clean up, and what a batch did is reported to the driver.
+and given up, workers are limited and asked for their teardown, and what a batch did is reported to the driver.
 """
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import ray
-import ray.exceptions
 from cosmos_xenna.ray_utils import actor_pool, stage_worker
 from loguru import logger
 
 from curator_slurm.executors.backends.xenna.chunks import Report, chosen
 from curator_slurm.executors.backends.xenna.gpus import on_node
 from curator_slurm.executors.backends.xenna.queue import SizedTask
-from curator_slurm.executors.backends.xenna.stage import Goodbye
+from curator_slurm.executors.backends.xenna.worker_process import TeardownRequest
+from curator_slurm.executors.ray_connection import alive_nodes
+from curator_slurm.executors.run.blame import RerunDecision, check_start_up, deaths_after, decide_rerun
+from curator_slurm.executors.run.ray_errors import WORKER_DIED, worker_cannot_start
 from curator_slurm.executors.task_failures import FailurePolicy, WorkerLostError
 
-WORKER_DEATHS: tuple[type[BaseException], ...] = (
-    ray.exceptions.RayActorError,
-    ray.exceptions.NodeDiedError,
-    ray.exceptions.WorkerCrashedError,
-    ray.exceptions.OutOfMemoryError,
-)
-
-MAX_SETUP_DEATHS = 3
-"""How often in a row workers of a stage may die before one is ready; then the pipeline fails."""
-
-HANG_GRACE_S = 2.0
-"""How long after its last deadline a worker may still bring a result."""
-
-GOODBYE_TIMEOUT_S = 30.0
-"""How long teardown() of a stage may take at the end of a run."""
+TEARDOWN_S = 30.0
+"""How long `teardown` of a stage may take."""
 
 
 class RunContext(Protocol):
@@ -54,19 +41,15 @@ class RunContext(Protocol):
     def on_round(self) -> None: ...
     def on_node_prepared(self, stage: int, node_id: str) -> None: ...
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None: ...
-    def on_quarantine(self, stage: int, tasks: list[Any], error: BaseException, attempts: int) -> None: ...
+    def on_given_up(self, stage: int, refs: list[Any], error: BaseException, deaths: int) -> None: ...
 
 
 class SuspectTask(actor_pool.Task):  # type: ignore[misc]
-    """A batch whose worker died: it runs alone from now on, so that the culprit shows.
+    """Tasks whose worker died. They have a worker to themselves from now on, so that the deadly task is found."""
 
-    ``deaths`` counts the workers that died or were ended for it and nothing else.
-    """
-
-    def __init__(self, refs: list[Any], node_id: str | None, deaths: int, *, single: bool) -> None:
+    def __init__(self, refs: list[Any], node_id: str | None, deaths: int) -> None:
         super().__init__(refs, node_id)
         self.deaths = deaths
-        self.single = single
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
@@ -75,17 +58,10 @@ def _count(*objects: Any) -> int:
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _split(*objects: Any) -> Any:
+def _split(size: int, *objects: Any) -> Any:
     chunk = chosen(objects)
-    parts = [chunk.slice(index, index + 1) for index in range(len(chunk))]
+    parts = [chunk.slice(start, start + size) for start in range(0, len(chunk), size)]
     return parts if len(parts) > 1 else parts[0]
-
-
-def _singles(task: Any) -> list[Any]:
-    """A batch's tasks as chunks of one. The driver owns them: what a worker puts into the store dies with it."""
-    count: int = ray.get(_count.remote(*task.task_data))
-    refs = _split.options(num_returns=count).remote(*task.task_data)
-    return list(refs) if count > 1 else [refs]
 
 
 class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
@@ -95,10 +71,8 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._run = run
         self._sizes = sizes
-        self._setup_deaths = 0
-        self._last_done: dict[str, float] = {}
+        self._start_up_deaths = 0
         self._dead: set[str] = set()
-        self._hung: dict[str, Any] = {}
         self._looking_for_idle = False
         self._stage_index = run.add_pool(self)
 
@@ -131,10 +105,9 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         try:
             # A worker's death shows here, before anything of a half-delivered result is used.
             ray.get(slot.get_task.object_ref.completed())
-        except WORKER_DEATHS as error:
+        except WORKER_DIED as error:
             self._recover(actor.metadata.worker_group_id, error)
             return False
-        self._last_done[actor.metadata.worker_id] = time.time()
         finished = len(self._completed_tasks)
         restart = bool(super()._process_completed_task(actor, slot_num, is_primary, **kwargs))
         if len(self._completed_tasks) == finished:
@@ -165,7 +138,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
     # ---- workers that die ----------------------------------------------------------------------------
 
     def _handle_actor_death(self, wg_id: str, exc: BaseException, **_: Any) -> None:
-        """Newer engines recover by themselves, but drop a task after three deaths: use our way instead."""
+        """Newer engines recover by themselves, but drop a task after three deaths: this replaces it."""
         self._recover(wg_id, exc)
 
     def _recover(self, group_id: str, error: BaseException) -> None:
@@ -177,16 +150,12 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         self._run.on_worker_lost(self._stage_index, node_id, error)
         held = self._take_tasks(group)
         self._dead.update(group.actors)
-        hung = [self._hung.pop(actor_id) for actor_id in group.actors if actor_id in self._hung]
-        policy = self._run.policy(self._stage_index)
+        node_lost = node_id not in alive_nodes()
         for task in held:
-            if not _node_is_alive(node_id):
+            if node_lost:
                 self._task_queue.appendleft(task)  # not the task's fault
-            elif hung:
-                guilty = any(task is other for other in hung)
-                self._queue_again(task, error, guilty=guilty, allowed=policy.task_retries, whole_first=False)
             else:
-                self._queue_again(task, error, guilty=len(held) == 1, allowed=policy.deaths_allowed)
+                self._run_again(task, error, blamed=len(held) == 1)
         self._replace(group_id)
 
     def _take_tasks(self, group: Any) -> list[Any]:
@@ -201,34 +170,47 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
                     slot.clear_task()
         return list(tasks.values())
 
-    def _queue_again(
-        self, task: Any, error: BaseException, *, guilty: bool, allowed: int, whole_first: bool = True
-    ) -> None:
-        """Run a batch again: alone, in single tasks if it is proven guilty, and not for ever.
-
-        `whole_first`: a worker may have died of something else, so that one more death is needed as a proof.
-        """
-        deaths = getattr(task, "deaths", 0) + guilty
-        single = getattr(task, "single", False)
-        if guilty and not single and (deaths > 1 or not whole_first):
-            singles = _singles(task)
-            deaths = deaths if len(singles) == 1 else 0
-            for ref in reversed(singles):
-                self._task_queue.appendleft(SuspectTask([ref], task.origin_node_id, deaths, single=True))
-        elif guilty and single and deaths > allowed:
-            self._run.on_quarantine(self._stage_index, task.task_data, error, deaths)
+    def _run_again(self, task: Any, error: BaseException, *, blamed: bool) -> None:
+        """Queue what a dead worker held; `blamed`: it held nothing else."""
+        refs, node_id, deaths = task.task_data, task.origin_node_id, getattr(task, "deaths", 0)
+        if not blamed:
+            self._task_queue.appendleft(SuspectTask(refs, node_id, deaths))
+            return
+        tasks, size = ray.get(_count.remote(*refs)), self._params.stage_batch_size
+        if tasks > size:  # several batches, of which any may be to blame
+            for ref, count in self._parts(refs, tasks, size):
+                self._task_queue.appendleft(SuspectTask([ref], node_id, deaths_after(count, 0, alone=False)))
+            return
+        deaths = deaths_after(tasks, deaths, alone=True)
+        decision = decide_rerun(tasks, deaths, self._run.policy(self._stage_index))
+        if decision is RerunDecision.GIVE_UP:
+            self._run.on_given_up(self._stage_index, refs, error, deaths)
+        elif decision is RerunDecision.DIVIDE:
+            for ref, _ in self._parts(refs, tasks, 1):
+                self._task_queue.appendleft(SuspectTask([ref], node_id, 0))
         else:
-            self._task_queue.appendleft(SuspectTask(task.task_data, task.origin_node_id, deaths, single=single))
+            self._task_queue.appendleft(SuspectTask(refs, node_id, deaths))
+
+    @staticmethod
+    def _parts(refs: list[Any], tasks: int, size: int) -> list[tuple[Any, int]]:
+        """Tasks in chunks of at most `size`, last ones first, and how many each chunk holds.
+
+        The driver owns the chunks: what a worker puts into the object store dies with it.
+        """
+        starts = range(0, tasks, size)
+        made = _split.options(num_returns=len(starts)).remote(size, *refs)
+        chunks = made if len(starts) > 1 else [made]
+        return [(chunk, min(size, tasks - start)) for chunk, start in zip(chunks, starts, strict=True)][::-1]
 
     def _replace(self, group_id: str) -> None:
         """Start a worker in place of one that is gone, on its node or, if that is gone too, on another."""
         planned = self._delete_worker_group(group_id)
-        if _node_is_alive(planned.allocations[0].node):
+        if planned.allocations[0].node in alive_nodes():
             self._worker_groups_to_create.append(planned)
             return
-        logger.warning(f"Node {planned.allocations[0].node} is gone; {self.name} goes on with its other workers")
+        logger.warning(f"node {planned.allocations[0].node} is gone; {self.name} continues with its other workers")
         if not self._worker_groups and not self._worker_groups_to_create:
-            raise WorkerLostError(f"stage {self._stage_name!r} has lost the last node that a worker of it could run on")
+            raise WorkerLostError(f"stage {self._stage_name!r} has lost its last worker with the node")
 
     def _move_pending_actor_to_ready_or_handle_failure(self, actor_id: str) -> None:
         pending = self._pending_actors[actor_id]
@@ -247,23 +229,18 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
     def _died_in_setup(self, call: Any, group_id: str) -> bool:
         try:
             ray.get(call)
-        except WORKER_DEATHS as error:
-            if getattr(error, "actor_init_failed", False):
-                # Not a death: the stage cannot even be unpickled there, most often for want of a module.
+        except WORKER_DIED as error:
+            if worker_cannot_start(error):
                 raise WorkerLostError(f"no worker of stage {self._stage_name!r} can be started: {error}") from None
-            self._setup_deaths += 1
-            if self._setup_deaths > MAX_SETUP_DEATHS:
-                raise WorkerLostError(
-                    f"workers of stage {self._stage_name!r} died {self._setup_deaths} times in a row "
-                    f"while starting: {error}"
-                ) from error
             node_id = self._worker_groups[group_id].worker_group.allocations[0].node
+            self._start_up_deaths += node_id in alive_nodes()
+            check_start_up(self._stage_name, self._start_up_deaths, str(error))
             self._run.on_worker_lost(self._stage_index, node_id, error)
             self._replace(group_id)
             return True
         except Exception:
             return False  # raised by the stage: the engine turns it into the pipeline's failure
-        self._setup_deaths = 0
+        self._start_up_deaths = 0
         return False
 
     # ---- suspects run alone --------------------------------------------------------------------------
@@ -286,42 +263,19 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
                 return False
         return True
 
-    # ---- tasks that hang -----------------------------------------------------------------------------
-
     def update(self) -> None:
         """One round of the engine's loop."""
-        policy = self._run.policy(self._stage_index)
-        if policy.task_timeout_s is not None:
-            self._end_hung_workers(policy.task_timeout_s, policy.task_retries)
         super().update()
         self._run.on_round()
-
-    def _end_hung_workers(self, timeout_s: float, retries: int) -> None:
-        """The adapter interrupts Python code that takes too long; code that it cannot interrupt ends here."""
-        now = time.time()
-        for actor in self._ready_actors.values():
-            held = [slot.get_task for slot in actor.slots if slot.has_task]
-            worker_id = actor.metadata.worker_id
-            if not held or worker_id in self._hung:
-                continue
-            # Slots are served one after the other: the oldest runs since it came or its predecessor ended.
-            oldest = min(held, key=lambda slot: slot.scheduled_time)
-            started = max(oldest.scheduled_time, self._last_done.get(worker_id, 0.0))
-            tasks = 1 if getattr(oldest.task, "single", False) else self._params.stage_batch_size
-            rounds = 1 + retries + math.ceil(math.log2(tasks))  # the adapter's own tries and halvings
-            if now - started > timeout_s * tasks * rounds + HANG_GRACE_S:
-                logger.warning(f"{self.name}: no result within {timeout_s:g} s per task; replacing the worker")
-                self._hung[worker_id] = oldest.task
-                ray.kill(actor.actor_ref)
 
     # ---- work stealing -------------------------------------------------------------------------------
 
     def _attempt_steal_one_task(self, donor: Any, receiver: Any) -> bool:
-        """A donor that dies while it is asked is found out by its results; that is no reason to end the run."""
+        """A donor that dies while it is asked shows in its results; that is no reason to end the run."""
         try:
             return bool(super()._attempt_steal_one_task(donor, receiver))
         except RuntimeError as error:
-            if isinstance(error.__cause__, WORKER_DEATHS):
+            if isinstance(error.__cause__, WORKER_DIED):
                 return False
             raise
 
@@ -342,9 +296,7 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Let idle workers clean up, then end all of them at once."""
-        self._say_goodbye(
-            [actor for actor in self._ready_actors.values() if not actor.num_used_slots], GOODBYE_TIMEOUT_S
-        )
+        self._request_teardown([actor for actor in self._ready_actors.values() if not actor.num_used_slots])
         for handle in self.actors():
             ray.kill(handle)
         for group_id in list(self._worker_groups):
@@ -367,19 +319,15 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         """The engine takes a worker away: one that is idle may clean up first."""
         actor = self._ready_actors.get(actor_id)
         if actor is not None and not actor.num_used_slots and actor_id not in self._dead:
-            self._say_goodbye([actor], GOODBYE_TIMEOUT_S)
+            self._request_teardown([actor])
         return bool(super()._try_delete_ready_actor(actor_id))
 
-    def _say_goodbye(self, actors: list[Any], timeout_s: float) -> None:
+    def _request_teardown(self, actors: list[Any]) -> None:
         """Have ``teardown`` of the stage called in each worker's own processing thread."""
         if not actors:
             return
-        order = ray.put(Goodbye())
-        calls = [actor.actor_ref.process_data.remote(stage_worker.TaskData([order])).completed() for actor in actors]
-        _, late = ray.wait(calls, num_returns=len(calls), timeout=timeout_s)
+        request = ray.put(TeardownRequest())
+        calls = [actor.actor_ref.process_data.remote(stage_worker.TaskData([request])).completed() for actor in actors]
+        _, late = ray.wait(calls, num_returns=len(calls), timeout=TEARDOWN_S)
         if late:
-            logger.warning(f"{self.name}: {len(late)} worker(s) did not finish teardown() in {timeout_s:g} s")
-
-
-def _node_is_alive(node_id: str) -> bool:
-    return any(node["NodeID"] == node_id and node["Alive"] for node in ray.nodes())
+            logger.warning(f"{self.name}: {len(late)} worker(s) did not finish teardown() within {TEARDOWN_S:g} s")

@@ -8,22 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-import ray.exceptions
 from loguru import logger
 
-from curator_slurm.executors.adapter.adapter import BatchReport, items_of
 from curator_slurm.executors.backends.xenna.chunks import Chunk, Report, chosen
 from curator_slurm.executors.backends.xenna.pool import RunPool
+from curator_slurm.executors.run.blame import Identity, give_up, identity_of
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.ray_errors import fetch
 from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import (
-    FailedTaskRecord,
-    FailurePolicy,
-    ObjectsLostError,
-    StageError,
-    short_error,
-)
-from curator_slurm.executors.tasks import source_of
+from curator_slurm.executors.task_failures import FailurePolicy, short_error
 
 _GAUGE_S = 0.5
 _CALL_S = 0.25
@@ -70,7 +63,7 @@ class XennaRun:
         """A call is done, and these are references to its outputs."""
         self.monitor.progress.gauge(stage, workers=self.pools[stage - self.offset].num_ready_actors)
         last = stage + 1 == len(self.policies)
-        outputs = _fetch(chunks) if last or report.firsts else []
+        outputs: list[Chunk] = fetch(list(chunks)) if last or report.firsts else []
         if report.note.tasks_in:
             now = report.note.seconds / report.batches
             self._batch_s[stage] = 0.7 * self._batch_s.get(stage, now) + 0.3 * now
@@ -88,9 +81,9 @@ class XennaRun:
     def more_batches(self, stage: int, batch_size: int, waiting: int) -> int:
         """How many batches a call gets besides its first, if `waiting` more tasks are there.
 
-        None where tasks have a time limit, which is watched call by call, and before the stage's speed is known.
+        None before the stage's speed is known.
         """
-        if stage not in self._batch_s or self.policies[stage].task_timeout_s is not None:
+        if stage not in self._batch_s:
             return 0
         by_time = _CALL_S / max(self._batch_s[stage], 1e-6)
         by_share = waiting / batch_size / (2 * max(1, self.pools[stage - self.offset].num_ready_actors))
@@ -110,23 +103,12 @@ class XennaRun:
         """`setup_on_node` has been called there."""
         self.prepared.add((stage, node_id))
 
-    def on_quarantine(self, stage: int, refs: list[Any], error: BaseException, attempts: int) -> None:
-        """A task whose worker died every time is given up: recorded as failed, or the end of the run."""
-        label = self._label(stage)
-        reason = (
-            f"its worker died, or was ended for taking too long, {attempts} time(s) while processing it alone: "
-            f"{short_error(error)}"
-        )
-        identities: list[tuple[str, str, int, int]] = ray.get(_identify.remote(*refs))
-        if not self.policies[stage].skips:
-            named = ", ".join(task_id for task_id, *_ in identities)
-            raise StageError(label, f"process_batch of task {named}", reason, str(error))
-        records = tuple(
-            FailedTaskRecord(label, task_id, source, attempts, reason, str(error)) for task_id, source, *_ in identities
-        )
-        report = BatchReport.of_lost(records, sum(items for _, _, items, _ in identities))
+    def on_given_up(self, stage: int, refs: list[Any], error: BaseException, deaths: int) -> None:
+        """Too many workers have died at a task."""
+        task, group = ray.get(_identify.remote(*refs))
+        report = give_up(self._label(stage), self.policies[stage], task, deaths, str(error))
         self.monitor.record(stage, report)
-        self.sources.record(stage, [group for _, _, _, group in identities], report)
+        self.sources.record(stage, [group], report)
 
     def on_round(self) -> None:
         """One round of the engine's loop: now and then, measure what is not counted."""
@@ -138,7 +120,7 @@ class XennaRun:
             self.monitor.progress.gauge(index, workers=pool.num_ready_actors)
 
     def stop(self) -> None:
-        """End all workers, also where the engine did not get to it."""
+        """End all workers, including those that the engine has left."""
         for pool in self.pools:
             try:
                 pool.stop()
@@ -150,17 +132,7 @@ class XennaRun:
 
 
 @ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]
-def _identify(*objects: Any) -> list[tuple[str, str, int, int]]:
+def _identify(*objects: Any) -> tuple[Identity, int]:
+    """A single task, and the group of its sources."""
     chunk = chosen(objects)
-    return [
-        (str(getattr(task, "task_id", "")), source_of(task), items_of(task), group)
-        for task, group in zip(chunk.tasks, chunk.groups, strict=True)
-    ]
-
-
-def _fetch(refs: Sequence[Any]) -> list[Chunk]:
-    try:
-        chunks: list[Chunk] = ray.get(list(refs))
-    except ray.exceptions.RayError as error:
-        raise ObjectsLostError(f"a result was lost before it could be fetched: {short_error(error)}") from error
-    return chunks
+    return identity_of(chunk.tasks[0]), chunk.groups[0]

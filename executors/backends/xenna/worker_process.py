@@ -9,7 +9,6 @@ from typing import Any
 from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends.ray_actor_pool.data import KEEP_BELOW, merge_reports, size_of
 from curator_slurm.executors.backends.xenna.chunks import (
     Chunk,
     Report,
@@ -18,10 +17,11 @@ from curator_slurm.executors.backends.xenna.chunks import (
     make_chunks,
 )
 from curator_slurm.executors.backends.xenna.orphans import end_with_ray
+from curator_slurm.executors.run.payload import KEEP_BELOW, merge_reports, size_of
 
 
-class Goodbye(Chunk):
-    """A chunk that asks the worker to call teardown() and do nothing more."""
+class TeardownRequest(Chunk):
+    """A chunk that asks the worker to call teardown() and to process nothing more."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -101,7 +101,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
 
     def process_data(self, in_data: list[Chunk]) -> list[Any]:
         """One batch or several, as chunks; returns a report and the output in chunks for the next stage."""
-        if any(isinstance(chunk, Goodbye) for chunk in in_data):
+        if any(isinstance(chunk, TeardownRequest) for chunk in in_data):
             self.destroy()
             return []
         chunk = chosen(in_data)
@@ -119,7 +119,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
         return [Report(sizes, batch, groups, firsts, bool(batch.failures), len(results), nbytes), *chunks]
 
     def destroy(self) -> None:
-        """Called by newer engines before they end a worker; by us through `Goodbye` on all of them."""
+        """Called by newer engines before they end a worker; by us through `TeardownRequest` on all of them."""
         if not self._ended:
             self._ended = True
             self._adapter.teardown()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ from plain_loop import compare_random_pipelines
 from ray_runs import BACKENDS, MARKS, Run, make, runner, values
 from xenna_ray import TestRay, start_ray
 from xenna_stages import (
+    DieInSetup,
     Environment,
     FailInSetup,
     FailOnNode,
@@ -28,7 +32,7 @@ from xenna_stages import (
 )
 
 from curator_slurm.executors import EmptyTask, Pipeline
-from curator_slurm.executors.task_failures import StageError, TooManyFailedTasksError
+from curator_slurm.executors.task_failures import StageError, TooManyFailedTasksError, WorkerLostError
 
 pytestmark = MARKS
 each_engine = pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
@@ -128,6 +132,12 @@ def test_failures_before_the_first_task(run: Run, stage: Step, words: str) -> No
         run([Step("a"), stage], 4)
 
 
+@each_engine
+def test_the_third_worker_in_a_row_that_dies_at_start_up_ends_the_run(run: Run) -> None:
+    with pytest.raises(WorkerLostError, match="workers of stage 'bad' died 3 times in a row while starting"):
+        run([Step("a"), DieInSetup("bad")], 4)
+
+
 def test_a_killed_worker_loses_no_task(run: Run, tmp_path: Path) -> None:
     outputs = run([Step("a"), Kill("kill", tmp_path / "flag"), Step("c")])
     assert values(outputs) == list(range(20))
@@ -145,8 +155,48 @@ def test_a_task_that_kills_every_worker_is_set_aside(run: Run, tmp_path: Path, m
 
 @each_engine
 def test_a_task_that_kills_every_worker_fails_the_pipeline(run: Run) -> None:
-    with pytest.raises(StageError, match=r"(?s)'kill' failed in process_batch of task 0_7.*worker (process )?died"):
+    with pytest.raises(StageError, match=r"'kill' failed in process_batch of task 0_7: .* died 3 times at this task"):
         run([Kill("kill", None)])
+
+
+class Sums(Step):
+    """Adds up each batch; one number kills every worker."""
+
+    def process_batch(self, tasks: list[Any]) -> list[Any]:
+        if any(task.data == 1601 for task in tasks):
+            os.kill(os.getpid(), signal.SIGKILL)
+        tasks[0].data = sum(task.data for task in tasks)
+        return tasks[:1]
+
+
+@each_engine
+def test_batches_beside_a_deadly_one_are_not_divided(run: Run) -> None:
+    outputs = run([Sums("sums", 4)], 2400, on_task_error="skip")  # tiny batches share calls by then
+    whole = [sum(range(start, start + 4)) for start in range(0, 2400, 4) if start != 1600]
+    assert values(outputs) == sorted([*whole, 1600, 1602, 1603])
+
+
+class HangInC(Step):
+    """Nothing in Python can interrupt it at one number; writes down every try."""
+
+    def __init__(self, name: str, journal: Path) -> None:
+        super().__init__(name)
+        self.journal = journal
+
+    def process(self, task: Any) -> Any:
+        if task.data == 7:
+            with self.journal.open("a") as file:
+                file.write("7\n")
+            ctypes.PyDLL(None).sleep(3600)
+        return task
+
+
+@each_engine
+def test_a_hang_that_ignores_its_interruption_counts_as_the_death_of_a_worker(run: Run, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    outputs = run([HangInC("hang", journal)], 8, on_task_error="skip", task_timeout_s=0.5)
+    assert values(outputs) == [number for number in range(8) if number != 7]
+    assert 3 <= len(journal.read_text().split()) <= 4  # once more where it was not alone the first time
 
 
 @each_engine

@@ -13,8 +13,8 @@ from ray_nodes import RayNodes, start_nodes, wait_for_lines
 from ray_runs import MARKS, runner, values
 from xenna_stages import Step
 
-from curator_slurm.executors.run import rounds
-from curator_slurm.executors.task_failures import ExecutorError
+from curator_slurm.executors.run import placement
+from curator_slurm.executors.task_failures import WorkerLostError
 
 pytestmark = MARKS
 
@@ -53,7 +53,7 @@ def nodes(cluster: RayNodes) -> Iterator[RayNodes]:
 def test_the_run_ends_and_names_the_stage(
     backend: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "NODE_PATIENCE_S", 2.0)
+    monkeypatch.setattr(placement, "NODE_PATIENCE_S", 2.0)
     journal = tmp_path / "journal"
 
     def cut() -> None:
@@ -62,7 +62,7 @@ def test_the_run_ends_and_names_the_stage(
 
     accident = Thread(target=cut, daemon=True)
     accident.start()
-    with pytest.raises(ExecutorError, match=r"on-gpu.*GPU"):
+    with pytest.raises(WorkerLostError, match=r"'on-gpu' has lost the last node .* 1 GPUs, nodes: 2 CPUs and 0 GPUs"):
         runner(backend, nodes.head, monkeypatch)([Step("before", cpus=0.5), OnGpu(journal, 5.0)], 20)
     accident.join()
 

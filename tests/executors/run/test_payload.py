@@ -1,4 +1,4 @@
-"""What the actor pool's driver knows of the data."""
+"""Sizes of payloads, and lists of tasks cut into parts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curator_slurm.executors import DocumentBatch, FileGroupTask, Task
-from curator_slurm.executors.backends.ray_actor_pool.data import is_plain
+from curator_slurm.executors.run.payload import is_plain, split_evenly
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,11 @@ def test_tasks_with_arrays_tables_or_unknown_objects_do() -> None:
     assert not is_plain(DocumentBatch("d", pa.table({"a": [1]})))
     assert not is_plain(DocumentBatch("d", pd.DataFrame({"a": [1]})))
     assert not is_plain(Task("d", object()))
+
+
+@given(st.integers(0, 500), st.integers(1, 40), st.integers(1, 70))
+def test_parts_hold_whole_batches(tasks: int, parts: int, batch: int) -> None:
+    blocks = split_evenly(list(range(tasks)), parts, batch)
+    assert [task for block in blocks for task in block] == list(range(tasks))
+    assert len(blocks) <= parts
+    assert all(len(block) and len(block) % batch == 0 for block in blocks[:-1])

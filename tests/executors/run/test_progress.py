@@ -11,7 +11,7 @@ import pytest
 
 from curator_slurm.executors import ProcessingStage, Task
 from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
-from curator_slurm.executors.backends.ray_data.workers import RECENT_S, DataWorkers
+from curator_slurm.executors.backends.ray_data.worker_count import RECENT_S, DataWorkers
 from curator_slurm.executors.run import progress
 from curator_slurm.executors.run.progress import ProgressReporter
 from curator_slurm.executors.run.stage_progress import StageProgress, snapshots

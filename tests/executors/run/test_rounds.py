@@ -63,7 +63,7 @@ def test_only_what_is_not_finished_runs_again_and_counts_go_back(failures: Path)
     monitor, sources, cluster = start(3)
     rounds: list[list[int]] = []
 
-    def play() -> None:
+    def run_round() -> None:
         rounds.append([task.data for task in sources.unfinished])
         for group in sources.unfinished_groups:
             report = one(failed=group == 1)
@@ -75,7 +75,7 @@ def test_only_what_is_not_finished_runs_again_and_counts_go_back(failures: Path)
             sources.finish([group] if made else [], made)
         monitor.check_counts(3, len(sources.outputs))
 
-    run_rounds(play, monitor, sources, cluster)
+    run_rounds(run_round, monitor, sources, cluster)
     assert rounds == [[0, 1, 2], [2]]
     assert sources.outputs == [0, 2]
     assert len(monitor.failures) == 1
@@ -87,12 +87,12 @@ def test_records_of_what_runs_again_are_taken_back(failures: Path) -> None:
     monitor.record(0, one(failed=True))
     assert len(failures.read_text().splitlines()) == 2
 
-    def play() -> None:
+    def run_round() -> None:
         if len(cluster.alive) == 5:
             cluster.lose()
             raise ObjectsLostError("gone")
 
-    run_rounds(play, monitor, sources, cluster)
+    run_rounds(run_round, monitor, sources, cluster)
     assert failures.read_text() == '{"of": "another pipeline"}\n'
     assert (monitor.failures, monitor.progress.stages[0].tasks_in) == ([], 0)
 
@@ -105,36 +105,36 @@ def test_what_is_no_loss_ends_the_run(error: Exception) -> None:
     monitor, sources, cluster = start(1)
     calls = []
 
-    def play() -> None:
+    def run_round() -> None:
         calls.append(1)
         raise error
 
     with pytest.raises(type(error)):
-        run_rounds(play, monitor, sources, cluster)
+        run_rounds(run_round, monitor, sources, cluster)
     assert len(calls) == 1
 
 
 def test_a_stage_that_fails_ends_the_run_though_a_node_has_gone() -> None:
     monitor, sources, cluster = start(1)
 
-    def play() -> None:
+    def run_round() -> None:
         cluster.lose()
         raise StageError("stage", "process_batch", "ValueError: bad", "")
 
     with pytest.raises(StageError):
-        run_rounds(play, monitor, sources, cluster)
+        run_rounds(run_round, monitor, sources, cluster)
     assert len(cluster.alive) == 4
 
 
 def test_losses_without_progress_end_the_run() -> None:
     monitor, sources, cluster = start(1)
 
-    def play() -> None:
+    def run_round() -> None:
         cluster.lose()
         raise RuntimeError("of the engine")
 
     with pytest.raises(RuntimeError):
-        run_rounds(play, monitor, sources, cluster)
+        run_rounds(run_round, monitor, sources, cluster)
     assert len(cluster.alive) == 1
 
 
@@ -148,9 +148,9 @@ def test_a_silent_worker_is_a_loss_once_ray_calls_its_node_dead() -> None:
             cluster.lose()
         return cluster()
 
-    def play() -> None:
+    def run_round() -> None:
         if not asked[1:]:
             raise ActorUnavailableError("no answer", b"1" * 16)
 
-    run_rounds(play, monitor, sources, alive)
+    run_rounds(run_round, monitor, sources, alive)
     assert len(cluster.alive) == 4

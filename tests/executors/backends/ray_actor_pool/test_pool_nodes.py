@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Nodes
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+from curator_slurm.executors.run.placement import Need
 from curator_slurm.executors.task_failures import ExecutorError
 
 
@@ -73,11 +74,3 @@ def test_nodes_that_come_are_used_and_nodes_that_die_are_not() -> None:
     assert not nodes.is_alive("a")
     nodes.give_back("a", Need(1, 0))
     assert placed(nodes, Need(1, 0)) == ["b"]
-
-
-def test_too_many_cpus_are_asked_for_less_and_too_many_gpus_are_refused() -> None:
-    nodes = Nodes(lambda: [ray_node("a", 1), ray_node("b", 2, 1)])
-    assert nodes.shrunk(Need(4, 0)) == Need(2, 0)
-    assert nodes.shrunk(Need(4, 1)) == Need(2, 1)
-    assert nodes.could_ever_fit(Need(2, 1))
-    assert not nodes.could_ever_fit(Need(1, 2))

@@ -15,7 +15,7 @@ from ray_runs import MARKS, Run, runner, values
 from xenna_ray import TestRay, start_ray
 
 from curator_slurm.executors import ProcessingStage, Resources, Task
-from curator_slurm.executors.backends.ray_actor_pool import run as pool_run
+from curator_slurm.executors.backends.ray_actor_pool import teardown
 
 pytestmark = MARKS
 
@@ -111,7 +111,7 @@ def test_a_stage_with_as_many_workers_as_cpus_lets_the_next_one_run(run: Run, tm
 def test_a_teardown_that_fails_or_hangs_is_a_warning(
     run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pool_run, "TEARDOWN_S", 5.0)
+    monkeypatch.setattr(teardown, "TEARDOWN_S", 5.0)
     with caplog.at_level(logging.WARNING):
         outputs = run([BadEnd("raises"), BadEnd("hangs", 1000.0)], 8)
     assert values(outputs) == list(range(8))

@@ -9,11 +9,11 @@ import pytest
 
 from curator_slurm.executors import ProcessingStage, Resources
 from curator_slurm.executors.adapter.adapter import StageAdapter
-from curator_slurm.executors.backends.ray_actor_pool.data import Part
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Nodes
-from curator_slurm.executors.backends.ray_actor_pool.room import fit_stages
+from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
+from curator_slurm.executors.backends.ray_actor_pool.queue import Part
 from curator_slurm.executors.backends.ray_actor_pool.scale import Scaler
-from curator_slurm.executors.backends.ray_actor_pool.stage import StageState, Worker
+from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 
 
 class Idle(ProcessingStage[Any, Any]):

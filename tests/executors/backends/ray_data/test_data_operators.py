@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from curator_slurm.executors.backends.ray_data.operators import block_count, split
-from curator_slurm.executors.backends.ray_data.stage import slice_rows
+from curator_slurm.executors.backends.ray_data.operators import block_count
+from curator_slurm.executors.backends.ray_data.worker_process import slice_rows
 
 
 def test_tiny_tasks_share_blocks_and_large_ones_do_not_make_large_blocks() -> None:
@@ -14,14 +11,6 @@ def test_tiny_tasks_share_blocks_and_large_ones_do_not_make_large_blocks() -> No
     assert block_count(10, 1, cpus=2) == 10
     assert block_count(2000, 1, cpus=100) == 800
     assert block_count(10_000, 1, cpus=2, nbytes=10_000 << 20) == 156
-
-
-@given(st.integers(0, 500), st.integers(1, 40), st.integers(1, 70))
-def test_blocks_hold_whole_batches(tasks: int, parts: int, batch: int) -> None:
-    blocks = split(list(range(tasks)), parts, batch)
-    assert [task for block in blocks for task in block] == list(range(tasks))
-    assert len(blocks) <= parts
-    assert all(len(block) and len(block) % batch == 0 for block in blocks[:-1])
 
 
 def test_a_worker_takes_whole_batches_of_a_block_as_long_as_they_are_small() -> None:

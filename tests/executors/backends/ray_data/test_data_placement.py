@@ -9,7 +9,7 @@ from xenna_stages import Step
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_data.operators import plan_operators
-from curator_slurm.executors.backends.ray_data.room import DataRoom
+from curator_slurm.executors.backends.ray_data.placement import Placement
 from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
 
 HEAD = "node:__internal_head__"
@@ -19,23 +19,23 @@ def node(name: str, cpus: float, gpus: float = 0.0, *, head: bool = False) -> di
     return {"NodeID": name, "Alive": True, "Resources": {"CPU": cpus, "GPU": gpus, **({HEAD: 1.0} if head else {})}}
 
 
-def room(nodes: list[dict[str, Any]], *, ignore_head_node: bool = False) -> DataRoom:
+def place(nodes: list[dict[str, Any]], *, ignore_head_node: bool = False) -> Placement:
     """For a stage without GPU and one with."""
     plans = plan_operators([StageAdapter(Step("first")), StageAdapter(Step("model", gpus=1.0))])
-    return DataRoom(plans, ignore_head_node=ignore_head_node, list_nodes=lambda: nodes)
+    return Placement(plans, ignore_head_node=ignore_head_node, list_nodes=lambda: nodes)
 
 
 def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
-    room([node("a", 2, head=True), node("b", 2, gpus=1)], ignore_head_node=True).check()
-    with pytest.raises(ExecutorError, match="stage 'model' needs 1 GPUs"):
-        room([node("a", 2, head=True), node("b", 2)]).check()
+    place([node("a", 2, head=True), node("b", 2, gpus=1)], ignore_head_node=True).check()
+    with pytest.raises(ExecutorError, match="stage 'model' needs 1 CPUs and 1 GPUs"):
+        place([node("a", 2, head=True), node("b", 2)]).check()
     with pytest.raises(ExecutorError, match="ignore_head_node is set"):
-        room([node("a", 2, gpus=1, head=True)], ignore_head_node=True).check()
+        place([node("a", 2, gpus=1, head=True)], ignore_head_node=True).check()
 
 
 def test_an_unfinished_stage_without_a_node_ends_the_run_after_some_patience() -> None:
     nodes = [node("a", 2), node("b", 2, gpus=1)]
-    kept = room(nodes)
+    kept = place(nodes)
     nodes[1]["Alive"] = False
     kept.give_up({0, 1}, now=1000.0)
     kept.give_up({0, 1}, now=1050.0)
@@ -46,7 +46,7 @@ def test_an_unfinished_stage_without_a_node_ends_the_run_after_some_patience() -
 
 def test_a_node_in_its_place_begins_the_wait_anew() -> None:
     nodes = [node("a", 2), node("b", 2, gpus=1)]
-    kept = room(nodes)
+    kept = place(nodes)
     lost = nodes.pop()
     kept.give_up({0, 1}, now=1000.0)
     nodes.append(lost)

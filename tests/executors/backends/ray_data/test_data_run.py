@@ -30,12 +30,12 @@ def head_without_cpus() -> Iterator[RayNodes]:
 
 
 def test_the_ledger_is_where_the_driver_is(head_without_cpus: RayNodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the loss of any other node ends the run."""
+    """Otherwise the loss of any other node ends the run."""
     for name, value in head_without_cpus.env.items():
         monkeypatch.setenv(name, value)
     with ray_session(stages=[]):
         runs = [DataRun([], FailurePolicy(), ignore_head_node=False) for _ in range(8)]
-        assert [run.news().reports for run in runs] == [[]] * 8
+        assert [run.updates().reports for run in runs] == [[]] * 8
         here = ray.get_runtime_context().get_node_id()
         ledgers = [actor for actor in actors().values() if actor["State"] == "ALIVE"]
     assert [actor["Address"]["NodeID"] for actor in ledgers] == [here] * 8

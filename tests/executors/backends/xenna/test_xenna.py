@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ray_runs import Run, runner, values
 from xenna_ray import TestRay, python_path, start_ray
-from xenna_stages import DieInSetup, Environment, KeepEven, Raise, Step
+from xenna_stages import Environment, KeepEven, Raise, Step
 
 from curator_slurm.executors.backends.xenna.run import XennaRun
 
@@ -28,11 +28,6 @@ def run(two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_ignore_failures_of_one_stage(run: Run) -> None:
     lenient = Raise("picky").with_(xenna_stage_spec={"ignore_failures": True})
     assert len(run([lenient, Step("c")])) == 19
-
-
-def test_workers_that_die_while_they_start_fail_the_pipeline(run: Run) -> None:
-    with pytest.raises(Exception, match="died 4 times in a row while starting"):
-        run([Step("a"), DieInSetup("bad")], 4)
 
 
 def test_workers_are_limited(run: Run) -> None:

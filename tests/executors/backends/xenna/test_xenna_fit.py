@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError, Node, fit, shrink_further
+from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError, fit, shrink_further
+from curator_slurm.executors.run.placement import ClusterNode
 
 
 def demands(*cpus: float, gpus: float = 0.0) -> list[Demand]:
@@ -12,59 +13,60 @@ def demands(*cpus: float, gpus: float = 0.0) -> list[Demand]:
 
 
 def test_enough_cpus_are_counted_as_the_engine_counts_them() -> None:
-    found = fit([Node("a", 64), Node("b", 10)], demands(1, 2, 4), 0.95, together=True)
+    found = fit([ClusterNode("a", 64), ClusterNode("b", 10)], demands(1, 2, 4), 0.95, together=True)
     assert found.node_cpus == {"a": 60, "b": 9}
     assert found.stage_cpus == [1, 2, 4]
     assert not found.note
 
 
 def test_two_cpus_run_two_stages_without_scaling() -> None:
-    found = fit([Node("a", 2)], demands(1, 1), 0.95, together=True)
+    found = fit([ClusterNode("a", 2)], demands(1, 1), 0.95, together=True)
     assert found.node_cpus == {"a": 2}
     assert found.stage_cpus == [1, 1]
 
 
 def test_two_cpus_run_three_stages_by_time_sharing_and_say_so() -> None:
-    found = fit([Node("a", 2)], demands(1, 1, 1), 0.95, together=True)
+    found = fit([ClusterNode("a", 2)], demands(1, 1, 1), 0.95, together=True)
     assert found.stage_cpus == pytest.approx([0.666] * 3)
     assert "2 CPU(s) on 1 node(s)" in found.note
     assert "s0 1 -> 0.666" in found.note
 
 
 def test_one_cpu_node() -> None:
-    found = fit([Node("a", 1)], demands(1, 4, 1), 0.95, together=True)
+    found = fit([ClusterNode("a", 1)], demands(1, 4, 1), 0.95, together=True)
     assert sum(found.stage_cpus) <= found.node_cpus["a"]
     assert found.stage_cpus[1] == pytest.approx(4 * found.stage_cpus[0], abs=0.01)
 
 
 def test_a_cluster_without_cpus_still_runs() -> None:
-    found = fit([Node("a", 0)], demands(1, 1), 0.95, together=True)
+    found = fit([ClusterNode("a", 0)], demands(1, 1), 0.95, together=True)
     assert sum(found.stage_cpus) <= found.node_cpus["a"]
 
 
 def test_a_stage_larger_than_any_node_is_scaled_to_a_node() -> None:
-    found = fit([Node("a", 4), Node("b", 4)], demands(8), 0.95, together=True)
+    found = fit([ClusterNode("a", 4), ClusterNode("b", 4)], demands(8), 0.95, together=True)
     assert found.stage_cpus == [4]
 
 
 def test_batch_mode_scales_only_the_stage_that_is_too_big() -> None:
-    found = fit([Node("a", 2)], demands(1, 1, 4), 0.95, together=False)
+    found = fit([ClusterNode("a", 2)], demands(1, 1, 4), 0.95, together=False)
     assert found.stage_cpus == [1, 1, 2]
 
 
 def test_a_stage_that_asks_for_nothing_gets_a_little() -> None:
-    assert fit([Node("a", 2)], demands(0, 0), 0.95, together=True).stage_cpus == [0.01, 0.01]
+    assert fit([ClusterNode("a", 2)], demands(0, 0), 0.95, together=True).stage_cpus == [0.01, 0.01]
 
 
 def test_gpu_stages_are_placed_where_gpus_are() -> None:
-    nodes = [Node("cpu", 4), Node("gpu", 4, 2)]
+    nodes = [ClusterNode("cpu", 4), ClusterNode("gpu", 4, 2)]
     found = fit(nodes, [Demand("read", 1), Demand("model", 1, 1, workers=2)], 0.95, together=True)
     assert found.stage_cpus == [1, 1]
     assert found.stage_workers == [None, None]
 
 
 def test_gpus_do_not_stand_idle_for_lack_of_cpus() -> None:
-    found = fit([Node("a", 2, 2), Node("b", 2, 2)], [Demand("read", 1), Demand("model", 1, 1)], 0.95, together=True)
+    nodes = [ClusterNode("a", 2, 2), ClusterNode("b", 2, 2)]
+    found = fit(nodes, [Demand("read", 1), Demand("model", 1, 1)], 0.95, together=True)
     assert found.stage_workers == [None, 4]
     assert found.stage_cpus[0] + 4 * found.stage_cpus[1] <= 4
     assert "share the CPUs" in found.note
@@ -72,7 +74,7 @@ def test_gpus_do_not_stand_idle_for_lack_of_cpus() -> None:
 
 def test_a_number_of_workers_chosen_by_the_user_stays() -> None:
     demands_ = [Demand("read", 1), Demand("model", 1, 1, workers=1, fixed=True)]
-    found = fit([Node("a", 2, 2)], demands_, 0.95, together=True)
+    found = fit([ClusterNode("a", 2, 2)], demands_, 0.95, together=True)
     assert found.stage_workers == [None, None]
     assert found.stage_cpus == [1, 1]
 
@@ -87,18 +89,18 @@ def test_a_number_of_workers_chosen_by_the_user_stays() -> None:
 )
 def test_too_many_gpus_are_refused_with_the_cure(demand: Demand, words: str) -> None:
     with pytest.raises(DoesNotFitError, match=words):
-        fit([Node("a", 8, 2), Node("b", 8, 2)], [demand], 0.95, together=True)
+        fit([ClusterNode("a", 8, 2), ClusterNode("b", 8, 2)], [demand], 0.95, together=True)
 
 
 def test_gpu_stages_that_exclude_each_other_run_one_after_the_other() -> None:
     two = [Demand("a", 1, 1), Demand("b", 1, 1)]
     with pytest.raises(DoesNotFitError, match="execution_mode: batch"):
-        fit([Node("a", 8, 1)], two, 0.95, together=True)
-    assert fit([Node("a", 8, 1)], two, 0.95, together=False).stage_cpus == [1, 1]
+        fit([ClusterNode("a", 8, 1)], two, 0.95, together=True)
+    assert fit([ClusterNode("a", 8, 1)], two, 0.95, together=False).stage_cpus == [1, 1]
 
 
 def test_shrinking_further_keeps_the_node_counts() -> None:
-    found = fit([Node("a", 2)], demands(1, 1, 1), 0.95, together=True)
+    found = fit([ClusterNode("a", 2)], demands(1, 1, 1), 0.95, together=True)
     smaller = shrink_further(found, 0.5)
     assert smaller.node_cpus == found.node_cpus
     assert smaller.stage_cpus == [0.333] * 3

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.ray
 
 _STAGE_WORKER = """
 from curator_slurm.executors.adapter.adapter import StageAdapter
-from curator_slurm.executors.backends.xenna.stage import Place, Requests, XennaStage
+from curator_slurm.executors.backends.xenna.worker_process import Place, Requests, XennaStage
 from curator_slurm.executors.task_failures import FailurePolicy
 from xenna_stages import Step
 

@@ -1,0 +1,94 @@
+"""Sizes of payloads, and what becomes of several batches that travel together."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from curator_slurm.executors.adapter.adapter import BatchReport, shift
+
+KEEP_BELOW = 32 << 20
+"""The driver keeps what the first stage makes of a single initial task, if that is smaller than this."""
+_SAMPLE = 16
+
+
+def merge_reports(reports: list[BatchReport]) -> BatchReport:
+    """One report for several batches of one call."""
+    if len(reports) == 1:
+        return reports[0]
+    starts = list(itertools.accumulate((report.tasks_in for report in reports), initial=0))
+    parents = [
+        parent for report, start in zip(reports, starts, strict=False) for parent in shift(report.parents, start)
+    ]
+    return BatchReport(
+        tasks_in=sum(report.tasks_in for report in reports),
+        tasks_out=sum(report.tasks_out for report in reports),
+        tasks_filtered=sum(report.tasks_filtered for report in reports),
+        items_out=sum(report.items_out for report in reports),
+        seconds=sum(report.seconds for report in reports),
+        failures=tuple(failure for report in reports for failure in report.failures),
+        node=reports[0].node if reports else "",
+        kind=next((report.kind for report in reports if report.kind), ""),
+        items_in=sum(report.items_in for report in reports),
+        items_failed=sum(report.items_failed for report in reports),
+        parents=parents,
+        failed_inputs=[
+            start + position
+            for report, start in zip(reports, starts, strict=False)
+            for position in report.failed_inputs
+        ],
+        sources=tuple(entry for report in reports for entry in report.sources),
+        blended=tuple(source for report in reports for source in report.blended),
+    )
+
+
+def split_evenly(tasks: Sequence[Any], parts: int, batch_size: int = 1) -> list[Sequence[Any]]:
+    """At most `parts` runs of consecutive tasks of about the same length, of whole batches except the last one."""
+    batches = -(-len(tasks) // batch_size)
+    parts = min(parts, batches)
+    bounds = [min(len(tasks), batches * part // parts * batch_size) for part in range(parts + 1)] if parts else [0]
+    return [tasks[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+
+def is_plain(task: Any) -> bool:
+    """Whether nothing in a task can be a view of the object store: such tasks need no copy to outlive it."""
+    attributes = dict(vars(task)) if hasattr(task, "__dict__") else {"data": task}
+    attributes.pop("_stage_perf", None)  # numbers, whatever the class
+    return all(map(_is_plain_value, attributes.values()))
+
+
+def _is_plain_value(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain_value, value.values()))
+    if isinstance(value, (list, tuple)):
+        return len(value) <= _SAMPLE and all(map(_is_plain_value, value))
+    return value is None or type(value) in (bytes, str, int, float, bool)
+
+
+def size_of(value: Any) -> int:
+    """About how many bytes a payload takes; cheap, and good enough for back pressure."""
+    if isinstance(value, (bytes, bytearray, str)):
+        return len(value)
+    nbytes = getattr(value, "nbytes", None)
+    if isinstance(nbytes, int):
+        return nbytes
+    if hasattr(value, "memory_usage"):  # pandas
+        return _frame_size(value)
+    if isinstance(value, dict):
+        return 64 + sum(size_of(inner) for inner in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        sample = [inner for inner, _ in zip(value, range(_SAMPLE), strict=False)]
+        return 64 + (sum(size_of(inner) for inner in sample) * len(value) // len(sample) if sample else 0)
+    data = getattr(value, "data", None)
+    return 200 + size_of(data) if data is not None else sys.getsizeof(value)
+
+
+def _frame_size(frame: Any) -> int:
+    try:
+        head = frame.head(_SAMPLE)
+        per_row = int(head.memory_usage(index=False, deep=True).sum()) / max(1, len(head))
+        return int(per_row * len(frame)) + 200
+    except Exception:  # a frame of another library
+        return sys.getsizeof(frame)

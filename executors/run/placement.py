@@ -1,0 +1,109 @@
+"""Which nodes can hold the workers of a stage, and what a run does when the last one has gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
+
+NODE_PATIENCE_S = 60.0
+"""How long a stage waits for a node to join that could hold its workers, where the last one has gone."""
+_HEAD = "node:__internal_head__"
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one worker takes."""
+
+    cpus: float
+    gpus: float
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+
+    def within(self, cpus: float, gpus: float) -> bool:
+        """Whether so many CPUs and GPUs are enough."""
+        return self.cpus <= cpus + _TOLERANCE and self.gpus <= gpus + _TOLERANCE
+
+
+@dataclass(frozen=True)
+class ClusterNode:
+    """What an alive Ray node offers."""
+
+    node_id: str
+    cpus: float
+    gpus: float = 0.0
+
+
+def usable_nodes(listed: Iterable[Mapping[str, Any]], *, ignore_head_node: bool) -> list[ClusterNode]:
+    """The alive nodes of `ray.nodes()`, without the head where workers are to keep off it."""
+    return [
+        ClusterNode(node["NodeID"], float(resources.get("CPU", 0)), float(resources.get("GPU", 0)))
+        for node in listed
+        if node.get("Alive")
+        for resources in [node.get("Resources", {})]
+        if not (ignore_head_node and _HEAD in resources)
+    ]
+
+
+def head_node_id(listed: Iterable[Mapping[str, Any]]) -> str | None:
+    """The id of the alive head node."""
+    return next((node["NodeID"] for node in listed if node.get("Alive") and _HEAD in node.get("Resources", {})), None)
+
+
+def shrunk(need: Need, nodes: Iterable[ClusterNode]) -> Need:
+    """The need with no more CPUs than the largest node with enough GPUs has: CPUs can be shared, GPUs cannot."""
+    cpus = max((node.cpus for node in nodes if need.within(need.cpus, node.gpus)), default=need.cpus)
+    return Need(min(need.cpus, cpus), need.gpus)
+
+
+def check_fits(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> None:
+    """Refuse at the start what cannot be.
+
+    Raises:
+        ExecutorError: no node could hold a worker of the stage.
+    """
+    if not nodes:
+        raise ExecutorError("no node is left for workers: Ray has its head node only, and ignore_head_node is set")
+    if not any(need.within(node.cpus, node.gpus) for node in nodes):
+        raise ExecutorError(
+            f"stage {stage!r} needs {need} per worker, and no node has that; nodes: {_described(nodes)}"
+        )
+
+
+def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> WorkerLostError | None:
+    """The error of a stage that no node could hold a worker of, if there were nothing else on it."""
+    if any(need.within(node.cpus, node.gpus) for node in nodes):
+        return None
+    return WorkerLostError(
+        f"stage {stage!r} has lost the last node that a worker of it could run on; it needs {need}, "
+        f"nodes: {_described(nodes)}"
+    )
+
+
+def _described(nodes: Sequence[ClusterNode]) -> str:
+    return ", ".join(str(Need(node.cpus, node.gpus)) for node in nodes) or "none"
+
+
+class NodeWait:
+    """Waits NODE_PATIENCE_S for another node where a stage has lost the last one that could hold its workers."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def check(self, needs: Mapping[int, tuple[str, Need]], nodes: Sequence[ClusterNode], now: float) -> None:
+        """Look again; `needs` are the names and needs of the unfinished stages, by position.
+
+        Raises:
+            WorkerLostError: one of them has waited long enough.
+        """
+        missing = {
+            index: error for index, (stage, need) in needs.items() if (error := lost_last_node(stage, need, nodes))
+        }
+        self._since = {index: self._since.get(index, now) for index in missing}
+        for index, error in missing.items():
+            if now - self._since[index] > NODE_PATIENCE_S:
+                raise error

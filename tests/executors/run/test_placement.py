@@ -1,0 +1,81 @@
+"""Which nodes can hold the workers of a stage: the rule that all back ends share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from curator_slurm.executors.run.placement import (
+    NODE_PATIENCE_S,
+    ClusterNode,
+    Need,
+    NodeWait,
+    check_fits,
+    head_node_id,
+    lost_last_node,
+    shrunk,
+    usable_nodes,
+)
+from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
+
+CPU_NODE, GPU_NODE = ClusterNode("a", 4), ClusterNode("b", 2, 1)
+ON_GPU = {0: ("model", Need(1, 1))}
+
+
+def listed(name: str, *, alive: bool = True, head: bool = False, **resources: float) -> dict[str, Any]:
+    mark = {"node:__internal_head__": 1} if head else {}
+    return {"NodeID": name, "Alive": alive, "Resources": {**resources, **mark}}
+
+
+def test_dead_nodes_are_not_used_and_the_head_is_where_it_may_be() -> None:
+    nodes = [listed("head", head=True, CPU=8), listed("worker", CPU=4, GPU=2), listed("dead", alive=False)]
+    assert usable_nodes(nodes, ignore_head_node=False) == [ClusterNode("head", 8), ClusterNode("worker", 4, 2)]
+    assert usable_nodes(nodes, ignore_head_node=True) == [ClusterNode("worker", 4, 2)]
+    assert head_node_id(nodes) == "head"
+    assert head_node_id(nodes[1:]) is None
+
+
+def test_cpus_are_shrunk_to_the_largest_node_with_the_gpus_and_gpus_never() -> None:
+    assert shrunk(Need(8, 0), [CPU_NODE, GPU_NODE]) == Need(4, 0)
+    assert shrunk(Need(8, 1), [CPU_NODE, GPU_NODE]) == Need(2, 1)
+    assert shrunk(Need(8, 2), [CPU_NODE, GPU_NODE]) == Need(8, 2)
+    assert shrunk(Need(1, 0), [CPU_NODE]) == Need(1, 0)
+
+
+def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
+    check_fits("model", Need(2, 1), [CPU_NODE, GPU_NODE])
+    with pytest.raises(ExecutorError, match=r"'model' needs 1 CPUs and 2 GPUs per worker, .* has that; nodes: 4"):
+        check_fits("model", Need(1, 2), [CPU_NODE, GPU_NODE])
+    with pytest.raises(ExecutorError, match="ignore_head_node is set"):
+        check_fits("model", Need(1, 0), [])
+
+
+def test_the_error_names_the_stage_its_need_and_the_nodes() -> None:
+    assert lost_last_node("model", Need(1, 1), [CPU_NODE, GPU_NODE]) is None
+    words = r"'model' has lost the last node .* it needs 1 CPUs and 1 GPUs, nodes: 4 CPUs and 0 GPUs"
+    with pytest.raises(WorkerLostError, match=words):
+        raise lost_last_node("model", Need(1, 1), [CPU_NODE]) or AssertionError
+    assert str(lost_last_node("model", Need(1, 1), [])).endswith("nodes: none")
+
+
+def test_a_stage_without_a_node_waits_a_minute() -> None:
+    wait = NodeWait()
+    wait.check(ON_GPU, [CPU_NODE], 1000)
+    wait.check(ON_GPU, [CPU_NODE], 1000 + NODE_PATIENCE_S)
+    with pytest.raises(WorkerLostError, match="'model'"):
+        wait.check(ON_GPU, [CPU_NODE], 1001 + NODE_PATIENCE_S)
+
+
+def test_a_node_that_joins_or_a_stage_that_ends_begins_the_wait_anew() -> None:
+    wait = NodeWait()
+    for now, needs, nodes in [
+        (1000, ON_GPU, [CPU_NODE]),
+        (1050, ON_GPU, [CPU_NODE, GPU_NODE]),
+        (1055, ON_GPU, [CPU_NODE]),
+        (1110, ON_GPU, [CPU_NODE]),
+        (1112, {}, [CPU_NODE]),
+        (1113, ON_GPU, [CPU_NODE]),
+        (1170, ON_GPU, [CPU_NODE]),
+    ]:
+        wait.check(needs, nodes, now)
