@@ -118,7 +118,7 @@ class WorkerLostError(ExecutorError):
 
 
 class LostTasksError(ExecutorError):
-    """Tasks that went in neither came out, nor were filtered, nor failed: never silently."""
+    """Tasks were neither output nor filtered nor failed: they are never lost silently."""
 
 
 def short_error(error: BaseException) -> str:

@@ -47,7 +47,7 @@ Parent = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of one batch; small, and sent to the driver where the payload is not."""
+    """The outcome of one batch; small, and sent to the driver where the payload is not."""
 
     tasks_in: int
     tasks_out: int
@@ -56,7 +56,7 @@ class BatchReport:
     seconds: float
     failures: tuple[FailedTaskRecord, ...] = ()
     node: str = ""
-    """Host name of the node that did it; empty where nobody could (a task that kills its workers)."""
+    """Host name of the node that processed it; empty for a task that kills its workers."""
     kind: str = ""
     """Class of the output tasks; empty where there are none. Items of different kinds must not be compared."""
     parents: Sequence[Parent] = ()
@@ -72,7 +72,7 @@ class BatchReport:
 
     @classmethod
     def of_lost(cls, failures: tuple[FailedTaskRecord, ...], items: int) -> BatchReport:
-        """What is said of tasks whose workers died every time."""
+        """The report of tasks whose workers died every time."""
         positions = range(len(failures))
         return cls(len(failures), 0, 0, 0, 0.0, failures, items_in=items, items_failed=items, failed_inputs=positions)
 
@@ -232,7 +232,7 @@ class StageAdapter:
         (task,) = tasks
         validate = getattr(self.stage, "validate_input", None)
         if validate is not None and not validate(task):
-            raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; its log says what is missing")
+            raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; see the log of the worker")
         with deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill):
             output = self.stage.process(task)
         return self._collect(tasks, children_of_one(self.stage, task, output))
@@ -354,7 +354,7 @@ def _apart(task: Any) -> Any:
 
 
 def items_of(task: Any) -> int:
-    """What a task counts for: documents in a batch, files in a group; 1 where it cannot say."""
+    """Items in a task: documents in a batch, files in a group; 1 where it does not say."""
     try:
         return int(task.num_items)
     except Exception:

@@ -59,7 +59,7 @@ def _last_resort(seconds: float) -> Iterator[None]:
 @contextlib.contextmanager
 def _alarm(seconds: float, what: str) -> Iterator[None]:
     def on_alarm(_signal: int, _frame: FrameType | None) -> None:
-        raise TaskTimeoutError(f"{what}: over the limit of {seconds:g} s")
+        raise TaskTimeoutError(f"{what}: exceeded the limit of {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -91,7 +91,7 @@ def _thread_alarm(seconds: float, what: str) -> Iterator[None]:
     except TaskTimeoutError:
         if not fired:
             raise
-        raise TaskTimeoutError(f"{what}: over the limit of {seconds:g} s") from None
+        raise TaskTimeoutError(f"{what}: exceeded the limit of {seconds:g} s") from None
     finally:
         with lock:
             over = True

@@ -1,7 +1,7 @@
-"""Whose child is an output? The id scheme: a child's id is its parent's and a segment of its own.
+"""Which input an output descends from, and the ids of tasks: a child's id is its parent's and a segment of its own.
 
-One input: every output is its child, numbered. As many outputs as inputs: matched by position. Anything else cannot
-be told; such ids start with "r" and are derived from all inputs, so that the same batch gives the same ids.
+One input: every output is its child, numbered. As many outputs as inputs: matched by position. Otherwise the parent is
+not known; such ids start with "r" and are derived from all inputs, so that the same batch gives the same ids.
 """
 
 from __future__ import annotations

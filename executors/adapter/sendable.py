@@ -1,4 +1,4 @@
-"""Whether a task can travel to another process; found out where the stage that made it can still be blamed."""
+"""Whether a task can be sent to another process; checked in the worker of the stage that returned it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TRUSTED = {("pyarrow.lib", "Table"), ("pandas.core.frame", "DataFrame"), ("pand
 def check_sendable(task: Any) -> None:
     """Raise TypeError for a task that cannot be pickled.
 
-    Tables, frames and plain values are taken on trust, because trying costs as much as sending: should one of them
-    not be sendable after all, the run fails with Ray's error.
+    Tables, frames and plain values are not checked, because pickling them costs as much as sending them: should one of
+    them not be sendable after all, the run fails with Ray's error.
     """
     fields = getattr(task, "__dict__", {"": task})
     if all(_is_plain(value) for name, value in fields.items() if name != _RECORDS):

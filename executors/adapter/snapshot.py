@@ -1,4 +1,4 @@
-"""Tasks as they were before a stage laid hands on them."""
+"""Tasks as they were before a stage changed them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Snapshot:
         self._bytes: bytes = cloudpickle.dumps(tasks, protocol=5, buffer_callback=self._keep)
 
     def _keep(self, buffer: pickle.PickleBuffer) -> bool:
-        """Share what nobody can write to; False tells pickle to leave the buffer out of the stream."""
+        """Share read-only buffers; False tells pickle to leave the buffer out of the stream."""
         if not memoryview(buffer).readonly:
             return True
         self._buffers.append(buffer)
         return False
 
     def restore(self) -> list[Any]:
-        """The tasks anew, at every call."""
+        """A fresh copy of the tasks at every call."""
         tasks: list[Any] = pickle.loads(self._bytes, buffers=self._buffers)
         return tasks

@@ -34,8 +34,7 @@ _LOGGED = 5
 class RunMonitor:
     """One run of a pipeline on one back end; a context manager around it.
 
-    Back ends give it the report of every batch, once; reports of batches that are done again because their result
-    was lost must not be given twice.
+    Back ends report every batch exactly once, also where it runs again because its result was lost.
     """
 
     def __init__(self, backend: str, stages: Sequence[Any], policy: FailurePolicy) -> None:
@@ -53,7 +52,7 @@ class RunMonitor:
 
     def __exit__(self, *exc: Any) -> None:
         if self.failures:
-            log.warning("%d tasks have failed and are left out%s", len(self.failures), self._where())
+            log.warning("%d tasks failed and are not in the output%s", len(self.failures), self._where())
         self.checkpoint.close()
         self.progress.__exit__(*exc)
 
@@ -69,7 +68,7 @@ class RunMonitor:
             return
         mark_failed_tasks()
         for failure in report.failures[: max(0, _LOGGED - len(self.failures))]:
-            log.warning("task %s has failed in stage %r: %s", failure.task_id, failure.stage, failure.error)
+            log.warning("task %s failed in stage %r: %s", failure.task_id, failure.stage, failure.error)
         self.failures.extend(report.failures)
         self._append(report.failures)
         most = self.policy.max_failed_tasks
@@ -81,7 +80,7 @@ class RunMonitor:
             )
 
     def restore(self, tallies: Sequence[Tally], failures: Sequence[FailedTaskRecord]) -> None:
-        """Count anew from here, because everything else runs again: progress, failed tasks and their file."""
+        """Reset progress, failed tasks and their file to these, because everything else runs again."""
         self.progress.restore(tallies)
         self.failures = list(failures)
         if self._path is None:
@@ -93,7 +92,7 @@ class RunMonitor:
         write_atomic(self._path, kept + _lines(failures), durable=False)
 
     def check_counts(self, initial: int, outputs: int) -> None:
-        """Every task that left a stage must have been taken by the next, and the last ones be the outputs.
+        """Every task that left a stage must have reached the next one, and those of the last stage must be the outputs.
 
         Raises:
             LostTasksError: some were lost or came twice.
@@ -101,14 +100,16 @@ class RunMonitor:
         counts = self.progress.stages
         given = [initial, *(stage.tasks_out for stage in counts)]
         taken = [*(stage.tasks_in for stage in counts), outputs]
-        names = ["the initial tasks", *(f"stage {stage.name!r}" for stage in counts)]
+        names = ["the input", *(f"stage {stage.name!r}" for stage in counts)]
         for index, (out, into) in enumerate(zip(given, taken, strict=True)):
             if out != into:
-                where = f"stage {counts[index].name!r} took" if index < len(counts) else "the run returned"
-                raise LostTasksError(f"{names[index]} gave {out} tasks, but {where} {into}")
+                where = f"stage {counts[index].name!r} received" if index < len(counts) else "the run returned"
+                raise LostTasksError(f"{out} tasks came from {names[index]}, but {where} {into}")
 
     def _where(self) -> str:
-        return f"; {self._path} has them" if self._path else f"; set {FAILURES_FILE} to a file to have all of them"
+        if self._path:
+            return f"; they are recorded in {self._path}"
+        return f"; set {FAILURES_FILE} to a file to have them recorded"
 
     def _append(self, records: Sequence[FailedTaskRecord]) -> None:
         if self._path is None:

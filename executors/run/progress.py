@@ -34,7 +34,7 @@ _WRITE_S = 1.0
 _STORE_S = 10.0
 
 _earlier: list[dict[str, Any]] = []
-"""Pipelines that this process has run before: a workflow is several."""
+"""Pipelines that this process has run before: a workflow has several."""
 
 
 class ProgressReporter:
@@ -131,7 +131,7 @@ class ProgressReporter:
         log.info("pipeline %s %s; batches: %s", self.pipeline, self.state, done or "none")
 
     def _remember(self) -> None:
-        """The next pipeline of this process writes the same file; what failed in this one must stay known."""
+        """The next pipeline of this process overwrites the file; what failed in this one is kept."""
         last = self.snapshot()
         own = {key: sum(stage[key] for stage in last["stages"]) for key in last["totals"]}
         _earlier.append({key: last[key] for key in ("pipeline", "backend", "state", "started", "updated")} | own)
@@ -141,7 +141,7 @@ class ProgressReporter:
             self._write()
 
     def _look_at_store(self) -> None:
-        """Now and then, and at the end; in a thread of its own, because Ray may take its time to answer."""
+        """Every ten seconds and at the end; in a thread of its own, because Ray may answer slowly."""
         wait, more = _WRITE_S, True
         while more:
             more = not self._stop.wait(wait)

@@ -1,7 +1,7 @@
-"""A run in rounds: when a node takes results with it that only it held, the engine starts again with what is missing.
+"""A run in rounds: when results are lost with their node, the engine starts again with what is missing.
 
-A round ends well, or with the error that the loss has led to. Only a loss starts another round: an exception of a
-stage or a limit on failed tasks is the run's end, whatever happened to nodes.
+A round succeeds, or ends with the error that the loss has led to. Only a loss starts another round: an exception of a
+stage or the limit on failed tasks ends the run, whatever happened to nodes.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from curator_slurm.executors.task_failures import (
 log = logging.getLogger(__name__)
 
 _MAX_FRUITLESS = 3
-"""How many rounds in a row may end in a loss without settling a single source."""
+"""How many rounds in a row may end in a loss without a single source being finished."""
 _NOTICE_S = 75.0
-"""How long after a loss Ray may take to call the node dead: five missed health checks."""
+"""How long Ray may take after a loss to declare the node dead: five missed health checks."""
 
 
 class Losses:
-    """Decides whether a round's error is the loss of a node; made when the round begins."""
+    """Decides whether a round's error comes from the loss of a node; created when the round begins."""
 
     def __init__(self, alive_nodes: Callable[[], set[str]]) -> None:
         self._alive_nodes = alive_nodes
         self._at_start = alive_nodes()
 
     def explain(self, error: BaseException) -> bool:
-        """Whether this error comes of nodes or objects that are gone; waits until Ray knows about the node."""
+        """Whether this error comes from lost nodes or objects; waits until Ray knows about the node."""
         ours = isinstance(error, ExecutorError)
         if ours and not isinstance(error, (ObjectsLostError, WorkerLostError, LostTasksError)):
             return False
@@ -78,6 +78,6 @@ def run_rounds(
             monitor.restore(sources.settled, sources.failures)
             monitor.checkpoint.restart(sources.first_stage, sources.unfinished, sources.failures)
             log.warning(
-                "a node, or what only it held, is gone (%s); %d of %d sources are finished, the others run again",
+                "a node or its results were lost (%s); %d of %d sources are finished, the others run again",
                 short_error(error), sources.settled_count, sources.count,
             )  # fmt: skip

@@ -1,9 +1,9 @@
 """Which source every task in flight descends from, so that a loss costs the sources it touches and no others.
 
 A source is a task that the driver holds: an initial task, or what the first stage made of the single one. Tasks that
-went through one batch without a known parent share their fate from then on: their sources form one group. A group is
-settled when none of its tasks is in flight; until then its outputs are kept back, because they would come again if
-its sources had to run again.
+went through one batch without a known parent cannot be told apart from then on: their sources form one group. A group
+is settled when none of its tasks is in flight; until then its outputs are withheld, because they would be produced
+again if its sources had to run again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Group:
 
 
 class Sources:
-    """All sources of a run and what has become of them. Groups are numbers; back ends keep one for each task."""
+    """All sources of a run and their state. Groups are numbers; back ends keep one for each task."""
 
     def __init__(self, stages: int, tasks: Sequence[Any]) -> None:
         self.first_stage = 0
@@ -61,7 +61,7 @@ class Sources:
         self.failures: list[FailedTaskRecord] = []
         """Records of settled sources."""
         self.outputs: list[Any] = []
-        """What settled sources have given."""
+        """Outputs of settled sources."""
         self._stages = stages
         self._begin(list(tasks))
 
@@ -99,18 +99,18 @@ class Sources:
         return len(self._tasks) - len(self.unfinished_groups)
 
     def check_finished(self) -> None:
-        """Every task of every source must have come out, been filtered or failed.
+        """Every task of every source must have been output, filtered or failed.
 
         Raises:
-            LostTasksError: some are still on their way, though nothing runs any more.
+            LostTasksError: some are still in flight, though nothing runs any more.
         """
         if self._groups:
             missing = sum(group.in_flight for group in self._groups.values())
             named = ", ".join(str(getattr(task, "task_id", "?")) for task in self.unfinished[:3])
-            raise LostTasksError(f"{missing} tasks neither came out nor were filtered nor failed; sources: {named}")
+            raise LostTasksError(f"{missing} tasks were neither output nor filtered nor failed; sources: {named}")
 
     def restart(self) -> None:
-        """Forget what unfinished sources have done: they run again."""
+        """Discard what unfinished sources have produced: they run again."""
         self._restart(self.unfinished_groups)
 
     def replace_single(self, outputs: Sequence[Any], groups: Sequence[int]) -> list[int]:
@@ -170,7 +170,7 @@ class Sources:
         return [group] * report.tasks_out
 
     def finish(self, tasks: Sequence[Any], groups: Sequence[int]) -> None:
-        """These tasks have left the last stage and are in the driver's hands."""
+        """These tasks have left the last stage and have reached the driver."""
         roots = [self._find(group) for group in groups]
         for task, group in zip(tasks, roots, strict=True):
             state = self._groups[group]

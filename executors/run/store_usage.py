@@ -29,7 +29,7 @@ def store_usage() -> dict[str, int] | None:
         stats = internal_api.get_memory_info_reply(state, timeout_seconds=_TIMEOUT_S).store_stats
         return _from_stats(stats)
     except Exception as error:  # of gRPC, or of an interface that is Ray's own business
-        log.debug("Ray does not say how full the object store is: %s", error)
+        log.debug("cannot read the usage of the object store from Ray: %s", error)
         return None
 
 

@@ -1,6 +1,6 @@
-"""Progress of executors that are not ours: their workers count what a stage takes and gives, in small files.
+"""Progress of executors that are not ours: their workers count the tasks in and out of a stage, in small files.
 
-Such an executor has no channel to the driver, and comes and goes with its own connection to Ray. So each worker keeps
+Such an executor has no channel to the driver, and manages its own connection to Ray. So each worker keeps
 its counts in a file of its own, on the storage where progress.json is, and the driver adds them up.
 """
 
@@ -52,7 +52,7 @@ class _Watched:
 
 @contextlib.contextmanager
 def _counting(stages: Sequence[Any], folder: str) -> Iterator[None]:
-    """Give stages a `process_batch` that counts, except where they have one of their own already."""
+    """Give stages a `process_batch` that counts, except where one is set on the instance already."""
     changed = [(index, stage) for index, stage in enumerate(stages) if "process_batch" not in vars(stage)]
     for index, stage in changed:
         stage.process_batch = _Counted(stage, index, folder)

@@ -1,4 +1,4 @@
-"""Where workers go: the driver's own account of CPUs and GPUs on every node."""
+"""On which nodes workers are placed: the driver's own account of the CPUs and GPUs of every node."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Nodes:
         self._reserve()
 
     def refresh(self, *, force: bool = False) -> None:
-        """Look for nodes that came or went, now and then."""
+        """Take note of nodes that joined or left, every few seconds."""
         now = time.monotonic()
         if not force and now - self._refreshed < _REFRESH_S:
             return
@@ -87,9 +87,9 @@ class Nodes:
         return total if need.cpus or need.gpus else max(1, total)
 
     def place(self, need: Need, leaving: Iterable[Need] = ()) -> str | None:
-        """Take room for a worker on the node with the most of it; None if there is none now.
+        """Reserve the resources of a worker on the node with the most of them free; None if no node has them now.
 
-        `leaving`: what must still find room afterwards, where it could at all.
+        `leaving`: needs that must still fit afterwards, where they could at all.
         """
         others = list(leaving)
         candidates = [
@@ -113,14 +113,14 @@ class Nodes:
             node.free_gpus += need.gpus
 
     def all_free(self) -> Nodes:
-        """The same nodes with nothing on them, to try on what would fit."""
+        """The same nodes with nothing on them, to try out what would fit."""
         empty = Nodes(list)
         for node in self._nodes.values():
             empty._nodes[node.node_id] = Node(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
         return empty
 
     def fits(self, need: Need, beside: Node | None = None) -> bool:
-        """Whether there is room for a worker now, on a node other than `beside`."""
+        """Whether a worker fits now, on a node other than `beside`."""
         return any(node.fits(need) for node in self._nodes.values() if node is not beside)
 
     def fitting(self, need: Need) -> list[Node]:
@@ -138,7 +138,7 @@ class Nodes:
         if 0 < there <= cpus + _EPSILON:
             raise ExecutorError(
                 f"reserved_cpus is {cpus:g}, and the nodes that workers may use have {there:g} CPUs in all: nothing is "
-                "left for workers. Reserve less, or take larger nodes or more of them."
+                "left for workers. Reserve less, or use larger nodes or more of them."
             )
         for node in self._nodes.values():
             kept_cpus, kept_gpus = min(cpus, node.cpus), min(gpus, node.gpus)

@@ -13,26 +13,30 @@ log = logging.getLogger(__name__)
 
 
 def fit_stages(stages: Sequence[StageState], nodes: Nodes) -> None:
-    """Make what stages ask for fit the nodes, or say why that cannot be."""
+    """Make the requests of the stages fit the nodes.
+
+    Raises:
+        ExecutorError: that is not possible.
+    """
     for stage in stages:
         fitting = shrunk(stage.need, nodes.empty())
         if fitting != stage.need:
             log.warning(
-                "stage %r asks for %g CPUs; no node has more than %g", stage.name, stage.need.cpus, fitting.cpus
+                "stage %r requests %g CPUs; no node has more than %g", stage.name, stage.need.cpus, fitting.cpus
             )
             stage.need = fitting
         check_fits(stage.name, stage.need, nodes.empty())
         room = max(1, nodes.capacity(stage.need))
         if stage.fixed is not None and stage.fixed > room:
-            log.warning("stage %r asks for %d workers; there is room for %d", stage.name, stage.fixed, room)
+            log.warning("stage %r requests %d workers; the nodes can hold %d", stage.name, stage.fixed, room)
             stage.fixed = stage.min_workers = stage.max_workers = stage.initial_workers = room
     _share(stages, nodes.all_free())
 
 
 def _share(stages: Sequence[StageState], nodes: Nodes) -> None:
-    """Let stages begin with, and keep, no more workers than leave room for one of every other stage.
+    """Limit the workers that stages begin with and keep, so that one worker of every other stage fits.
 
-    A fixed number stays the aim: what is missing of it is started when other stages are done.
+    A fixed number remains the target: what is missing of it is started when other stages are done.
     """
     held = {stage.index: 1 for stage in stages}
     for stage in sorted(stages, key=lambda stage: (stage.need.gpus, stage.need.cpus), reverse=True):
@@ -50,7 +54,7 @@ def _share(stages: Sequence[StageState], nodes: Nodes) -> None:
         asked, got = max(stage.min_workers, stage.initial_workers), held[stage.index]
         if asked > got:
             log.warning(
-                "stage %r asks for %d workers; beside the other stages there is room for %d", stage.name, asked, got
+                "stage %r requests %d workers; beside the other stages the nodes can hold %d", stage.name, asked, got
             )
             stage.initial_workers = min(stage.initial_workers, got)
             stage.min_workers = min(stage.min_workers, got)

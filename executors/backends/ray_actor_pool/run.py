@@ -90,7 +90,7 @@ class PoolRun:
         fit_stages(self.stages, nodes)
 
     def run(self) -> None:
-        """Run all sources that are not settled through the stages; the sources collect what comes out.
+        """Run all sources that are not settled through the stages; the sources collect the outputs.
 
         Raises:
             ObjectsLostError: what waited for a stage was lost with its node.
@@ -119,23 +119,23 @@ class PoolRun:
             self._abandon()
 
     def _abandon(self) -> None:
-        """End what still runs; nothing does after a run that went well."""
+        """Kill what still runs; nothing does after a successful run."""
         left = [worker for stage in self.stages for worker in stage.workers]
         refs = [ref for worker in left for call in worker.calls for ref in call.refs]
         for worker in [*left, *self._teardowns.workers]:
             ray.kill(worker.actor)
-        for ref in [*self._pending, *refs]:  # Ray logs every error that nobody has looked at
+        for ref in [*self._pending, *refs]:  # Ray logs every error that was never fetched
             with contextlib.suppress(Exception):
                 ray.get(ref, timeout=1)
 
     # -- the loop
 
     def _wait(self) -> None:
-        """Sleep until something happens, then take everything that has."""
+        """Sleep until a result is there, then handle all that are."""
         refs = list(self._pending)
         if not refs:
             if not self.stages[-1].finished:
-                time.sleep(0.05)  # no room for any worker at the moment
+                time.sleep(0.05)  # no node has the resources for a worker at the moment
             return
         ready, _ = ray.wait(refs, num_returns=1, timeout=_TICK_S)
         if ready and len(refs) > 1:
@@ -253,7 +253,7 @@ class PoolRun:
     # -- workers
 
     def _start(self, stage: StageState, node_id: str) -> None:
-        """A new worker on this node, whose room is taken already."""
+        """A new worker on this node, whose resources are reserved already."""
         options = self._actor_options(stage, node_id)
         strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
         actor = ray.remote(PoolWorker).options(**options, scheduling_strategy=strategy)
@@ -262,7 +262,7 @@ class PoolRun:
         key = (stage.index, node_id)
         if node_id in stage.prepared_nodes:
             self._prepare(worker, first_on_node=False)
-        elif key in self._held:  # another worker is at setup_on_node there
+        elif key in self._held:  # another worker is running setup_on_node there
             self._held[key].append(worker)
         else:
             self._held[key] = []
@@ -300,7 +300,7 @@ class PoolRun:
             self._teardowns.begin(worker)
 
     def _release(self, stage: StageState, node_id: str, *, prepared: bool) -> None:
-        """Let the workers go on that waited for setup_on_node."""
+        """Start the workers that waited for setup_on_node."""
         held = [worker for worker in self._held.pop((stage.index, node_id), []) if worker in stage.workers]
         if prepared:
             stage.prepared_nodes.add(node_id)
@@ -318,7 +318,7 @@ class PoolRun:
             self._teardowns.begin(worker)
 
     def _on_worker_dead(self, worker: Worker, error: BaseException, *, starting: bool = False) -> None:
-        """Give its tasks to others. The call it was at is the suspect, unless the whole node is gone."""
+        """Give its tasks to others. The call it was working on is to blame, unless the node is gone."""
         stage = self.stages[worker.stage]
         if worker not in stage.workers:
             return
@@ -340,7 +340,7 @@ class PoolRun:
             self._again(stage, call, error, blamed=position == 0 and not node_lost)
 
     def _again(self, stage: StageState, call: Call, error: BaseException, *, blamed: bool) -> None:
-        """Queue a call's batches anew, but for a task that has killed too many workers."""
+        """Queue a call's batches again, except a task that has killed too many workers."""
         for suspect in suspects_of(call, self._monitor.policy, blamed=blamed):
             if suspect.decision is RerunDecision.GIVE_UP:
                 self._give_up(stage, suspect.batch, suspect.deaths, error)

@@ -3,7 +3,7 @@
 Every stage starts with one worker (or what it asks for). A stage whose queue would keep its workers busy for longer
 than it takes to start another one gets another one. Where the cluster is full, workers move from stages that have
 less to do; where it is too small to hold one worker of every stage, the stages take turns. A stage's further workers,
-also those it has asked for, never take the room of a stage that has none.
+also those it has asked for, never take the resources of a stage that has none.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Scaler:
         self._begun: dict[int, int] = {}
 
     def step(self) -> None:
-        """Look at all stages; cheap enough for every turn of the loop."""
+        """Look at all stages; cheap enough for every iteration of the loop."""
         now = time.monotonic()
         self._feed_starved(now)
         self._start_initial()
@@ -90,13 +90,13 @@ class Scaler:
                     break
 
     def _first_in_line(self) -> list[StageState]:
-        """Stages without a worker whose room others must not take: it is there, or is being made for one with work."""
+        """Stages without a worker whose resources others must not take: they are free, or are being freed."""
         without = [stage for stage in self._stages if not stage.finished and not stage.workers]
         return [stage for stage in without if stage.starved_since is not None or self._nodes.fits(stage.need)]
 
     def _start_one(self, stage: StageState, leaving: Sequence[StageState] = ()) -> bool:
-        """Start a worker if there is room for it beside those that are to be left room."""
-        boundless = not stage.need.cpus and not stage.need.gpus  # takes no room, so that something else must bound it
+        """Start a worker if it fits beside one worker of each of `leaving`."""
+        boundless = not stage.need.cpus and not stage.need.gpus  # takes no resources, so it must be bounded here
         if boundless and len(stage.workers) + len(stage.leaving) >= self._nodes.capacity(stage.need):
             return False
         node_id = self._nodes.place(stage.need, [other.need for other in leaving])

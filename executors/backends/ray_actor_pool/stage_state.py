@@ -110,7 +110,7 @@ class StageState:
         self.suspects: deque[Suspect] = deque()
         self.workers: list[Worker] = []
         self.leaving: list[Worker] = []
-        """Workers in `teardown`: they get no work any more, but their room is not free yet."""
+        """Workers in `teardown`: they get no more work, but their resources are not free yet."""
         self.prepared_nodes: set[str] = set()
         self.upstream_done = False
         self.finished = False

@@ -20,7 +20,7 @@ class PoolWorker:
         self._adapter = adapter
 
     def __repr__(self) -> str:
-        """What Ray shows in front of the worker's log lines, also those of a worker that could not be made."""
+        """What Ray shows in front of the worker's log lines, also those of a worker that could not be constructed."""
         return self._adapter.name if hasattr(self, "_adapter") else type(self).__name__
 
     def prepare(self, first_on_node: bool) -> int:

@@ -30,7 +30,7 @@ from curator_slurm.executors.task_failures import FailurePolicy
 log = logging.getLogger(__name__)
 
 _CALLBACKS = "custom_execution_callback_classes"
-_RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when it is enough
+_RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when to give up
 
 
 class DataRun:
@@ -39,7 +39,7 @@ class DataRun:
     def __init__(self, adapters: Sequence[StageAdapter], policy: FailurePolicy, *, ignore_head_node: bool) -> None:
         self._plans = plan_operators(adapters)
         most = policy.max_failed_tasks if policy.skips else None
-        # Not softly: Ray then takes any node for an actor without CPUs, and its loss would end the run.
+        # Not soft: Ray would then place an actor without CPUs on any node, whose loss would end the run.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         ledger = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).options(scheduling_strategy=here)
         self._actor = ledger.remote(most, alive_nodes)
@@ -48,7 +48,7 @@ class DataRun:
         self._placement.check()
 
     def updates(self) -> LedgerUpdate:
-        """What has come in since the last call."""
+        """What workers have reported since the last call."""
         update: LedgerUpdate = ray.get(self._actor.updates.remote())
         return update
 

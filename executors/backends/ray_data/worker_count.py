@@ -1,4 +1,4 @@
-"""How many workers each stage has on Ray Data, which does not say: told by what workers report."""
+"""How many workers each stage has on Ray Data, which does not say: counted from what workers report."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 
 RECENT_S = 2.0
-"""How long a worker that has ended a batch still counts: between two tasks it is on its way to the next."""
+"""How long a worker counts after the end of a batch: the next one may be about to begin."""
 
 
 class DataWorkers:
-    """Actors count from their setup to their teardown, workers that run plain tasks while they are at it.
+    """Actors count from their setup to their teardown, workers of plain tasks while they process one.
 
-    A worker that dies is gone as soon as another takes up what it was doing.
+    A worker that dies counts until another one takes over its work.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class DataWorkers:
             self._forget((stage, worker))
 
     def begin(self, stage: int, work: Hashable, worker: str) -> None:
-        """A worker starts on some work; another one that was at it must have died."""
+        """A worker starts on some work; another one that was working on it must have died."""
         before = self._at.get(work)
         if before is not None and before != (stage, worker):
             self._forget(before)

@@ -1,4 +1,4 @@
-"""What runs inside Ray Data's workers: blocks of pickled tasks in, through one or several stages, and out again.
+"""What runs inside Ray Data's workers: one or several stages, from blocks of pickled tasks to blocks of pickled tasks.
 
 Stages that need neither a worker of their own nor other resources than their neighbour run in one
 operator, one after the other, so that tasks are not pickled between them.
@@ -45,7 +45,7 @@ class Step:
 
 
 class Operator:
-    """Some stages as one function over blocks; made anew in every worker, where it calls `setup`."""
+    """Some stages as one function over blocks; constructed in every worker, where it calls `setup`."""
 
     def __init__(self, steps: Sequence[Step], ledger: RemoteLedger, *, is_actor: bool) -> None:
         self._steps = steps
@@ -60,7 +60,7 @@ class Operator:
                 self._broken = error  # raised by the first call: Ray hides what a constructor raises
 
     def set_up(self) -> None:
-        """`setup` of all stages, and `setup_on_node` where this node joined after the run began."""
+        """`setup` of all stages, and `setup_on_node` on a node that joined after the run began."""
         context = ray.get_runtime_context()
         worker = WorkerMetadata(context.get_worker_id(), context.get_assigned_resources())
         starter = str(context.get_actor_id() or context.get_task_id())  # the same where Ray tries again
@@ -143,7 +143,7 @@ class Operator:
 
 
 def slice_rows(rows: int, nbytes: int, batch_size: int) -> int:
-    """How many rows of a block are done at once: whole batches of at most some megabytes, one at the least."""
+    """How many rows of a block are processed at once: whole batches of some megabytes at most, at least one batch."""
     batches = _SLICE_BYTES * rows // max(1, nbytes * batch_size)
     return max(1, batches) * batch_size
 

@@ -133,5 +133,5 @@ def test_failed_tasks_are_logged(
     with caplog.at_level(logging.WARNING), RunMonitor("xenna", [Step("step")], skip()) as monitor:
         monitor.record(0, BatchReport.of_lost(records, 20))
     assert caplog.text.count("ValueError: bad") == 5
-    assert "20 tasks have failed and are left out" in caplog.text
+    assert "20 tasks failed and are not in the output" in caplog.text
     assert (str(tmp_path) if kept else FAILURES_FILE) in caplog.text
