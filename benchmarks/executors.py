@@ -250,7 +250,7 @@ def table(results: dict[str, Any]) -> str:
     lines = [
         f"Machine: {json.dumps(results['machine'])}",
         "",
-        "| case | ours, s (spread) | NeMo Curator, s (spread) | ours / theirs | wanted | floor, s | ours / floor "
+        "| case | ours, s (spread) | NeMo Curator, s (spread) | ours / theirs | target | floor, s | ours / floor "
         "| driver peak MB, ours / theirs | n |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
