@@ -24,7 +24,7 @@ WORKERS      ?= 3
 SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down docs docs-picture clean
+.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down docs docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -55,6 +55,9 @@ scale: packages $(DEV) ## Run 300 array elements where an array may have 100
 
 matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
 	@$(PYTHON) tests/matrix.py $(MATRIX)
+
+fuzz: $(DEV) ## 5,000 hostile specs at random: make fuzz FUZZ="--seed 17 --count 100"
+	$(BIN)/python tests/fuzz_specs.py $(FUZZ)
 
 test-curator: $(CURATOR)/installed ## Tests with NeMo Curator 1.4.0, in a venv of its own
 	timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \

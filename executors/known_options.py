@@ -100,23 +100,26 @@ LEFT_OUT: dict[str, str] = {
 the class that they belong to."""
 
 
-def refusal(backend: str, key: str) -> str | None:
-    """What is wrong with an option of a back end whatever is installed; None where some version takes it."""
+def refusal(backend: str, key: str, *, suggest: bool = True) -> str | None:
+    """What is wrong with an option of a back end whatever is installed; None where some version takes it.
+
+    Looking for the option that was meant takes milliseconds.
+    """
     if key in REFUSED and backend == "xenna":
         return f"cannot be set: {REFUSED[key]}"
     if key in (*COMMON_KEYS, *OPTIONS[backend], *LEFT_OUT):
         return None
     engine = f" with any cosmos-xenna from {FIRST_XENNA} to {LAST_XENNA}" if backend == "xenna" else ""
-    return f"is not an option of {CLASSES[backend]}{engine}{_suggestion(backend, key)}"
+    return f"is not an option of {CLASSES[backend]}{engine}{_suggestion(backend, key) if suggest else ''}"
 
 
-def stage_refusal(key: str) -> str | None:
+def stage_refusal(key: str, *, suggest: bool = True) -> str | None:
     """What is wrong with a key of `xenna_stage_spec`; None where it is an option."""
     if key in REFUSED_OF_STAGES:
         return f"cannot be set here: {REFUSED_OF_STAGES[key]}"
     if key in STAGE_OPTIONS:
         return None
-    near = difflib.get_close_matches(key.lower().replace("-", "_"), STAGE_OPTIONS, n=1)
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), STAGE_OPTIONS, n=1) if suggest else []
     hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(STAGE_OPTIONS)}"
     return f"is not an option of cosmos-xenna for a stage; {hint}"
 

@@ -45,12 +45,14 @@ class SpecError(CuratorSlurmError):
 
     exit_code = 2
 
-    def __init__(self, problems: Sequence[SpecProblem], source: str = "the spec") -> None:
+    def __init__(self, problems: Sequence[SpecProblem], source: str = "the spec", more: int = 0) -> None:
+        """`more` is the number of errors that are not described."""
         self.problems = list(problems)
         self.source = source
-        count = len(self.problems)
-        head = f"{source}: {count} error{'s' if count != 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+        count = len(self.problems) + more
+        head = f"{source}: {count:,} error{'s' if count != 1 else ''}"
+        tail = [f"  ... and {more:,} more"] if more else []
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems), *tail]))
 
 
 class RunNotFoundError(CuratorSlurmError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from curator_slurm.common.addresses import is_address, is_remote
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.inputs.address import local_path
 from curator_slurm.launcher.inputs.filelist import KINDS
 from curator_slurm.launcher.inputs.local import matches
@@ -16,25 +17,36 @@ from curator_slurm.launcher.spec.value_types import Backend
 
 
 def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:
-    """(dotted key, message) of everything that would make a run of this resolved spec, from `folder`, fail."""
-    yield from _pipeline(spec, folder)
-    yield from _input(spec)
-    yield from _environment(spec.environment)
+    """(dotted key, message) of everything that would make a run of this spec, from `folder`, fail.
+
+    A path that may not be looked at (no permission, a name too long) is an error of its setting.
+    """
+    for key, check in _CHECKS.items():
+        try:
+            yield from check(spec)
+        except (OSError, ValueError) as error:
+            yield key, f"`{key}`: {storage_errors.what(error) if isinstance(error, OSError) else error}"
+    yield from _executor(spec, folder)
     yield from _secrets(spec.environment, environ)
-    yield from _output(spec)
-    yield from _runs_folder(spec)
 
 
-def _pipeline(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
+def _pipeline_file(spec: Spec) -> Iterator[tuple[str, str]]:
     file = spec.pipeline.file
     if file is not None and not Path(file).is_file():
         yield "pipeline.file", f"`pipeline.file`: {file} does not exist"
+
+
+def _checkpoint(spec: Spec) -> Iterator[tuple[str, str]]:
     checkpoint = spec.pipeline.checkpoint_path
-    if checkpoint is not None:
-        if is_address(checkpoint):
-            yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` must be a folder; found {checkpoint}"
-        elif Path(checkpoint).exists() and not Path(checkpoint).is_dir():
-            yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} is a file, not a folder"
+    if checkpoint is None:
+        return
+    if is_address(checkpoint):
+        yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` must be a folder; found {checkpoint}"
+    elif Path(checkpoint).exists() and not Path(checkpoint).is_dir():
+        yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} is a file, not a folder"
+
+
+def _executor(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
     backend = spec.executor.backend
     here = spec.environment
     if not isinstance(backend, Backend) and not (here.python or here.venv or here.conda):  # else its modules are there
@@ -45,21 +57,29 @@ def _pipeline(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
             yield "executor.backend", f"`executor.backend`: there is no module {package!r} in this environment{hint}"
 
 
-def _input(spec: Spec) -> Iterator[tuple[str, str]]:
+def _input_paths(spec: Spec) -> Iterator[tuple[str, str]]:
     for index, pattern in enumerate(spec.input.paths if spec.input else ()):
-        if not is_remote(pattern) and not _names_a_file(local_path(pattern)):
-            yield f"input.paths.{index}", f"`input.paths`: {pattern}: {_why_no_file(Path(local_path(pattern)))}"
-    if spec.input is not None and spec.input.manifest is not None:
-        manifest = Path(local_path(spec.input.manifest))
-        if not spec.input.manifest.lower().endswith(KINDS):
-            yield "input.manifest", f"`input.manifest`: {spec.input.manifest} must end in .txt, .jsonl or .csv"
-        elif is_remote(spec.input.manifest):
-            return
-        elif not manifest.is_file():
-            what = "is a folder; put folders into `input.paths`" if manifest.is_dir() else "does not exist"
-            yield "input.manifest", f"`input.manifest`: {manifest} {what}"
-        elif not os.access(manifest, os.R_OK):
-            yield "input.manifest", f"`input.manifest`: {manifest} cannot be read"
+        key = f"input.paths.{index}"
+        try:
+            if not is_remote(pattern) and not _names_a_file(local_path(pattern)):
+                yield key, f"`input.paths`: {pattern}: {_why_no_file(Path(local_path(pattern)))}"
+        except (OSError, ValueError) as error:
+            yield key, f"`input.paths`: {storage_errors.what(error) if isinstance(error, OSError) else error}"
+
+
+def _input_manifest(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.input is None or spec.input.manifest is None:
+        return
+    manifest = Path(local_path(spec.input.manifest))
+    if not spec.input.manifest.lower().endswith(KINDS):
+        yield "input.manifest", f"`input.manifest`: {spec.input.manifest} must end in .txt, .jsonl or .csv"
+    elif is_remote(spec.input.manifest):
+        return
+    elif not manifest.is_file():
+        what = "is a folder; put folders into `input.paths`" if manifest.is_dir() else "does not exist"
+        yield "input.manifest", f"`input.manifest`: {manifest} {what}"
+    elif not os.access(manifest, os.R_OK):
+        yield "input.manifest", f"`input.manifest`: {manifest} cannot be read"
 
 
 def _names_a_file(pattern: str) -> bool:
@@ -73,18 +93,27 @@ def _why_no_file(path: Path) -> str:
     return "is a folder without files" if os.access(path, os.R_OK | os.X_OK) else "cannot be read: Permission denied"
 
 
-def _environment(environment: EnvironmentSpec) -> Iterator[tuple[str, str]]:
-    if environment.venv is not None:
-        python = Path(environment.venv, "bin", "python")
+def _venv(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.environment.venv is not None:
+        python = Path(spec.environment.venv, "bin", "python")
         if not os.access(python, os.X_OK):
-            yield "environment.venv", f"`environment.venv` {environment.venv} is not a virtual environment: no {python}"
-    if environment.python is not None:
-        python = Path(environment.python)
+            yield (
+                "environment.venv",
+                f"`environment.venv` {spec.environment.venv} is not a virtual environment: no {python}",
+            )
+
+
+def _python(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.environment.python is not None:
+        python = Path(spec.environment.python)
         # An interpreter may be there on the nodes alone; then its folder is not here either.
         if python.parent.is_dir() and not (python.is_file() and os.access(python, os.X_OK)):
             yield "environment.python", f"`environment.python` {python} is not an executable program"
-    if environment.conda is not None and environment.conda.startswith("/"):
-        prefix = Path(environment.conda)
+
+
+def _conda(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.environment.conda is not None and spec.environment.conda.startswith("/"):
+        prefix = Path(spec.environment.conda)
         if prefix.parent.is_dir() and not (prefix / "conda-meta").is_dir():
             yield "environment.conda", f"`environment.conda` {prefix} is not a conda environment: it has no conda-meta"
 
@@ -135,3 +164,17 @@ def _cannot_create(path: Path) -> str:
         if parent.exists() or parent.is_symlink():
             return f"{parent} is not a folder"
     return ""
+
+
+_CHECKS: Mapping[str, Callable[[Spec], Iterator[tuple[str, str]]]] = {
+    "pipeline.file": _pipeline_file,
+    "pipeline.checkpoint_path": _checkpoint,
+    "input.paths": _input_paths,
+    "input.manifest": _input_manifest,
+    "environment.venv": _venv,
+    "environment.python": _python,
+    "environment.conda": _conda,
+    "output.path": _output,
+    "storage.runs": _runs_folder,
+}
+"""Setting -> its check."""

@@ -11,6 +11,8 @@ from pydantic_core import ErrorDetails
 from curator_slurm.launcher.spec.keys import dotted, section_at, settings, unknown_key
 from curator_slurm.launcher.spec.yaml_document import Path
 
+MAX_LENGTH = 2000
+
 _WANTED = {
     "bool_": "true or false",
     "int_": "an integer",
@@ -88,6 +90,11 @@ def describe(value: Any) -> str:
         return "a section" if value else "an empty section"
     text = repr(value) if not isinstance(value, str) else f"the string {value!r}"
     return text if len(text) <= 80 else text[:76] + "..."
+
+
+def shortened(message: str) -> str:
+    """A sentence without the middle of a value that fills pages."""
+    return message if len(message) <= MAX_LENGTH else f"{message[: MAX_LENGTH // 2]} ... {message[-MAX_LENGTH // 2 :]}"
 
 
 def _has(data: Any, part: str | int) -> bool:

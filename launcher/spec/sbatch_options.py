@@ -135,11 +135,16 @@ def find(key: str) -> str | None:
     return name if name in _NAMES else None
 
 
+MAX_OPTIONS = 200
+
+
 def normalise(options: Mapping[str, Any]) -> tuple[dict[str, str | bool], list[tuple[str, str]]]:
     """Long names with strings (or True for a flag), and the problems as (key, message)."""
     result: dict[str, str | bool] = {}
     problems: list[tuple[str, str]] = []
     given: dict[str, str] = {}
+    if len(options) > MAX_OPTIONS:
+        return {}, [("", f"`resources.sbatch` has {len(options):,} options; sbatch has fewer than {MAX_OPTIONS}")]
     for key, value in options.items():
         name = long_name(key)
         problem = _problem_of_name(key, name) or _problem_of_value(key, name, value)

@@ -15,13 +15,16 @@ from curator_slurm.launcher.spec import overrides, sbatch_options
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
 from curator_slurm.launcher.spec.placeholders import errors_in, find
-from curator_slurm.launcher.spec.problems import describe, keys_of, path_of, sentence
+from curator_slurm.launcher.spec.problems import describe, keys_of, path_of, sentence, shortened
 from curator_slurm.launcher.spec.target import TARGET
 from curator_slurm.launcher.spec.value_types import Backend
 from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
 
 MAX_BYTES = 16 * 2**20
 """Larger files are refused."""
+
+MAX_PROBLEMS = 100
+"""Where there are more errors than this, the others are not described."""
 
 _STAND_INS: dict[str, Any] = {"name": "stand-in", "pipeline": {"command": "true"}}
 """Stand in for required keys that are wrong, so that the rest of the spec can be checked."""
@@ -42,7 +45,10 @@ class Reading:
     text: str
     spec: Spec | None = None
     problems: list[SpecProblem] = field(default_factory=list)
+    more: int = 0
+    """Errors that are not among the problems, because there are too many."""
     document: Document = field(default_factory=Document)
+    _noted: set[str] = field(default_factory=set, repr=False)
 
     def where(self, path: Path) -> str:
         """`file:line` of a key (or of the nearest section around it), or `--set`."""
@@ -54,20 +60,29 @@ class Reading:
 
     def add(self, path: Path, message: str, where: str | None = None) -> None:
         """Note an error, once."""
-        problem = SpecProblem(dotted(path), message, self.where(path) if where is None else where)
-        if all(str(problem) != str(known) for known in self.problems):
+        if self.is_full:
+            self.more += 1
+            return
+        problem = SpecProblem(dotted(path), shortened(message), self.where(path) if where is None else where)
+        if str(problem) not in self._noted:
+            self._noted.add(str(problem))
             self.problems.append(problem)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further errors are only counted: looking for what was meant by 20,000 unknown keys takes minutes."""
+        return len(self.problems) >= MAX_PROBLEMS
 
     def add_at(self, key: str, message: str) -> None:
         """Note an error at a dotted key."""
-        self.add(tuple(int(part) if part.isdigit() else part for part in key.split(".")), message)
+        self.add(tuple(int(part) if part.isascii() and part.isdigit() else part for part in key.split(".")), message)
 
     def finish(self) -> None:
         """Raise SpecError if there is any error, in the order of the file."""
         if self.problems:
             order = {id(problem): index for index, problem in enumerate(self.problems)}
             ranked = sorted(self.problems, key=lambda problem: (_line_number(problem.where), order[id(problem)]))
-            raise SpecError(ranked, self.source)
+            raise SpecError(ranked, self.source, self.more)
 
 
 def read(path: FilePath, set_options: Sequence[str] = ()) -> Reading:
@@ -253,7 +268,7 @@ def _validate(reading: Reading, data: dict[str, Any]) -> Spec | None:
                 if keys:
                     path = tuple(keys[0].split("."))
                 if not any(key in left_out for key in (*keys, dotted(path))):
-                    reading.add(path, sentence(error, path))
+                    reading.add(path, "" if reading.is_full else sentence(error, path))
                 _leave_out(data, path, left_out)
                 if error["type"] != "extra_forbidden":
                     left_out.update([dotted(path), *keys])
@@ -278,7 +293,7 @@ def _leave_out(data: dict[str, Any], path: Path, left_out: set[str]) -> None:
 def _check_sbatch(reading: Reading) -> None:
     if reading.spec is not None:
         for key, message in sbatch_options.normalise(reading.spec.resources.sbatch)[1]:
-            reading.add(("resources", "sbatch", key), message)
+            reading.add(("resources", "sbatch", *filter(None, [key])), message)
 
 
 def _check_executor(reading: Reading) -> None:
@@ -287,15 +302,15 @@ def _check_executor(reading: Reading) -> None:
     if spec is None or not isinstance(spec.executor.backend, Backend):
         return
     for key in spec.executor.config:
-        if problem := known_options.refusal(spec.executor.backend, key):
+        if problem := known_options.refusal(spec.executor.backend, key, suggest=not reading.is_full):
             reading.add(("executor", "config", key), f"`executor.config.{key}` {problem}")
     for index, stage in enumerate(spec.pipeline.stages or ()):
         for key in stage.xenna_stage_spec or {}:
-            if problem := known_options.stage_refusal(key):
+            if problem := known_options.stage_refusal(key, suggest=not reading.is_full):
                 path: Path = ("pipeline", "stages", index, "xenna_stage_spec", key)
                 reading.add(path, f"`{dotted(path)}` {problem}")
 
 
 def _line_number(where: str) -> int:
     last = where.rpartition(":")[2]
-    return int(last) if last.isdigit() else 10**9
+    return int(last) if last.isascii() and last.isdigit() else 10**9

@@ -11,12 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from curator_slurm.common.sizes import parse_size
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_ENTRY = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
-_TIME = re.compile(r"^(\d+|\d+:\d{1,2}|\d+:\d{1,2}:\d{1,2}|\d+-\d{1,2}(:\d{1,2}){0,2})$")
-_MEMORY = re.compile(r"^\d+([KMGT]B?)?$", re.IGNORECASE)
-_GPUS = re.compile(r"^([A-Za-z0-9._-]+:)?\d+$")
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENTRY_PATTERN = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
+_ENTRY = re.compile(_ENTRY_PATTERN)
+_TIME = re.compile(r"(\d{1,9}|\d{1,9}:\d{1,2}|\d{1,9}:\d{1,2}:\d{1,2}|\d{1,9}-\d{1,2}(:\d{1,2}){0,2})", re.ASCII)
+_MEMORY = re.compile(r"\d{1,15}([KMGT]B?)?", re.ASCII | re.IGNORECASE)
+_GPUS = re.compile(r"([A-Za-z0-9._-]+:)?\d{1,9}", re.ASCII)
 
 
 def problem(message: str, *keys: str) -> PydanticCustomError:
@@ -58,7 +59,7 @@ def _command(value: Any) -> Any:
 
 
 def _name(value: str) -> str:
-    if not re.match(NAME_PATTERN, value) or value.endswith("\n"):
+    if not re.fullmatch(NAME_PATTERN, value):
         raise ValueError(
             "must be at most 63 letters, digits, dots, hyphens and underscores, and start with a letter or digit"
         )
@@ -83,13 +84,13 @@ def _no_null(value: str) -> str:
 
 
 def _time(value: str) -> str:
-    if not _TIME.match(value):
+    if not _TIME.fullmatch(value):
         raise ValueError("must be a Slurm time: minutes, minutes:seconds, hours:minutes:seconds or days-hours...")
     return value
 
 
 def _memory(value: str) -> str:
-    if not _MEMORY.match(value):
+    if not _MEMORY.fullmatch(value):
         raise ValueError("must be a number with K, M, G or T (Slurm's units; a bare number is megabytes)")
     return value
 
@@ -103,13 +104,13 @@ def _size(value: str) -> str:
 
 
 def _gpus(value: str) -> str:
-    if not _GPUS.match(value):
+    if not _GPUS.fullmatch(value):
         raise ValueError("must be a number of GPUs, or type:number such as a100:4")
     return value
 
 
 def _env_name(value: str) -> str:
-    if not _ENV_NAME.match(value):
+    if not _ENV_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not a valid name of an environment variable")
     return value
 
@@ -126,7 +127,7 @@ def _backend(value: Any) -> Any:
     names = [backend.value for backend in Backend]
     if value in names:
         return Backend(value)
-    if isinstance(value, str) and _ENTRY.match(value):
+    if isinstance(value, str) and _ENTRY.fullmatch(value):
         return value
     if isinstance(value, str) and ("." in value or ":" in value):
         raise ValueError(
@@ -137,7 +138,7 @@ def _backend(value: Any) -> Any:
 
 
 def _entry(value: str) -> str:
-    if not _ENTRY.match(value):
+    if not _ENTRY.fullmatch(value):
         raise ValueError(f"{value!r} must be module:name, such as my_project.pipelines:build")
     return value
 
@@ -156,7 +157,12 @@ BackendName = Annotated[
     Backend | str,
     BeforeValidator(_backend),
     WithJsonSchema(
-        {"anyOf": [{"enum": [backend.value for backend in Backend]}, {"type": "string", "pattern": _ENTRY.pattern}]}
+        {
+            "anyOf": [
+                {"enum": [backend.value for backend in Backend]},
+                {"type": "string", "pattern": f"^{_ENTRY_PATTERN}$"},
+            ]
+        }
     ),
 ]
 EnvName = Annotated[str, AfterValidator(_env_name)]
@@ -169,7 +175,7 @@ EnvValue = Annotated[
 Bash = Annotated[str, AfterValidator(_bash)]
 LineList = Annotated[list[Line], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
 Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]
 Command = Annotated[
     str | list[str],
     BeforeValidator(_command),

@@ -64,15 +64,15 @@ class SpecLoader(_Loader):
 
 
 for _tag, _pattern, _first in (
-    (_NULL, r"(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    (_BOOL, r"(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-    (_INT, r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", list("-+0123456789")),
+    (_NULL, r"(?:~|null|Null|NULL|)\Z", ["~", "n", "N", ""]),
+    (_BOOL, r"(?:true|True|TRUE|false|False|FALSE)\Z", list("tTfF")),
+    (_INT, r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z", list("-+0123456789")),
     (
         _FLOAT,
-        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z",
         list("-+0123456789."),
     ),
-    (_MERGE, r"<<$", ["<"]),
+    (_MERGE, r"<<\Z", ["<"]),
 ):
     SpecLoader.add_implicit_resolver(_tag, re.compile(_pattern), _first)
 
@@ -176,9 +176,11 @@ class _Builder:
             if node.tag == _BOOL:
                 return {"true": True, "false": False}[text.lower()]
             return _whole(text) if node.tag == _INT else _real(text)
+        except OverflowError:
+            self._refuse(path, f"the number {text[:20]}... is too large", line)
         except (KeyError, ValueError):
-            self._refuse(path, f"{text!r} does not match its tag", line)
-            return None
+            self._refuse(path, f"{text[:40]!r} does not match its tag", line)
+        return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -217,7 +219,11 @@ def _short(node: yaml.Node) -> str:
 
 
 def _whole(text: str) -> int:
-    return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)
+    """Raises OverflowError beyond 64 bits, which no setting needs and Python itself does not always print."""
+    number = int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 100 else None
+    if number is None or not -(2**63) <= number < 2**64:
+        raise OverflowError
+    return number
 
 
 def _real(text: str) -> float:
