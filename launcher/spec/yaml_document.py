@@ -25,7 +25,7 @@ except ImportError:  # PyYAML built without libyaml
 Path = tuple[str | int, ...]
 """Keys and list indexes from the top: ("resources", "nodes")."""
 
-MAX_VALUES = 1_000_000
+MAX_VALUES = 200_000
 """A document with more values (after aliases are expanded) is refused."""
 
 _MERGE = "tag:yaml.org,2002:merge"
