@@ -38,14 +38,14 @@ test: packages $(DEV) ## All checks and tests, on a real Slurm where root may st
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) $(TESTS)
 
 check: lint ## Style, types and plain tests, in three minutes: for every change
-	$(PYTEST) $(call SIDE_BY_SIDE,2) -m 'not slurm and not ray' $(TESTS)
+	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) -m 'not slurm and not ray' $(TESTS)
 
 lint: $(DEV) ## Style and types
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
 unit: $(DEV) ## Tests without the real Slurm
-	$(PYTEST) $(call SIDE_BY_SIDE,2) -m 'not slurm' $(TESTS)
+	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) -m 'not slurm' $(TESTS)
 
 chaos: packages $(DEV) ## Kill nodes, processes and the controller under 40 shards: make chaos SEED=7
 	SEED="$(or $(SEED),1)" $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py

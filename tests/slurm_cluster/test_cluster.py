@@ -1,5 +1,7 @@
 """The test cluster itself: what other tests take for granted."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from slurm_cluster import ClusterError, SlurmCluster
+from slurm_cluster.layout import default_directory
 from slurm_cluster.waiting import wait_for
 
 pytestmark = pytest.mark.slurm
@@ -127,3 +130,27 @@ def test_healing_sweeps_away_what_a_test_left_and_brings_nodes_back(slurm_cluste
     assert slurm_cluster.files(other) == []
     assert slurm_cluster.processes(other) == []
     assert slurm_cluster.run(["srun", "-N3", "true"]).returncode == 0
+
+
+def test_a_cluster_goes_down_after_the_session_that_was_killed() -> None:
+    cluster = SlurmCluster(f"{default_directory()}-orphan-{os.getpid()}")
+    code = """
+import sys
+from slurm_cluster import Options, SlurmCluster
+from slurm_cluster.api import this_session
+SlurmCluster(sys.argv[1]).up(Options(nodes=1, accounting=False), owner=this_session(), fresh=True)
+print("up", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code, str(cluster.layout.root)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as session:
+            assert session.stdout is not None
+            assert session.stdout.readline() == b"up\n"
+            inits = cluster.state.processes()
+            session.kill()
+        wait_for("the cluster to go down", lambda: not cluster.layout.state.exists(), 60)
+        assert not any(init.alive for init in inits)
+    finally:
+        cluster.down(purge=True)

@@ -92,7 +92,7 @@ class Joint(ProcessingStage[Any, Any]):
 
 @pytest.fixture(scope="module")
 def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=2, store_mb=STORE_MB) as ray:
+    with start_ray(cpus=2, store_mb=STORE_MB, dashboard=False) as ray:
         yield ray
 
 

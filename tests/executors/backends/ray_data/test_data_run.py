@@ -65,6 +65,6 @@ def test_nodes_without_room_for_a_stage_are_not_set_up(
 def test_no_thread_goes_on_asking_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray ends a process of which a thread asks it something while it disconnects."""
     before = set(threading.enumerate())
-    with start_ray(cpus=2) as cluster:
+    with start_ray(cpus=2, dashboard=False) as cluster:
         assert len(runner("ray_data", cluster, monkeypatch)([Step("a")], 4)) == 4
     assert [thread.name for thread in threading.enumerate() if thread not in before] == []
