@@ -6,13 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+from slurm_cluster import machine
 from slurm_cluster.layout import Layout
 from slurm_cluster.processes import Handle
 
 
 def start(layout: Layout, owner: Handle) -> None:
     """Watch over a cluster from a process of its own, which ends with it."""
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "slurm_cluster.guard", layout.root, str(owner.pid), owner.start],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         stdin=subprocess.DEVNULL,
@@ -20,6 +21,7 @@ def start(layout: Layout, owner: Handle) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    machine.launched(process)
 
 
 def main(directory: str, pid: str, start_time: str) -> None:

@@ -31,6 +31,11 @@ _launched: list["subprocess.Popen[bytes]"] = []
 """Processes that this one must reap."""
 
 
+def launched(process: "subprocess.Popen[bytes]") -> None:
+    """Keep a process of ours until it has ended: one that is dropped before is a warning."""
+    _launched.append(process)
+
+
 def reap() -> None:
     """Collect the exit status of what this process started and has ended."""
     _launched[:] = [p for p in _launched if p.poll() is None]
@@ -41,7 +46,7 @@ def start_switch(network: str) -> Handle:
     process = subprocess.Popen(
         ["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
     )
-    _launched.append(process)
+    launched(process)
     switch = Handle.of(process.pid)
     own, its = Path("/proc/self/ns/net"), Path(f"/proc/{process.pid}/ns/net")
     wait_for("the network's namespace", lambda: its.readlink() != own.readlink(), 20)
@@ -87,7 +92,7 @@ def power_on(state: State, layout: Layout, name: str) -> None:
             stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd="/",
             env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8"},
         )  # fmt: skip
-    _launched.append(process)
+    launched(process)
     wait_for(
         f"node {name} to start",
         lambda: process.poll() is not None or child_of(process.pid),
