@@ -1,116 +1,146 @@
-"""Staged outputs of a run without shards become its outputs: by one rename, once.
+"""Staged outputs of a shard become its outputs: by one rename, exactly once, whoever else tries the same.
 
-Before the rename the attempt notes which folder (its inode number) is about to become the outputs. By that note every
-later attempt, and this one after an answer that was lost, knows whose outputs are in the place.
+The order makes it safe to die anywhere: the marker is in the staging folder before the rename, so a published folder
+is never empty and the second rename onto it fails; the done file is written after the rename, from the marker, and
+can be written again by anybody. Nothing is believed of a name that is not seen: network storage hides new names for
+a while. The rename itself is decided by the server.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder
-from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher.agent.inventory import sync
+from curator_slurm.launcher.agent.inventory import sync, take_inventory
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.runs.done_records import read_done, read_marker, recover_done
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
+
+log = logging.getLogger("curator_slurm.agent")
+
+VISIBLE_WITHIN_S = 60.0
+"""Network storage may hide a new name for so long from a node that has looked for it before."""
+_TRIES = 3
 
 
-def publisher_of(run: RunPaths, target: Path) -> str | None:
-    """The attempt of this run whose outputs are in the folder `target`; None where it is not of this run."""
-    try:
-        inode = target.stat().st_ino
-    except OSError:
-        return None
-    for attempt in run.existing_attempts():
-        note = _read_note(attempt)
-        if (note.get("inode"), note.get("target")) == (inode, str(target)):
-            return attempt.name
-    return None
+@dataclass(frozen=True)
+class Published:
+    """The record of a shard that is done, and whether this attempt did it."""
+
+    record: DoneRecord
+    ours: bool
 
 
-def publish(attempt: AttemptPaths, target: Path) -> Path | None:
-    """Move the staged outputs to `target`, which appears whole or not at all; or find that an attempt was first.
+@dataclass(frozen=True, kw_only=True)
+class Publisher:
+    """Publishes the attempts of one run; `sleep` and `patience_s` are for waiting until names are seen."""
 
-    On another file system the files are copied next to the target first. An empty staging folder is removed and
-    None is returned: the pipeline wrote nothing there.
+    run: RunPaths
+    checksums: bool = False
+    patience_s: float = VISIBLE_WITHIN_S
+    sleep: Callable[[float], object] = time.sleep
 
-    Raises:
-        StorageError: the target exists already and is not an empty folder, or cannot be written.
-    """
-    staging = attempt.outputs
-    if publisher_of(attempt.run, target) is not None:
-        shutil.rmtree(staging, ignore_errors=True)
-        return target
-    if not staging.is_dir():
-        return None
-    if not any(staging.iterdir()):
-        staging.rmdir()
-        return None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            target.rmdir()
-        _move(attempt, target)
+    def finished(self, shard: int) -> DoneRecord | None:
+        """The record of a shard that is done; its done file is written if its element died before it could."""
+        with contextlib.suppress(ValueError, OSError):  # damaged or not to be read: the marker knows it
+            record = read_done(self.run, shard)
+            if record is not None:
+                return record
+        return recover_done(self.run, shard)
+
+    def publish(self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int = 0) -> Published:
+        """Publish the staged outputs of an attempt, or find that another attempt was first and discard them.
+
+        Raises:
+            StorageError: they cannot be published: nothing of them is in the outputs, and the staging folder stays.
+            OSError: the storage refuses; the same is true.
+        """
+        staging, target = attempt.outputs, self.run.shard_outputs(shard.index)
+        if (winner := self.finished(shard.index)) is not None:
+            return self._lost(attempt, winner)
+        record = DoneRecord(
+            shard=shard.index,
+            attempt=attempt.name,
+            started=started,
+            published=time.time(),
+            input_files=len(shard.files),
+            input_bytes=shard.bytes,
+            files=take_inventory(staging, checksums=self.checksums),
+            tasks_failed=tasks_failed,
+        )
+        write_json(staging / MARKER, record.to_json())
+        sync(staging)
+        self.run.outputs.mkdir(mode=0o700, exist_ok=True)
+        winner = self._rename(staging, target, record)
+        if winner != record:
+            return self._lost(attempt, winner)
         sync_folder(target.parent)
-    except OSError as error:
-        if publisher_of(attempt.run, target) is None:
-            raise StorageError(
-                f"outputs cannot be published to {target}: {_reason(error)}; they are complete in {staging}"
-            ) from error
-    shutil.rmtree(staging, ignore_errors=True)
-    return target
+        try:
+            write_json(self.run.done(shard.index), record.to_json())
+        except OSError as error:  # whoever looks next writes it from the marker
+            log.warning("shard %d is published, but its done file cannot be written: %s", shard.index, error)
+        self._sweep(attempt)
+        return Published(record, ours=True)
 
+    def discard(self, attempt: AttemptPaths) -> None:
+        """Remove the staging folder of an attempt that will not be published."""
+        shutil.rmtree(attempt.outputs, ignore_errors=True)
 
-def _reason(error: OSError) -> str:
-    if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-        return "it is there already, and not empty"
-    return storage_errors.what(error)
+    def _rename(self, staging: Path, target: Path, record: DoneRecord) -> DoneRecord:
+        """Rename, and say whose outputs are there now: the answer of the storage can be lost, or late."""
+        for attempt in range(_TRIES):
+            try:
+                staging.rename(target)
+                return record
+            except OSError as error:
+                there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or not staging.exists()
+                found = self._marker(target, record.shard, self.patience_s if there else 0.0)
+                if found is not None:
+                    return found
+                if there or error.errno in (errno.ENOTDIR, errno.EXDEV):
+                    raise StorageError(
+                        f"{target} is there, but not as the outputs of a shard: move it away"
+                        if target.exists()
+                        else f"outputs cannot be renamed to {target}: {error.strerror}"
+                    ) from error
+                if attempt == _TRIES - 1 or error.errno not in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR):
+                    raise
+                log.warning("renaming %s failed, trying again: %s", staging, error)
+                self.sleep(1.0)
+        raise AssertionError("the last attempt returns or raises")
 
+    def _marker(self, target: Path, shard: int, patience_s: float) -> DoneRecord | None:
+        """The marker in published outputs; waits for it, because it may be hidden from us still."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            found = read_marker(target)
+            if found is not None and found.shard == shard:
+                return found
+            if time.monotonic() >= deadline:
+                return None
+            with contextlib.suppress(OSError):
+                os.listdir(target)  # noqa: PTH208 (makes network storage look again)
+            self.sleep(0.5)
 
-def _move(attempt: AttemptPaths, target: Path) -> None:
-    _note(attempt, attempt.outputs, target)
-    try:
-        attempt.outputs.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _copy(attempt, target)
+    def _lost(self, attempt: AttemptPaths, winner: DoneRecord) -> Published:
+        """Another attempt was first (or we were, and only learn of it now)."""
+        recover_done(self.run, winner.shard)
+        self.discard(attempt)
+        return Published(winner, ours=winner.attempt == attempt.name)
 
-
-def _copy(attempt: AttemptPaths, target: Path) -> None:
-    """Copy to a folder beside the target, make it durable, rename it; copies of attempts that died are removed."""
-    mark = f".{target.name}.{attempt.run.run_id}."
-    for left in target.parent.glob(f"{mark}*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = target.with_name(f"{mark}{attempt.name}.tmp")
-    try:
-        shutil.copytree(attempt.outputs, temporary, symlinks=True)
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                if not (path := Path(folder, name)).is_symlink():
-                    sync(path)
-            sync(Path(folder))
-        _note(attempt, temporary, target)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _note(attempt: AttemptPaths, folder: Path, target: Path) -> None:
-    note = {"schema": 1, "inode": folder.stat().st_ino, "target": str(target)}
-    write_json(attempt.publishing, note)
-
-
-def _read_note(attempt: AttemptPaths) -> dict[str, Any]:
-    try:
-        value = read_json(attempt.publishing)
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    def _sweep(self, attempt: AttemptPaths) -> None:
+        """Remove what earlier attempts at this shard left staged when they were killed."""
+        with contextlib.suppress(OSError):
+            for other in attempt.root.parent.iterdir():
+                if other.name != attempt.name:
+                    shutil.rmtree(other / attempt.outputs.name, ignore_errors=True)

@@ -1,155 +1,268 @@
-"""Publishing a run without shards: once and whole, whatever dies, and whoever tries again."""
+"""Publishing a shard: once, whoever else tries, whatever dies or fails, and whatever is not seen yet."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import faults
 import pytest
-from run_dirs import new_attempt, new_run
+from sharded_runs import sharded_run
 
-from curator_slurm.launcher.agent.publish import publish, publisher_of
+from curator_slurm.launcher.agent.shard_publish import Published, Publisher
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.inputs.input_file import InputFile
+from curator_slurm.launcher.runs.done_records import read_marker
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
 
-CONTENT = {"a.txt": "one", "deep/b.txt": "two"}
+SHARD = Shard(2, (InputFile("/data/2.jsonl", 1000),))
+CONTENT = {"a.jsonl": b'{"x": 1}\n{"x": 2}\n', "deep/er/b.txt": b"one\ntwo", "c.bin": b"\0" * 10}
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return new_run(tmp_path / "runs")
+def run(tmp_path: Path) -> RunPaths:
+    return sharded_run(tmp_path, 4).paths
 
 
-@pytest.fixture(params=["beside", "elsewhere"])
-def target(request: pytest.FixtureRequest, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the outputs shall be: on the same file system, or on another one."""
-    if request.param == "beside":
-        return run.paths.outputs
-    rename = Path.rename
-
-    def refuse(path: Path, new: Path) -> Path:
-        if path.name == "outputs" and path.parent.parent.parent.name == "attempts":
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
-        return rename(path, new)
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    return tmp_path / "data" / "set"
-
-
-def staged(run: Run, job: str) -> AttemptPaths:
-    attempt = run.paths.attempt(0, job, 0)
-    if not attempt.root.exists():
-        new_attempt(run, job)
-    for name, text in CONTENT.items():
-        (attempt.outputs / name).parent.mkdir(parents=True, exist_ok=True)
-        (attempt.outputs / name).write_text(text)
+def staged(run: RunPaths, name: str) -> AttemptPaths:
+    """An attempt whose pipeline has ended well."""
+    attempt = AttemptPaths(run.attempts / "00002" / name, run)
+    for path, content in CONTENT.items():
+        (attempt.outputs / path).parent.mkdir(parents=True, exist_ok=True)
+        (attempt.outputs / path).write_bytes(content)
     return attempt
 
 
-def assert_whole(target: Path) -> None:
-    assert {str(p.relative_to(target)): p.read_text() for p in target.rglob("*") if p.is_file()} == CONTENT
-    if target.parent.name == "data":
-        assert [path.name for path in target.parent.iterdir()] == [target.name]
+def publisher(run: RunPaths, patience_s: float = 5.0) -> Publisher:
+    return Publisher(run=run, checksums=True, patience_s=patience_s, sleep=lambda _: None)
 
 
-def test_the_outputs_are_moved(run: Run, target: Path) -> None:
-    attempt = staged(run, "1")
-    assert publish(attempt, target) == target
-    assert_whole(target)
-    assert not attempt.outputs.exists()
-    assert publisher_of(run.paths, target) == "1.0"
+def publish(run: RunPaths, name: str) -> Published:
+    return publisher(run).publish(staged(run, name), SHARD, started=1.0)
 
 
-def test_nothing_to_publish(run: Run, target: Path) -> None:
-    attempt = new_attempt(run, "1")
-    attempt.outputs.mkdir()
-    assert publish(attempt, target) is None
-    assert not target.exists()
-    assert not attempt.outputs.exists()
+def assert_exactly_once(run: RunPaths, *, by: str | None = None) -> DoneRecord:
+    """The outputs are there, all of them and nothing else, and the done file tells the truth about them."""
+    assert [path.name for path in run.outputs.iterdir()] == ["shard-00002"]
+    folder = run.shard_outputs(2)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    marker = json.loads(files.pop(MARKER))
+    assert files == CONTENT
+    assert [path.name for path in run.shards.glob("[!.]*.done.json*")] == ["00002.done.json"]
+    assert read_json(run.done(2)) == marker
+    record = DoneRecord.from_json(marker)
+    assert {file.path: file.bytes for file in record.files} == {name: len(data) for name, data in CONTENT.items()}
+    if by is not None:
+        assert record.attempt == by
+    return record
 
 
-def test_an_empty_folder_may_be_there(run: Run, target: Path) -> None:
-    target.mkdir(parents=True)
-    publish(staged(run, "1"), target)
-    assert_whole(target)
+def test_outputs_are_published_with_their_inventory(run: RunPaths) -> None:
+    published = publish(run, "4711_2.0")
+    assert published.ours
+    record = assert_exactly_once(run, by="4711_2.0")
+    assert {file.path: file.rows for file in record.files} == {"a.jsonl": 2, "deep/er/b.txt": 2, "c.bin": None}
+    assert all(len(file.sha256 or "") == 64 for file in record.files)
+    assert (record.input_files, record.input_bytes) == (1, 1000)
+    assert not (run.attempts / "00002/4711_2.0/outputs").exists()
 
 
-def test_a_folder_with_other_files_stays_as_it_is(run: Run, target: Path) -> None:
-    target.mkdir(parents=True)
-    (target / "precious").touch()
-    attempt = staged(run, "1")
-    with pytest.raises(StorageError, match="there already, and not empty; they are complete in"):
-        publish(attempt, target)
-    assert [path.name for path in target.iterdir()] == ["precious"]
-    assert_whole(attempt.outputs)
-    assert publisher_of(run.paths, target) is None
+def test_a_shard_without_outputs_is_published_too(run: RunPaths) -> None:
+    attempt = AttemptPaths(run.attempts / "00002" / "4711_2.0", run)
+    attempt.outputs.mkdir(parents=True)
+    assert publisher(run).publish(attempt, SHARD, started=1.0).ours
+    assert [path.name for path in run.shard_outputs(2).iterdir()] == [MARKER]
 
 
-def test_the_second_attempt_leaves_the_outputs_of_the_first(run: Run, target: Path) -> None:
-    publish(staged(run, "1"), target)
-    second = staged(run, "2")
-    assert publish(second, target) == target
-    assert publisher_of(run.paths, target) == "1.0"
-    assert not second.outputs.exists()
-    assert_whole(target)
+def test_the_second_attempt_discards_what_it_made(run: RunPaths) -> None:
+    publish(run, "4711_2.0")
+    second = publish(run, "4712_0.0")
+    assert (second.ours, second.record.attempt) == (False, "4711_2.0")
+    assert_exactly_once(run, by="4711_2.0")
+    assert not (run.attempts / "00002/4712_0.0/outputs").exists()
 
 
-def test_an_answer_that_was_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loser_of_a_race_finds_out_at_the_rename(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The winner publishes between the loser's last look and its rename."""
+    attempt, racing = staged(run, "4712_0.0"), publisher(run)
     rename = Path.rename
 
-    def twice(path: Path, new: Path) -> Path:
-        if path.name == "outputs":
-            rename(path, new)
-        return rename(path, new)
+    def late(path: Path, target: Path) -> Path:
+        if path == attempt.outputs:
+            publish(run, "4711_2.0")
+        return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", twice)
-    assert publish(staged(run, "1"), run.paths.outputs) == run.paths.outputs
-    assert_whole(run.paths.outputs)
-
-
-def start_again(run: RunPaths, target: Path) -> None:
-    for path in [target, *run.attempts.iterdir()]:
-        shutil.rmtree(path, ignore_errors=True)
+    monkeypatch.setattr(Publisher, "_sweep", lambda *_: None)
+    monkeypatch.setattr(Path, "rename", late)
+    assert not racing.publish(attempt, SHARD, started=1.0).ours
+    assert_exactly_once(run, by="4711_2.0")
 
 
-def test_death_after_any_file_operation(run: Run, target: Path) -> None:
-    by_the_dead = crashes = 0
-    staged(run, "1")
-    for _ in faults.every_crash(lambda: publish(run.paths.attempt(0, "1", 0), target)):
+def _race(root: str, name: str) -> tuple[str, bool]:
+    try:
+        return name, publish(RunPaths(Path(root)), name).ours
+    except (OSError, StorageError):
+        return name, False  # the winner removed what it had staged, while it looked at it
+
+
+def test_of_many_at_once_exactly_one_wins(run: RunPaths) -> None:
+    names = [f"4711_{number}.0" for number in range(12)]
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        results = list(pool.map(_race, [str(run.root)] * len(names), names))
+    winners = [name for name, ours in results if ours]
+    assert len(winners) == 1
+    assert_exactly_once(run, by=winners[0])
+
+
+def test_death_after_any_operation_leaves_what_the_next_attempt_completes(run: RunPaths) -> None:
+    published_by_the_dead = 0
+    crashes = 0
+    for _ in faults.every_crash(lambda: publish(run, "4711_2.0")):
         crashes += 1
-        if publisher_of(run.paths, target) == "1.0":
-            by_the_dead += 1
+        record = publisher(run).finished(2)
+        if record is None:
+            assert not run.done(2).exists()
+            publish(run, "4712_0.0")
+            assert_exactly_once(run, by="4712_0.0")
         else:
-            assert not target.exists()
-        assert publish(staged(run, "2"), target) == target
-        assert_whole(target)
-        start_again(run.paths, target)
-        staged(run, "1")
-    assert 2 <= by_the_dead < crashes
+            published_by_the_dead += 1
+            assert_exactly_once(run, by="4711_2.0")
+        for path in (run.outputs, run.attempts / "00002"):
+            shutil.rmtree(path, ignore_errors=True)
+        run.done(2).unlink()
+    assert crashes > 20
+    assert 2 < published_by_the_dead < crashes
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
-def test_storage_that_refuses_any_file_operation(run: Run, target: Path, number: int) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
+@pytest.mark.parametrize("for_ever", [False, True])
+def test_storage_that_refuses_at_any_operation(run: RunPaths, number: int, for_ever: bool) -> None:
     operation, came_to_it = 1, True
     while came_to_it:
-        attempt = staged(run, "1")
-        refused = ""
-        with faults.failing(operation, number) as reached:
+        attempt = staged(run, "4711_2.0")
+        with faults.failing(operation, number, for_ever=for_ever) as reached:
             try:
-                publish(attempt, target)
-            except StorageError as error:
-                refused = str(error)
+                ours = publisher(run).publish(attempt, SHARD, started=1.0).ours
+            except OSError as error:
+                ours = False
+                refused = error.errno
+        if not ours:
+            assert refused == number
+            assert not run.shard_outputs(2).exists()
+            assert not run.done(2).exists()
         came_to_it = reached()
-        if refused:
-            assert not target.exists()
-            assert_whole(attempt.outputs)
-            assert "full" in refused or "read-only" in refused
-            publish(staged(run, "2"), target)
-        assert_whole(target)
-        start_again(run.paths, target)
+        record = publisher(run).finished(2)  # there is room again
+        assert (record is not None) == ours
+        if record is None:
+            publish(run, "4712_0.0")
+        assert_exactly_once(run)
+        shutil.rmtree(run.outputs)
+        shutil.rmtree(run.attempts / "00002")
+        run.done(2).unlink()
         operation += 1
-    assert operation > 3
+    assert operation > 8
+
+
+def test_an_answer_that_was_lost(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Network storage did the rename, and when asked again says that there is nothing to rename."""
+    attempt = staged(run, "4711_2.0")
+    rename = Path.rename
+
+    def twice(path: Path, target: Path) -> Path:
+        if path == attempt.outputs:
+            rename(path, target)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", twice)
+    assert publisher(run).publish(attempt, SHARD, started=1.0).ours
+    assert_exactly_once(run, by="4711_2.0")
+
+
+def test_an_error_that_passes(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = staged(run, "4711_2.0")
+    rename, errors = Path.rename, [errno.EIO, errno.ESTALE]
+
+    def shaky(path: Path, target: Path) -> Path:
+        if path == attempt.outputs and errors:
+            number = errors.pop()
+            raise OSError(number, os.strerror(number))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", shaky)
+    assert publisher(run).publish(attempt, SHARD, started=1.0).ours
+    assert errors == []
+
+
+def test_outputs_that_are_not_seen_yet_make_no_duplicate(run: RunPaths) -> None:
+    publish(run, "4711_2.0")
+    attempt = staged(run, "4712_0.0")
+    with faults.hidden(run.done(2), 1000), faults.hidden(run.shard_outputs(2), 6) as looks:
+        assert publisher(run).finished(2) is None
+        published = publisher(run).publish(attempt, SHARD, started=1.0)
+        assert looks() == 0
+    assert (published.ours, published.record.attempt) == (False, "4711_2.0")
+    assert_exactly_once(run, by="4711_2.0")
+
+
+def test_outputs_that_are_never_seen_do_not_hang(run: RunPaths) -> None:
+    publish(run, "4711_2.0")
+    attempt = staged(run, "4712_0.0")
+    with (
+        faults.hidden(run.done(2), 1 << 30),
+        faults.hidden(run.shard_outputs(2), 1 << 30),
+        pytest.raises(StorageError, match="shard-00002"),
+    ):
+        publisher(run, patience_s=0.2).publish(attempt, SHARD, started=1.0)
+    assert_exactly_once(run, by="4711_2.0")
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(run: RunPaths) -> None:
+    run.shard_outputs(2).mkdir(parents=True)
+    (run.shard_outputs(2) / "precious").touch()
+    with pytest.raises(StorageError, match="move it away"):
+        publisher(run, patience_s=0.0).publish(staged(run, "4711_2.0"), SHARD, started=1.0)
+    assert (run.shard_outputs(2) / "precious").exists()
+
+
+def test_an_empty_folder_in_the_way_does_not_matter(run: RunPaths) -> None:
+    run.shard_outputs(2).mkdir(parents=True)
+    assert publish(run, "4711_2.0").ours
+    assert_exactly_once(run, by="4711_2.0")
+
+
+def test_a_damaged_done_file_is_written_again(run: RunPaths) -> None:
+    publish(run, "4711_2.0")
+    run.done(2).write_text("{")
+    record = publisher(run).finished(2)
+    assert record is not None
+    assert_exactly_once(run, by="4711_2.0")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: write_json(folder / MARKER, {}), "this name is ours"),
+        (lambda folder: (folder / "link").symlink_to("/etc/passwd"), "absolute path"),
+        (lambda folder: os.mkfifo(folder / "pipe"), "neither a file nor a folder"),
+    ],
+)
+def test_outputs_that_cannot_be_published(run: RunPaths, make, words: str) -> None:
+    attempt = staged(run, "4711_2.0")
+    make(attempt.outputs)
+    with pytest.raises(StorageError, match=words):
+        publisher(run).publish(attempt, SHARD, started=1.0)
+    assert not run.shard_outputs(2).exists()
+
+
+def test_what_killed_attempts_left_is_removed(run: RunPaths) -> None:
+    killed = staged(run, "4700_2.0")
+    publish(run, "4711_2.0")
+    assert not killed.outputs.exists()
+    assert read_marker(run.shard_outputs(2)) is not None
