@@ -142,6 +142,7 @@ class Lab:
             folder.mkdir()
             (folder / "part.jsonl").write_bytes(b'{"text": "x"}\n')
             record = DoneRecord(
+                run_id=self.run.run_id,
                 shard=shard.index,
                 attempt=f"1_{shard.index}.0",
                 started=time.time() - 60,

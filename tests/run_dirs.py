@@ -76,14 +76,15 @@ def submit_again(run: Run, job_id: str, **more: Any) -> Run:
 def new_attempt(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
     """An attempt whose agent has started."""
     attempt = run.paths.attempt(0, job_id, restart)
-    attempt.nodes.mkdir(parents=True)
+    attempt.root.mkdir(parents=True)
+    attempt.cluster.nodes.mkdir(parents=True)
     event(attempt, "agent_started")
-    attempt.heartbeat.touch()
+    attempt.cluster.heartbeat.touch()
     return attempt
 
 
 def event(attempt: AttemptPaths, name: str, message: str = "") -> None:
-    append_jsonl(attempt.events, {"time": time.time(), "event": name, "node": "n1", "message": message or name})
+    append_jsonl(attempt.cluster.events, {"time": time.time(), "event": name, "node": "n1", "message": message or name})
 
 
 def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dict[str, Any]:
@@ -93,7 +94,8 @@ def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dic
         "exit_code": 0 if state == "completed" else 1, "started": now - 72, "ended": now, "nodes": ["n1", "n2"],
         "outputs": None, **more,
     }  # fmt: skip
-    write_json(attempt.outcome, content)
+    for path in (attempt.cluster.outcome, attempt.outcome):
+        write_json(path, content)
     return content
 
 
@@ -106,7 +108,7 @@ def progress(attempt: AttemptPaths, state: str = "running", stages: list[dict[st
 
 
 def node_status(attempt: AttemptPaths, node: str, state: str, **more: Any) -> None:
-    paths = attempt.node(node)
+    paths = attempt.cluster.node(node)
     paths.root.mkdir(parents=True, exist_ok=True)
     content = {"schema": 1, "node": node, "node_id": 0, "role": "worker", "state": state, "time": time.time()}
     write_json(paths.status, content | {"failure_class": None, "message": "", "next_step": "", **more})
@@ -123,10 +125,12 @@ if "node_agent" not in " ".join(sys.argv):
 options = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 if int(os.environ.get("SLURM_NODEID", "0")) > 0:
     sys.exit(0)
-from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 import run_dirs
 run = RunPaths(Path(options["--run-dir"]))
-attempt = AttemptPaths(Path(options["--attempt-dir"]), run)
+cluster = ClusterPaths(Path(options["--element-dir"]), run)
+attempt = cluster.attempt(0)
+attempt.root.mkdir(parents=True)
 orders = json.loads({orders!r})
 def stop(*_):
     run_dirs.outcome(attempt, "cancelled", failure_class="cancelled", message="stopped by SIGTERM", exit_code=143)
@@ -135,10 +139,10 @@ if orders.get("stubborn"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 else:
     signal.signal(signal.SIGTERM, stop)
-attempt.nodes.mkdir(parents=True, exist_ok=True)
+cluster.nodes.mkdir(parents=True, exist_ok=True)
 run_dirs.event(attempt, "agent_started")
 (attempt.root / "environment.json").write_text(json.dumps(dict(os.environ)))
-attempt.heartbeat.touch()
+cluster.heartbeat.touch()
 print("agent is here", flush=True)
 if orders.get("die"):
     sys.exit(orders["die"])

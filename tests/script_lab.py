@@ -115,6 +115,6 @@ class ScriptLab:
 
     def node_status(self) -> dict[str, object]:
         """The status.json that node_fail wrote."""
-        [path] = self.run_dir.glob("attempts/00000/*/nodes/*/status.json")
+        [path] = self.run_dir.glob("elements/*/nodes/*/status.json")
         found: dict[str, object] = json.loads(path.read_text())
         return found

@@ -109,6 +109,7 @@ def publish(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     record = DoneRecord(
+        run_id=run.run_id,
         shard=shard,
         attempt=attempt,
         started=time.time() - 5,

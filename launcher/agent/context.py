@@ -141,4 +141,4 @@ def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[
     environment["PYTHONPATH"] = os.pathsep.join(path)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
-    return environment if plan.spec.shards is None else curator_arrays.off(environment)
+    return curator_arrays.off(environment) if plan.array else environment

@@ -32,9 +32,7 @@ _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again
 class DriverProcess:
     """`python -m curator_slurm.launcher.driver.driver`, in its own process group, logging to driver.log."""
 
-    def __init__(
-        self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path, shard: int | None = None
-    ) -> None:
+    def __init__(self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path) -> None:
         self.attempt = attempt
         attempt.result.unlink(missing_ok=True)
         with attempt.driver_log.open("ab") as log:
@@ -46,7 +44,6 @@ class DriverProcess:
                     f"--run-dir={attempt.run.root}",
                     f"--attempt-dir={attempt.root}",
                     f"--plan={plan}",
-                    *([] if shard is None else [f"--shard={shard}"]),
                 ],
                 env=dict(environment),
                 stdin=subprocess.PIPE,

@@ -1,42 +1,16 @@
-"""What a job's cluster is for: drivers, one after the other. A run without shards has one; see also shard_work."""
+"""What a job's cluster is for: drivers, one after the other."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.outcomes import DRIVER_GRACE_S, Ends
+from curator_slurm.launcher.agent.outcomes import DRIVER_GRACE_S, Outcomes
 from curator_slurm.launcher.agent.processes import reap
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.paths import AttemptPaths
-
-
-class Work(Protocol):
-    """The part of a head that differs between runs with and without shards."""
-
-    driver: DriverProcess | None
-
-    @property
-    def last_driver(self) -> DriverProcess | None:
-        """The driver without which a cluster is of no use; None while others are to follow."""
-
-    def prepare(self) -> Outcome | None:
-        """Before anything is started; an outcome where there is nothing to do."""
-
-    def start(self) -> None:
-        """Start the first driver, while Ray boots."""
-
-    def run(self, address: str) -> Outcome:
-        """The cluster is up: work to the end."""
-
-    def abandon(self, outcome: Outcome) -> Outcome:
-        """The job ends with this outcome before the work is done; the same, with what was done until then."""
-
-    def close(self) -> None:
-        """Nothing of the job runs any more: remove what is of no use, and secrets."""
 
 
 class EndedEarlyError(Exception):
@@ -52,14 +26,14 @@ class EndedEarlyError(Exception):
 class Drivers:
     """Starts drivers on this node and sees them to their end."""
 
-    def __init__(self, context: AgentContext, node: Node, events: EventLog, ends: Ends) -> None:
+    def __init__(self, context: AgentContext, node: Node, events: EventLog, outcomes: Outcomes) -> None:
         self.context = context
         self.node = node
         self.events = events
-        self.ends = ends
+        self.outcomes = outcomes
 
-    def start(self, attempt: AttemptPaths, shard: int | None = None) -> DriverProcess:
-        """Start it early: it imports while Ray boots, and waits for the word."""
+    def start(self, attempt: AttemptPaths) -> DriverProcess:
+        """Start it early: it imports while Ray boots, and waits until it is told to go."""
         environment = dict(self.node.environment)
         environment.update(
             {
@@ -67,15 +41,14 @@ class Drivers:
                 "CURATOR_SLURM_OUTPUT_DIR": str(attempt.outputs),
                 "CURATOR_SLURM_PROGRESS": str(attempt.progress),
                 "CURATOR_SLURM_FAILURES": str(attempt.failures),
+                "CURATOR_SLURM_SHARD": str(attempt.shard),
             }
         )
-        if shard is not None:
-            environment["CURATOR_SLURM_SHARD"] = str(shard)
         cwd = Path(self.context.plan.spec_dir)
         if not cwd.is_dir():
             cwd = attempt.run.root
         log.info("starting the driver of %s", self.context.plan.spec.name)
-        return DriverProcess(attempt, self.context.plan_file, environment, cwd, shard)
+        return DriverProcess(attempt, self.context.plan_file, environment, cwd)
 
     def see_through(self, driver: DriverProcess, address: str) -> Verdict:
         """Let it go, and wait for its end.
@@ -84,16 +57,16 @@ class Drivers:
             EndedEarlyError: a signal came, or Ray's head died, or the driver had ended before it was told to go.
         """
         ray = self.node.ray
-        early = self.ends.before_start(driver)
+        early = self.outcomes.before_start(driver)
         if early is not None:
             raise EndedEarlyError(early, only_driver=not self.context.stop.requested)
         driver.go(address)
         self.events.add("driver_started", "the driver runs", node=self.context.allocation.node_name)
         while driver.exit_code() is None:
             if self.context.stop.wait(0.1):
-                raise EndedEarlyError(self.ends.stopped(driver))
+                raise EndedEarlyError(self.outcomes.stopped(driver))
             if ray is not None and ray.exit_code() is not None:
-                raise EndedEarlyError(self.ends.ray_died(driver))
+                raise EndedEarlyError(self.outcomes.ray_died(driver))
             reap(keep=(driver.pid, *((ray.pid,) if ray is not None else ())))
         verdict = driver.verdict()
         self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code)

@@ -13,13 +13,12 @@ from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
-from curator_slurm.launcher.agent.drivers import Drivers, Work, stop_driver
-from curator_slurm.launcher.agent.heartbeat import Beacon
+from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
+from curator_slurm.launcher.agent.heartbeat import Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.outcomes import Ends
-from curator_slurm.launcher.agent.run_work import RunWork
-from curator_slurm.launcher.agent.shard_work import ShardWork
+from curator_slurm.launcher.agent.outcomes import Outcomes
+from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
@@ -31,26 +30,24 @@ _LEAVE_S = 15.0
 
 
 class Head:
-    """One job, or one element of an array, as its head node sees it; `shards` is None in a run without shards."""
+    """One job, or one element of an array, as its head node sees it."""
 
-    def __init__(self, context: AgentContext, node: Node, shards: Sequence[int] | None = None) -> None:
+    def __init__(self, context: AgentContext, node: Node, shards: Sequence[int]) -> None:
         self.context = context
         self.node = node
         self.events = EventLog(context.cluster.events, log.info)
-        self.beacon = Beacon(context.cluster.heartbeat)
-        self.ends = Ends(context, node, self.events)
-        drivers = Drivers(context, node, self.events, self.ends)
-        self.work: Work = (
-            RunWork(context, drivers, self.events, self.ends)
-            if shards is None
-            else ShardWork(context, drivers, self.events, self.ends, shards, lambda: self.bootstrap.check_nodes())
+        self.heartbeat = Heartbeat(context.cluster.heartbeat)
+        self.outcomes = Outcomes(context, node, self.events)
+        drivers = Drivers(context, node, self.events, self.outcomes)
+        self.runner = ShardRunner(
+            context, drivers, self.events, self.outcomes, shards, lambda: self.bootstrap.check_nodes()
         )
         self.bootstrap = Bootstrap(
             context,
             node,
             self.events,
             tell=lambda cluster: self._send(cluster=cluster),
-            interrupted=lambda: self.ends.before_start(self.work.last_driver),
+            interrupted=lambda: self.outcomes.before_start(self.runner.last_driver),
         )
         self._beat_lock = threading.Lock()
         self._beat_stop = threading.Event()
@@ -62,24 +59,26 @@ class Head:
         try:
             outcome = self._attempt()
         except BootstrapError as error:
-            outcome = self.ends.bootstrap_failed(error)
+            outcome = self.outcomes.bootstrap_failed(error)
         except OSError as error:
             log.exception("the head agent failed")
             words = f"the head agent failed: {storage_errors.what(error)}"
             step = storage_errors.next_step(error)
-            outcome = self.ends.outcome(RunState.FAILED, words, 1, FailureClass.STORAGE, next_step=step)
+            outcome = self.outcomes.outcome(RunState.FAILED, words, 1, FailureClass.STORAGE, next_step=step)
         except Exception as error:
             log.exception("the head agent failed")
-            outcome = self.ends.outcome(RunState.FAILED, f"the head agent failed: {error!r}", 1, FailureClass.UNKNOWN)
+            outcome = self.outcomes.outcome(
+                RunState.FAILED, f"the head agent failed: {error!r}", 1, FailureClass.UNKNOWN
+            )
         finally:
             self._beat_stop.set()
             self._send(ended=True)
         if outcome.state is not RunState.COMPLETED:
-            outcome = self.work.abandon(outcome)
+            outcome = self.runner.abandon(outcome)
         self.bootstrap.end()
-        stop_driver(self.work.driver)
+        stop_driver(self.runner.driver)
         self.node.take_down()
-        self.work.close()
+        self.runner.close()
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         outcome.write(self.context.cluster)
         with contextlib.suppress(OSError):
@@ -92,19 +91,19 @@ class Head:
         allocation = context.allocation
         self._send()
         self.events.add("agent_started", f"{len(allocation.nodes)} nodes: {', '.join(allocation.nodes)}")
-        nothing_to_do = self.work.prepare()
+        nothing_to_do = self.runner.prepare()
         if nothing_to_do is not None:
             return nothing_to_do
         context.environment = job_environment(context.environment, context.run, context.plan)
         if context.plan.spec.cluster.ray:
             self._make_token()
         self.bootstrap.start()
-        self.work.start()
+        self.runner.start()
         stopped = self.bootstrap.wait()
         if stopped is not None:
             return stopped
         self.bootstrap.watch()
-        return self.work.run(self.bootstrap.address)
+        return self.runner.run(self.bootstrap.address)
 
     def _end_step(self) -> None:
         """End the step if a node does not leave: its agent hangs, or the node is gone and Slurm waits for it.
@@ -133,7 +132,7 @@ class Head:
 
     def _send(self, *, cluster: dict[str, Any] | None = None, ended: bool = False) -> None:
         with self._beat_lock, contextlib.suppress(OSError):
-            self.beacon.send(cluster=cluster, ended=ended)
+            self.heartbeat.send(cluster=cluster, ended=ended)
 
     def _make_token(self) -> None:
         """Ray's token of this cluster: random, readable by the owner alone, passed by path."""

@@ -1,4 +1,4 @@
-"""The head's beacon: one small file through which workers follow the head over shared storage.
+"""The head's heartbeat: one small file through which workers follow the head over shared storage.
 
 The file exists before the agents start and is rewritten in place. A network file system may show a *new* name in a
 directory as missing for half a minute (negative entries are cached), but opening a file that is there always
@@ -22,7 +22,7 @@ _SIZE = 4096
 
 @dataclass(frozen=True)
 class Signal:
-    """One reading of the beacon. `beat` grows while the head lives; `cluster` is there once Ray's head answers."""
+    """One reading of the heartbeat. `beat` grows while the head lives; `cluster` is there once Ray's head answers."""
 
     beat: int = 0
     ended: bool = False
@@ -48,7 +48,7 @@ def decode(content: bytes) -> Signal | None:
         return None
 
 
-class Beacon:
+class Heartbeat:
     """The head's side."""
 
     def __init__(self, path: Path) -> None:
@@ -68,13 +68,13 @@ class Beacon:
             os.close(descriptor)
 
     def end(self) -> None:
-        """Say `ended` in the place of a head that can no more; nothing where there is no beacon."""
+        """Say `ended` in place of a head that no longer can; nothing where there is no heartbeat."""
         if self.path.exists():
-            self.signal = BeaconReader(self.path).read()
+            self.signal = HeartbeatReader(self.path).read()
             self.send(ended=True)
 
 
-class BeaconReader:
+class HeartbeatReader:
     """A worker's side: the last good signal, and for how long it has not changed."""
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,7 @@ from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
-from curator_slurm.launcher.agent.heartbeat import Beacon
+from curator_slurm.launcher.agent.heartbeat import Heartbeat
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError
@@ -36,22 +36,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Run this node's role; the exit code is the job's on the head, and 0 on workers of a run that ended."""
     parser = argparse.ArgumentParser(prog="curator-slurm node agent")
     parser.add_argument("--run-dir", type=Path, required=True)
-    parser.add_argument("--attempt-dir", type=Path, required=True, help="the folder of this job, or of this element")
+    parser.add_argument("--element-dir", type=Path, required=True, help="the folder of this job, or of this element")
     parser.add_argument("--submission", help="number of the submission, the name of its folder")
     parser.add_argument("--clean-up", action="store_true", help="after an agent that was killed")
     options = parser.parse_args(arguments)
     run = RunPaths(options.run_dir)
-    cluster = ClusterPaths(options.attempt_dir, run)
     submission = SubmissionPaths(run.submissions / options.submission, run) if options.submission else None
     path = plan_file(run, submission)
     plan = Plan.from_yaml(path.read_text(encoding="utf-8"))
+    run = RunPaths.of_run(run.root, array=plan.array, output_path=plan.spec.output.path)
+    cluster = ClusterPaths(options.element_dir, run)
     allocation = _allocation(plan)
     if options.clean_up:
         if allocation.is_head:
-            say_that_head_is_gone(cluster, allocation)
-            remove_secrets(cluster, sharded=plan.spec.shards is not None)
+            report_head_lost(cluster, allocation)
+            remove_secrets(cluster, array=plan.array)
         else:
-            say_that_worker_is_gone(cluster, allocation)
+            report_worker_lost(cluster, allocation)
         return clean_up(cluster, allocation.node_name)
     stop = StopRequest()
     stop.install()
@@ -59,16 +60,14 @@ def main(arguments: list[str] | None = None) -> int:
     processes.become_subreaper()
     try:
         preflight.check_run_directory(cluster, allocation.node_name)
-        shards = None
-        if plan.spec.shards is not None and allocation.is_head:
-            shards = shards_of_job(run, submission, os.environ, stop.wait)
+        shards = shards_of_job(run, submission, os.environ, stop.wait) if allocation.is_head else []
     except BootstrapError as error:
         print(f"curator-slurm: {allocation.node_name}: {error}; {error.next_step}", file=sys.stderr)
         return 78
     return run_agent(AgentContext(plan, allocation, cluster, stop, dict(os.environ), path), shards)
 
 
-def run_agent(context: AgentContext, shards: Sequence[int] | None) -> int:
+def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
     """The agent's whole life on one node."""
     allocation = context.allocation
     context.node.root.mkdir(parents=True, exist_ok=True)
@@ -94,7 +93,7 @@ def _worker(context: AgentContext, node: Node) -> int:
         node.take_down()
 
 
-def say_that_head_is_gone(cluster: ClusterPaths, allocation: Allocation) -> None:
+def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
     """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end."""
     if not cluster.outcome.exists():
         without_head(
@@ -105,17 +104,17 @@ def say_that_head_is_gone(cluster: ClusterPaths, allocation: Allocation) -> None
         ).write(cluster)
     with contextlib.suppress(OSError, ValueError):
         write_atomic(cluster.exit_code, f"{int((read_json(cluster.outcome) or {})['exit_code'])}\n")
-    Beacon(cluster.heartbeat).end()
+    Heartbeat(cluster.heartbeat).end()
 
 
-def remove_secrets(cluster: ClusterPaths, *, sharded: bool) -> None:
-    """Remove the token of a killed head's cluster; other elements of a sharded run still need what else is secret."""
+def remove_secrets(cluster: ClusterPaths, *, array: bool) -> None:
+    """Remove the token of a killed head's cluster; other elements of an array still need what else is secret."""
     cluster.token.unlink(missing_ok=True)
-    if not sharded:
+    if not array:
         shutil.rmtree(cluster.run.secrets, ignore_errors=True)
 
 
-def say_that_worker_is_gone(cluster: ClusterPaths, allocation: Allocation) -> None:
+def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
     """Tell the head not to count on this node any more, where its agent was killed before its end."""
     paths = cluster.node(allocation.node_name)
     status = read_node_status(paths)

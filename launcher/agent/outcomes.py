@@ -18,7 +18,7 @@ from curator_slurm.launcher.states import RunState
 DRIVER_GRACE_S = 4.0
 
 
-class Ends:
+class Outcomes:
     """Makes outcomes, for one attempt after the other: `begin` starts the clock and the count of memory kills."""
 
     def __init__(self, context: AgentContext, node: Node, events: EventLog) -> None:

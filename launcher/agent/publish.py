@@ -4,6 +4,10 @@ The order makes it safe to die anywhere: the marker is in the staging folder bef
 is never empty and the second rename onto it fails; the done file is written after the rename, from the marker, and
 can be written again by anybody. Nothing is believed of a name that is not seen: network storage hides new names for
 a while. The rename itself is decided by the server.
+
+The target is a folder of `outputs/` in an array. Without an array it is the user's: it may be on another file system,
+where the staged files are copied next to it before the rename, and nothing that was staged is thrown away before it
+is published.
 """
 
 from __future__ import annotations
@@ -19,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import sync_folder
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.inventory import sync, take_inventory
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.runs.done_records import read_done, read_marker, recover_done
+from curator_slurm.launcher.runs.done_records import published_record, read_done, recover_done
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
 
@@ -35,10 +40,11 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Published:
-    """The record of a shard that is done, and whether this attempt did it."""
+    """The record of a shard that is done, whether this attempt did it, and where the outputs are, if there are any."""
 
     record: DoneRecord
     ours: bool
+    outputs: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,11 @@ class Publisher:
     patience_s: float = VISIBLE_WITHIN_S
     sleep: Callable[[float], object] = time.sleep
 
+    @property
+    def keeps_staging(self) -> bool:
+        """Whether what attempts leave staged stays; in an array it would fill the storage of the other shards."""
+        return self.run.target is not None
+
     def finished(self, shard: int) -> DoneRecord | None:
         """The record of a shard that is done; its done file is written if its element died before it could."""
         with contextlib.suppress(ValueError, OSError):  # damaged or not to be read: the marker knows it
@@ -58,17 +69,31 @@ class Publisher:
                 return record
         return recover_done(self.run, shard)
 
+    def outputs(self, record: DoneRecord) -> Path | None:
+        """Where the outputs of a shard that is done are; None where the pipeline staged none."""
+        return None if self.run.target is not None and not record.files else self.run.shard_outputs(record.shard)
+
     def publish(self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int = 0) -> Published:
         """Publish the staged outputs of an attempt, or find that another attempt was first and discard them.
 
         Raises:
             StorageError: they cannot be published: nothing of them is in the outputs, and the staging folder stays.
-            OSError: the storage refuses; the same is true.
         """
+        try:
+            return self._publish(attempt, shard, started, tasks_failed)
+        except OSError as error:
+            known = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+            why = "it exists already and is not empty" if known else storage_errors.what(error)
+            kept = f"; they are complete in {attempt.outputs}" if self.keeps_staging else ""
+            target = self.run.shard_outputs(shard.index)
+            raise StorageError(f"outputs cannot be published to {target}: {why}{kept}") from error
+
+    def _publish(self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int) -> Published:
         staging, target = attempt.outputs, self.run.shard_outputs(shard.index)
         if (winner := self.finished(shard.index)) is not None:
             return self._lost(attempt, winner)
         record = DoneRecord(
+            run_id=self.run.run_id,
             shard=shard.index,
             attempt=attempt.name,
             started=started,
@@ -78,10 +103,14 @@ class Publisher:
             files=take_inventory(staging, checksums=self.checksums),
             tasks_failed=tasks_failed,
         )
+        if self.outputs(record) is None:  # the pipeline writes elsewhere: there is nothing to rename
+            write_json(self.run.done(shard.index), record.to_json())
+            self.discard(attempt)
+            return Published(record, ours=True, outputs=None)
         write_json(staging / MARKER, record.to_json())
         sync(staging)
-        self.run.outputs.mkdir(mode=0o700, exist_ok=True)
-        winner = self._rename(staging, target, record)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        winner = self._rename(attempt, target, record)
         if winner != record:
             return self._lost(attempt, winner)
         sync_folder(target.parent)
@@ -89,57 +118,81 @@ class Publisher:
             write_json(self.run.done(shard.index), record.to_json())
         except OSError as error:  # whoever looks next writes it from the marker
             log.warning("shard %d is published, but its done file cannot be written: %s", shard.index, error)
+        self.discard(attempt)  # it was copied
         self._sweep(attempt)
-        return Published(record, ours=True)
+        return Published(record, ours=True, outputs=target)
 
     def discard(self, attempt: AttemptPaths) -> None:
         """Remove the staging folder of an attempt that will not be published."""
         shutil.rmtree(attempt.outputs, ignore_errors=True)
 
-    def _rename(self, staging: Path, target: Path, record: DoneRecord) -> DoneRecord:
+    def _rename(self, attempt: AttemptPaths, target: Path, record: DoneRecord) -> DoneRecord:
         """Rename, and say whose outputs are there now: the answer of the storage can be lost, or late."""
-        for attempt in range(_TRIES):
+        source = attempt.outputs
+        tries = 0
+        while True:
             try:
-                staging.rename(target)
+                source.rename(target)
                 return record
             except OSError as error:
-                there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or not staging.exists()
-                found = self._marker(target, record.shard, self.patience_s if there else 0.0)
+                if error.errno == errno.EXDEV and source == attempt.outputs and self.run.target is not None:
+                    source = self._copy(attempt, target)
+                    continue
+                tries += 1
+                there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or not source.exists()
+                found = self._marker(record.shard, self.patience_s if there else 0.0)
+                again = error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
+                if found is None and not there and again and tries < _TRIES:
+                    log.warning("renaming %s failed, trying again: %s", source, error)
+                    self.sleep(1.0)
+                    continue
+                if source != attempt.outputs:
+                    shutil.rmtree(source, ignore_errors=True)
                 if found is not None:
                     return found
-                if there or error.errno in (errno.ENOTDIR, errno.EXDEV):
-                    raise StorageError(
-                        f"{target} is there, but not as the outputs of a shard: move it away"
-                        if target.exists()
-                        else f"outputs cannot be renamed to {target}: {error.strerror}"
-                    ) from error
-                if attempt == _TRIES - 1 or error.errno not in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR):
-                    raise
-                log.warning("renaming %s failed, trying again: %s", staging, error)
-                self.sleep(1.0)
-        raise AssertionError("the last attempt returns or raises")
+                raise
 
-    def _marker(self, target: Path, shard: int, patience_s: float) -> DoneRecord | None:
+    def _copy(self, attempt: AttemptPaths, target: Path) -> Path:
+        """Copy what is staged to a folder beside the target, durably; copies of attempts that died are removed."""
+        mark = f".{target.name}.{self.run.run_id}."
+        for left in target.parent.glob(f"{mark}*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        temporary = target.with_name(f"{mark}{attempt.name}.tmp")
+        try:
+            shutil.copytree(attempt.outputs, temporary, symlinks=True)
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    if not (path := Path(folder, name)).is_symlink():
+                        sync(path)
+                sync(Path(folder))
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return temporary
+
+    def _marker(self, shard: int, patience_s: float) -> DoneRecord | None:
         """The marker in published outputs; waits for it, because it may be hidden from us still."""
         deadline = time.monotonic() + patience_s
         while True:
-            found = read_marker(target)
-            if found is not None and found.shard == shard:
+            found = published_record(self.run, shard)
+            if found is not None:
                 return found
             if time.monotonic() >= deadline:
                 return None
             with contextlib.suppress(OSError):
-                os.listdir(target)  # noqa: PTH208 (makes network storage look again)
+                os.listdir(self.run.shard_outputs(shard))  # noqa: PTH208 (makes network storage look again)
             self.sleep(0.5)
 
     def _lost(self, attempt: AttemptPaths, winner: DoneRecord) -> Published:
         """Another attempt was first (or we were, and only learn of it now)."""
         recover_done(self.run, winner.shard)
         self.discard(attempt)
-        return Published(winner, ours=winner.attempt == attempt.name)
+        return Published(winner, winner.attempt == attempt.name, self.outputs(winner))
 
     def _sweep(self, attempt: AttemptPaths) -> None:
         """Remove what earlier attempts at this shard left staged when they were killed."""
+        if self.keeps_staging:
+            return
         with contextlib.suppress(OSError):
             for other in attempt.root.parent.iterdir():
                 if other.name != attempt.name:

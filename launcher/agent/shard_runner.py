@@ -1,4 +1,7 @@
-"""The work of an array element: its shards, one after the other, each with its own driver, folder and outcome."""
+"""The shards of a job or array element, one after the other, each with its own driver, folder and outcome.
+
+A run without an array has one shard, and its job's outcome is that of the shard.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,21 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_driver
-from curator_slurm.launcher.agent.outcomes import Ends
-from curator_slurm.launcher.agent.shard_publish import Publisher
+from curator_slurm.launcher.agent.outcomes import Outcomes
+from curator_slurm.launcher.agent.publish import Publisher
 from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import read_json, read_jsonl
+from curator_slurm.launcher.files import read_jsonl
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.done_records import done_shards
-from curator_slurm.launcher.runs.manifest import read_shard
+from curator_slurm.launcher.runs.manifest import count_shards, read_shard
 from curator_slurm.launcher.runs.paths import AttemptPaths
-from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard
 from curator_slurm.launcher.sharding.changes import check_inputs
 from curator_slurm.launcher.states import RunState
 
 
-class ShardWork:
+class ShardRunner:
     """Processes shards on one Ray cluster. A shard that fails does not stop the others; a cluster that ends does."""
 
     def __init__(
@@ -36,7 +39,7 @@ class ShardWork:
         context: AgentContext,
         drivers: Drivers,
         events: EventLog,
-        ends: Ends,
+        outcomes: Outcomes,
         shards: Sequence[int],
         check_nodes: Callable[[], None] = lambda: None,
     ) -> None:
@@ -44,7 +47,7 @@ class ShardWork:
         self.driver: DriverProcess | None = None
         self._drivers = drivers
         self._events = events
-        self._ends = ends
+        self._outcomes = outcomes
         self._check_nodes = check_nodes
         self._left = deque(shards)
         self._total = len(shards)
@@ -52,7 +55,8 @@ class ShardWork:
         self._failed: dict[int, Outcome] = {}
         self._attempt: AttemptPaths | None = None
         self._shard: Shard | None = None
-        self._useless: list[AttemptPaths] = []
+        self._abandoned: list[AttemptPaths] = []
+        self._latest: Outcome | None = None
         self._began = time.time()
         self._publisher = Publisher(
             run=context.run,
@@ -70,7 +74,7 @@ class ShardWork:
 
     def start(self) -> None:
         assert self._attempt is not None
-        self.driver = self._drivers.start(self._attempt, self._attempt.shard)
+        self.driver = self._drivers.start(self._attempt)
 
     def run(self, address: str) -> Outcome:
         while True:
@@ -92,12 +96,12 @@ class ShardWork:
     def _no_more(self) -> Outcome | None:
         """Why the shards that are left are not for this element; they stay for a retry."""
         if self.context.stop.requested:
-            return self._ends.stopped(None)
+            return self._outcomes.stopped(None)
         try:
             self._check_nodes()
         except BootstrapError as error:
             failure = FailureClass(error.failure_class)
-            return self._ends.outcome(RunState.FAILED, str(error), 1, failure, next_step=error.next_step)
+            return self._outcomes.outcome(RunState.FAILED, str(error), 1, failure, next_step=error.next_step)
         return None
 
     def abandon(self, outcome: Outcome) -> Outcome:
@@ -105,23 +109,22 @@ class ShardWork:
         stop_driver(self.driver)
         if self._attempt is not None:
             done = self._publisher.finished(self._attempt.shard)
-            self._useless.append(self._attempt)
-            self._finish(outcome if done is None else self._by_other(done.attempt))
+            self._abandoned.append(self._attempt)
+            self._finish(outcome if done is None else self._by_other(done))
         return self._summary(outcome)
 
     def close(self) -> None:
         """Staged outputs of attempts that failed go, and the token; the run's secrets go with its last shard."""
-        for attempt in self._useless:
+        for attempt in self._abandoned if not self._publisher.keeps_staging else ():
             self._publisher.discard(attempt)
         with contextlib.suppress(OSError):
             self.context.cluster.token.unlink()
-        if self._run_is_done():
+        if not self.context.plan.array or self._run_is_done():
             shutil.rmtree(self.context.run.secrets, ignore_errors=True)
 
     def _run_is_done(self) -> bool:
-        with contextlib.suppress(OSError, ValueError):
-            total = (read_json(self.context.run.record) or {}).get("shards")
-            return total is not None and len(done_shards(self.context.run)) >= total
+        with contextlib.suppress(OSError, StorageError):
+            return len(done_shards(self.context.run)) >= count_shards(self.context.run.manifest)
         return False
 
     # -- one shard ---------------------------------------------------------------------------------------------
@@ -134,6 +137,7 @@ class ShardWork:
             earlier = self._publisher.finished(number)
             if earlier is not None:
                 self._events.add("shard_skipped", f"shard {number} was done by {earlier.attempt}", shard=number)
+                self._latest = self._by_other(earlier)
                 self._done.append(number)
             elif self._begin(number):
                 return True
@@ -142,8 +146,8 @@ class ShardWork:
     def _begin(self, number: int) -> bool:
         """Make the folder of the attempt and look at the inputs; False where the attempt fails at that."""
         cluster = self.context.cluster
-        self._ends.begin()
-        self._attempt = AttemptPaths(cluster.run.attempts / f"{number:05d}" / cluster.name, cluster.run)
+        self._outcomes.begin()
+        self._attempt = cluster.attempt(number)
         try:
             self._shard = read_shard(cluster.run.manifest, number)
             self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} files", shard=number)
@@ -166,7 +170,7 @@ class ShardWork:
             return True
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
         self._finish(
-            self._ends.outcome(
+            self._outcomes.outcome(
                 RunState.FAILED,
                 f"input of shard {self._shard.index} is not what was planned, {when}: {'; '.join(changes[:3])}{more}",
                 1,
@@ -184,13 +188,13 @@ class ShardWork:
             if self._inputs_are_there("after it was read"):
                 self._publish(verdict)
             return
-        self._fail(self._ends.driver_failed(verdict, self._attempt))
+        self._fail(self._outcomes.driver_failed(verdict, self._attempt))
 
     def _fail(self, outcome: Outcome) -> None:
         """The attempt has failed, unless another one has done the shard meanwhile."""
         assert self._attempt is not None
         done = self._publisher.finished(self._attempt.shard)
-        self._finish(self._by_other(done.attempt) if done else outcome)
+        self._finish(self._by_other(done) if done else outcome)
 
     def _publish(self, verdict: Verdict) -> None:
         attempt, shard = self._attempt, self._shard
@@ -198,16 +202,18 @@ class ShardWork:
         assert shard is not None
         failed_tasks = sum(1 for _ in read_jsonl(attempt.failures))
         try:
-            published = self._publisher.publish(attempt, shard, self._ends.started, failed_tasks)
-        except (StorageError, OSError) as error:
+            published = self._publisher.publish(attempt, shard, self._outcomes.started, failed_tasks)
+        except StorageError as error:
             done = self._publisher.finished(shard.index)  # its attempt may have removed what we staged
-            self._finish(self._by_other(done.attempt) if done else self._not_published(shard, error))
+            self._finish(self._by_other(done) if done else self._not_published(error))
             return
         if not published.ours:
-            self._finish(self._by_other(published.record.attempt))
+            self._finish(self._by_other(published.record))
             return
-        outcome = self._ends.outcome(RunState.COMPLETED, verdict.message, 0)
-        outcome.outputs = str(attempt.run.shard_outputs(shard.index))
+        outcome = self._outcomes.outcome(RunState.COMPLETED, verdict.message, 0)
+        if published.outputs is not None:
+            self._events.add("outputs_published", f"outputs are in {published.outputs}", shard=shard.index)
+            outcome.outputs = str(published.outputs)
         self._finish(outcome)
 
     def _finish(self, outcome: Outcome) -> None:
@@ -215,7 +221,9 @@ class ShardWork:
         attempt = self._attempt
         assert attempt is not None
         self._attempt = self._shard = self.driver = None
-        if outcome.state is not RunState.COMPLETED and attempt not in self._useless:
+        self._latest = outcome
+        keep = self._publisher.keeps_staging or attempt in self._abandoned
+        if outcome.state is not RunState.COMPLETED and not keep:
             self._publisher.discard(attempt)  # before the outcome is written: it may be what fills the disk
         with contextlib.suppress(OSError):
             attempt.root.mkdir(parents=True, exist_ok=True)
@@ -234,29 +242,33 @@ class ShardWork:
 
     # -- outcomes ----------------------------------------------------------------------------------------------
 
-    def _by_other(self, name: str) -> Outcome:
-        return self._ends.outcome(RunState.COMPLETED, f"completed by {name}", 0)
+    def _by_other(self, record: DoneRecord) -> Outcome:
+        outcome = self._outcomes.outcome(RunState.COMPLETED, f"completed by {record.attempt}", 0)
+        outputs = self._publisher.outputs(record)
+        outcome.outputs = None if outputs is None else str(outputs)
+        return outcome
 
-    def _not_published(self, shard: Shard, error: StorageError | OSError) -> Outcome:
-        if isinstance(error, StorageError):
-            return self._storage(str(error))
-        return self._storage(
-            f"the outputs of shard {shard.index} cannot be published: {storage_errors.what(error)}", error
-        )
+    def _not_published(self, error: StorageError) -> Outcome:
+        if self._publisher.keeps_staging:
+            step = "make room there, then move the outputs there by hand"
+            return self._outcomes.outcome(RunState.FAILED, str(error), 1, FailureClass.STORAGE, next_step=step)
+        return self._storage(str(error), error.__cause__ if isinstance(error.__cause__, OSError) else None)
 
     def _storage(self, message: str, error: OSError | None = None) -> Outcome:
         step = (error and storage_errors.next_step(error)) or "put the storage in order, then retry"
-        return self._ends.outcome(RunState.FAILED, message, 1, FailureClass.STORAGE, next_step=step)
+        return self._outcomes.outcome(RunState.FAILED, message, 1, FailureClass.STORAGE, next_step=step)
 
     def _summary(self, end: Outcome | None = None) -> Outcome:
         """The element's outcome: `end` where the cluster ended before the work was done."""
         done, failed = sorted(self._done), sorted(self._failed)
         if end is not None:
             outcome = end
+        elif not self.context.plan.array and self._latest is not None:
+            outcome = self._latest
         elif failed:
             worst = Counter(outcome.failure_class for outcome in self._failed.values()).most_common(1)[0][0]
             first = next(o for o in self._failed.values() if o.failure_class is worst)
-            outcome = self._ends.outcome(
+            outcome = self._outcomes.outcome(
                 RunState.FAILED,
                 f"{len(failed)} of {self._total} shards failed; shard {failed[0]}: {self._failed[failed[0]].message}",
                 1,
@@ -266,6 +278,6 @@ class ShardWork:
             )
         else:
             count = f"{len(done)} shard{'s are' if len(done) != 1 else ' is'} done"
-            outcome = self._ends.outcome(RunState.COMPLETED, count, 0)
+            outcome = self._outcomes.outcome(RunState.COMPLETED, count, 0)
         log.info("done: %s; failed: %s", done, failed)
         return replace(outcome, started=self._began, shards_done=done, shards_failed=failed)

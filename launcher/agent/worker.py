@@ -1,4 +1,4 @@
-"""The worker role: follow the head's beacon, run Ray, leave when the head says so or is gone."""
+"""The worker role: follow the head's heartbeat, run Ray, leave when the head says so or is gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext, log
-from curator_slurm.launcher.agent.heartbeat import BeaconReader
+from curator_slurm.launcher.agent.heartbeat import HeartbeatReader
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.errors import BootstrapError
@@ -26,26 +26,26 @@ _STARTED = "Ray runtime started"
 
 def run_worker(context: AgentContext, node: Node) -> int:
     """Run the role; the exit code is 0 unless the head was lost: srun reports the highest code of all nodes."""
-    beacon = BeaconReader(context.cluster.heartbeat)
+    heartbeat = HeartbeatReader(context.cluster.heartbeat)
     node.prepare()
-    address = _wait_for_cluster(context, beacon)
+    address = _wait_for_cluster(context, heartbeat)
     if address is None:
-        return 0 if beacon.signal.ended or context.stop.requested else _head_lost(context)
-    preflight.check_versions(preflight.versions(), beacon.signal.cluster["versions"])
+        return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context)
+    preflight.check_versions(preflight.versions(), heartbeat.signal.cluster["versions"])
     if not context.plan.spec.cluster.ray:
-        context.report(NodeState.JOINED, "stands by")
-        return _stand_by(context, beacon)
+        context.report(NodeState.JOINED, "waiting")
+        return _wait_for_end(context, heartbeat)
     node.start_ray(address)
-    return _follow(context, node, beacon, address)
+    return _follow(context, node, heartbeat, address)
 
 
-def _wait_for_cluster(context: AgentContext, beacon: BeaconReader) -> str | None:
+def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader) -> str | None:
     """The head's Ray address; None when there will be none."""
     pause = _POLL_MIN_S
     deadline = time.monotonic() + context.plan.spec.cluster.join_timeout_s + HEAD_SILENCE_S
     head = context.cluster.node(context.allocation.head_name)
     while not context.stop.wait(pause * random.uniform(0.8, 1.2)):
-        signal = beacon.read()
+        signal = heartbeat.read()
         if signal.ended:
             return None
         if signal.cluster:
@@ -53,18 +53,18 @@ def _wait_for_cluster(context: AgentContext, beacon: BeaconReader) -> str | None
         if signal.beat == 0 and read_node_status(head).get("state") == NodeState.FAILED:
             log.warning("the head node failed before it could start")
             return None
-        if time.monotonic() > deadline or (signal.beat and beacon.silent_s > HEAD_SILENCE_S):
+        if time.monotonic() > deadline or (signal.beat and heartbeat.silent_s > HEAD_SILENCE_S):
             log.warning("no sign of the head")
             return None
         pause = min(pause * 1.5, _POLL_MAX_S)
     return None
 
 
-def _follow(context: AgentContext, node: Node, beacon: BeaconReader, address: str) -> int:
+def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, address: str) -> int:
     assert node.ray is not None
     joined = False
     while not context.stop.wait(0.5):
-        if beacon.read().ended:
+        if heartbeat.read().ended:
             return 0
         if not joined and any(_STARTED in line for line in node.ray.last_lines(40)):
             joined = True
@@ -73,40 +73,40 @@ def _follow(context: AgentContext, node: Node, beacon: BeaconReader, address: st
         if context.memory.kills() > context.status.memory_kills:
             log.warning("the kernel killed a process of this node for memory")
             context.report(context.status.state)
-        if beacon.silent_s > HEAD_SILENCE_S:
+        if heartbeat.silent_s > HEAD_SILENCE_S:
             return _head_lost(context)
-        current = str(beacon.signal.cluster["address"])
+        current = str(heartbeat.signal.cluster["address"])
         if current != address:
             log.info("the head started anew at %s", current)
             address, joined = current, False
             node.start_ray(address)
         if node.ray.exit_code() is not None:
-            if _outlived_by_head(context, beacon):
+            if _outlived_by_head(context, heartbeat):
                 node.check_ray(address)
                 joined = False
             else:
-                return 0 if beacon.signal.ended or context.stop.requested else _head_lost(context)
+                return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context)
     return 0
 
 
-def _stand_by(context: AgentContext, beacon: BeaconReader) -> int:
+def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader) -> int:
     """Without Ray there is nothing to run here but what the command starts itself."""
     while not context.stop.wait(0.5):
-        if beacon.read().ended:
+        if heartbeat.read().ended:
             return 0
-        if beacon.silent_s > HEAD_SILENCE_S:
+        if heartbeat.silent_s > HEAD_SILENCE_S:
             return _head_lost(context)
         if context.memory.kills() > context.status.memory_kills:
             context.report(context.status.state)
     return 0
 
 
-def _outlived_by_head(context: AgentContext, beacon: BeaconReader) -> bool:
+def _outlived_by_head(context: AgentContext, heartbeat: HeartbeatReader) -> bool:
     """Our Ray is gone: whether the head still beats (True), or has ended or fallen silent (False)."""
-    first = beacon.read().beat
+    first = heartbeat.read().beat
     while not context.stop.wait(0.5):
-        signal = beacon.read()
-        if signal.ended or beacon.silent_s > _ORPHANED_SILENCE_S:
+        signal = heartbeat.read()
+        if signal.ended or heartbeat.silent_s > _ORPHANED_SILENCE_S:
             return False
         if signal.beat > first + 1:
             return True

@@ -23,7 +23,6 @@ from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_e
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.inputs.listing import list_inputs
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
@@ -36,12 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--attempt-dir", type=Path, required=True)
     parser.add_argument("--plan", type=Path, required=True)
-    parser.add_argument("--shard", type=int, help="the shard of this attempt; the whole input if omitted")
     options = parser.parse_args(arguments)
     attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
     plan = Plan.from_yaml(options.plan.read_text(encoding="utf-8"))
     try:
-        message = _drive(plan, attempt, options.shard)
+        message = _drive(plan, attempt)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         if code:
@@ -54,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
+def _drive(plan: Plan, attempt: AttemptPaths) -> str:
     """Prepare, wait for the cluster, run; returns a one-line summary."""
     pipeline_spec = plan.spec.pipeline
     if plan.spec_dir not in sys.path:
@@ -70,7 +68,7 @@ def _drive(plan: Plan, attempt: AttemptPaths, shard: int | None) -> str:
     address = _wait_for_go()
     if plan.spec.cluster.ray:
         os.environ["RAY_ADDRESS"] = address
-    context = _placeholders(plan, attempt, shard)
+    context = _placeholders(plan, attempt)
     if pipeline_spec.command is not None:
         command = _command_line(pipeline_spec.command, attempt, context)
         _say(f"running {pipeline_spec.command!r}")
@@ -109,26 +107,21 @@ def _run_pipeline(plan: Plan, executor: Any, context: dict[str, Any]) -> str:
     return message
 
 
-def _placeholders(plan: Plan, attempt: AttemptPaths, shard: int | None) -> dict[str, Any]:
+def _placeholders(plan: Plan, attempt: AttemptPaths) -> dict[str, Any]:
     spec = plan.spec
     context: dict[str, Any] = {
         "output_dir": str(attempt.outputs),
         "run_dir": str(attempt.run.root),
-        "shard.index": shard or 0,
+        "shard.index": attempt.shard,
         "env": dict(os.environ),
     }
-    if shard is not None:
-        context["shard.files"] = read_shard(attempt.run.manifest, shard).paths
+    if spec.input is not None:
+        files = read_shard(attempt.run.manifest, attempt.shard).paths
+        context["shard.files"] = files
         if "${input.files}" in spec.pipeline.model_dump_json():
             context["input.files"] = [path for each in read_manifest(attempt.run.manifest) for path in each.paths]
-        _say(f"shard {shard}: {len(context['shard.files'])} input files")
-    elif spec.input is not None:
-        listing = list_inputs(spec.input)
-        for note in listing.notes:
-            _say(f"note: {note}")
-        files = [file.path for file in listing.files]
-        _say(f"{len(files)} input file{'s' if len(files) != 1 else ''}")
-        context["input.files"] = context["shard.files"] = files
+        count = f"{len(files)} input file{'s' if len(files) != 1 else ''}"
+        _say(f"shard {attempt.shard}: {count}" if plan.array else count)
     return context
 
 

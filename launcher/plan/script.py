@@ -37,7 +37,6 @@ def render(plan: Plan) -> str:
             plan=plan,
             environment=environment,
             slurm=slurm,
-            sharded=plan.spec.shards is not None,
             options=list(sbatch_lines(plan)) if slurm else [],
             no_kill=_outlives_nodes(plan),
             functions=_functions(plan),
@@ -110,7 +109,7 @@ def sbatch_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:
             yield option, str(value)
     for option, value in resources.sbatch.items():
         yield option, None if value is True else str(value)
-    yield "output", "slurm-%j.log" if plan.spec.shards is None else "elements/slurm-%A_%a.log"
+    yield "output", "elements/slurm-%A_%a.log" if plan.array else "slurm-%j.log"
     yield "open-mode", "append"
     yield "export", "NIL"
     yield "no-requeue", None

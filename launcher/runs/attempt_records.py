@@ -13,7 +13,7 @@ from typing import Any
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
-from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, NodePaths
 from curator_slurm.launcher.states import RunState
 
 log = logging.getLogger("curator_slurm.agent")
@@ -90,10 +90,10 @@ class Outcome:
     ended: float = 0.0
     outputs: str | None = None
     shards_done: list[int] | None = None
-    """Of an array element: its shards that are done, whoever did them."""
+    """Of an element: its shards that are done, whichever attempt completed them."""
     shards_failed: list[int] | None = None
 
-    def write(self, paths: ClusterPaths) -> None:
+    def write(self, paths: ClusterPaths | AttemptPaths) -> None:
         """Write it; where that is impossible the log has it, and readers decide from what Slurm says."""
         self.ended = self.ended or time.time()
         fields = {key: value for key, value in asdict(self).items() if value is not None or "shards" not in key}

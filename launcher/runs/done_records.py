@@ -37,7 +37,9 @@ def _done_files(run: RunPaths) -> dict[int, float]:
 
 
 def published_shards(run: RunPaths) -> set[int]:
-    """Shards whose outputs are in their place."""
+    """Shards whose outputs are in their place, as it seems from names."""
+    if run.target is not None:
+        return {0} if (run.target / MARKER).exists() else set()
     with contextlib.suppress(OSError), os.scandir(run.outputs) as entries:
         numbers = (entry.name.removeprefix(_FOLDER) for entry in entries if entry.name.startswith(_FOLDER))
         return {int(number) for number in numbers if number.isdigit()}
@@ -63,10 +65,16 @@ def read_marker(folder: Path) -> DoneRecord | None:
         return None
 
 
+def published_record(run: RunPaths, shard: int) -> DoneRecord | None:
+    """The marker in the published outputs of a shard of this run; None where none is seen."""
+    record = read_marker(run.shard_outputs(shard))
+    return record if record is not None and (record.run_id, record.shard) == (run.run_id, shard) else None
+
+
 def recover_done(run: RunPaths, shard: int) -> DoneRecord | None:
     """Write the done file of a published shard again, from the marker in its outputs; None where there is none."""
-    record = read_marker(run.shard_outputs(shard))
-    if record is None or record.shard != shard:
+    record = published_record(run, shard)
+    if record is None:
         return None
     with contextlib.suppress(OSError):  # a reader without the right to write knows it all the same
         write_json(run.done(shard), record.to_json())

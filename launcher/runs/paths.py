@@ -81,11 +81,11 @@ class RunPaths:
 
     @property
     def elements(self) -> Path:
-        """What belongs to an array element and its Ray cluster, not to one shard: one folder per job id and restart."""
+        """What belongs to a job (an array element) and its Ray cluster: one folder per job id and restart."""
         return self.root / "elements"
 
     def element(self, job_id: str, restart: int) -> Path:
-        """Folder of an array element: `4711_12` started for the `restart`th time again."""
+        """Folder of a job `4711` or an array element `4711_12`, started for the `restart`th time again."""
         return self.elements / f"{job_id}.{restart}"
 
     @property
@@ -125,16 +125,26 @@ class RunPaths:
 
     def slurm_log(self, job_id: str) -> Path:
         """Output of the batch script; `job_id` as in %j, or `A_a` for an array element."""
-        return self.root / f"slurm-{job_id}.log"
+        return (self.elements if "_" in job_id else self.root) / f"slurm-{job_id}.log"
 
     def attempt(self, shard: int, job_id: str, restart: int) -> AttemptPaths:
         """`job_id` is `4711` or, in an array, `4711_12`; `restart` is SLURM_RESTART_COUNT."""
         return AttemptPaths(self.attempts / f"{shard:05d}" / f"{job_id}.{restart}", self)
 
     def existing_attempts(self) -> list[AttemptPaths]:
-        """Attempts that have a directory, oldest first: job ids only grow, and so do restarts of one job."""
+        """Attempts that have a directory, oldest first."""
         found = [AttemptPaths(path, self) for path in self.attempts.glob("*/*") if path.is_dir()]
-        return sorted(found, key=lambda attempt: [int(part) for part in re.findall(r"\d+", attempt.name)])
+        return sorted(found, key=lambda attempt: order_of(attempt.name))
+
+    def existing_elements(self) -> list[ClusterPaths]:
+        """Jobs and array elements that have a directory, oldest first."""
+        found = [ClusterPaths(path, self) for path in self.elements.glob("*.*") if path.is_dir()]
+        return sorted(found, key=lambda element: order_of(element.name))
+
+
+def order_of(name: str) -> list[int]:
+    """Orders names such as 4711_12.1 by time: job ids only grow, and so do restarts of one job."""
+    return [int(part) for part in re.findall(r"\d+", name)]
 
 
 @dataclass(frozen=True)
@@ -174,10 +184,7 @@ class SubmissionPaths:
 
 @dataclass(frozen=True)
 class ClusterPaths:
-    """Files of one Ray cluster and of the job that it lives in; `root` is `elements/<job id>.<restart>`.
-
-    A run without shards has one cluster to an attempt, and both have one folder: see AttemptPaths.
-    """
+    """Files of one Ray cluster and of the job that it lives in; `root` is `elements/<job id>.<restart>`."""
 
     root: Path
     run: RunPaths
@@ -226,7 +233,11 @@ class ClusterPaths:
     @property
     def token(self) -> Path:
         """Ray's authentication token of this cluster."""
-        return self.run.secrets / f"ray-token.{self.root.parent.name}.{self.root.name}"
+        return self.run.secrets / f"ray-token.{self.root.name}"
+
+    def attempt(self, shard: int) -> AttemptPaths:
+        """The attempt that this job makes at a shard."""
+        return AttemptPaths(self.run.attempts / f"{shard:05d}" / self.name, self.run)
 
     def node(self, name: str) -> NodePaths:
         return NodePaths(self.nodes / name)
@@ -236,12 +247,25 @@ class ClusterPaths:
 
 
 @dataclass(frozen=True)
-class AttemptPaths(ClusterPaths):
-    """Files of one attempt; `root` is `attempts/<shard>/<job id>.<restart>`.
+class AttemptPaths:
+    """Files of one attempt at a shard; `root` is `attempts/<shard>/<job id>.<restart>`."""
 
-    The files of its cluster lie in the same folder, but for an attempt at a shard: those are in the folder that
-    `element` links to.
-    """
+    root: Path
+    run: RunPaths
+
+    @property
+    def name(self) -> str:
+        """Job id and restart, as of the element that makes the attempt: `4711_12.1`."""
+        return self.root.name
+
+    @property
+    def cluster(self) -> ClusterPaths:
+        """The element that makes the attempt."""
+        return ClusterPaths(self.run.elements / self.name, self.run)
+
+    @property
+    def outcome(self) -> Path:
+        return self.root / "outcome.json"
 
     @property
     def shard(self) -> int:
@@ -249,7 +273,7 @@ class AttemptPaths(ClusterPaths):
 
     @property
     def element(self) -> Path:
-        """Link to the folder of the array element that makes this attempt at a shard."""
+        """Link to the folder of the element that makes this attempt."""
         return self.root / "element"
 
     @property
@@ -278,11 +302,6 @@ class AttemptPaths(ClusterPaths):
     def outputs(self) -> Path:
         """Staging of this attempt's outputs: `${output_dir}`."""
         return self.root / "outputs"
-
-    @property
-    def publishing(self) -> Path:
-        """publishing.json: which folder is about to become the outputs of a run without shards, and where."""
-        return self.root / "publishing.json"
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ class OutputFile:
 class DoneRecord:
     """`shards/00012.done.json`, and the marker in the published folder: the same content."""
 
+    run_id: str
     shard: int
     attempt: str
     """Job id and restart, such as 4711_12.1: the name of the attempt's folder."""

@@ -66,6 +66,10 @@ class SubmissionRecord:
         """Whether a job of it exists or has existed, as far as is known."""
         return not self.refused and self.lost is None
 
+    def element_id(self, element: int, job_id: str) -> str:
+        """The id of an element of its job: `4711_3` in an array, else that of the job."""
+        return f"{job_id}_{element}" if self.array else job_id
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

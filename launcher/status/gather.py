@@ -13,7 +13,7 @@ from typing import Any
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.local_process import is_process_alive
-from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.registry import Run, RunRecord
 from curator_slurm.launcher.runs.submissions import SubmissionRecord, latest_submission, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
@@ -141,25 +141,25 @@ def gather(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Facts:
 
 
 def read_attempt(paths: RunPaths) -> AttemptFacts | None:
-    """What the files of the newest attempt say, None where there is no attempt yet."""
-    attempts = paths.existing_attempts()
-    return _attempt_facts(attempts[-1]) if attempts else None
+    """What the files of the newest job and its attempt say, None where there are none yet."""
+    elements = paths.existing_elements()
+    return _attempt_facts(elements[-1]) if elements else None
 
 
-def _attempt_facts(attempt: AttemptPaths) -> AttemptFacts:
-    restart = attempt.name.rpartition(".")[2]
+def _attempt_facts(element: ClusterPaths) -> AttemptFacts:
+    restart = element.name.rpartition(".")[2]
     heartbeat = None
     with contextlib.suppress(OSError):
-        heartbeat = attempt.heartbeat.stat().st_mtime
-    statuses = [_read_object(node.status) for node in attempt.existing_nodes()]
+        heartbeat = element.heartbeat.stat().st_mtime
+    statuses = [_read_object(node.status) for node in element.existing_nodes()]
     return AttemptFacts(
-        name=attempt.name,
-        job_id=attempt.job_id,
+        name=element.name,
+        job_id=element.job_id,
         restart=int(restart) if restart.isdigit() else 0,
-        outcome=_read_object(attempt.outcome),
-        events=[event for event in read_jsonl(attempt.events) if isinstance(event, dict)],
+        outcome=_read_object(element.outcome),
+        events=[event for event in read_jsonl(element.events) if isinstance(event, dict)],
         nodes=[status for status in statuses if status is not None],
-        progress=_read_object(attempt.progress),
+        progress=_read_object(element.attempt(0).progress),
         heartbeat=heartbeat,
     )
 
@@ -176,7 +176,7 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 def _log_tail(paths: RunPaths, job_id: str | None) -> list[str]:
     """The last lines that the run logged: of its batch script, else of the agent of its first node."""
     candidates = [paths.slurm_log(job_id)] if job_id else []
-    candidates += [node.agent_log for attempt in paths.existing_attempts()[-1:] for node in attempt.existing_nodes()]
+    candidates += [node.agent_log for element in paths.existing_elements()[-1:] for node in element.existing_nodes()]
     for path in candidates:
         if lines := last_lines(path, EVIDENCE_LINES):
             return lines

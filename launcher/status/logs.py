@@ -37,13 +37,14 @@ def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
         return _shard_log_files(run, shard)
     attempt = newest_attempt(run)
     job_ids = run.record.job_ids if run.record else ()
-    job_id = job_ids[-1] if job_ids else (attempt.job_id if attempt else None)
+    job_id = job_ids[-1] if job_ids else (attempt.cluster.job_id if attempt else None)
     files = []
     if attempt is not None:
         files.append(LogFile("driver", attempt.driver_log))
     if job_id is not None:
         files.append(LogFile("slurm", run.paths.slurm_log(job_id)))
-    for node in attempt.existing_nodes() if attempt else ():
+    elements = run.paths.existing_elements()
+    for node in elements[-1].existing_nodes() if elements else ():
         files.append(LogFile("agent", node.agent_log, node.name))
         files.append(LogFile("ray", node.ray_output, node.name))
     return [file for file in files if file.path.exists()]
@@ -59,8 +60,7 @@ def _shard_log_files(run: Run, shard: int | None) -> list[LogFile]:
     if name is None:
         return []
     element = ClusterPaths(run.paths.elements / name, run.paths)
-    in_array = run.paths.elements / f"slurm-{element.job_id}.log"
-    slurm_log = in_array if in_array.exists() else run.paths.slurm_log(element.job_id)
+    slurm_log = run.paths.slurm_log(element.job_id)
     files = [LogFile("driver", attempt.driver_log) for attempt in attempts[-1:]] + [LogFile("slurm", slurm_log)]
     for node in element.existing_nodes():
         files.append(LogFile("agent", node.agent_log, node.name))
@@ -88,7 +88,7 @@ def failed_logs(run: Run, lines: int) -> Iterator[FailedLog]:
 
 
 def _element_log(run: Run, element_id: str | None) -> Path | None:
-    path = run.paths.elements / f"slurm-{element_id}.log"
+    path = run.paths.slurm_log(element_id or "")
     return path if path.exists() else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.submissions import Submission
 
+_ELEMENT = re.compile(r"(\d+)(?:_\d+)?\.\d+$")
 Commented = Callable[[], Iterable[tuple[str, str, str]]]
 """Asks Slurm for id, work dir and comment of all jobs of this user."""
 
@@ -54,10 +56,10 @@ def _same(folder: str, root: Path) -> bool:
 
 
 def _jobs_with_elements(run: RunPaths) -> list[str]:
-    """Ids of the arrays whose elements left a folder, oldest first."""
+    """Ids of the jobs whose elements left a folder, oldest first."""
     names: set[str] = set()
     with contextlib.suppress(OSError), os.scandir(run.elements) as entries:
-        names = {entry.name.partition("_")[0] for entry in entries if "_" in entry.name and entry.name[0].isdigit()}
+        names = {match[1] for entry in entries if (match := _ELEMENT.match(entry.name))}
     return sorted(names, key=int)
 
 
@@ -69,7 +71,7 @@ def _by_elements(run: RunPaths, submission: Submission, jobs: Sequence[str], *, 
             (element, shard)
             for element, members in shards.items()
             for shard in members
-            if any((run.attempts / f"{shard:05d}").glob(f"{job_id}_{element}.*"))
+            if any((run.attempts / f"{shard:05d}").glob(f"{submission.record.element_id(element, job_id)}.*"))
         ]
         if worked:
             return job_id

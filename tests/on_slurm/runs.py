@@ -80,12 +80,16 @@ class Runs:
         """The newest attempt of the newest run."""
         return max(self.latest().glob("attempts/*/*"), key=lambda path: path.name)
 
+    def element(self) -> Path:
+        """What belongs to the newest job of the newest run, and to its nodes."""
+        return self.latest() / "elements" / self.attempt().name
+
     def read(self, pattern: str) -> str:
         """The text of all files of the newest run that match, as root reads them."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.latest().glob(pattern)))
 
     def events(self) -> list[str]:
-        return [json.loads(line)["event"] for line in self.read("attempts/*/*/events.jsonl").splitlines() if line]
+        return [json.loads(line)["event"] for line in self.read("elements/*/events.jsonl").splitlines() if line]
 
     def wait_for_event(self, name: str) -> None:
         wait_for(f"the event {name}", lambda: name in self.events(), WAIT_S)

@@ -34,7 +34,7 @@ def test_a_pipeline_that_raises(runs: Runs) -> None:
     assert "ValueError: no such luck" in done.output
     failed(runs, "app_failed", "ValueError: no such luck", "broken.py")
     assert "ValueError: no such luck" in runs.read("attempts/*/*/driver.log")
-    assert {path.parent.name for path in runs.latest().glob("attempts/*/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+    assert {path.parent.name for path in runs.latest().glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
 
 
 def test_an_entry_that_is_not_there(runs: Runs) -> None:
@@ -79,7 +79,7 @@ def test_a_head_whose_agent_alone_is_killed(runs: Runs, slurm_cluster: SlurmClus
     done = runs.watch(run_id)
     assert done.returncode == 6, done.output
     failed(runs, "node_failed", "the agent on the head node n1 was killed")
-    attempt = runs.attempt()
+    attempt = runs.element()
     assert (attempt / "exit-code").read_text() == "1\n"
     rows = accounting(slurm_cluster, str(runs.status()["job_id"]))
     assert any(row.split("|")[1:] == ["FAILED", "1:0"] for row in rows), rows
@@ -189,8 +189,8 @@ def test_cancel(runs: Runs) -> None:
     status = runs.status(run_id)
     assert (status["state"], status["failure_class"]) == ("cancelled", "cancelled")
     runs.assert_nothing_left()
-    assert json.loads((runs.attempt() / "outcome.json").read_text())["state"] == "cancelled"
-    assert {path.parent.name for path in runs.latest().glob("attempts/*/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+    assert json.loads((runs.element() / "outcome.json").read_text())["state"] == "cancelled"
+    assert {path.parent.name for path in runs.latest().glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
 
 
 def test_the_time_limit(runs: Runs, slurm_cluster: SlurmCluster) -> None:

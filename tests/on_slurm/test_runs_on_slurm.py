@@ -67,7 +67,7 @@ def test_the_quickstart_on_three_nodes(
     assert states == [["COMPLETED", "0:0"]] * len(states)
     (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if "quickstart completed" in line]
     assert re.findall(r"\d+ on (n\d)", line) == ["n1", "n2", "n3"]
-    attempt = runs.attempt()
+    attempt = runs.element()
     assert {path.parent.name for path in attempt.glob("nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
     assert {path.parent.name for path in attempt.glob("nodes/*/agent.log")} == {"n1", "n2", "n3"}
     assert not (runs.latest() / "secrets").exists()
@@ -166,7 +166,7 @@ def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs, backend: str)
     }
     done = runs.run(spec)
     assert done.returncode == 0, done.output
-    seen = sorted(path.name for path in (runs.latest() / "outputs").iterdir())
+    seen = sorted(path.name for path in (runs.latest() / "outputs").glob("[!_]*"))
     assert seen == [f"n{node}_{gpu}" for node in (1, 2, 3) for gpu in (0, 1)]
 
 
@@ -226,7 +226,7 @@ def test_another_user_with_a_ray_of_their_own_can_neither_disturb_nor_enter(
     slurm_cluster.run(theirs, user="mallory", node="n1", env={"RAY_AUTH_MODE": "disabled"}, timeout=WAIT_S, check=True)
     run_id = runs.submit(program("print('nodes', len(ray.nodes()), flush=True); time.sleep(600)"))["run_id"]
     runs.wait_for_event("driver_started")
-    address = json.loads((runs.attempt() / "cluster.json").read_text())["address"]
+    address = json.loads((runs.element() / "cluster.json").read_text())["address"]
     attack = f"import ray; ray.init(address={address!r}); print('inside', ray.nodes())"
     tokens = ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64})
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from curator_slurm.launcher.agent.allocation import Allocation
-from curator_slurm.launcher.agent.heartbeat import Beacon, BeaconReader
-from curator_slurm.launcher.agent.node_agent import say_that_head_is_gone, say_that_worker_is_gone
+from curator_slurm.launcher.agent.heartbeat import Heartbeat, HeartbeatReader
+from curator_slurm.launcher.agent.node_agent import report_head_lost, report_worker_lost
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 
@@ -25,14 +25,14 @@ def cluster(tmp_path: Path) -> ClusterPaths:
 
 
 def test_workers_are_told_at_once_and_users_why(cluster: ClusterPaths) -> None:
-    beacon = Beacon(cluster.heartbeat)
-    beacon.send(cluster={"address": "10.0.0.1:20000"})
-    reader = BeaconReader(cluster.heartbeat)
+    heartbeat = Heartbeat(cluster.heartbeat)
+    heartbeat.send(cluster={"address": "10.0.0.1:20000"})
+    reader = HeartbeatReader(cluster.heartbeat)
     assert not reader.read().ended
-    say_that_head_is_gone(cluster, ALLOCATION)
+    report_head_lost(cluster, ALLOCATION)
     assert reader.read().ended
     assert reader.signal.cluster == {"address": "10.0.0.1:20000"}
-    assert reader.signal.beat > beacon.signal.beat
+    assert reader.signal.beat > heartbeat.signal.beat
     outcome = json.loads(cluster.outcome.read_text())
     assert (outcome["state"], outcome["failure_class"]) == ("failed", "node_failed")
     assert "n1 was killed" in outcome["message"]
@@ -41,7 +41,7 @@ def test_workers_are_told_at_once_and_users_why(cluster: ClusterPaths) -> None:
 
 def test_an_outcome_that_is_there_stays(cluster: ClusterPaths) -> None:
     cluster.outcome.write_text('{"state": "completed", "exit_code": 0}')
-    say_that_head_is_gone(cluster, ALLOCATION)
+    report_head_lost(cluster, ALLOCATION)
     assert json.loads(cluster.outcome.read_text()) == {"state": "completed", "exit_code": 0}
     assert cluster.exit_code.read_text() == "0\n"
     assert not cluster.heartbeat.exists()
@@ -53,7 +53,7 @@ def test_a_worker_that_was_killed_in_the_middle_has_failed(cluster: ClusterPaths
     if state is not None:
         paths.root.mkdir(parents=True)
         NodeStatus("n2", 1, "worker", state, address="10.0.0.2", session_dir="/tmp/cs-1", memory_kills=2).write(paths)
-    say_that_worker_is_gone(cluster, replace(ALLOCATION, node_id=1))
+    report_worker_lost(cluster, replace(ALLOCATION, node_id=1))
     status = read_node_status(paths)
     is_over = state in (NodeState.LEFT, NodeState.FAILED)
     assert status["state"] == (state if is_over else NodeState.FAILED)

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import faults
 import pytest
+from run_dirs import new_run
 from sharded_runs import plan, sharded_run
 
 from curator_slurm.launcher.agent.allocation import Allocation
@@ -21,8 +22,9 @@ from curator_slurm.launcher.agent.context import AgentContext, StopRequest
 from curator_slurm.launcher.agent.driver_process import Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.outcomes import Ends
-from curator_slurm.launcher.agent.shard_work import ShardWork
+from curator_slurm.launcher.agent.outcomes import Outcomes
+from curator_slurm.launcher.agent.publish import Publisher
+from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json, write_json
@@ -33,7 +35,7 @@ from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPat
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.states import RunState
 
-Action = Callable[[AttemptPaths, Ends], Verdict]
+Action = Callable[[AttemptPaths, Outcomes], Verdict]
 GOOD = Verdict(0, None, "it went well")
 
 
@@ -55,20 +57,19 @@ class FakeDriver:
 class FakeDrivers:
     """Drivers that write their outputs within the element; `actions` says what shards do instead."""
 
-    ends: Ends
+    outcomes: Outcomes
     actions: Mapping[int, Action] = field(default_factory=dict)
     started: list[int] = field(default_factory=list)
 
-    def start(self, attempt: AttemptPaths, shard: int | None = None) -> FakeDriver:
-        assert shard == attempt.shard
-        self.started.append(shard)
+    def start(self, attempt: AttemptPaths) -> FakeDriver:
+        self.started.append(attempt.shard)
         return FakeDriver(attempt)
 
     def see_through(self, driver: FakeDriver, address: str | None) -> Verdict:
-        return self.actions.get(driver.attempt.shard, work_well)(driver.attempt, self.ends)
+        return self.actions.get(driver.attempt.shard, work_well)(driver.attempt, self.outcomes)
 
 
-def work_well(attempt: AttemptPaths, ends: Ends) -> Verdict:
+def work_well(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
     try:
         (attempt.outputs / "part.jsonl").write_text(json.dumps({"shard": attempt.shard}) + "\n")
     except OSError as error:
@@ -76,9 +77,9 @@ def work_well(attempt: AttemptPaths, ends: Ends) -> Verdict:
     return GOOD
 
 
-def fail(attempt: AttemptPaths, ends: Ends) -> Verdict:
+def fail(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
     (attempt.outputs / "half.jsonl").write_text("{")
-    return Verdict(3, FailureClass.APP_FAILED, "it broke", ("line 1",), "mend it")
+    return Verdict(3, FailureClass.APP_FAILED, "it broke", ("line 1",), "fix it")
 
 
 @pytest.fixture
@@ -105,12 +106,13 @@ def element(
     cluster = ClusterPaths(run.elements / name, run)
     cluster.nodes.mkdir(parents=True, exist_ok=True)
     allocation = Allocation("4711_0", 0, 0, ("n1",), 1, 1 << 30, 0, local=True)
-    context = AgentContext(plan(run.root), allocation, cluster, StopRequest(), {}, run.plan)
+    the_plan = plan(run.root) if run.target is None else plan(run.root, shards=None)
+    context = AgentContext(the_plan, allocation, cluster, StopRequest(), {}, run.plan)
     node = Node(context)
     events = EventLog(cluster.events, lambda _: None)
-    ends = Ends(context, node, events)
-    drivers = FakeDrivers(ends, actions or {})
-    work = ShardWork(context, cast(Drivers, drivers), events, ends, shards, check_nodes)
+    outcomes = Outcomes(context, node, events)
+    drivers = FakeDrivers(outcomes, actions or {})
+    work = ShardRunner(context, cast(Drivers, drivers), events, outcomes, shards, check_nodes)
     outcome = work.prepare()
     if outcome is None:
         work.start()
@@ -173,7 +175,7 @@ def test_a_shard_that_fails_does_not_stop_the_others(run: RunPaths) -> None:
     assert outcome.message == "1 of 3 shards failed; shard 1: it broke"
     assert (outcome.shards_done, outcome.shards_failed) == ([0, 2], [1])
     own = attempt_outcome(run, 1, "4711_0.0")
-    assert (own["state"], own["failure_class"], own["next_step"]) == ("failed", "app_failed", "mend it")
+    assert (own["state"], own["failure_class"], own["next_step"]) == ("failed", "app_failed", "fix it")
     assert not (run.attempts / "00001/4711_0.0/outputs").exists()
     assert_once(run, (0, 2))
     assert element(run, "4712_0.0", (1,))[0].exit_code == 0
@@ -181,8 +183,8 @@ def test_a_shard_that_fails_does_not_stop_the_others(run: RunPaths) -> None:
 
 
 def test_the_end_of_the_cluster_is_the_end_of_the_element(run: RunPaths) -> None:
-    def end(attempt: AttemptPaths, ends: Ends) -> Verdict:
-        raise EndedEarlyError(ends.outcome(RunState.FAILED, "Ray's head died", 1, FailureClass.NODE_FAILED))
+    def end(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        raise EndedEarlyError(outcomes.outcome(RunState.FAILED, "Ray's head died", 1, FailureClass.NODE_FAILED))
 
     outcome, drivers = element(run, "4711_0.0", (0, 1, 2), {1: end})
     assert (outcome.failure_class, outcome.message) == (FailureClass.NODE_FAILED, "Ray's head died")
@@ -193,9 +195,9 @@ def test_the_end_of_the_cluster_is_the_end_of_the_element(run: RunPaths) -> None
 
 
 def test_a_signal_between_shards_starts_no_driver(run: RunPaths) -> None:
-    def signalled(attempt: AttemptPaths, ends: Ends) -> Verdict:
-        ends.context.stop._on_signal(signal.SIGTERM, None)
-        return work_well(attempt, ends)
+    def signalled(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        outcomes.context.stop._on_signal(signal.SIGTERM, None)
+        return work_well(attempt, outcomes)
 
     outcome, drivers = element(run, "4711_0.0", (0, 1, 2), {0: signalled})
     assert (outcome.state, outcome.exit_code) == (RunState.CANCELLED, 143)
@@ -204,8 +206,8 @@ def test_a_signal_between_shards_starts_no_driver(run: RunPaths) -> None:
 
 
 def test_a_driver_that_ends_before_it_is_told_to_go_does_not_stop_the_others(run: RunPaths) -> None:
-    def end_early(attempt: AttemptPaths, ends: Ends) -> Verdict:
-        end = ends.outcome(RunState.FAILED, "no such module", 2, FailureClass.APP_FAILED)
+    def end_early(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        end = outcomes.outcome(RunState.FAILED, "no such module", 2, FailureClass.APP_FAILED)
         raise EndedEarlyError(end, only_driver=True)
 
     outcome, drivers = element(run, "a", actions={0: end_early})
@@ -237,9 +239,9 @@ def test_input_that_is_not_what_was_planned(run: RunPaths, tmp_path: Path, momen
         (tmp_path / "0.jsonl").write_text("something longer\n")
         (tmp_path / "1.jsonl").unlink()
 
-    def late(attempt: AttemptPaths, ends: Ends) -> Verdict:
+    def late(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
         spoil()
-        return work_well(attempt, ends)
+        return work_well(attempt, outcomes)
 
     if moment.startswith("before"):
         spoil()
@@ -254,9 +256,9 @@ def test_input_that_is_not_what_was_planned(run: RunPaths, tmp_path: Path, momen
 
 
 def test_two_elements_at_the_same_shard(run: RunPaths) -> None:
-    def slowly(attempt: AttemptPaths, ends: Ends) -> Verdict:
+    def slowly(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
         element(run, "4712_0.0", (0,))
-        return work_well(attempt, ends) if attempt.outputs.exists() else fail_without_outputs()
+        return work_well(attempt, outcomes) if attempt.outputs.exists() else fail_without_outputs()
 
     outcome, _ = element(run, "4711_0.0", (0,), {0: slowly})
     assert outcome.exit_code == 0
@@ -321,12 +323,98 @@ def test_a_manifest_that_is_gone(run: RunPaths) -> None:
 
 
 def test_failed_tasks_are_counted(run: RunPaths) -> None:
-    def skip_some(attempt: AttemptPaths, ends: Ends) -> Verdict:
+    def skip_some(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
         attempt.failures.write_text('{"task_id": "a"}\n{"task_id": "b"}\n')
-        return work_well(attempt, ends)
+        return work_well(attempt, outcomes)
 
     element(run, "4711_0.0", (0,), {0: skip_some})
     done = read_json(run.done(0))
     assert done is not None
     assert done["tasks_failed"] == 2
     write_json(run.done(0), done)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> RunPaths:
+    """A run without an array, whose outputs go to a folder of the user's."""
+    file = tmp_path / "0.jsonl"
+    file.write_text("{}\n")
+    shard = Shard(0, (InputFile(str(file), 3),))
+    return new_run(tmp_path / "runs", shards=[shard], output_path=str(tmp_path / "data" / "set")).paths
+
+
+def assert_published(run: RunPaths, by: str) -> None:
+    target = run.shard_outputs(0)
+    assert sorted(path.name for path in target.iterdir()) == ["_shard.json", "part.jsonl"]
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    done = read_json(run.done(0))
+    assert done == read_json(target / "_shard.json")
+    assert done["attempt"] == by
+
+
+def test_without_an_array_the_outcome_is_that_of_the_shard(plain: RunPaths) -> None:
+    outcome, _ = element(plain, "4711.0", (0,))
+    assert (outcome.state, outcome.exit_code, outcome.message) == (RunState.COMPLETED, 0, "it went well")
+    assert outcome.outputs == str(plain.target)
+    assert_published(plain, "4711.0")
+    assert not plain.secrets.exists()
+    again, drivers = element(plain, "4712.0", (0,))
+    assert (again.exit_code, again.message, again.outputs) == (0, "completed by 4711.0", str(plain.target))
+    assert drivers.started == []
+
+
+def test_without_an_array_nothing_that_was_staged_is_thrown_away(plain: RunPaths) -> None:
+    outcome, _ = element(plain, "4711.0", (0,), {0: fail})
+    assert (outcome.message, outcome.next_step) == ("it broke", "fix it")
+    assert (outcome.failure_class, outcome.evidence) == (FailureClass.APP_FAILED, ["line 1"])
+    assert (plain.attempts / "00000/4711.0/outputs/half.jsonl").exists()
+    assert not plain.secrets.exists()
+    assert element(plain, "4712.0", (0,))[0].exit_code == 0
+    assert (plain.attempts / "00000/4711.0/outputs/half.jsonl").exists()
+    assert_published(plain, "4712.0")
+
+
+def test_a_target_that_is_filled_is_left_alone(plain: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Publisher, "_marker", lambda *_: None)
+    assert plain.target is not None
+    plain.target.mkdir(parents=True)
+    (plain.target / "precious").touch()
+    outcome, _ = element(plain, "4711.0", (0,))
+    assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.STORAGE)
+    staging = plain.attempts / "00000/4711.0/outputs"
+    assert f"it exists already and is not empty; they are complete in {staging}" in outcome.message
+    assert (staging / "part.jsonl").exists()
+    assert [path.name for path in plain.target.iterdir()] == ["precious"]
+
+
+def test_a_pipeline_that_stages_nothing(plain: RunPaths) -> None:
+    outcome, _ = element(plain, "4711.0", (0,), {0: lambda *_: GOOD})
+    assert (outcome.state, outcome.outputs) == (RunState.COMPLETED, None)
+    assert plain.target is not None
+    assert not plain.target.exists()
+    assert element(plain, "4712.0", (0,))[1].started == []
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_without_an_array_death_after_any_file_operation(
+    plain: RunPaths, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def refuse(path: Path, new: Path) -> Path:
+        if elsewhere and path.name == "outputs" and path.parent.parent.parent.name == "attempts":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
+        return rename(path, new)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    crashes = by_the_dead = 0
+    for _ in faults.every_crash(lambda: element(plain, "4711.0", (0,))):
+        crashes += 1
+        outcome, drivers = element(plain, "4712.0", (0,))
+        assert (outcome.exit_code, outcome.outputs) == (0, str(plain.target))
+        by_the_dead += not drivers.started
+        assert_published(plain, "4712.0" if drivers.started else "4711.0")
+        start_again(plain)
+        shutil.rmtree(plain.shard_outputs(0))
+    assert 2 <= by_the_dead < crashes
+    assert crashes > 30

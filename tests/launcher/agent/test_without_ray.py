@@ -39,13 +39,13 @@ def run(folder: Path, cluster: str, **more: Any) -> tuple[Result, Run]:
 
 
 def events(run: Run) -> list[str]:
-    (path,) = run.paths.root.glob("attempts/*/*/events.jsonl")
+    (path,) = run.paths.root.glob("elements/*/events.jsonl")
     return [json.loads(line)["event"] for line in path.read_text().splitlines()]
 
 
 def assert_no_ray(run: Run) -> None:
     for pattern in ("cluster.json", "nodes/*/ray*"):
-        assert list(run.paths.root.glob(f"attempts/*/*/{pattern}")) == []
+        assert list(run.paths.root.glob(f"elements/*/{pattern}")) == []
     assert not run.paths.secrets.exists()
     assert "ray_head_started" not in events(run)
 
@@ -75,10 +75,10 @@ def test_the_other_nodes_stand_by(tmp_path: Path, fake_slurm: FakeSlurm) -> None
     assert result.exit_code == 0, result.output
     assert_no_ray(found)
     assert events(found).count("node_joined") == 1
-    (attempt,) = found.paths.root.glob("attempts/*/*")
-    states = {path.parent.name: json.loads(path.read_text())["state"] for path in attempt.glob("nodes/*/status.json")}
+    (element,) = found.paths.elements.glob("*.0")
+    states = {path.parent.name: json.loads(path.read_text())["state"] for path in element.glob("nodes/*/status.json")}
     assert states == {"n1": "left", "n2": "left"}
-    log = (attempt / "nodes" / "n2" / "agent.log").read_text()
+    log = (element / "nodes" / "n2" / "agent.log").read_text()
     assert "lost" not in log
 
 

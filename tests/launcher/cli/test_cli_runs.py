@@ -315,7 +315,7 @@ def test_status_when_slurm_is_away(tmp_path: Path, fake_slurm: FakeSlurm) -> Non
 def test_status_of_a_node_that_failed_before_the_agent(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     run = submitted_run(tmp_path, "99")
     attempt = new_attempt(run, "99")
-    os.utime(attempt.heartbeat, (1, 1))
+    os.utime(attempt.cluster.heartbeat, (1, 1))
     node_status(attempt, "n2", "failed", failure_class="environment", message="no python", next_step="install it")
     shown = call_json("status", "99", "--runs-dir", tmp_path, expect=6)
     assert (shown["failure_class"], shown["message"]) == ("environment", "Node n2: no python")
@@ -372,7 +372,7 @@ def test_logs(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     attempt = new_attempt(run)
     attempt.driver_log.write_text("one\ntwo\nthree\n")
     node_status(attempt, "n1", "joined")
-    attempt.node("n1").agent_log.write_text("from the agent\n")
+    attempt.cluster.node("n1").agent_log.write_text("from the agent\n")
     assert call("logs", run.run_id, *where).stdout == "one\ntwo\nthree\n"
     assert call("logs", run.run_id, "--tail", 2, *where).stdout == "two\nthree\n"
     assert call("logs", run.run_id, "--slurm", *where).stdout == "from slurm\n"

@@ -116,33 +116,33 @@ def test_every_value_of_the_templates_goes_through_a_filter():
 def test_the_agent_is_started_in_the_run_directory(lab, cluster):
     outcome = lab.run(lab.plan(cluster))
     assert outcome.returncode == 0, outcome.stderr
-    [attempt] = (lab.run_dir / "attempts/00000").iterdir()
+    [element] = (lab.run_dir / "elements").iterdir()
     assert outcome.argv == [
         "-m",
         "curator_slurm.launcher.agent.node_agent",
         "--run-dir",
         str(lab.run_dir),
-        "--attempt-dir",
-        str(attempt),
+        "--element-dir",
+        str(element),
     ]
     assert outcome.cwd == str(lab.run_dir)
-    assert attempt.stat().st_mode & 0o777 == 0o700
-    log = (attempt / "slurm.log").readlink()
-    assert str(log).startswith("../../../slurm-")
+    assert element.stat().st_mode & 0o777 == 0o700
+    log = (element / "slurm.log").readlink()
+    assert str(log).startswith("../../slurm-")
     if cluster is Cluster.SLURM:
-        assert attempt.name == "4711.0"
+        assert element.name == "4711.0"
     else:
-        assert re.fullmatch(r"local-\d+-\d+\.0", attempt.name)
+        assert re.fullmatch(r"local-\d+-\d+\.0", element.name)
 
 
 def test_the_launcher_names_a_local_job(lab):
     lab.run(lab.plan(Cluster.LOCAL), CURATOR_SLURM_JOB_ID="local-17-42")
-    assert (lab.run_dir / "attempts/00000/local-17-42.0/nodes").is_dir()
+    assert (lab.run_dir / "elements/local-17-42.0/nodes").is_dir()
 
 
-def test_restarts_are_attempts_of_their_own(lab):
+def test_restarts_have_folders_of_their_own(lab):
     lab.run(lab.plan(Cluster.SLURM), SLURM_RESTART_COUNT="2")
-    assert (lab.run_dir / "attempts/00000/4711.2").is_dir()
+    assert (lab.run_dir / "elements/4711.2").is_dir()
 
 
 def test_the_exit_code_is_that_of_the_agent(lab, cluster):
@@ -336,7 +336,7 @@ def test_modules_and_conda_are_used_where_there_are_any(lab, cluster, tmp_path):
 
 
 def test_a_storage_that_cannot_be_written(lab):
-    (lab.run_dir / "attempts").write_text("a file in the way")
+    (lab.run_dir / "elements").write_text("a file in the way")
     outcome = lab.run(lab.plan(Cluster.LOCAL))
     assert outcome.returncode == 78
     assert "cannot write" in outcome.stderr
@@ -362,7 +362,7 @@ def test_the_folder_of_an_array_element(lab):
     assert (element / "nodes").is_dir()
     assert (element / "slurm.log").readlink() == Path("../slurm-4711_3.log")
     assert not (lab.run_dir / "attempts").exists()
-    expected = ["--run-dir", str(lab.run_dir), "--attempt-dir", str(element), "--submission", "0002"]
+    expected = ["--run-dir", str(lab.run_dir), "--element-dir", str(element), "--submission", "0002"]
     assert outcome.argv[2:] == expected
 
 
@@ -397,7 +397,7 @@ def test_a_submission_that_is_not_there(lab, cluster):
     outcome = lab.run(lab.plan(cluster), arguments=["0009"])
     assert outcome.returncode == 78
     assert "there is no submission 0009" in outcome.stderr
-    assert not list(lab.run_dir.glob("attempts/*"))
+    assert not list(lab.run_dir.glob("elements/*"))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
