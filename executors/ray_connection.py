@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.executors.worker_count import fixed_workers
+
 log = logging.getLogger(__name__)
 
 MIN_LOCAL_CPUS = 4
@@ -56,8 +58,7 @@ def cpus_for(stages: Sequence[Any]) -> int:
     """CPUs that hold the fixed workers, or one, of every stage, with what engines keep for themselves."""
     total = 0.0
     for stage in stages:
-        fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
-        total += float(stage.resources.cpus) * (fixed or 1)
+        total += float(stage.resources.cpus) * (fixed_workers(stage, lambda: 1) or 1)
     return math.ceil(total / 0.95) + 1 if total else 0
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin,
 
 from curator_slurm.executors.resources import Resources
 from curator_slurm.executors.tasks import Task
+from curator_slurm.executors.worker_count import fixed_workers
 
 X = TypeVar("X", bound=Task[Any])
 Y = TypeVar("Y", bound=Task[Any])
@@ -52,9 +53,9 @@ class ProcessingStage(ABC, Generic[X, Y]):
                 raise TypeError(
                     f"{cls.__name__}.{attribute} must be a plain attribute, not a property: with_() could not set it"
                 )
-        workers = cls.__dict__.get("num_workers")
-        if workers is not None and not callable(workers):
-            raise TypeError(f"{cls.__name__}.num_workers must be a method; override num_workers()")
+        for method in ("num_workers", "num_workers_per_node"):
+            if not callable(cls.__dict__.get(method, len)):
+                raise TypeError(f"{cls.__name__}.{method} must be a method; override {method}()")
 
     # -- the work ----------------------------------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
         return None
 
     def num_workers_per_node(self) -> float | None:
-        """Asked by NeMo Curator's executors; None leaves it to them."""
+        """A fixed number of workers for each node, fractions too; None leaves it to the executor."""
         return None
 
     def xenna_stage_spec(self) -> dict[str, Any]:
@@ -180,11 +181,13 @@ class ProcessingStage(ABC, Generic[X, Y]):
         ray_stage_spec: Mapping[str, Any] | None = None,
         xenna_stage_spec: Mapping[str, Any] | None = None,
         num_workers: int | _Unset | None = _UNSET,
+        num_workers_per_node: float | _Unset | None = _UNSET,
     ) -> ProcessingStage[X, Y]:
         """A copy with other settings; the two specs are merged over the stage's own, key by key.
 
         Raises:
-            ValueError: `num_workers` inside `xenna_stage_spec`, where it has its own argument.
+            ValueError: `num_workers` inside `xenna_stage_spec`, where it has its own argument, or together with
+                `num_workers_per_node`.
         """
         if xenna_stage_spec is not None and "num_workers" in xenna_stage_spec:
             raise ValueError("give num_workers to with_() itself, not inside xenna_stage_spec")
@@ -198,6 +201,10 @@ class ProcessingStage(ABC, Generic[X, Y]):
                 setattr(changed, method, _Constant({**getattr(changed, method)(), **spec}))
         if not isinstance(num_workers, _Unset):
             changed.num_workers = _Constant(num_workers)  # type: ignore[method-assign]
+        if not isinstance(num_workers_per_node, _Unset):
+            changed.num_workers_per_node = _Constant(num_workers_per_node)  # type: ignore[method-assign]
+        if not isinstance(num_workers, _Unset) or not isinstance(num_workers_per_node, _Unset):
+            fixed_workers(changed, lambda: 1)
         return changed
 
     # -- metrics -----------------------------------------------------------------------------------------------

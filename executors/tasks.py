@@ -148,7 +148,9 @@ class FileGroupTask(Task[list[str]]):
 
 @dataclass
 class DocumentBatch(Task["pa.Table | pd.DataFrame"]):
-    """Documents as rows of an Arrow table or a pandas frame."""
+    """Documents as rows of an Arrow table or a pandas frame; without `data`, an empty table."""
+
+    data: pa.Table | pd.DataFrame = field(default_factory=lambda: _empty_table())
 
     @property
     def num_items(self) -> int:
@@ -174,6 +176,12 @@ class DocumentBatch(Task["pa.Table | pd.DataFrame"]):
         """Names of the columns, in order."""
         names = getattr(self.data, "column_names", None)
         return list(names if names is not None else self.data.columns)
+
+
+def _empty_table() -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({})
 
 
 def is_none_marker(task: Any) -> bool:

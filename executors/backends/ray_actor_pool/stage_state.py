@@ -10,10 +10,12 @@ from typing import Any
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_actor_pool.queue import Batch, TaskQueue, batch_len, singles
+from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.run.blame import RerunDecision, deaths_after, decide_rerun
 from curator_slurm.executors.run.placement import Need
 from curator_slurm.executors.task_failures import FailurePolicy
+from curator_slurm.executors.worker_count import fixed_workers
 
 CALLS_AHEAD = 2
 """Calls a worker has at once: one runs while the next one's data arrives."""
@@ -95,8 +97,7 @@ class StageState:
         self.batch_size = adapter.batch_size
         self.need = Need(float(stage.resources.cpus), float(stage.resources.gpus))
         spec = checked_ray_stage_spec(stage)
-        fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
-        self.fixed = fixed if fixed is not None and fixed > 0 else None
+        self.fixed = fixed_workers(stage, lambda: len(alive_nodes()))
         self.min_workers = self.fixed or max(1, int(spec.get("min_workers") or 1))
         self.max_workers = self.fixed or int(spec.get("max_workers") or 1_000_000)
         self.initial_workers = self.fixed or max(self.min_workers, int(spec.get("initial_workers") or 1))

@@ -9,8 +9,10 @@ from typing import Any
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_data.worker_process import Step, overrides
+from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.runtime_env import worker_env
+from curator_slurm.executors.worker_count import fixed_workers
 
 _BLOCK_BYTES = 64 << 20
 _OWN_ARGUMENTS = {"compute", "max_calls", "num_cpus", "num_gpus"}
@@ -107,7 +109,6 @@ def _plan(step: Step) -> OperatorPlan:
     env = worker_env(remote_args.get("runtime_env"), getattr(stage, "runtime_env", None), gpus)
     if env:
         remote_args["runtime_env"] = env
-    fixed = stage.num_workers() if hasattr(stage, "num_workers") else None
     return OperatorPlan(
         steps=(step,),
         is_actor=bool(spec.get("is_actor_stage", by_nature)),
@@ -115,7 +116,7 @@ def _plan(step: Step) -> OperatorPlan:
         gpus=gpus,
         fans_out=bool(spec.get("is_fanout_stage")),
         workers=Workers(
-            fixed if fixed else None,
+            fixed_workers(stage, lambda: len(alive_nodes())),
             int(spec.get("min_workers") or 1),
             spec.get("max_workers"),
             spec.get("initial_workers"),

@@ -18,6 +18,7 @@ from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, REFUSED_OF_STAGES, XENNA_DEFAULTS
 from curator_slurm.executors.ray_stage_spec import ray_stage_spec
+from curator_slurm.executors.worker_count import workers_per_node
 
 MODES = ("streaming", "batch")
 
@@ -130,13 +131,13 @@ def parse_stage(stage: Any) -> StageOptions:
     name = getattr(stage, "name", type(stage).__name__)
     for key in spec:
         _check_key(key, set(fields), REFUSED_OF_STAGES, where=f" in xenna_stage_spec() of stage {name!r}")
-    per_node = spec.pop("num_workers_per_node", None)
+    per_node = spec.pop("num_workers_per_node", workers_per_node(stage))
     ignore = spec.pop("ignore_failures", None)
     count = _call(stage, "num_workers")
     if count is not None and per_node is not None:
         raise XennaOptionError(
             "num_workers_per_node",
-            f"stage {name!r} sets both num_workers() and num_workers_per_node in xenna_stage_spec(); "
+            f"stage {name!r} sets both num_workers() and num_workers_per_node; "
             "only one of them can decide",
         )
     for key, value in (("num_workers", count), ("num_workers_per_node", per_node)):
