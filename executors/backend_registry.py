@@ -17,7 +17,7 @@ def load_executor(name: str) -> Any:
     """
     entry = BACKENDS.get(name, name)
     if ":" not in entry:
-        raise ValueError(f"there is no executor {name!r}; there are {', '.join(BACKENDS)}, or give module:Class")
+        raise ValueError(f"unknown executor {name!r}: use {', '.join(BACKENDS)}, or module:Class")
     return import_named(entry)
 
 

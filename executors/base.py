@@ -47,7 +47,7 @@ class BaseExecutor(ABC):
         classes = {cls.__name__ for cls in type(self).__mro__}
         others = {key: owner for key, owner in LEFT_OUT.items() if key in config and owner not in classes}
         for key, owner in others.items():
-            log.warning("%s has no use for %r, an option of %s", type(self).__name__, key, owner)
+            log.warning("%s ignores %r, an option of %s", type(self).__name__, key, owner)
         return {key: value for key, value in config.items() if key not in others}
 
     def check_config(self) -> None:

@@ -86,8 +86,8 @@ class Pipeline:
             check_resumable(self.stages, initial_tasks)
             if not getattr(executor, "supports_checkpoint", False):
                 raise CheckpointError(
-                    f"checkpoint_path needs an executor of curator_slurm; {type(executor).__name__} does not say "
-                    "which source partitions are finished"
+                    f"checkpoint_path needs an executor of curator_slurm; {type(executor).__name__} does not "
+                    "report which source partitions are finished"
                 )
         token = pipeline_name.set(self.name)
         try:

@@ -28,5 +28,5 @@ def checked_ray_stage_spec(stage: Any) -> dict[str, Any]:
     spec = ray_stage_spec(stage)
     unknown = sorted(set(spec) - STAGE_KEYS)
     if unknown:
-        raise ValueError(f"stage {str(stage.name)!r}: ray_stage_spec has no {', '.join(unknown)}")
+        raise ValueError(f"stage {str(stage.name)!r}: unknown keys in ray_stage_spec: {', '.join(unknown)}")
     return spec

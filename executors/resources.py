@@ -23,7 +23,7 @@ class Resources:
         if min(self.cpus, self.gpu_memory_gb, self.gpus) < 0:
             raise ValueError("resources must not be negative")
         if self.gpus > 0 and self.gpu_memory_gb > 0:
-            raise ValueError("give gpus (whole or several GPUs) or gpu_memory_gb (a share of one), not both")
+            raise ValueError("set gpus (whole or several GPUs) or gpu_memory_gb (a share of one), not both")
         if self.gpu_memory_gb > 0:
             available = gpu_memory_gb()
             share = max(0.1, round(self.gpu_memory_gb / available, 1))

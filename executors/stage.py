@@ -71,7 +71,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
         results: list[Y | None] = []
         for task in tasks:
             if not self.validate_input(task):
-                raise ValueError(f"{task!r} lacks what stage {self.name!r} needs: {self.inputs()}")
+                raise ValueError(f"{task!r} does not have what stage {self.name!r} requires: {self.inputs()}")
             result = self.process(task)
             if isinstance(result, list):
                 results.extend(result)
@@ -167,7 +167,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
             have = get_columns() if callable(get_columns) else getattr(task.data, "column_names", ())
             missing += [name for name in columns if name not in have and not hasattr(task.data, name)]
         if missing:
-            log.error("task %s lacks %s, which stage %r needs", task.task_id, missing, self.name)
+            log.error("task %s is missing %s, which stage %r requires", task.task_id, missing, self.name)
         return not missing
 
     # -- changes -----------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
                 `num_workers_per_node`.
         """
         if xenna_stage_spec is not None and "num_workers" in xenna_stage_spec:
-            raise ValueError("give num_workers to with_() itself, not inside xenna_stage_spec")
+            raise ValueError("pass num_workers to with_(), not inside xenna_stage_spec")
         changed = copy.deepcopy(self)
         given = {"name": name, "resources": resources, "batch_size": batch_size, "runtime_env": runtime_env}
         for attribute, value in given.items():
@@ -278,7 +278,7 @@ class CompositeStage(ProcessingStage[X, Y], ABC):
         for changes in self.__dict__.get("_with_operations", []):
             names = [stage.name for stage in stages]
             if len(set(names)) != len(names):
-                raise ValueError(f"stages of {self.name!r} need names of their own for with_(): {names}")
+                raise ValueError(f"stages of {self.name!r} need unique names for with_(): {names}")
             unknown = [name for name in changes if name not in names]
             if unknown:
                 raise ValueError(f"{self.name!r} has no stage {unknown[0]!r}; it has {names}")

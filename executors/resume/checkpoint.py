@@ -41,20 +41,20 @@ def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None =
     for stage in stages:
         reason = ""
         if not getattr(stage, "is_resumable", True):
-            reason = "says of itself that it is not resumable (is_resumable = False)"
+            reason = "is not resumable (is_resumable = False)"
         for key in _UNATTRIBUTABLE:
             if ray_stage_spec(stage).get(key):
-                reason = f"brings tasks of all source partitions together ({key})"
+                reason = f"combines tasks of all source partitions ({key})"
         if reason:
             raise CheckpointError(
                 f"checkpoint_path cannot be used: stage {stage.name!r} {reason}, so no partition is finished before "
-                "all are. Run without checkpoint_path, or end the pipeline before that stage, write, and go on from "
-                "there with another pipeline"
+                "all are. Run without checkpoint_path, or split the pipeline: write the documents before that stage "
+                "and read them in a second pipeline"
             )
     ids = Counter(str(task.task_id) for task in initial_tasks or [])
     twice = [task_id for task_id, count in ids.items() if count > 1]
     if twice:
-        raise CheckpointError(f"checkpoint_path needs initial tasks with ids of their own; {twice[0]!r} comes twice")
+        raise CheckpointError(f"checkpoint_path requires initial tasks with unique ids; {twice[0]!r} occurs twice")
 
 
 class Store(Protocol):

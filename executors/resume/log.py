@@ -71,7 +71,7 @@ class CheckpointLog:
         except OSError as error:
             raise CheckpointError(
                 f"checkpoint_path {self._folder.parent} cannot be used: {error.strerror or error}; "
-                "give a folder that can be written"
+                "choose a writable folder"
             ) from error
         self._torn = False
         self._warned = False
@@ -121,13 +121,13 @@ class CheckpointLog:
             except FileNotFoundError:
                 continue  # a run that finished nothing has removed its own
             except OSError as error:
-                log.warning("%s cannot be read (%s); what it records runs again", path, error)
+                log.warning("%s cannot be read (%s); the partitions it records will run again", path, error)
                 continue
             if sources and theirs is not None and theirs != stages:
                 raise CheckpointError(
                     f"checkpoint_path {self._folder.parent} belongs to a pipeline with the stages "
-                    f"{', '.join(theirs)}; this one has {', '.join(stages)}. Its finished partitions have not been "
-                    "through these stages: give another checkpoint_path and other outputs, or remove both"
+                    f"{', '.join(theirs)}; this one has {', '.join(stages)}. Use another "
+                    "checkpoint_path and other outputs, or remove both"
                 )
             finished |= sources
         return frozenset(finished)
@@ -151,7 +151,7 @@ class CheckpointLog:
                     return
                 if not self._warned:
                     self._warned = True
-                    log.warning("%s cannot be written (%s); trying again", self._path, error)
+                    log.warning("%s cannot be written (%s); retrying", self._path, error)
                 with self._wake:
                     self._wake.wait_for(lambda: self._closing, _RETRY_S)
 

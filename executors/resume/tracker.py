@@ -114,9 +114,9 @@ class SourceTracker:
             if stage not in self._warned:
                 self._warned.add(stage)
                 log.warning(
-                    "stage %r made tasks of several source partitions into others, and nobody can tell which of which: "
-                    "these partitions will run again when the run is resumed (return one result or None for each "
-                    "task, or give the stage batch_size 1)",
+                    "stage %r combined tasks of several source partitions, so it is unknown which output belongs to "
+                    "which partition: they will run again when the run is resumed (return one result or None per "
+                    "task, or set batch_size = 1 for the stage)",
                     self._stages[stage],
                 )
         finished = []

@@ -53,7 +53,7 @@ def one_each(key: str, given: Any, count: int) -> list[Any]:
     if len(values) == 1:
         return values * count
     if len(values) != count:
-        raise ValueError(f"{key} has {len(values)} values for {count} functions; give one, or one for each")
+        raise ValueError(f"{key} has {len(values)} values for {count} functions; give one value, or one per function")
     return values
 
 

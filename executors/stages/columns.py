@@ -81,7 +81,7 @@ def table_of(data: Any) -> pa.Table:
         try:
             data = pa.Table.from_pandas(data, preserve_index=False)
         except (pa.ArrowException, UnicodeEncodeError) as error:
-            raise ValueError(f"{_culprit(data)} cannot be a column of a table: {error}") from error
+            raise ValueError(f"{_culprit(data)} cannot be converted to Arrow: {error}") from error
     metadata = {key: value for key, value in (data.schema.metadata or {}).items() if key != b"pandas"}
     return data.replace_schema_metadata(metadata or None)
 
@@ -123,7 +123,7 @@ def require(data: Any, names: Iterable[str]) -> None:
     have = column_names(data)
     missing = [name for name in names if name not in have]
     if missing:
-        raise ValueError(f"there is no column {', '.join(map(repr, missing))}; there are {have or 'no columns'}")
+        raise ValueError(f"column {', '.join(map(repr, missing))} not found; the batch has {have or 'no columns'}")
 
 
 def select(data: Any, names: Sequence[str]) -> Any:

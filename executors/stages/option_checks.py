@@ -18,6 +18,6 @@ def check_options(owner: str, key: str, given: Mapping[str, Any] | None, known: 
     for name in options:
         if name not in names:
             close = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
             raise ValueError(f"{owner}: {key} has no option {name!r}; {hint}")
     return options

@@ -146,5 +146,5 @@ def test_its_executors_have_no_checkpoint_of_ours(connected: Any, files: list[st
         OUR_STAGES.replace("${output_dir}", str(tmp_path / "out")) + f"  checkpoint_path: {tmp_path / 'kept'}\n",
         "{backend: 'nemo_curator.backends.ray_data:RayDataExecutor'}",
     )
-    with pytest.raises(ValueError, match="RayDataExecutor does not say"):
+    with pytest.raises(ValueError, match="RayDataExecutor does not report"):
         run(given, files, tmp_path / "out")

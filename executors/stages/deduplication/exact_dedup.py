@@ -89,7 +89,7 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
         """The batch without its duplicates.
 
         Raises:
-            ValueError: a row is not what it was in the first pass.
+            ValueError: a row has changed since the first pass.
         """
         expected = self.listed(task.task_id)
         if not expected:
@@ -98,7 +98,7 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
         keep = [True] * len(texts)
         for row, value in expected.items():
             if row >= len(texts) or (None if texts[row] is None else digest(texts[row])) != value:
-                raise ValueError(f"row {row} of task {task.task_id} is not what it was: the input changed meanwhile")
+                raise ValueError(f"row {row} of task {task.task_id} has changed since the first pass")
             keep[row] = False
         return drop_rows(task, keep, self.REASON)
 

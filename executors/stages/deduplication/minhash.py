@@ -37,7 +37,7 @@ class MinHasher:
         import numpy as np
 
         if count < 1 or char_ngrams < 1:
-            raise ValueError(f"a signature needs numbers and n-grams, not {count} numbers of {char_ngrams}-grams")
+            raise ValueError(f"count and char_ngrams must be 1 or more, not {count} and {char_ngrams}")
         self.count = count
         self.char_ngrams = char_ngrams
         chance = np.random.Generator(np.random.PCG64(seed))

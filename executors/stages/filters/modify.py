@@ -33,7 +33,7 @@ class Modify(ProcessingStage[DocumentBatch, DocumentBatch]):
         inputs = one_each("input_fields", self.input_fields, count)
         self._inputs = [[fields] if isinstance(fields, str) else list(fields) for fields in inputs]
         if not all(self._inputs):
-            raise ValueError("input_fields: each function needs one")
+            raise ValueError("input_fields must name at least one field for each function")
         outputs = one_each("output_fields", self.output_fields, count)
         for index, (sources, target) in enumerate(zip(self._inputs, outputs, strict=True)):
             if target is None:
@@ -85,10 +85,10 @@ class AddId(ProcessingStage[DocumentBatch, DocumentBatch]):
         """The batch with ids.
 
         Raises:
-            ValueError: the column is there already, and `overwrite` is not set.
+            ValueError: the column exists already, and `overwrite` is not set.
         """
         if self.id_field in column_names(batch.data) and not self.overwrite:
-            raise ValueError(f"there is a column {self.id_field!r} already; overwrite=True replaces it")
+            raise ValueError(f"column {self.id_field!r} already exists; set overwrite=True to replace it")
         start = f"{self.id_prefix}_{batch.task_id}" if self.id_prefix else batch.task_id
         ids = [f"{start}_{row}" for row in range(batch.num_items)]
         return with_data(batch, with_column(batch.data, self.id_field, ids))

@@ -68,7 +68,7 @@ class Score(_FunctionStage):
         self._text_fields = one_each("text_field", self.text_field, len(self._functions))
         given = self.score_field if isinstance(self.score_field, list) else [self.score_field]
         if len(given) != len(self._functions) or len(set(given)) != len(given):
-            raise ValueError("score_field must name a column of its own for each function")
+            raise ValueError("score_field must name a different column for each function")
         self._score_fields = given
         if self.name == "score_fn":
             self.name = self._named_after("score")
@@ -154,7 +154,7 @@ class ScoreFilter(_FunctionStage):
         self._score_fields = one_each("score_field", self.score_field, count)
         columns = [name for name in self._score_fields if name is not None]
         if len(set(columns)) < len(columns):
-            raise ValueError("score_field must name a column of its own for each filter, or None")
+            raise ValueError("score_field must name a different column for each filter, or None")
         if self.name == "score_filter":
             self.name = self._named_after("score_filter")
 

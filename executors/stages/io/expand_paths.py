@@ -25,7 +25,7 @@ def list_files(
     """Every file that the paths stand for, once, in the order of their names, with its size where `sizes` is set.
 
     Raises:
-        FileNotFoundError: a path stands for nothing.
+        FileNotFoundError: no files match a path.
         ValueError: there are files, but none has one of the extensions (no extensions: all files do).
     """
     found: dict[str, int] = {}
@@ -37,8 +37,8 @@ def list_files(
         skipped = next(path for path in found if path not in wanted)
         message = f"{len(found) - len(wanted)} files do not end with {' or '.join(extensions)}, such as {skipped}"
         if not wanted:
-            raise ValueError(f"{message}; no other is there, so file_extensions must be meant otherwise")
-        log.warning("%s: they are not read", message)
+            raise ValueError(f"{message}, and there are no others; check file_extensions")
+        log.warning("%s; they are ignored", message)
     if sizes:
         wanted = {path: os.stat(path).st_size if size < 0 else size for path, size in wanted.items()}  # noqa: PTH116
     return sorted(wanted.items())
@@ -61,7 +61,7 @@ def _local(path: str) -> Iterator[tuple[str, int]]:
     else:
         matches = sorted(glob.glob(path, recursive=True)) if _MAGIC & set(path) else []  # noqa: PTH207
         if not matches:
-            raise FileNotFoundError(f"{path!r} names no file or folder on {os.uname().nodename}")
+            raise FileNotFoundError(f"no files match {path!r} on {os.uname().nodename}")
         for match in matches:
             if os.path.isdir(match):  # noqa: PTH112
                 if not path.endswith("**"):
@@ -99,7 +99,7 @@ def _remote(address: str, storage_options: Mapping[str, Any] | None, sizes: bool
     else:
         roots = sorted(map(str, store.glob(inner))) if _MAGIC & set(inner) else []
         if not roots:
-            raise FileNotFoundError(f"{address!r} names no file or folder")
+            raise FileNotFoundError(f"no files match {address!r}")
     for root in roots:
         if store.isdir(root):
             if root != inner and inner.endswith("**"):

@@ -49,7 +49,7 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
 
     def __post_init__(self) -> None:
         if self.files_per_partition is not None and self.blocksize is not None:
-            raise ValueError("give files_per_partition or blocksize, not both")
+            raise ValueError("set files_per_partition or blocksize, not both")
         for key in ("files_per_partition", "limit"):
             value = getattr(self, key)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -57,7 +57,7 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
         given = [self.file_paths] if isinstance(self.file_paths, (str, os.PathLike)) else list(self.file_paths)
         wrong = [path for path in given if not isinstance(path, (str, os.PathLike))]
         if wrong:
-            raise TypeError(f"file_paths must be a path or a list of paths; {wrong[0]!r} is none")
+            raise TypeError(f"file_paths must be a path or a list of paths; {wrong[0]!r} is not a path")
         self._paths = [absolute(os.fspath(path)) for path in given]
         self._block_bytes = parse_size(self.blocksize) if self.blocksize is not None else None
         if self._block_bytes is not None and self._block_bytes > _RECOMMENDED_BYTES:
@@ -73,13 +73,13 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
         """The groups.
 
         Raises:
-            FileNotFoundError: a path or glob names nothing.
+            FileNotFoundError: no files match a path or glob.
             ValueError: there are files, but none with one of the extensions.
         """
         by_size = self._block_bytes is not None
         files = list_files(self._paths, self.file_extensions or [], self.storage_options, sizes=by_size)
         if not files:
-            log.warning("there is no file in %s", ", ".join(self._paths) or "an empty list of paths")
+            log.warning("no files found in %s", ", ".join(self._paths) or "an empty list of paths")
             return []
         if self._block_bytes is not None:
             groups = group_by_size(files, self._block_bytes)
@@ -111,7 +111,7 @@ def group_by_size(files: Sequence[tuple[str, int]], block_bytes: int) -> list[li
             groups.append([])
             room = block_bytes
             if size > block_bytes:
-                log.warning("%s has %d bytes, more than blocksize", path, size)
+                log.warning("%s is larger than blocksize: %d bytes", path, size)
         groups[-1].append(path)
         room -= size
     return groups

@@ -38,7 +38,7 @@ class JsonlWriter(BaseWriter):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.write_kwargs.get("lines", True) is not True or self.write_kwargs.get("orient", "records") != "records":
-            raise ValueError("JsonlWriter writes lines of records; lines and orient cannot be changed")
+            raise ValueError("JsonlWriter writes one record per line: lines and orient cannot be changed")
         by_name = split_compression(self.file_extension)[1]
         asked = self.write_kwargs.get("compression", "infer")
         if asked not in ("infer", None, *COMPRESSIONS):

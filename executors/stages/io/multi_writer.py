@@ -22,10 +22,10 @@ class MultiWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
 
     def __post_init__(self) -> None:
         if not self.writers:
-            raise ValueError("MultiWriter needs a writer")
+            raise ValueError("MultiWriter needs at least one writer")
         places = [(writer.path, writer.get_file_extension()) for writer in self.writers]
         if len(set(places)) < len(places):
-            raise ValueError("two writers would write the same files; give them folders or extensions of their own")
+            raise ValueError("two writers would write the same files: give them different paths or extensions")
 
     def inputs(self) -> tuple[list[str], list[str]]:
         return ["data"], sorted({name for writer in self.writers for name in writer.inputs()[1]})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from curator_slurm.executors.stages.columns import frame_of_table
 from curator_slurm.executors.stages.io.pandas_options import keywords, needs_pandas, read_frames
-from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader, with_fields
+from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader, named, with_fields
 from curator_slurm.executors.stages.io.storage import open_to_read
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ParquetReaderStage(BaseReader):
         try:
             table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowException as error:
-            raise ValueError(f"the columns of {paths[0]} and its neighbours do not fit together: {error}") from error
+            raise ValueError(f"cannot combine the columns of {named(paths)}: {error}") from error
         return frame_of_table(table)
 
     def _read(self, path: str, options: dict[str, Any], fields: list[str] | None) -> pa.Table:

@@ -26,9 +26,9 @@ class ParquetWriter(BaseWriter):
         if self.write_kwargs.get("engine", "auto") not in ("auto", "pyarrow"):
             raise ValueError("ParquetWriter: engine must be pyarrow")
         if self.write_kwargs.get("index"):
-            raise ValueError("ParquetWriter: index is not written; make it a column")
+            raise ValueError("ParquetWriter: the index is not written; make it a column")
         if self.write_kwargs.get("partition_cols"):
-            raise ValueError("ParquetWriter: a batch is one file, so partition_cols is not available")
+            raise ValueError("ParquetWriter: partition_cols is not supported: each batch is one file")
 
     def known_write_kwargs(self) -> list[str]:
         import pyarrow.parquet as pq

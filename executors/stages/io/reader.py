@@ -144,7 +144,7 @@ class CompositeReader(CompositeStage[EmptyTask, DocumentBatch]):
     def __post_init__(self) -> None:
         super().__init__()
         if self.task_type != "document":
-            raise NotImplementedError(f"task_type must be 'document'; {self.task_type!r} is not available")
+            raise NotImplementedError(f"task_type must be 'document'; {self.task_type!r} is not supported")
         self.decompose()  # so that wrong arguments are reported where they are given
 
     def decompose(self) -> list[ProcessingStage[Any, Any]]:
@@ -197,7 +197,7 @@ def with_fields(
     missing = [name for name in fields if name not in data.columns]
     if missing and options.get("missing_fields", "error") == "error":
         raise ValueError(
-            f"no row of {named(paths)} has {', '.join(map(repr, missing))}; there are {list(data.columns)} "
+            f"no row of {named(paths)} has {', '.join(map(repr, missing))}; the fields are {list(data.columns)} "
             "(read_kwargs={'missing_fields': 'null'} fills missing columns with nulls)"
         )
     for name in missing:

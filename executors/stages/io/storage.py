@@ -128,7 +128,7 @@ def _decompress_zstd(raw: bytes) -> bytes:
         except zstandard.ZstdError as error:
             raise ValueError(str(error)) from error
         if not frame.eof:
-            raise ValueError("the file is cut off")
+            raise ValueError("the file is truncated")
         raw = frame.unused_data
     return b"".join(parts)
 

@@ -63,7 +63,7 @@ class TextReaderStage(BaseReader):
                 text = content.decode(encoding, errors)
             except UnicodeDecodeError as error:
                 raise ValueError(
-                    f"{path}: not {encoding}: {error}; read_kwargs={{'errors': 'replace'}} reads it all the same"
+                    f"{path}: not {encoding}: {error}; read_kwargs={{'errors': 'replace'}} reads it anyway"
                 ) from None
             rows["text"].append(text.removeprefix("\ufeff"))
             rows["path"].append(path)

@@ -133,7 +133,7 @@ def file_stem(task_id: str) -> str:
         ValueError: there is no id.
     """
     if not task_id:
-        raise ValueError("the task has no id, which would name its file; executors give ids")
+        raise ValueError("the task has no task_id, which names its file; executors assign it")
     if _SAFE_ID.fullmatch(task_id):
         return task_id
     return "t" + hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -152,12 +152,12 @@ def check_output_mode(
     if mode not in MODES:
         raise ValueError(f"mode must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
     if mode == "append" and not append_mode_implemented:
-        raise NotImplementedError("mode='append' is not available; 'ignore' keeps files that have other names")
+        raise NotImplementedError("mode='append' is not supported; mode='ignore' keeps files with other names")
     if mode in ("ignore", "append") or not storage.exists(path, storage_options):
         return
     if mode == "error":
-        raise FileExistsError(f"{path} is there already, and mode is 'error'")
+        raise FileExistsError(f"{path} already exists, and mode is 'error'")
     if not is_remote(path) and (len(Path(path).parts) < 3 or Path(path) == Path.home()):
-        raise ValueError(f"mode='overwrite' would remove {path} with all it holds; give a folder of its own")
+        raise ValueError(f"mode='overwrite' would remove {path} and everything in it; choose a dedicated folder")
     store, inner = storage.filesystem(path, storage_options)
     store.rm(inner, recursive=True)

@@ -143,7 +143,7 @@ def test_blended_partitions_are_never_finished(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "out").mkdir()
     stages = [Numbers(3), Blend(), Sink(tmp_path / "out")]
     assert run(tmp_path, stages, TrackedLoop(1)) == [3]
-    assert "stage 'blend' made tasks of several source partitions" in caplog.text
+    assert "stage 'blend' combined tasks of several source partitions" in caplog.text
     assert run(tmp_path, stages, TrackedLoop(2)) == [3]
 
 
@@ -191,14 +191,14 @@ def test_said_before_the_run_starts(tmp_path: Path) -> None:
             run(tmp_path, [Numbers(1), stage], executor)
         assert executor.batches == 0
         assert Pipeline("p", stages=[Numbers(1), stage]).run(executor)  # fine without
-    with pytest.raises(CheckpointError, match="comes twice"):
+    with pytest.raises(CheckpointError, match="occurs twice"):
         run(tmp_path, [Numbers(1)], TrackedLoop(), [EmptyTask(), EmptyTask()])
 
     class Foreign:
         def execute(self, stages: list[Any], tasks: list[Any] | None) -> list[Any]:
             return []
 
-    with pytest.raises(CheckpointError, match="Foreign does not say"):
+    with pytest.raises(CheckpointError, match="Foreign does not report"):
         Pipeline("p", stages=[Numbers(1)]).run(Foreign(), checkpoint_path=tmp_path)
 
 

@@ -94,7 +94,7 @@ def test_a_full_disk_costs_no_more_than_what_did_not_fit(
     log = CheckpointLog(tmp_path, ["s"])
     full = True
     log.append(["a"])
-    while "trying again" not in caplog.text:
+    while "retrying" not in caplog.text:
         pass
     full = False
     log.append(["b"])

@@ -101,7 +101,7 @@ class Changing(LoopExecutor):
 
 def test_input_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     documents_in(tmp_path / "in", [["a"], ["a"]])
-    with pytest.raises(Exception, match="the input changed meanwhile"):
+    with pytest.raises(Exception, match="has changed since the first pass"):
         deduplicate(tmp_path / "in", tmp_path / "work", Changing(tmp_path / "in" / "001.jsonl"))
 
 

@@ -203,7 +203,7 @@ class Changing(LoopExecutor):
 
 def test_input_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     documents = [{"text": "the same text " * 9, "id": str(number)} for number in range(26)]
-    with pytest.raises(Exception, match="the input changed meanwhile"):
+    with pytest.raises(Exception, match="has changed since the first pass"):
         deduplicate(documents, tmp_path, Changing(tmp_path / "in" / "0025.jsonl"))
 
 

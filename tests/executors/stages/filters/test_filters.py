@@ -206,5 +206,5 @@ def test_stages_travel() -> None:
 
 
 def test_a_missing_column_is_named(task: Any) -> None:
-    with pytest.raises(ValueError, match=r"no column 'body'; there are \['text', 'n'\]"):
+    with pytest.raises(ValueError, match=r"column 'body' not found; the batch has \['text', 'n'\]"):
         ScoreFilter(WordCountFilter(), text_field="body").process(task)

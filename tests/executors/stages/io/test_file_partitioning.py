@@ -81,7 +81,7 @@ def test_linked_folders_are_followed_and_loops_end(folder: Path, tmp_path: Path)
 
 def test_a_path_that_names_nothing_is_an_error(folder: Path) -> None:
     for path in (folder / "missing.jsonl", folder / "*.parquet"):
-        with pytest.raises(FileNotFoundError, match="names no file"):
+        with pytest.raises(FileNotFoundError, match="no files match"):
             FilePartitioningStage(str(path)).process(EmptyTask())
 
 

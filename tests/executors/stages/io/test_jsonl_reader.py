@@ -188,7 +188,7 @@ def test_fields_are_selected_in_their_order(tmp_path: Path) -> None:
 
 def test_a_field_that_no_row_has_is_an_error_unless_nulls_are_asked_for(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}])
-    with pytest.raises(Exception, match=r"a\.jsonl has 'txet'; there are \['text'\]"):
+    with pytest.raises(Exception, match=r"a\.jsonl has 'txet'; the fields are \['text'\]"):
         read(tmp_path, fields=["txet"])
     found = read(tmp_path, fields=["text", "lang"], read_kwargs={"missing_fields": "null"})
     assert found == [{"text": "x", "lang": None}]

@@ -53,7 +53,7 @@ def test_files_that_differ_are_joined(tmp_path: Path) -> None:
 def test_files_that_cannot_be_joined_are_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", n=[1])
     write(tmp_path / "b.parquet", n=["one"])
-    with pytest.raises(Exception, match="do not fit together"):
+    with pytest.raises(Exception, match="cannot combine the columns"):
         read(tmp_path, files_per_partition=2)
 
 

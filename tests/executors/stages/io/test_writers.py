@@ -66,7 +66,7 @@ def test_a_task_that_runs_twice_leaves_the_same_bytes_once(tmp_path: Path, write
 def test_odd_ids_cannot_leave_the_folder(tmp_path: Path, task_id: str) -> None:
     stage = JsonlWriter(str(tmp_path / "out"))
     if not task_id:
-        with pytest.raises(ValueError, match="no id"):
+        with pytest.raises(ValueError, match="no task_id"):
             stage.process(batch({"text": ["a"]}, task_id))
         return
     stage.process(batch({"text": ["a"]}, task_id))
@@ -158,7 +158,7 @@ def test_fields_are_written_in_their_order(tmp_path: Path) -> None:
     task = batch({"a": [1], "b": [2], "c": [3]})
     for writer in (JsonlWriter, ParquetWriter):
         (path,) = writer(str(tmp_path), fields=["c", "a"]).process(task).data
-        with pytest.raises(ValueError, match=r"no column 'd'; there are \['a', 'b', 'c'\]"):
+        with pytest.raises(ValueError, match=r"column 'd' not found; the batch has \['a', 'b', 'c'\]"):
             writer(str(tmp_path), fields=["d"]).process(task)
     assert pq.read_table(path).column_names == ["c", "a"]
     assert (tmp_path / "0_a_0.jsonl").read_text() == '{"c": 3, "a": 1}\n'
