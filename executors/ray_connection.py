@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.worker_count import fixed_workers
+from curator_slurm.executors.requested_workers import fixed_workers
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.resources import Resources
 from curator_slurm.executors.tasks import Task
-from curator_slurm.executors.worker_count import fixed_workers
 
 X = TypeVar("X", bound=Task[Any])
 Y = TypeVar("Y", bound=Task[Any])

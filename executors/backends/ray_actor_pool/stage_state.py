@@ -12,10 +12,10 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_actor_pool.queue import Batch, TaskQueue, batch_len, singles
 from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
+from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.run.blame import RerunDecision, deaths_after, decide_rerun
 from curator_slurm.executors.run.placement import Need
 from curator_slurm.executors.task_failures import FailurePolicy
-from curator_slurm.executors.worker_count import fixed_workers
 
 CALLS_AHEAD = 2
 """Calls a worker has at once: one runs while the next one's data arrives."""

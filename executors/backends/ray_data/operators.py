@@ -11,8 +11,8 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_data.worker_process import Step, overrides
 from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
+from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.runtime_env import worker_env
-from curator_slurm.executors.worker_count import fixed_workers
 
 _BLOCK_BYTES = 64 << 20
 _OWN_ARGUMENTS = {"compute", "max_calls", "num_cpus", "num_gpus"}

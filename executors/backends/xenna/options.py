@@ -18,7 +18,7 @@ from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, REFUSED_OF_STAGES, XENNA_DEFAULTS
 from curator_slurm.executors.ray_stage_spec import ray_stage_spec
-from curator_slurm.executors.worker_count import workers_per_node
+from curator_slurm.executors.requested_workers import workers_per_node
 
 MODES = ("streaming", "batch")
 

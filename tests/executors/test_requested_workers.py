@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import ProcessingStage
-from curator_slurm.executors.worker_count import fixed_workers, workers_per_node
+from curator_slurm.executors.requested_workers import fixed_workers, workers_per_node
 
 
 class Idle(ProcessingStage[Any, Any]):
