@@ -40,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Part:
+class MergedFile:
     """One file of the merged dataset and what it is made of."""
 
     path: str
@@ -51,7 +51,7 @@ class Part:
         return format_numbers(source.shard for source in self.sources)
 
 
-def plan_parts(shards: Mapping[int, Good], target_size: int) -> list[Part]:
+def plan_parts(shards: Mapping[int, Good], target_size: int) -> list[MergedFile]:
     """Which files are joined to which; files that cannot be joined are parts of their own."""
     groups: dict[tuple[str, str], list[Source]] = {}
     parts = []
@@ -61,13 +61,13 @@ def plan_parts(shards: Mapping[int, Good], target_size: int) -> list[Part]:
             source = Source(shard, good.record.attempt, good.folder / file.path, file)
             suffix = next((suffix for suffix in _SUFFIXES if file.path.endswith(suffix)), None)
             if suffix is None:
-                parts.append(Part(f"{good.folder.name}/{file.path}", (source,)))
+                parts.append(MergedFile(f"{good.folder.name}/{file.path}", (source,)))
             else:
                 groups.setdefault((str(PurePosixPath(file.path).parent), suffix), []).append(source)
     for (folder, suffix), sources in sorted(groups.items()):
         for number, members in enumerate(_filled(sources, target_size)):
             name = f"part-{number:05d}{suffix}"
-            parts.append(Part(name if folder == "." else f"{folder}/{name}", tuple(members)))
+            parts.append(MergedFile(name if folder == "." else f"{folder}/{name}", tuple(members)))
     return parts
 
 
@@ -85,7 +85,7 @@ def _filled(sources: Iterable[Source], target_size: int) -> Iterator[list[Source
         yield members
 
 
-def merge(parts: Sequence[Part], target: Path, progress: Progress) -> list[DatasetFile]:
+def merge(parts: Sequence[MergedFile], target: Path, progress: Progress) -> list[DatasetFile]:
     """Write all parts into `target`; those that a merge with the same plan has written before are kept.
 
     Raises:
@@ -124,7 +124,7 @@ def _begin(target: Path, plan: str) -> None:
     (target / PLAN).write_text(plan, encoding="utf-8")
 
 
-def _write(part: Part, target: Path) -> DatasetFile:
+def _write(part: MergedFile, target: Path) -> DatasetFile:
     goal = target / part.path
     rows = [source.file.rows for source in part.sources]
     known = None if None in rows else sum(row or 0 for row in rows)
@@ -136,7 +136,7 @@ def _write(part: Part, target: Path) -> DatasetFile:
     return DatasetFile(part.path, goal.stat().st_size, known, part.shards, attempt)
 
 
-def _join_function(part: Part) -> Callable[[Sequence[Path], Path], None]:
+def _join_function(part: MergedFile) -> Callable[[Sequence[Path], Path], None]:
     if part.path.endswith(PARQUET):
         from curator_slurm.launcher.dataset.merge_parquet import join_parquet
 

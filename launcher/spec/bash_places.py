@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Place(StrEnum):
+class Quoting(StrEnum):
     """What surrounds a position of bash source text."""
 
     BARE = "bare"
@@ -23,7 +23,7 @@ class Place(StrEnum):
 class _Open:
     """Something that is open: a quote, a substitution, an expansion. The innermost decides."""
 
-    place: Place
+    place: Quoting
     closer: str
     is_command: bool = False
     """Whether commands stand in it: the text itself, `( )` and `$( )`."""
@@ -45,7 +45,7 @@ _NUMERIC_TEST = re.compile(
 """So are the operands of such a test."""
 
 
-def places(text: str, positions: Sequence[int]) -> list[Place]:
+def places(text: str, positions: Sequence[int]) -> list[Quoting]:
     """The place of each position of bash source text.
 
     Knows quotes, `$(...)`, `${...}` and `case` at any depth, comments and escapes; from a backtick or a here-document
@@ -55,32 +55,32 @@ def places(text: str, positions: Sequence[int]) -> list[Place]:
     starts = [start for start, _ in spans]
     numeric = [match.span() for match in _NUMERIC_TEST.finditer(text)]
     return [
-        Place.OTHER
+        Quoting.OTHER
         if any(start < position < end for start, end in numeric)
         else spans[bisect_right(starts, position) - 1][1]
         for position in positions
     ]
 
 
-def _spans(text: str) -> Iterator[tuple[int, Place]]:
+def _spans(text: str) -> Iterator[tuple[int, Quoting]]:
     """Where each stretch of one place starts."""
-    stack = [_Open(Place.BARE, "", is_command=True)]
+    stack = [_Open(Quoting.BARE, "", is_command=True)]
     at = 0
-    yield 0, Place.BARE
+    yield 0, Quoting.BARE
     while at < len(text):
         inner = stack[-1]
-        bare = inner.place is Place.BARE
+        bare = inner.place is Quoting.BARE
         if text[at] == "`" or (bare and _HEREDOC.match(text, at)):
-            yield at, Place.OTHER
+            yield at, Quoting.OTHER
             return
         if text[at] == "\\":
             at += 2
             continue
         if bare and (single := _SINGLE.match(text, at)):
-            yield at, Place.OTHER
+            yield at, Quoting.OTHER
             at = single.end()
         elif inner.is_command and (comment := _COMMENT.match(text, at)):
-            yield at, Place.COMMENT
+            yield at, Quoting.COMMENT
             at = comment.end()
         else:
             at += _step(text, at, stack)
@@ -107,17 +107,17 @@ def _step(text: str, at: int, stack: list[_Open]) -> int:
 def _opened(text: str, at: int, inner: _Open) -> tuple[int, list[_Open]] | None:
     """What opens at `at`, if anything: its length and itself, outermost first."""
     if text.startswith("$((", at) or (inner.is_command and text.startswith("((", at)):
-        return (3 if text[at] == "$" else 2), [_Open(Place.OTHER, ")"), _Open(Place.OTHER, ")")]
+        return (3 if text[at] == "$" else 2), [_Open(Quoting.OTHER, ")"), _Open(Quoting.OTHER, ")")]
     if text.startswith("$(", at):
-        return 2, [_Open(Place.BARE, ")", is_command=True)]
+        return 2, [_Open(Quoting.BARE, ")", is_command=True)]
     if evaluated := _EVALUATED.match(text, at):
-        return evaluated.end() - at, [_Open(Place.OTHER, "}")]
+        return evaluated.end() - at, [_Open(Quoting.OTHER, "}")]
     if text.startswith("${", at):
         return 2, [_Open(inner.place, "}")]
     if text[at] == "(" and inner.closer == ")":
         return 1, [_Open(inner.place, ")", is_command=inner.is_command)]
     if text[at] == "(" and inner.is_command:
-        return 1, [_Open(Place.BARE, ")", is_command=True)]
-    if text[at] == '"' and inner.place is Place.BARE:  # quotes inside of quoted `${...}` change nothing
-        return 1, [_Open(Place.DOUBLE, '"')]
+        return 1, [_Open(Quoting.BARE, ")", is_command=True)]
+    if text[at] == '"' and inner.place is Quoting.BARE:  # quotes inside of quoted `${...}` change nothing
+        return 1, [_Open(Quoting.DOUBLE, '"')]
     return None

@@ -12,7 +12,7 @@ from typing import Any
 
 from curator_slurm.launcher.errors import PlaceholderError
 from curator_slurm.launcher.shell import is_plain, quote
-from curator_slurm.launcher.spec.bash_places import Place, places
+from curator_slurm.launcher.spec.bash_places import Quoting, places
 from curator_slurm.launcher.spec.placeholders import ENV, Placeholder, find, substitute, value_of
 
 
@@ -47,12 +47,12 @@ def bash_script(text: str, context: Mapping[str, Any]) -> str:
             continue
         value = value_of(found.name, context)
         variable = "curator_slurm_" + re.sub(r"\W", "_", found.name)
-        if place is Place.OTHER:
+        if place is Quoting.OTHER:
             parts.append(_literal(found.name, value))
             continue
         bindings[variable] = _binding(found.name, value)
         reference = f"${{{variable}[@]}}" if isinstance(value, (list, tuple)) else f"${{{variable}}}"
-        parts.append(f'"{reference}"' if place is Place.BARE else reference)
+        parts.append(f'"{reference}"' if place is Quoting.BARE else reference)
     script = "".join([*parts, text[end:]])
     return "".join(f"{name}={source}\n" for name, source in bindings.items()) + script
 

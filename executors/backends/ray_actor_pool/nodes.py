@@ -15,7 +15,7 @@ _REFRESH_S = 5.0
 
 
 @dataclass
-class Node:
+class NodeCapacity:
     """One Ray node with what is left of it."""
 
     node_id: str
@@ -53,7 +53,7 @@ class Nodes:
         self._list_nodes = list_nodes
         self._ignore_head = ignore_head_node
         self._reserved = Need(reserved_cpus, reserved_gpus)
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[str, NodeCapacity] = {}
         self._refreshed = 0.0
         self.refresh(force=True)
         self._reserve()
@@ -67,7 +67,7 @@ class Nodes:
         alive = usable_nodes(self._list_nodes(), ignore_head_node=self._ignore_head)
         for node in alive:
             if node.node_id not in self._nodes:
-                self._nodes[node.node_id] = Node(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
+                self._nodes[node.node_id] = NodeCapacity(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
         for gone in set(self._nodes) - {node.node_id for node in alive}:
             del self._nodes[gone]
 
@@ -116,19 +116,19 @@ class Nodes:
         """The same nodes with nothing on them, to try out what would fit."""
         empty = Nodes(list)
         for node in self._nodes.values():
-            empty._nodes[node.node_id] = Node(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
+            empty._nodes[node.node_id] = NodeCapacity(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
         return empty
 
-    def fits(self, need: Need, beside: Node | None = None) -> bool:
+    def fits(self, need: Need, beside: NodeCapacity | None = None) -> bool:
         """Whether a worker fits now, on a node other than `beside`."""
         return any(node.fits(need) for node in self._nodes.values() if node is not beside)
 
-    def fitting(self, need: Need) -> list[Node]:
+    def fitting(self, need: Need) -> list[NodeCapacity]:
         """Nodes that could hold such a worker if there were nothing else on them."""
         return [node for node in self._nodes.values() if node.could_fit(need)]
 
     @staticmethod
-    def _ratios(node: Node, need: Need) -> list[tuple[float, float]]:
+    def _ratios(node: NodeCapacity, need: Need) -> list[tuple[float, float]]:
         return [(node.cpus, need.cpus), (node.gpus, need.gpus)]
 
     def _reserve(self) -> None:

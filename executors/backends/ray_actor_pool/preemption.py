@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from curator_slurm.executors.backends.ray_actor_pool.nodes import Node, Nodes
+from curator_slurm.executors.backends.ray_actor_pool.nodes import NodeCapacity, Nodes
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 from curator_slurm.executors.run.placement import Need
 
@@ -59,7 +59,7 @@ def preemption_candidates(
     return best[1] if best is not None else []
 
 
-def _pending_capacity(node: Node, stages: Sequence[StageState]) -> Need:
+def _pending_capacity(node: NodeCapacity, stages: Sequence[StageState]) -> Need:
     """What is free on a node, and what the workers that are about to end hold there."""
     going = [
         other.need

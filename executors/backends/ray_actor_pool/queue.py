@@ -11,7 +11,7 @@ from curator_slurm.executors.adapter.adapter import BatchReport
 
 
 @dataclass(eq=False)
-class Part:
+class TaskBlock:
     """A list of tasks in the object store, made by one call and consumed whole or in slices."""
 
     ref: Any
@@ -28,7 +28,7 @@ class Part:
 class Slice:
     """Consecutive tasks of a part."""
 
-    part: Part
+    part: TaskBlock
     start: int
     stop: int
 

@@ -25,7 +25,7 @@ from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
 from curator_slurm.executors.backends.ray_actor_pool.queue import (
     Batch,
     CallResult,
-    Part,
+    TaskBlock,
     batch_len,
     describe,
     groups_of,
@@ -103,7 +103,7 @@ class PoolRun:
         try:
             self._scaler.step()  # workers start while the tasks go to the object store
             for chunk, kinds in zip(split_evenly(tasks, parts), split_evenly(groups, parts), strict=True):
-                first.queue.put(Part(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
+                first.queue.put(TaskBlock(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
             first.upstream_done = True
             while not self.stages[-1].finished or self._teardowns:
                 self._finish_stages()
@@ -236,7 +236,7 @@ class PoolRun:
             if last:
                 self._sources.finish(lists[position], kinds)
             else:
-                self.stages[stage.index + 1].queue.put(Part(ref, len(kinds), nbytes, kinds).all())
+                self.stages[stage.index + 1].queue.put(TaskBlock(ref, len(kinds), nbytes, kinds).all())
         if call.worker.retiring and not call.worker.calls:
             self._teardowns.begin(call.worker)
 

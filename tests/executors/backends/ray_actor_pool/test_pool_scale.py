@@ -11,7 +11,7 @@ from curator_slurm.executors import ProcessingStage, Resources
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Need, Nodes
 from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
-from curator_slurm.executors.backends.ray_actor_pool.queue import Part
+from curator_slurm.executors.backends.ray_actor_pool.queue import TaskBlock
 from curator_slurm.executors.backends.ray_actor_pool.scale import Scaler
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 
@@ -64,7 +64,7 @@ class World:
         self.nodes.give_back(worker.node_id, stage.need)
 
     def waits(self, stage: int, tasks: int, seconds_each: float) -> None:
-        self.stages[stage].queue.put(Part(None, tasks, tasks, [0] * tasks).all())
+        self.stages[stage].queue.put(TaskBlock(None, tasks, tasks, [0] * tasks).all())
         self.stages[stage].batch_s = seconds_each
 
     def pass_time(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from curator_slurm.executors.backends.ray_actor_pool.queue import Batch, Part, batch_len
+from curator_slurm.executors.backends.ray_actor_pool.queue import Batch, TaskBlock, batch_len
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import Call, Suspect, Worker, suspects_of
 from curator_slurm.executors.run.blame import RerunDecision
 from curator_slurm.executors.task_failures import FailurePolicy
 
 
 def batch(tasks: int) -> Batch:
-    return (Part(None, tasks, tasks, [0] * tasks).all(),)
+    return (TaskBlock(None, tasks, tasks, [0] * tasks).all(),)
 
 
 def suspects(batches: list[Batch], deaths: int, *, blamed: bool = True) -> list[Suspect]:
