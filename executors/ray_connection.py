@@ -1,9 +1,8 @@
-"""How an executor comes to a Ray cluster: the one it is in, the one that is named, or one of its own."""
+"""How an executor connects to Ray: a connection that is there, the cluster in RAY_ADDRESS, or a private one."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import math
 import os
@@ -14,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.executors import ray_internals
 from curator_slurm.executors.requested_workers import fixed_workers
 
 log = logging.getLogger(__name__)
@@ -34,21 +34,28 @@ def ray_session(env_vars: Mapping[str, str] | None = None, stages: Sequence[Any]
     import ray
 
     if ray.is_initialized():
+        _check_connected()
         yield ray
         return
     runtime_env = {"env_vars": dict(env_vars)} if env_vars else None
     with contextlib.ExitStack() as stack:
         if os.environ.get("RAY_ADDRESS"):
-            _reload_authentication()  # this process may have been in another cluster before
+            ray_internals.reload_authentication()  # this process may have been in another cluster before
             ray.init(address=os.environ["RAY_ADDRESS"], runtime_env=runtime_env, log_to_driver=True)
         else:
             _start_private(ray, stack, runtime_env, cpus_for(stages))
         stack.callback(ray.shutdown)
+        _check_connected()
         yield ray
 
 
+def _check_connected() -> None:
+    """Warn of private names of Ray that have changed, now that all of them can be checked."""
+    ray_internals.warn_of_changes(log.warning, *ray_internals.CONNECTION)
+
+
 def alive_nodes() -> set[str]:
-    """Ids of the nodes that Ray counts on."""
+    """Ids of the nodes that are alive."""
     import ray
 
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
@@ -70,37 +77,26 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
         token = folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
-        stack.callback(_reload_authentication)
+        stack.callback(ray_internals.reload_authentication)
         stack.enter_context(environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)))
-        _reload_authentication()
+        ray_internals.reload_authentication()
     real = len(os.sched_getaffinity(0))
     cpus = max(real, MIN_LOCAL_CPUS, needed_cpus)
     if cpus > real:
-        log.warning("%d CPUs here; the local Ray shows %d, so that stages take turns on them", real, cpus)
+        log.warning("this machine has %d CPUs; the local Ray starts with %d logical CPUs, which share them", real, cpus)
     ray.init(
         address="local",
         num_cpus=cpus,
         include_dashboard=True,
         dashboard_host="127.0.0.1",
-        _temp_dir=str(folder / "ray"),
         runtime_env=runtime_env,
+        **ray_internals.folder_option(str(folder / "ray")),
     )
-
-
-def _reload_authentication() -> None:
-    """Let Ray read its authentication variables again: it keeps those of its import, and a token once it was used.
-
-    Versions without these functions read the variables when they connect.
-    """
-    with contextlib.suppress(ImportError, AttributeError):
-        _raylet: Any = importlib.import_module("ray._raylet")
-        _raylet.Config.initialize("")
-        _raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Variables of this process for a while."""
+    """Set environment variables of this process for the time of the context."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

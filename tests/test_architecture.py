@@ -22,6 +22,7 @@ DRIVER_SIDE = {"launcher.driver"}
 """The child process that builds and runs the pipeline: the only part of launcher that knows the executors."""
 SHARED_WITH_EXECUTORS = {
     "launcher.agent.ray_process": {"executors.backends.xenna_env"},
+    "launcher.agent.ray_probe": {"executors.ray_internals"},
     "launcher.spec.spec_file": {"executors.known_options"},
 }
 """Ray's processes need some variables of the executors before any driver runs; specs are checked against the names of

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.executors.ray_internals import is_head
 from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
 
 NODE_PATIENCE_S = 60.0
 """How long a stage waits for a node to join that could hold its workers, where the last one has gone."""
-_HEAD = "node:__internal_head__"
 _TOLERANCE = 1e-6
 
 
@@ -45,13 +45,13 @@ def usable_nodes(listed: Iterable[Mapping[str, Any]], *, ignore_head_node: bool)
         for node in listed
         if node.get("Alive")
         for resources in [node.get("Resources", {})]
-        if not (ignore_head_node and _HEAD in resources)
+        if not (ignore_head_node and is_head(node))
     ]
 
 
 def head_node_id(listed: Iterable[Mapping[str, Any]]) -> str | None:
     """The id of the alive head node."""
-    return next((node["NodeID"] for node in listed if node.get("Alive") and _HEAD in node.get("Resources", {})), None)
+    return next((node["NodeID"] for node in listed if node.get("Alive") and is_head(node)), None)
 
 
 def shrunk(need: Need, nodes: Iterable[ClusterNode]) -> Need:

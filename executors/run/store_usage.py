@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from curator_slurm.executors.ray_internals import store_stats
+
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
@@ -23,12 +25,9 @@ def store_usage() -> dict[str, int] | None:
     if not ray.is_initialized():
         return None
     try:
-        from ray._private import internal_api
-        from ray._private.state import state
-
-        stats = internal_api.get_memory_info_reply(state, timeout_seconds=_TIMEOUT_S).store_stats
-        return _from_stats(stats)
-    except Exception as error:  # of gRPC, or of an interface that is Ray's own business
+        stats = store_stats(_TIMEOUT_S)
+        return _from_stats(stats) if stats is not None else None
+    except Exception as error:  # of gRPC, or of counts that have changed
         log.debug("cannot read the usage of the object store from Ray: %s", error)
         return None
 

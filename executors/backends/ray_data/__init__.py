@@ -1,1 +1,19 @@
 """RayDataExecutor: pipelines as streaming datasets of Ray Data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from curator_slurm.executors.backends.ray_data.executor import RayDataExecutor
+
+__all__ = ["RayDataExecutor"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the executor, and Ray with it, when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from curator_slurm.executors.backends.ray_data.executor import RayDataExecutor
+
+    return RayDataExecutor

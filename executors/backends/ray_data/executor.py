@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from curator_slurm.executors import ray_internals
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.ray_connection import alive_nodes, environment, ray_session
@@ -51,6 +52,7 @@ class RayDataExecutor(BaseExecutor):
                 StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
                 for index, stage in enumerate(stages)
             ]
+            ray_internals.warn_of_changes(log.warning, ray_internals.DATA_STEPS)
             from curator_slurm.executors.backends.ray_data.run import DataRun
 
             outputs: list[Any] = []

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import ray
-from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from curator_slurm.executors.backends.ray_data.operators import OperatorPlan, cpu_scale
+from curator_slurm.executors.ray_internals import step_callback_base
 from curator_slurm.executors.run.placement import (
     ClusterNode,
     Need,
@@ -91,7 +91,7 @@ class Placement:
         return usable_nodes(self._list_nodes(), ignore_head_node=self._ignore_head)
 
 
-class LookStep(ExecutionCallback):  # type: ignore[misc]
+class LookStep(step_callback_base()):  # type: ignore[misc]
     """Calls all of `looks` at every step of Ray Data's loop, which ends with what one of them raises.
 
     Ray Data makes the instances, and sends the class to workers with its context: it has no other way to the run.

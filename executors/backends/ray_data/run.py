@@ -24,12 +24,12 @@ from curator_slurm.executors.backends.ray_data.placement import LookStep, Placem
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
 from curator_slurm.executors.backends.ray_data.worker_process import Operator, Step, overrides
 from curator_slurm.executors.ray_connection import alive_nodes
+from curator_slurm.executors.ray_internals import step_callback_setting
 from curator_slurm.executors.run.payload import size_of, split_evenly
 from curator_slurm.executors.task_failures import FailurePolicy
 
 log = logging.getLogger(__name__)
 
-_CALLBACKS = "custom_execution_callback_classes"
 _RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when to give up
 
 
@@ -71,8 +71,9 @@ class DataRun:
         """Ray Data's settings for the time of the run."""
         context = DataContext.get_current()
         ours: dict[str, Any] = {"enable_progress_bars": False, "raise_original_map_exception": True}
-        if hasattr(context, _CALLBACKS):  # not with old versions
-            ours[_CALLBACKS] = [*getattr(context, _CALLBACKS), LookStep]
+        callbacks = step_callback_setting()
+        if callbacks is not None:
+            ours[callbacks] = [*getattr(context, callbacks), LookStep]
         before = {name: getattr(context, name) for name in ours}
         LookStep.looks.append(look)
         try:

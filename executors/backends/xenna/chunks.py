@@ -57,7 +57,7 @@ class Piece:
 class Selection:
     """Stands for chunks of which only some tasks are meant: (which chunk, from, to).
 
-    It holds the references itself: the engine does not bear one object in two calls of a worker.
+    It holds the references itself: the engine cannot pass one object to two calls of a worker.
     """
 
     chunks: list[Any]
@@ -154,7 +154,7 @@ def batches_per_chunk(nbytes: int, tasks: int, batch_size: int | None) -> int:
 
 
 def make_chunks(tasks: Sequence[Any], groups: Sequence[int], batch_size: int | None, batches: int = 1) -> list[Chunk]:
-    """Split tasks into as few chunks as the chain allows; None means that nobody batches them again.
+    """Split tasks into as few chunks as the chain allows; None: they are not batched again.
 
     ``batches`` is how many full batches may share a chunk.
     """

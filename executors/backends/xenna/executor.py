@@ -11,14 +11,18 @@ import ray
 from cosmos_xenna.pipelines import v1
 from loguru import logger
 
+from curator_slurm.executors import ray_internals
 from curator_slurm.executors.adapter.adapter import StageAdapter
-from curator_slurm.executors.backends.xenna.chunks import Chunk, batches_per_chunk, make_chunks
-from curator_slurm.executors.backends.xenna.engine import adjusted_engine
-from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError
+from curator_slurm.executors.backends.xenna.chunks import batches_per_chunk, make_chunks
+from curator_slurm.executors.backends.xenna.engine import names
+from curator_slurm.executors.backends.xenna.engine.leftovers import end_worker_processes
+from curator_slurm.executors.backends.xenna.engine.patches import Replacements, replaced_parts
+from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand, DoesNotFitError
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
 from curator_slurm.executors.backends.xenna.placement import Cluster
-from curator_slurm.executors.backends.xenna.reap import end_worker_processes
+from curator_slurm.executors.backends.xenna.plain import PlainStage, ReportReader
+from curator_slurm.executors.backends.xenna.replacements import replacements
 from curator_slurm.executors.backends.xenna.run import XennaRun
 from curator_slurm.executors.backends.xenna.worker_process import Place, Requests, StageSpec, XennaStage
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
@@ -33,7 +37,7 @@ from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, WorkerLostError
 
-_LOOK_S = 1.0
+_POLL_S = 1.0
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
 
 
@@ -42,9 +46,8 @@ class XennaExecutor(BaseExecutor):
 
     `config` takes `execution_mode` (`streaming` or `batch`), `logging_interval`, `cpu_allocation_percentage`,
     `autoscale_interval_s`, `max_workers_per_stage`, the failure policy of all back ends, `resource_monitor` (measure
-    CPU and memory per stage: one more process on every node), and every option that the
-    installed cosmos-xenna has for pipelines and streaming, under its own name. Stages may override some of them in
-    `xenna_stage_spec()`.
+    CPU and memory per stage: one more process on every node), and every option that the installed cosmos-xenna has for
+    pipelines and streaming, under its own name. Stages may override some of them in `xenna_stage_spec()`.
     """
 
     def check_config(self) -> None:
@@ -67,6 +70,7 @@ class XennaExecutor(BaseExecutor):
             ray_session(),
             RunMonitor("xenna", stages, self.policy) as monitor,
         ):
+            features = _usable_features()
             adapters = [
                 StageAdapter(
                     stage,
@@ -78,19 +82,24 @@ class XennaExecutor(BaseExecutor):
             ]
             sources = Sources(len(stages), tasks)
             prepared: set[tuple[int, str]] = set()
+            outputs: list[Any] = []
             patience_s = 0.0
 
             def run_round() -> None:
-                nonlocal patience_s
+                nonlocal outputs, patience_s
                 first = sources.first_stage
-                placed = self._place(adapters[first:], settings[first:], sources, patience_s)
+                placed = self._place(adapters[first:], settings[first:], sources, features, patience_s)
                 patience_s = placement.NODE_PATIENCE_S
-                self._run(adapters, settings, sources, prepared, monitor, placed)
-                sources.check_finished()
-                monitor.check_counts(len(tasks), len(sources.outputs))
+                if names.WORKERS in features:
+                    self._run(adapters, settings, sources, prepared, monitor, placed)
+                    sources.check_finished()
+                    outputs = sources.outputs
+                else:
+                    outputs = self._run_plain(adapters, settings, tasks, monitor, placed)
+                monitor.check_counts(len(tasks), len(outputs))
 
             run_rounds(run_round, monitor, sources, alive_nodes)
-        return sources.outputs
+        return outputs
 
     def _run(
         self,
@@ -106,55 +115,63 @@ class XennaExecutor(BaseExecutor):
         first = sources.first_stage
         policies = [adapter.policy for adapter in adapters]
         adapters, settings, tasks = adapters[first:], settings[first:], sources.unfinished
-        specs = [
-            StageSpec(
-                stage=XennaStage(
-                    adapter,
-                    Requests(adapter.name, cpus, float(adapter.stage.resources.gpus), adapter.batch_size),
-                    StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), placed.cluster.gpu_names),
-                    next_batch_size=following.batch_size if following else None,
-                    place=Place(
-                        is_single_source=sources.single and index == 0 and following is not None,
-                        prepared_nodes=frozenset(node for stage, node in prepared if stage == index),
-                        shares_chunks=not options.batch,
-                    ),
+        chunk = names.BATCHED_CHUNKS if options.batch else names.STREAMED_CHUNKS
+        in_chunks = chunk in placed.features
+        sizes = [adapter.batch_size if in_chunks else 1 for adapter in adapters]
+        stages = [
+            XennaStage(
+                adapter,
+                placed.requests(adapter, index),
+                placed.env(adapter),
+                next_batch_size=following,
+                place=Place(
+                    is_single_source=sources.single and first + index == 0 and following is not None,
+                    prepared_nodes=frozenset(node for stage, node in prepared if stage == first + index),
+                    shares_chunks=in_chunks and not options.batch,
                 ),
-                num_workers=count,
-                **setting.overrides,
             )
-            for index, adapter, following, cpus, count, setting in zip(
-                range(first, first + len(adapters)),
-                adapters,
-                [*adapters[1:], None],
-                placed.stage_cpus,
-                placed.workers,
-                settings,
-                strict=True,
-            )
+            for index, (adapter, following) in enumerate(zip(adapters, [*sizes[1:], None], strict=True))
         ]
-        config = options.pipeline_config()
-        if not placed.cluster.has_gpus and _CLEAR_CUDA not in self.config:
-            # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
-            setattr(config, _CLEAR_CUDA, False)
         limits = [None] * first + [
             setting.limit(options.max_workers_per_stage) if count is None else None
             for count, setting in zip(placed.workers, settings, strict=True)
         ]
         monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
         run = XennaRun(monitor, sources, policies, limits, first)
-        sizes = [adapter.batch_size for adapter in adapters]
-        most = 1 if options.batch else batches_per_chunk(size_of(tasks), len(tasks), sizes[0])
-        chunks = make_chunks(tasks, sources.unfinished_groups, sizes[0], most)
+        most = batches_per_chunk(size_of(tasks), len(tasks), sizes[0]) if in_chunks and not options.batch else 1
+        inputs = make_chunks(tasks, sources.unfinished_groups, sizes[0], most)
+        parts = replacements(run, placed.features, sizes, batch_mode=options.batch)
         try:
-            self._run_engine(v1.PipelineSpec(_Inputs(chunks), specs, config), run, placed.described, sizes)
+            self._run_engine(inputs, stages, settings, placed, parts)
         finally:
+            run.stop()
             prepared |= run.prepared
+
+    def _run_plain(
+        self,
+        adapters: Sequence[StageAdapter],
+        settings: Sequence[StageOptions],
+        tasks: list[Any],
+        monitor: RunMonitor,
+        placed: _Placed,
+    ) -> list[Any]:
+        """Run all tasks on the engine's own workers; what the last stage gives."""
+        monitor.progress.gauge(0, expected=len(tasks))
+        with ReportReader(monitor, self.policy) as reader:
+            stages = [
+                PlainStage(
+                    adapter, placed.requests(adapter, index), placed.env(adapter), position=index, reports=reader.actor
+                )
+                for index, adapter in enumerate(adapters)
+            ]
+            return self._run_engine(tasks, stages, settings, placed, Replacements(), return_outputs=True)
 
     def _place(
         self,
         adapters: Sequence[StageAdapter],
         settings: Sequence[StageOptions],
         sources: Sources,
+        features: frozenset[str],
         patience_s: float,
     ) -> _Placed:
         """Place the stages on the nodes that are alive; where they do not fit, wait so many seconds for nodes to join.
@@ -171,15 +188,22 @@ class XennaExecutor(BaseExecutor):
             if workers[0] is None and batches == 1:
                 workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
             demands = _demands([adapter.stage for adapter in adapters], workers)
+            if names.CLUSTER not in features:
+                return _Placed(cluster, None, [max(demand.cpus, MIN_CPUS) for demand in demands], workers, features)
             try:
-                described, found = cluster.plan(demands, self._options.cpu_share, together=not self._options.batch)
+                described, found = cluster.plan(
+                    demands,
+                    self._options.cpu_share,
+                    together=not self._options.batch,
+                    ask_engine=names.SOLVER in features,
+                )
             except DoesNotFitError as error:
                 if time.monotonic() >= deadline:
                     raise (_lost_last_node(adapters, cluster) if patience_s else None) or error from None
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
             else:
                 workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
-                return _Placed(cluster, described, found.stage_cpus, workers)
+                return _Placed(cluster, described, found.stage_cpus, workers, features)
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
         if setting.ignore_failures is None:
@@ -187,29 +211,39 @@ class XennaExecutor(BaseExecutor):
         action = OnTaskError.SKIP if setting.ignore_failures else OnTaskError.FAIL
         return replace(self.policy, on_task_error=action)
 
-    def _run_engine(self, pipeline: Any, run: XennaRun, described: Any, batch_sizes: list[int]) -> None:
+    def _run_engine(
+        self,
+        inputs: Sequence[Any],
+        stages: Sequence[XennaStage],
+        settings: Sequence[StageOptions],
+        placed: _Placed,
+        parts: Replacements,
+        *,
+        return_outputs: bool = False,
+    ) -> list[Any]:
         options = self._options
+        config = options.pipeline_config(return_outputs=return_outputs)
+        if not placed.cluster.has_gpus and _CLEAR_CUDA not in self.config:
+            # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
+            setattr(config, _CLEAR_CUDA, False)
+        specs = [
+            StageSpec(stage=stage, num_workers=count, **setting.overrides)
+            for stage, count, setting in zip(stages, placed.workers, settings, strict=True)
+        ]
+        if placed.described is not None:
+            parts = replace(parts, describe_cluster=lambda *_args, **_kwargs: placed.described)
         logger.info(
             f"cosmos-xenna {xenna_version()}, {'batch' if options.batch else 'streaming'} mode, "
-            f"{len(pipeline.stages)} stage(s), {len(run.sources.unfinished_groups)} task(s) to begin with"
+            f"{len(stages)} stage(s), {len(inputs)} object(s) to begin with"
         )
         started = time.time()
         address = ray.get_runtime_context().gcs_address
         try:
             with (
                 scoped_environment({"RAY_ADDRESS": address}),
-                adjusted_engine(
-                    run,
-                    lambda *_args, **_kwargs: described,
-                    batch_sizes,
-                    batch_mode=options.batch,
-                    resource_monitor=options.resource_monitor,
-                ),
+                replaced_parts(parts, placed.features, resource_monitor=options.resource_monitor),
             ):
-                try:
-                    v1.run_pipeline(pipeline)
-                finally:
-                    run.stop()
+                return v1.run_pipeline(v1.PipelineSpec(_Inputs(inputs), specs, config)) or []
         except Exception as error:
             own = executor_error(error)
             if own is None:
@@ -219,17 +253,36 @@ class XennaExecutor(BaseExecutor):
             end_worker_processes(started)
 
 
+def _usable_features() -> frozenset[str]:
+    """What the installed cosmos-xenna and Ray allow; the log says what they do not."""
+    names.NAMES.warn(logger.warning)
+    names.NAMES.warn_untested(logger.warning)
+    ray_internals.warn_of_changes(logger.warning, *ray_internals.ENGINE)
+    return names.NAMES.supported()
+
+
 @dataclass(frozen=True)
 class _Placed:
-    """Where the stages run."""
+    """Where the stages of a round run, and what of the engine can be used."""
 
     cluster: Cluster
     described: Any
+    """The cluster as the engine is to see it; None: as it sees it by itself."""
     stage_cpus: list[float]
     workers: list[int | None]
+    features: frozenset[str]
+
+    def requests(self, adapter: StageAdapter, index: int) -> Requests:
+        """What the engine is told of a stage."""
+        gpus = float(adapter.stage.resources.gpus)
+        return Requests(adapter.name, self.stage_cpus[index], gpus, adapter.batch_size)
+
+    def env(self, adapter: StageAdapter) -> StageRuntimeEnv:
+        """The runtime environment of its workers."""
+        return StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), self.cluster.gpu_names)
 
 
-class _Inputs(list[Chunk]):
+class _Inputs(list[Any]):
     """The input, which the engine would copy deeply together with its specification."""
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> _Inputs:

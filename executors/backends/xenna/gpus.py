@@ -8,14 +8,12 @@ gets some of the very tokens its node was given.
 from __future__ import annotations
 
 import contextvars
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 import ray.runtime_env
-from cosmos_xenna.pipelines.private import resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.runtime_env import NOSET_CUDA
@@ -52,12 +50,9 @@ def gpu_indices(names: list[str]) -> list[int]:
     return list(range(len(names)))
 
 
-def gpu_resources(node_id: str, names: list[str]) -> list[Any]:
-    """The engine's description of the GPUs of one node."""
-    return [
-        resources.GpuResources(index, uuid.uuid5(uuid.NAMESPACE_OID, f"{node_id}/{name}"), 0.0)
-        for index, name in zip(gpu_indices(names), names, strict=True)
-    ]
+def numbered(names: list[str]) -> list[tuple[int, str]]:
+    """Number and name of each device."""
+    return list(zip(gpu_indices(names), names, strict=True))
 
 
 def probe_gpu_names(counts: Mapping[str, int]) -> dict[str, list[str]]:
@@ -107,7 +102,7 @@ class StageRuntimeEnv:
 
     def _translate(self, indices: str) -> str:
         names = self._names.get(_node.get() or "", [])
-        by_index = dict(zip(gpu_indices(names), names, strict=True))
+        by_index = dict(numbered(names))
         return ",".join(by_index.get(int(index), index) for index in indices.split(",") if index)
 
     def format(self) -> str:

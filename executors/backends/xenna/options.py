@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 from cosmos_xenna.pipelines import v1
 
+from curator_slurm.executors.backends.xenna.engine.names import nested_options
 from curator_slurm.executors.known_options import ENGINE_OPTIONS, REFUSED, REFUSED_OF_STAGES, XENNA_DEFAULTS
 from curator_slurm.executors.ray_stage_spec import ray_stage_spec
 from curator_slurm.executors.requested_workers import workers_per_node
@@ -58,15 +59,15 @@ class XennaOptions:
     pipeline: dict[str, Any] = field(default_factory=dict)
     streaming: dict[str, Any] = field(default_factory=dict)
 
-    def pipeline_config(self) -> v1.PipelineConfig:
-        """The engine's own configuration object."""
+    def pipeline_config(self, *, return_outputs: bool = False) -> v1.PipelineConfig:
+        """The engine's own configuration object; `return_outputs`: the engine keeps them until the end."""
         streaming = None if self.batch else v1.StreamingSpecificSpec(**self.streaming)
         return v1.PipelineConfig(
             execution_mode=v1.ExecutionMode.BATCH if self.batch else v1.ExecutionMode.STREAMING,
             logging_interval_s=self.logging_interval_s,
             # Failures are handled by our adapter; an exception that still gets out must never be dropped.
             ignore_failures=False,
-            return_last_stage_outputs=False,  # they are fetched as they come: a node may be lost later
+            return_last_stage_outputs=return_outputs,
             mode_specific=streaming,
             **self.pipeline,
         )
@@ -184,12 +185,15 @@ def _convert(attribute: Any, value: Any) -> Any:
     if isinstance(attribute.default, enum.Enum) and not isinstance(value, enum.Enum):
         return _member(type(attribute.default), attribute.name, value)
     if isinstance(value, Mapping) and attribute.name == "saturation_aware":
-        from cosmos_xenna.pipelines.private.specs import SaturationAwareConfig
-
-        known = {nested.name for nested in attrs.fields(SaturationAwareConfig)}
+        options = nested_options()
+        if options is None:
+            raise XennaOptionError(
+                "saturation_aware", f"cosmos-xenna {xenna_version()} does not take `saturation_aware` as a mapping"
+            )
+        known = {nested.name for nested in attrs.fields(options)}
         for key in value:
             _check_key(key, known, {}, where=" in `saturation_aware`")
-        return SaturationAwareConfig(**value)
+        return options(**value)
     return value
 
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import ray
-from cosmos_xenna.pipelines.private import autoscaling_algorithms, data_structures, resources
 from loguru import logger
 
+from curator_slurm.executors.backends.xenna.engine.cluster import describe_nodes, engine_places
 from curator_slurm.executors.backends.xenna.fit import Demand, Fit, fit, shrink_further
-from curator_slurm.executors.backends.xenna.gpus import gpu_resources, probe_gpu_names
+from curator_slurm.executors.backends.xenna.gpus import numbered, probe_gpu_names
 from curator_slurm.executors.run.placement import usable_nodes
 
 _SHRINK = 0.8
@@ -34,30 +34,23 @@ class Cluster:
         """Whether any node has a GPU."""
         return any(node.gpus for node in self.nodes)
 
-    def plan(self, demands: Sequence[Demand], cpu_share: float, *, together: bool) -> tuple[Any, Fit]:
-        """The engine's cluster description and what each stage asks for, so that the engine can place all."""
+    def plan(
+        self, demands: Sequence[Demand], cpu_share: float, *, together: bool, ask_engine: bool = True
+    ) -> tuple[Any, Fit]:
+        """The engine's cluster description and what each stage asks for, so that the engine can place all.
+
+        `ask_engine`: let its own solver try, where the stages just fit.
+        """
         found = fit(self.nodes, demands, cpu_share, together=together)
-        described = self._describe(found)
-        for _ in range(_MAX_SHRINKS if _is_tight(found, demands) else 0):
-            if all(_engine_places(described, group) for group in _groups(demands, found, together)):
+        gpus = {node: numbered(names) for node, names in self.gpu_names.items()}
+        described = describe_nodes(found.node_cpus, gpus)
+        for _ in range(_MAX_SHRINKS if ask_engine and _is_tight(found, demands) else 0):
+            if all(engine_places(described, group) for group in _groups(demands, found, together)):
                 break
             found = shrink_further(found, _SHRINK)
         if found.note:
             logger.warning(found.note)
         return described, found
-
-    def _describe(self, found: Fit) -> Any:
-        return resources.ClusterResources(
-            {
-                node.node_id: resources.NodeResources(
-                    used_cpus=0.0,
-                    total_cpus=found.node_cpus[node.node_id],
-                    gpus=gpu_resources(node.node_id, self.gpu_names.get(node.node_id, [])),
-                    name=node.node_id,
-                )
-                for node in self.nodes
-            }
-        )
 
 
 def _is_tight(found: Fit, demands: Sequence[Demand]) -> bool:
@@ -73,30 +66,3 @@ def _groups(demands: Sequence[Demand], found: Fit, together: bool) -> list[list[
     ]
     return [scaled] if together else [[demand] for demand in scaled]
 
-
-def _engine_places(described: Any, group: Sequence[Demand]) -> bool:
-    """Ask the engine's own solver whether every stage gets its workers: it may pack worse than `fit`."""
-    stages = [
-        data_structures.ProblemStage(
-            name=f"{index} {demand.stage}",
-            stage_batch_size=1,
-            worker_shape=resources.Resources(cpus=demand.cpus, gpus=demand.gpus).to_worker_shape(described),
-            requested_num_workers=demand.workers if demand.workers > 1 else None,
-            over_provision_factor=None,
-        )
-        for index, demand in enumerate(group)
-    ]
-    state = data_structures.ProblemState(
-        [
-            data_structures.ProblemStageState(stage_name=stage, workers=[], slots_per_worker=2, is_finished=False)
-            for stage in (f"{index} {demand.stage}" for index, demand in enumerate(group))
-        ]
-    )
-    solver = autoscaling_algorithms.FragmentationBasedAutoscaler(180.0, 5)
-    solver.setup(data_structures.Problem(described, stages))
-    try:
-        solution = solver.autoscale(0.0, state)
-    except Exception as error:
-        logger.debug(f"the engine's solver finds no placement: {error}")
-        return False
-    return all(len(placed.new_workers) >= demand.workers for placed, demand in zip(solution.stages, group, strict=True))

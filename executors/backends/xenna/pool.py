@@ -1,20 +1,21 @@
 """The engine's pool of workers, made to lose nothing.
 
-`RunPool` replaces ``cosmos_xenna.ray_utils.actor_pool.ActorPool`` for the length of one run. It adds what
-no version of the engine does: a worker that dies costs no task, a task that kills every worker is found
-and given up, workers are limited and asked for their teardown, and what a batch did is reported to the driver.
+`RunPool` replaces the engine's own pool for the length of one run. It adds what no version of the engine does: a worker
+that dies costs no task, a task that kills every worker is found and given up, workers are limited and asked for their
+teardown, and what a batch did is reported to the driver.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import ray
-from cosmos_xenna.ray_utils import actor_pool, stage_worker
 from loguru import logger
 
 from curator_slurm.executors.backends.xenna.chunks import Report, chosen
+from curator_slurm.executors.backends.xenna.engine.actor_pool import EnginePool, EngineResult, EngineTask, ReadyWorker
 from curator_slurm.executors.backends.xenna.gpus import on_node
 from curator_slurm.executors.backends.xenna.queue import SizedTask
 from curator_slurm.executors.backends.xenna.worker_process import TeardownRequest
@@ -44,7 +45,7 @@ class RunContext(Protocol):
     def on_given_up(self, stage: int, refs: list[Any], error: BaseException, deaths: int) -> None: ...
 
 
-class SuspectTask(actor_pool.Task):  # type: ignore[misc]
+class SuspectTask(EngineTask):
     """Tasks whose worker died. They have a worker to themselves from now on, so that the deadly task is found."""
 
     def __init__(self, refs: list[Any], node_id: str | None, deaths: int) -> None:
@@ -64,16 +65,22 @@ def _split(size: int, *objects: Any) -> Any:
     return parts if len(parts) > 1 else parts[0]
 
 
-class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
+class RunPool(EnginePool):
     """Workers of one stage of one run."""
 
-    def __init__(self, *args: Any, run: RunContext, sizes: dict[Any, int] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        *args: Any,
+        run: RunContext,
+        features: frozenset[str],
+        sizes: dict[Any, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, features=features, **kwargs)
         self._run = run
         self._sizes = sizes
         self._start_up_deaths = 0
         self._dead: set[str] = set()
-        self._looking_for_idle = False
         self._stage_index = run.add_pool(self)
 
     @property
@@ -83,103 +90,68 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
 
     # ---- how many workers, and where ----------------------------------------------------------------
 
-    def add_actor_to_create(self, worker: Any) -> None:
-        """Take on a worker the engine planned, up to the limit of the stage."""
+    def admits_worker(self) -> bool:
+        """Up to the limit of the stage."""
         limit = self._run.worker_limit(self._stage_index)
-        if limit is not None and len(self._worker_groups) + len(self._worker_groups_to_create) >= limit:
-            return
-        super().add_actor_to_create(worker)
+        return limit is None or self.worker_count < limit
 
-    def _create_actor_for_worker_group(
-        self, worker_group: Any, allocation: Any, index: int | None, world_size: int | None
-    ) -> None:
-        with on_node(allocation.node):
-            super()._create_actor_for_worker_group(worker_group, allocation, index, world_size)
+    def starting_worker(self, node_id: str) -> AbstractContextManager[None]:
+        """The runtime environment of the worker takes the node's GPU names."""
+        return on_node(node_id)
 
     # ---- results -------------------------------------------------------------------------------------
 
-    def _process_completed_task(self, actor: Any, slot_num: int, is_primary: bool, **kwargs: Any) -> bool:
-        slot = actor.slots[slot_num]
-        if not slot.has_task:  # the worker group was recovered a moment ago
-            return False
+    def check_result(self, worker: ReadyWorker, ref: Any) -> bool:
+        """A worker's death shows here, before anything of a half-delivered result is used."""
         try:
-            # A worker's death shows here, before anything of a half-delivered result is used.
-            ray.get(slot.get_task.object_ref.completed())
+            ray.get(ref)
         except WORKER_DIED as error:
-            self._recover(actor.metadata.worker_group_id, error)
+            self.recover(worker.group, error)
             return False
-        finished = len(self._completed_tasks)
-        restart = bool(super()._process_completed_task(actor, slot_num, is_primary, **kwargs))
-        if len(self._completed_tasks) == finished:
-            return restart
-        report = self._open_result()
-        if report.failed and self._params.restart_workers_on_failure:
-            self._replace(actor.metadata.worker_group_id)
-            return False
-        return restart
+        return True
 
-    def _open_result(self) -> Report:
-        """Take the report off the newest result and tell the run."""
-        result = self._completed_tasks.pop()
-        report: Report = ray.get(result.task_data[0])
-        refs = result.task_data[1:]
-        self._completed_tasks.append(SizedTask(refs, result.origin_node_id, report.sizes))
+    def take_result(self, worker: ReadyWorker, result: EngineResult) -> bool:
+        """Take the report off the result and tell the run."""
+        first, *refs = result.refs
+        report: Report = ray.get(first)
+        result.replace(lambda node_id: SizedTask(refs, node_id, report.sizes))
         if self._sizes is not None:
             self._sizes.update(zip(refs, report.sizes, strict=True))
-        # The autoscaler's estimate of fan-out counts tasks, not the objects they travel in.
-        measured = self._task_result_metadatas[-1]
-        measured.num_returns = round(sum(report.sizes) / report.batches)
-        timing = measured.timing  # and its estimate of speed is one of batches, not of calls
-        duration = timing.process_end_time_s - timing.process_start_time_s
-        timing.process_start_time_s = timing.process_end_time_s - duration / report.batches
+        result.measure(sum(report.sizes), report.batches)
         self._run.on_report(self._stage_index, report, refs)
-        return report
+        if report.failed and self.replaces_after_failure:
+            self._replace(worker.group)
+            return True
+        return False
 
     # ---- workers that die ----------------------------------------------------------------------------
 
-    def _handle_actor_death(self, wg_id: str, exc: BaseException, **_: Any) -> None:
-        """Newer engines recover by themselves, but drop a task after three deaths: this replaces it."""
-        self._recover(wg_id, exc)
-
-    def _recover(self, group_id: str, error: BaseException) -> None:
+    def recover(self, group_id: str, error: BaseException) -> None:
         """Run the tasks of a dead worker again and replace the worker."""
-        group = self._worker_groups.get(group_id)
-        if group is None:
+        if not self.has_group(group_id):
             return
-        node_id = group.worker_group.allocations[0].node
+        node_id = self.node_of(group_id)
         self._run.on_worker_lost(self._stage_index, node_id, error)
-        held = self._take_tasks(group)
-        self._dead.update(group.actors)
+        self._dead.update(self.members(group_id))
+        held = self.take_tasks(group_id)
         node_lost = node_id not in alive_nodes()
         for task in held:
             if node_lost:
-                self._task_queue.appendleft(task)  # not the task's fault
+                self.queue_first(task)  # not the task's fault
             else:
                 self._run_again(task, error, blamed=len(held) == 1)
         self._replace(group_id)
-
-    def _take_tasks(self, group: Any) -> list[Any]:
-        """The distinct tasks that the workers of a group held, removed from their slots."""
-        tasks: dict[int, Any] = {}
-        for actor_id in group.actors:
-            actor = self._ready_actors.get(actor_id)
-            for slot in actor.slots if actor else ():
-                if slot.has_task:
-                    task = slot.get_task.task
-                    tasks[id(task)] = task
-                    slot.clear_task()
-        return list(tasks.values())
 
     def _run_again(self, task: Any, error: BaseException, *, blamed: bool) -> None:
         """Queue what a dead worker held; `blamed`: it held nothing else."""
         refs, node_id, deaths = task.task_data, task.origin_node_id, getattr(task, "deaths", 0)
         if not blamed:
-            self._task_queue.appendleft(SuspectTask(refs, node_id, deaths))
+            self.queue_first(SuspectTask(refs, node_id, deaths))
             return
-        tasks, size = ray.get(_count.remote(*refs)), self._params.stage_batch_size
+        tasks, size = ray.get(_count.remote(*refs)), self.batch_size
         if tasks > size:  # several batches, of which any may be to blame
             for ref, count in self._parts(refs, tasks, size):
-                self._task_queue.appendleft(SuspectTask([ref], node_id, deaths_after(count, 0, alone=False)))
+                self.queue_first(SuspectTask([ref], node_id, deaths_after(count, 0, alone=False)))
             return
         deaths = deaths_after(tasks, deaths, alone=True)
         decision = decide_rerun(tasks, deaths, self._run.policy(self._stage_index))
@@ -187,9 +159,9 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
             self._run.on_given_up(self._stage_index, refs, error, deaths)
         elif decision is RerunDecision.DIVIDE:
             for ref, _ in self._parts(refs, tasks, 1):
-                self._task_queue.appendleft(SuspectTask([ref], node_id, 0))
+                self.queue_first(SuspectTask([ref], node_id, 0))
         else:
-            self._task_queue.appendleft(SuspectTask(refs, node_id, deaths))
+            self.queue_first(SuspectTask(refs, node_id, deaths))
 
     @staticmethod
     def _parts(refs: list[Any], tasks: int, size: int) -> list[tuple[Any, int]]:
@@ -204,35 +176,27 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
 
     def _replace(self, group_id: str) -> None:
         """Start a worker in place of one that is gone, on its node or, if that is gone too, on another."""
-        planned = self._delete_worker_group(group_id)
-        if planned.allocations[0].node in alive_nodes():
-            self._worker_groups_to_create.append(planned)
+        node_id = self.node_of(group_id)
+        plan = self.remove_group(group_id)
+        if node_id in alive_nodes():
+            self.start_again(plan)
             return
-        logger.warning(f"node {planned.allocations[0].node} is gone; {self.name} continues with its other workers")
-        if not self._worker_groups and not self._worker_groups_to_create:
+        logger.warning(f"node {node_id} is gone; {self.name} continues with its other workers")
+        if not self.worker_count:
             raise WorkerLostError(f"stage {self._stage_name!r} has lost its last worker with the node")
 
-    def _move_pending_actor_to_ready_or_handle_failure(self, actor_id: str) -> None:
-        pending = self._pending_actors[actor_id]
-        if self._died_in_setup(pending.setup_call_ref, pending.metadata.worker_group_id):
-            return
-        super()._move_pending_actor_to_ready_or_handle_failure(actor_id)
+    def died_in_setup(self, call: Any, group_id: str) -> bool:
+        """Whether a worker died in this call, and has been replaced.
 
-    def _move_pending_node_actor_to_pending(self, node_id: str) -> None:
-        pending = self._pending_node_actors[node_id]
-        if self._died_in_setup(pending.node_setup_call_ref, pending.metadata.worker_group_id):
-            return
-        super()._move_pending_node_actor_to_pending(node_id)
-        if node_id in self._nodes_with_completed_setups:
-            self._run.on_node_prepared(self._stage_index, node_id)
-
-    def _died_in_setup(self, call: Any, group_id: str) -> bool:
+        Raises:
+            WorkerLostError: it cannot be started at all, or too many have died like this in a row.
+        """
         try:
             ray.get(call)
         except WORKER_DIED as error:
             if worker_cannot_start(error):
                 raise WorkerLostError(f"no worker of stage {self._stage_name!r} can be started: {error}") from None
-            node_id = self._worker_groups[group_id].worker_group.allocations[0].node
+            node_id = self.node_of(group_id)
             self._start_up_deaths += node_id in alive_nodes()
             check_start_up(self._stage_name, self._start_up_deaths, str(error))
             self._run.on_worker_lost(self._stage_index, node_id, error)
@@ -243,25 +207,16 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
         self._start_up_deaths = 0
         return False
 
+    def node_prepared(self, node_id: str) -> None:
+        """`setup_on_node` has been called there."""
+        self._run.on_node_prepared(self._stage_index, node_id)
+
     # ---- suspects run alone --------------------------------------------------------------------------
 
-    def _pick_worker_group_for_task(self, task: Any) -> str | None:
-        self._looking_for_idle = isinstance(task, SuspectTask)
-        try:
-            picked: str | None = super()._pick_worker_group_for_task(task)
-            return picked
-        finally:
-            self._looking_for_idle = False
-
-    def _find_worker_groups_with_free_slots(self) -> list[Any]:
-        return [group for group in super()._find_worker_groups_with_free_slots() if self._may_take_more(group)]
-
-    def _may_take_more(self, group: Any) -> bool:
-        for actor_id in group.actors:
-            held = [slot.get_task.task for slot in self._ready_actors[actor_id].slots if slot.has_task]
-            if held and (self._looking_for_idle or any(isinstance(task, SuspectTask) for task in held)):
-                return False
-        return True
+    def may_take(self, worker: ReadyWorker, task: Any) -> bool:
+        """A suspect needs an idle worker, and a worker that has one gets nothing else."""
+        held = [entry.task for entry in worker.held]
+        return not held or not any(isinstance(other, SuspectTask) for other in (task, *held))
 
     def update(self) -> None:
         """One round of the engine's loop."""
@@ -270,64 +225,28 @@ class RunPool(actor_pool.ActorPool):  # type: ignore[misc]
 
     # ---- work stealing -------------------------------------------------------------------------------
 
-    def _attempt_steal_one_task(self, donor: Any, receiver: Any) -> bool:
+    def steal_failed(self, error: RuntimeError) -> bool:
         """A donor that dies while it is asked shows in its results; that is no reason to end the run."""
-        try:
-            return bool(super()._attempt_steal_one_task(donor, receiver))
-        except RuntimeError as error:
-            if isinstance(error.__cause__, WORKER_DIED):
-                return False
-            raise
+        return isinstance(error.__cause__, WORKER_DIED)
 
     # ---- the end -------------------------------------------------------------------------------------
 
-    def actors(self) -> list[Any]:
-        """Handles of all workers, ready or not."""
-        waiting = [actor for actors in self._actors_waiting_for_node_setup.values() for actor in actors]
-        return [
-            entry.actor_ref
-            for entry in (
-                *self._ready_actors.values(),
-                *self._pending_actors.values(),
-                *self._pending_node_actors.values(),
-                *waiting,
-            )
-        ]
-
     def stop(self) -> None:
         """Let idle workers clean up, then end all of them at once."""
-        self._request_teardown([actor for actor in self._ready_actors.values() if not actor.num_used_slots])
-        for handle in self.actors():
-            ray.kill(handle)
-        for group_id in list(self._worker_groups):
-            group = self._worker_groups.pop(group_id)
-            self._allocator.remove_worker(group.worker_group.id)
-        for state in (
-            self._ready_actors,
-            self._pending_actors,
-            self._pending_node_actors,
-            self._actors_waiting_for_node_setup,
-            self._nodes_with_completed_setups,
-            self._worker_groups_to_create,
-            self._worker_groups_to_delete,
-            self._completed_tasks,
-            self._task_queue,
-        ):
-            state.clear()
+        self._request_teardown([worker for worker in self.ready_workers if worker.is_idle])
+        self.kill_all()
 
-    def _try_delete_ready_actor(self, actor_id: str) -> bool:
+    def before_removal(self, worker: ReadyWorker) -> None:
         """The engine takes a worker away: one that is idle may clean up first."""
-        actor = self._ready_actors.get(actor_id)
-        if actor is not None and not actor.num_used_slots and actor_id not in self._dead:
-            self._request_teardown([actor])
-        return bool(super()._try_delete_ready_actor(actor_id))
+        if worker.is_idle and worker.id not in self._dead:
+            self._request_teardown([worker])
 
-    def _request_teardown(self, actors: list[Any]) -> None:
+    def _request_teardown(self, workers: list[ReadyWorker]) -> None:
         """Have ``teardown`` of the stage called in each worker's own processing thread."""
-        if not actors:
+        if not workers or not self.can_call:
             return
         request = ray.put(TeardownRequest())
-        calls = [actor.actor_ref.process_data.remote(stage_worker.TaskData([request])).completed() for actor in actors]
+        calls = [self.call_with(worker, request) for worker in workers]
         _, late = ray.wait(calls, num_returns=len(calls), timeout=TEARDOWN_S)
         if late:
             logger.warning(f"{self.name}: {len(late)} worker(s) did not finish teardown() within {TEARDOWN_S:g} s")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
-from cosmos_xenna.ray_utils import actor_pool
 
 from curator_slurm.executors.backends.xenna.chunks import Chunk, ChunkBuffer, Piece, cut, join, join_chunks, select
+from curator_slurm.executors.backends.xenna.engine.actor_pool import EngineTask
 
 
-class SizedTask(actor_pool.Task):  # type: ignore[misc]
+class SizedTask(EngineTask):
     """A batch of the engine whose objects hold a known number of tasks each."""
 
     def __init__(self, refs: list[Any], node_id: str | None, sizes: list[int]) -> None:
@@ -21,7 +21,7 @@ class SizedTask(actor_pool.Task):  # type: ignore[misc]
 
 
 class ChunkQueue:
-    """Stands in for ``cosmos_xenna.pipelines.private.streaming.Queue`` for the length of a run.
+    """Stands in for the engine's queue for the length of a run.
 
     All numbers are tasks, so batch sizes, back pressure and autoscaling keep their meaning. A call of the engine
     costs some 10 ms, so a call of tiny batches gets several of them: `more` says how many besides the first, from
@@ -71,7 +71,7 @@ class ChunkQueue:
             if following is None:
                 break
             pieces += following[0]
-        return actor_pool.Task(objects(pieces), place)
+        return EngineTask(objects(pieces), place)
 
     def get_all_samples(self) -> list[Any]:
         """Everything that waits, which empties the queue; these are the results, which nobody has cut."""

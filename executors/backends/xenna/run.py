@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from loguru import logger
 
 from curator_slurm.executors.backends.xenna.chunks import Chunk, Report, chosen
-from curator_slurm.executors.backends.xenna.pool import RunPool
 from curator_slurm.executors.run.blame import Identity, give_up, identity_of
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.ray_errors import fetch
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import FailurePolicy, short_error
+
+if TYPE_CHECKING:  # it derives from a class of the engine that another version may not have
+    from curator_slurm.executors.backends.xenna.pool import RunPool
 
 _GAUGE_S = 0.5
 _CALL_S = 0.25
@@ -61,7 +63,7 @@ class XennaRun:
 
     def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None:
         """A call is done, and these are references to its outputs."""
-        self.monitor.progress.gauge(stage, workers=self.pools[stage - self.offset].num_ready_actors)
+        self.monitor.progress.gauge(stage, workers=self.pools[stage - self.offset].ready_count)
         last = stage + 1 == len(self.policies)
         outputs: list[Chunk] = fetch(list(chunks)) if last or report.firsts else []
         if report.note.tasks_in:
@@ -81,12 +83,12 @@ class XennaRun:
     def more_batches(self, stage: int, batch_size: int, waiting: int) -> int:
         """How many batches a call gets besides its first, if `waiting` more tasks are there.
 
-        None before the stage's speed is known.
+        0 before the stage's speed is known.
         """
         if stage not in self._batch_s:
             return 0
         by_time = _CALL_S / max(self._batch_s[stage], 1e-6)
-        by_share = waiting / batch_size / (2 * max(1, self.pools[stage - self.offset].num_ready_actors))
+        by_share = waiting / batch_size / (2 * max(1, self.pools[stage - self.offset].ready_count))
         largest = max(self._task_bytes.get(stage, 0.0), self._out_bytes[stage], 1.0)
         by_bytes = _MAX_CALL_BYTES / (largest * batch_size)
         return max(0, int(min(by_time, by_share, by_bytes, _MAX_BATCHES)) - 1)
@@ -117,7 +119,7 @@ class XennaRun:
             return
         self._gauged = now
         for index, pool in enumerate(self.pools, self.offset):
-            self.monitor.progress.gauge(index, workers=pool.num_ready_actors)
+            self.monitor.progress.gauge(index, workers=pool.ready_count)
 
     def stop(self) -> None:
         """End all workers, including those that the engine has left."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,9 @@ from curator_slurm.executors.backends.xenna.chunks import (
     chosen,
     make_chunks,
 )
-from curator_slurm.executors.backends.xenna.orphans import end_with_ray
+from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
+from curator_slurm.executors.backends.xenna.engine.patches import AnyGpuName
+from curator_slurm.executors.ray_internals import is_worker_process
 from curator_slurm.executors.run.payload import KEEP_BELOW, merge_reports, size_of
 
 
@@ -61,6 +62,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
         self._env = env
         self._next_batch_size = next_batch_size
         self._ended = False
+        self._gpu_names: AnyGpuName | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> XennaStage:
         return self  # the engine copies its whole specification; a user's stage may not be copyable
@@ -68,7 +70,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         end_with_ray()
-        _count_any_gpu_name()
+        self._gpu_names = AnyGpuName() if is_worker_process() else None
 
     @property
     def label(self) -> str:
@@ -96,7 +98,9 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
             self._adapter.setup_on_node(NodeInfo(node_info.node_id), _metadata(worker_metadata))
 
     def setup(self, worker_metadata: Any) -> None:
-        """Called once per worker."""
+        """Called once per worker, after the engine has looked for its GPUs."""
+        if self._gpu_names is not None:
+            self._gpu_names.undo()
         self._adapter.setup(_metadata(worker_metadata))
 
     def process_data(self, in_data: list[Chunk]) -> list[Any]:
@@ -137,12 +141,3 @@ class StageSpec(v1.StageSpec):  # type: ignore[misc]
 def _metadata(worker: Any) -> WorkerMetadata:
     return WorkerMetadata(worker.worker_id, worker.allocation)
 
-
-def _count_any_gpu_name() -> None:
-    """Let the engine's check for GPUs in a worker accept names that are neither number nor UUID (MIG)."""
-    from cosmos_xenna.utils import gpu
-
-    if hasattr(gpu, "get_num_gpus"):
-        gpu.get_num_gpus = lambda: len(
-            [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-        )

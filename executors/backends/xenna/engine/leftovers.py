@@ -16,18 +16,18 @@ import ray
 from loguru import logger
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-ACTOR_CLASSES = frozenset({"StageWorker", "NodeResourceMonitor"})
+from curator_slurm.executors.backends.xenna.engine.names import ACTOR_CLASSES
+from curator_slurm.executors.ray_internals import actors_of_this_job
+
 _PATIENCE_S = 0.25  # they were killed already; what still runs after this hangs in its threads
 _REMOTE_TIMEOUT_S = 15.0
 
 
 def engine_actors(since: float) -> list[dict[str, Any]]:
     """The engine's actors that this driver started after ``since``, dead or alive."""
-    job = ray.JobID(bytes.fromhex(ray.get_runtime_context().get_job_id()))
-    table = ray._private.state.state.actor_table(None, job_id=job)
     return [
         actor
-        for actor in table.values()
+        for actor in actors_of_this_job()
         if actor["ActorClassName"] in ACTOR_CLASSES and actor["StartTime"] / 1000 >= since - 1
     ]
 
@@ -54,7 +54,7 @@ def end_worker_processes(since: float) -> None:
             ray.wait(elsewhere, num_returns=len(elsewhere), timeout=_REMOTE_TIMEOUT_S)
     except Exception as error:
         # The run's own result or failure matters more; the node agent ends what is left.
-        logger.warning(f"could not check for left-over worker processes: {error}")
+        logger.warning(f"could not check for remaining worker processes: {error}")
 
 
 def end_processes(pids: Sequence[int], patience_s: float = _PATIENCE_S) -> list[int]:

@@ -1,122 +1,83 @@
-"""The few parts of cosmos-xenna that a run replaces, put back when it ends.
+"""Parts of cosmos-xenna that a run replaces, put back when it ends.
 
 Each replacement has a reason:
 
-- ``actor_pool.ActorPool``: workers may die without losing tasks, results carry reports (`RunPool`).
-- ``streaming.Queue`` and ``batch.grouping``: several small tasks travel as one object (`ChunkQueue`).
-- ``cluster.make_cluster_resources_from_ray_nodes``: CPUs that fit the pipeline, GPUs as Ray counts them.
-- ``monitoring.RayResourceMonitor`` and ``get_ray_actors``: the monitor takes one whole Ray CPU and one
-  process per node, holds up the main loop until it has started, scans all processes each second, is
-  never stopped before 0.5.9, and needs the dashboard of the right cluster. The ``resource_monitor``
-  option brings it back, as a ``NodeResourceMonitor`` that ends with its Ray.
+- the pool of workers: workers may die without losing tasks, results carry reports.
+- the queue between stages, and the grouping of batch mode: several small tasks travel as one object.
+- the description of the cluster: CPUs that fit the pipeline, GPUs as Ray counts them.
+- the resource monitor: it takes one whole Ray CPU and one process per node, holds up the main loop until it has
+  started, scans all processes each second, is never stopped before 0.5.9, and needs the dashboard of the right cluster.
+  The ``resource_monitor`` option brings it back, with processes that end with their Ray.
+
+Only what the installed version supports is replaced: see `names`.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import ray
-from cosmos_xenna.pipelines.private import batch, monitoring, streaming
-from cosmos_xenna.ray_utils import actor_pool, cluster
 
-from curator_slurm.executors.backends.xenna.options import xenna_version
-from curator_slurm.executors.backends.xenna.orphans import end_with_ray
-from curator_slurm.executors.backends.xenna.pool import RunContext, RunPool
-from curator_slurm.executors.backends.xenna.queue import BatchGrouping, ChunkQueue
+from curator_slurm.executors import ray_internals
+from curator_slurm.executors.backends.xenna.engine import names
+from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
+
+_POOL = "cosmos_xenna.ray_utils.actor_pool"
+_STREAMING = "cosmos_xenna.pipelines.private.streaming"
+_BATCH = "cosmos_xenna.pipelines.private.batch"
+_CLUSTER = "cosmos_xenna.ray_utils.cluster"
+_MONITORING = "cosmos_xenna.pipelines.private.monitoring"
+_GPU = "cosmos_xenna.utils.gpu"
 
 _one_run = threading.Lock()
 
-_POOL_METHODS = (
-    "add_actor_to_create",
-    "_create_actor_for_worker_group",
-    "_delete_worker_group",
-    "_find_worker_groups_with_free_slots",
-    "_move_pending_actor_to_ready_or_handle_failure",
-    "_move_pending_node_actor_to_pending",
-    "_pick_worker_group_for_task",
-    "_process_completed_task",
-    "_try_delete_ready_actor",
-    "stop",
-    "update",
-)
-_QUEUE_METHODS = ("add_task", "avg_samples_per_task", "get_all_samples", "maybe_get_batch")
 
+@dataclass(frozen=True)
+class Replacements:
+    """What takes the place of the engine's own parts; None: the engine's part stays."""
 
-class UnsupportedEngineError(RuntimeError):
-    """The installed cosmos-xenna is built differently from the versions this was made for."""
+    make_pool: Callable[..., Any] | None = None
+    make_queue: Callable[[], Any] | None = None
+    grouping: Any = None
+    describe_cluster: Callable[..., Any] | None = None
 
 
 class NoResourceMonitor:
     """Measures nothing, costs nothing."""
 
     def update(self) -> dict[str, Any]:
-        """No node has anything to say."""
+        """No measurement of any node."""
         return {}
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """There is nothing to stop."""
 
 
 @contextmanager
-def adjusted_engine(
-    run: RunContext,
-    describe_cluster: Callable[..., Any],
-    batch_sizes: Sequence[int],
-    *,
-    batch_mode: bool,
-    resource_monitor: bool,
-) -> Iterator[None]:
-    """Run the engine with our parts; one run at a time, because the engine's modules are shared."""
-    _check_engine()
+def replaced_parts(parts: Replacements, features: frozenset[str], *, resource_monitor: bool) -> Iterator[None]:
+    """Run the engine with these parts; one run at a time, because the engine's modules are shared.
 
-    grouping = BatchGrouping()
-
-    def make_pool(*args: Any, **kwargs: Any) -> RunPool:
-        return RunPool(*args, run=run, sizes=grouping.sizes if batch_mode else None, **kwargs)
-
-    stages = iter(enumerate(batch_sizes, run.offset))
-
-    def make_queue() -> ChunkQueue:
-        """The engine makes its queues in the order of the stages that they feed, and one for the results."""
-        stage, size = next(stages, (0, 0))
-        return ChunkQueue(size, partial(run.more_batches, stage, size)) if size else ChunkQueue()
-
-    monitors: list[Any] = []
-    original_monitor = monitoring.RayResourceMonitor
-
-    def make_monitor() -> Any:
-        monitors.append(original_monitor())
-        return monitors[-1]
-
-    changes: list[tuple[Any, str, Any]] = [
-        (actor_pool, "ActorPool", make_pool),
-        (streaming, "Queue", make_queue),
-        (batch, "grouping", grouping),
-        (cluster, "make_cluster_resources_from_ray_nodes", describe_cluster),
-    ]
-    if resource_monitor:
-        changes += [
-            (monitoring, "RayResourceMonitor", make_monitor),
-            (monitoring, "NodeResourceMonitor", ending_with_ray(monitoring.NodeResourceMonitor)),
-        ]
-    else:
-        changes += [
-            (monitoring, "RayResourceMonitor", NoResourceMonitor),
-            (monitoring, "get_ray_actors", lambda *_args, **_kwargs: []),
-        ]
+    Raises:
+        RuntimeError: another run is under way in this process.
+    """
     if not _one_run.acquire(blocking=False):
         raise RuntimeError("another XennaExecutor is running in this process; run one pipeline after the other")
-    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    before: list[tuple[Any, str, Any]] = []
+    monitors: list[Any] = []
     try:
-        for module, name, value in changes:
+        for module_name, name, value in _changes(parts, features, monitors, resource_monitor=resource_monitor):
+            module = importlib.import_module(module_name)
+            before.append((module, name, getattr(module, name)))
             setattr(module, name, value)
         yield
     finally:
-        for module, name, value in before:
+        for module, name, value in reversed(before):
             setattr(module, name, value)
         _one_run.release()
         for monitor in monitors:
@@ -124,9 +85,45 @@ def adjusted_engine(
                 ray.kill(actor)
 
 
+def _changes(
+    parts: Replacements, features: frozenset[str], monitors: list[Any], *, resource_monitor: bool
+) -> list[tuple[str, str, Any]]:
+    given = [
+        (_POOL, "ActorPool", parts.make_pool),
+        (_STREAMING, "Queue", parts.make_queue),
+        (_BATCH, "grouping", parts.grouping),
+        (_CLUSTER, "make_cluster_resources_from_ray_nodes", parts.describe_cluster),
+    ]
+    changes: list[tuple[str, str, Any]] = [change for change in given if change[2] is not None]
+    if not resource_monitor and names.NO_MONITOR in features:
+        changes += [
+            (_MONITORING, "RayResourceMonitor", NoResourceMonitor),
+            (_MONITORING, "get_ray_actors", lambda *_args, **_kwargs: []),
+        ]
+    elif names.MONITOR_END in features:
+        changes += _ended_monitor(monitors)
+    return changes
+
+
+def _ended_monitor(monitors: list[Any]) -> list[tuple[str, str, Any]]:
+    """The engine's own monitor, whose actors are killed with the run, and end with their Ray."""
+    monitoring = importlib.import_module(_MONITORING)
+    original = monitoring.RayResourceMonitor
+
+    def make_monitor() -> Any:
+        monitors.append(original())
+        return monitors[-1]
+
+    changes: list[tuple[str, str, Any]] = [(_MONITORING, "RayResourceMonitor", make_monitor)]
+    ended = ending_with_ray(monitoring.NodeResourceMonitor)
+    return [*changes, (_MONITORING, "NodeResourceMonitor", ended)] if ended is not None else changes
+
+
 def ending_with_ray(monitor: Any) -> Any:
-    """The engine's monitoring actor, of which no process outlives its Ray."""
-    measuring: Any = monitor.__ray_metadata__.modified_class
+    """The engine's monitoring actor, of which no process outlives its Ray; None where Ray does not let us derive it."""
+    measuring: Any = ray_internals.class_of_actor(monitor)
+    if measuring is None:
+        return None
 
     class NodeResourceMonitor(measuring):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -136,16 +133,22 @@ def ending_with_ray(monitor: Any) -> Any:
     return ray.remote(num_cpus=1.0)(NodeResourceMonitor)
 
 
-def _check_engine() -> None:
-    missing = [f"ActorPool.{name}" for name in _POOL_METHODS if not hasattr(actor_pool.ActorPool, name)]
-    missing += [f"Queue.{name}" for name in _QUEUE_METHODS if not hasattr(streaming.Queue, name)]
-    missing += [name for name in ("RayResourceMonitor", "get_ray_actors") if not hasattr(monitoring, name)]
-    if not hasattr(cluster, "make_cluster_resources_from_ray_nodes"):
-        missing.append("make_cluster_resources_from_ray_nodes")
-    if not hasattr(batch, "grouping"):
-        missing.append("batch.grouping")
-    if missing:
-        raise UnsupportedEngineError(
-            f"cosmos-xenna {xenna_version()} lacks {', '.join(missing)}, which XennaExecutor builds on; "
-            "install a version from 0.2.0 to 0.5.12, or use RayActorPoolExecutor or RayDataExecutor"
-        )
+class AnyGpuName:
+    """In a worker: the engine's check for GPUs accepts names that are neither number nor UUID (MIG), until `undo`."""
+
+    def __init__(self) -> None:
+        self._original: Any = None
+        if names.NAMES.supports(names.GPU_CHECK):
+            module = importlib.import_module(_GPU)
+            self._original = module.get_num_gpus
+            setattr(module, "get_num_gpus", _count_visible)  # noqa: B010
+
+    def undo(self) -> None:
+        """Put the engine's own check back."""
+        if self._original is not None:
+            setattr(importlib.import_module(_GPU), "get_num_gpus", self._original)  # noqa: B010
+            self._original = None
+
+
+def _count_visible() -> int:
+    return len([name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from curator_slurm.executors.backends.xenna.engine.cluster import describe_nodes
 from curator_slurm.executors.backends.xenna.gpus import (
     CUDA,
     StageRuntimeEnv,
     gpu_indices,
     gpu_names,
-    gpu_resources,
+    numbered,
     on_node,
 )
 
@@ -37,9 +38,10 @@ def test_numbers_stay_and_other_names_are_counted() -> None:
 
 
 def test_gpus_of_two_nodes_are_different_gpus() -> None:
-    first, second = gpu_resources("a", ["0"]), gpu_resources("b", ["0"])
-    assert first[0].index == second[0].index == 0
-    assert first[0].uuid_ != second[0].uuid_
+    described = describe_nodes({"a": 1.0, "b": 1.0}, {node: numbered(["0"]) for node in "ab"})
+    (first,), (second,) = (described.nodes[node].gpus for node in "ab")
+    assert first.index == second.index == 0
+    assert first.uuid_ != second.uuid_
 
 
 def test_a_worker_gets_the_names_of_its_node() -> None:

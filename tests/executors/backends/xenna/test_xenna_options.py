@@ -96,7 +96,7 @@ def test_every_option_of_a_stage_reaches_it_or_is_refused_with_a_reason() -> Non
             assert parse_stage(FakeStage({field.name: written})).overrides == {field.name: wanted}
 
 
-def test_a_mistake_in_a_nested_option_is_named() -> None:
+def test_an_error_in_a_nested_option_is_named() -> None:
     if "saturation_aware" not in {field.name for field in attrs.fields(v1.StreamingSpecificSpec)}:
         pytest.skip("this version has no nested option")
     with pytest.raises(XennaOptionError, match=r"no_such_option.*saturation_aware"):
@@ -122,7 +122,7 @@ def test_ignore_failures_never_reaches_the_engine() -> None:
         ({"monitoring_verbosity_level": "LOUD"}, "NONE, INFO, DEBUG"),
     ],
 )
-def test_mistakes_say_what_to_do(config: dict[str, Any], words: str) -> None:
+def test_errors_say_what_to_do(config: dict[str, Any], words: str) -> None:
     with pytest.raises(XennaOptionError, match=words) as caught:
         parse_config(config)
     assert caught.value.key in config
@@ -163,7 +163,7 @@ def test_the_lower_limit_on_workers_counts() -> None:
         (FakeStage(workers=0), "greater than 0"),
     ],
 )
-def test_mistakes_of_a_stage_name_it(stage: FakeStage, words: str) -> None:
+def test_errors_of_a_stage_name_it(stage: FakeStage, words: str) -> None:
     with pytest.raises(XennaOptionError, match=words) as caught:
         parse_stage(stage)
     assert "fake" in str(caught.value)

@@ -29,7 +29,7 @@ worker = StageWorker.remote(stage)
 """
 _MONITOR = """
 from cosmos_xenna.pipelines.private import monitoring
-from curator_slurm.executors.backends.xenna.engine import ending_with_ray
+from curator_slurm.executors.backends.xenna.engine.patches import ending_with_ray
 
 worker = ending_with_ray(monitoring.NodeResourceMonitor).remote()
 """
