@@ -70,17 +70,17 @@ class BaseExecutor(ABC):
     def first_tasks(initial_tasks: list[Any] | None) -> list[Any]:
         """What the first stage gets: the tasks, and copies of those that are given more than once.
 
-        Ids must tell tasks apart; where they do not, all get new ones.
+        Where ids are missing or not unique, all tasks get new ones.
         """
-        tasks = _apart(initial_tasks or [EmptyTask()])
+        tasks = _distinct(initial_tasks or [EmptyTask()])
         ids = {str(getattr(task, "task_id", "")) for task in tasks}
         if len(ids) < len(tasks) or "" in ids:
             assign_root_task_ids(tasks)
         return tasks
 
 
-def _apart(tasks: list[Any]) -> list[Any]:
-    """Each task an object of its own, with metadata of its own: they travel together, and sharing travels with them."""
+def _distinct(tasks: list[Any]) -> list[Any]:
+    """The tasks as distinct objects with distinct metadata: what tasks share stays shared when they are pickled."""
     seen: set[int] = set()
     own = []
     for task in tasks:

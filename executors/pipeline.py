@@ -1,4 +1,4 @@
-"""Pipelines: stages in a row, run by an executor."""
+"""Pipelines: a sequence of stages, run by an executor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pipeline:
         """Append a stage; returns the pipeline, so that calls can be chained.
 
         Raises:
-            TypeError: it has not the methods of a stage.
+            TypeError: it does not have the methods of a stage.
         """
         if isinstance(stage, type) or not (hasattr(stage, "process_batch") or hasattr(stage, "decompose")):
             hint = "; add an instance, not the class" if isinstance(stage, type) else ""
@@ -121,7 +121,7 @@ class Pipeline:
 
 
 def _parts(stage: Any) -> list[Any] | None:
-    """The stages a composite stands for; None for an ordinary stage."""
+    """The stages that a composite stage consists of; None for an ordinary stage."""
     if not hasattr(stage, "decompose"):
         return None
     decompose = getattr(stage, "decompose_and_apply_with", stage.decompose)
@@ -137,6 +137,6 @@ def _mark(stages: list[Any], role: str, default: int) -> None:
     if len(marked) > 1:
         raise ValueError(f"more than one stage has {role}: {[stage.name for stage in marked]}")
     if not marked:
-        # a copy: the user's object may have another place in another pipeline
+        # a copy: the same object may be in another pipeline, at another position
         stages[default] = copy.copy(stages[default])
         setattr(stages[default], role, True)

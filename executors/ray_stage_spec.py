@@ -1,4 +1,4 @@
-"""What a stage says of itself to the Ray executors: one reading for all of them."""
+"""Options of a stage for the Ray executors, read in one place for all of them."""
 
 from __future__ import annotations
 

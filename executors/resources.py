@@ -1,4 +1,4 @@
-"""What one worker of a stage needs."""
+"""Resources of one worker of a stage."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Resources:
 
 
 def gpu_memory_gb() -> float:
-    """Memory of this machine's first GPU in GB; 24 where there is none to ask."""
+    """Memory of this machine's first GPU in GB; 24 if it has none."""
     try:
         import pynvml  # type: ignore[import-not-found, import-untyped, unused-ignore]
 

@@ -57,7 +57,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
             if not callable(cls.__dict__.get(method, len)):
                 raise TypeError(f"{cls.__name__}.{method} must be a method; override {method}()")
 
-    # -- the work ----------------------------------------------------------------------------------------------
+    # -- processing ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def process(self, task: X) -> Y | list[Y] | None:
@@ -66,7 +66,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
     def process_batch(self, tasks: list[X]) -> list[Y | None]:
         """A batch in, a list out: one result for each task where possible, None for a filtered one.
 
-        Ids are not the stage's business: the executor gives them to whatever comes back.
+        Stages do not set task ids: the executor assigns them to whatever is returned.
         """
         results: list[Y | None] = []
         for task in tasks:
@@ -88,15 +88,15 @@ class ProcessingStage(ABC, Generic[X, Y]):
     def teardown(self) -> None:
         """Clean up a worker at its end."""
 
-    # -- what it says of itself --------------------------------------------------------------------------------
+    # -- what it declares --------------------------------------------------------------------------------
 
     def inputs(self) -> Any:
-        """(attributes of the task, columns or attributes of its data) that must be there; or a mapping from task
-        type to such a pair."""
+        """The required (attributes of the task, columns or attributes of its data); or a mapping from task type to such
+        a pair."""
         return [], []
 
     def outputs(self) -> InputSpec:
-        """The same for what comes out."""
+        """The same for the output."""
         return [], []
 
     def num_workers(self) -> int | None:
@@ -183,7 +183,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
         num_workers: int | _Unset | None = _UNSET,
         num_workers_per_node: float | _Unset | None = _UNSET,
     ) -> ProcessingStage[X, Y]:
-        """A copy with other settings; the two specs are merged over the stage's own, key by key.
+        """A copy with other settings; keys of the two specs override the stage's own.
 
         Raises:
             ValueError: `num_workers` inside `xenna_stage_spec`, where it has its own argument, or together with
@@ -238,7 +238,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
 
 
 class _Constant:
-    """A method that returns a value; picklable, which a closure is not."""
+    """A method that returns a constant; picklable, unlike a closure."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -248,7 +248,7 @@ class _Constant:
 
 
 class CompositeStage(ProcessingStage[X, Y], ABC):
-    """Several stages under one name: `decompose` says which; it never runs itself."""
+    """Several stages under one name: `decompose` returns them; a composite stage never runs itself."""
 
     def __init__(self) -> None:
         self._with_operations: list[dict[str, dict[str, Any]]] = []
@@ -300,7 +300,7 @@ class CompositeStage(ProcessingStage[X, Y], ABC):
 
 
 class FunctionStage(ProcessingStage[Any, Any]):
-    """A stage made of a function of one task."""
+    """A stage around a function of one task."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function

@@ -19,8 +19,8 @@ class OnTaskError(StrEnum):
 @dataclass(frozen=True)
 class FailurePolicy:
     """`task_retries` is how often a failing batch is tried again before it is split or given up;
-    `max_failed_tasks` is the most tasks that may be skipped, None for any number; `task_timeout_s` is the time that
-    one task may take, and a batch as many times that as it has tasks."""
+    `max_failed_tasks` is the most tasks that may be skipped, None for any number; `task_timeout_s` is the time limit
+    of one task; that of a batch is as many times as long as it has tasks."""
 
     on_task_error: OnTaskError = OnTaskError.FAIL
     task_retries: int = 0
@@ -60,9 +60,9 @@ class FailurePolicy:
 
     @property
     def deaths_allowed(self) -> int:
-        """How many workers may die at a task that they had to themselves before it has failed.
+        """How many workers may die while they run a task alone before the task counts as failed.
 
-        Two at the least, though a failing task is not tried again by default: a worker may die for other reasons.
+        At least two, even without retries: a worker may die for other reasons.
         """
         return max(2, self.task_retries)
 
@@ -114,7 +114,7 @@ class ObjectsLostError(ExecutorError):
 
 
 class WorkerLostError(ExecutorError):
-    """Workers of a stage die, or have nowhere to be, before they can process anything."""
+    """Workers of a stage die before they can process anything, or no node has room for them."""
 
 
 class LostTasksError(ExecutorError):

@@ -1,4 +1,4 @@
-"""Tasks: what travels between stages. Names, fields and id scheme are NeMo Curator's."""
+"""Tasks: what stages pass to each other. Names, fields and ids are NeMo Curator's."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ROOT_ID = "0"
 
 @dataclass
 class Task(Generic[T]):
-    """A piece of work with its payload.
+    """A unit of work with its payload.
 
     Subclasses may override `num_items` and `validate`; as it is, a task counts the items of its payload where that
-    has a length. `task_id` belongs to the executor: it is the path through the pipeline, the parent's id and the
-    own segment joined by an underscore, and the same on every back end and in every run.
+    has a length. The executor assigns `task_id`, the path through the pipeline: the parent's id and the
+    task's own segment, joined by an underscore, the same on every back end and in every run.
     """
 
     dataset_name: str
@@ -44,11 +44,11 @@ class Task(Generic[T]):
         return len(self.data)
 
     def validate(self) -> bool:
-        """Whether the payload makes sense; called when the task is made."""
+        """Whether the payload is valid; called when the task is created."""
         return True
 
     def add_stage_perf(self, perf_stats: Any) -> None:
-        """Append what a stage's call cost."""
+        """Append the performance record of a stage's call."""
         self._stage_perf.append(perf_stats)
 
     def get_deterministic_id(self) -> str | None:
@@ -138,7 +138,7 @@ class FileGroupTask(Task[list[str]]):
         return bool(self.data)
 
     def get_deterministic_id(self) -> str:
-        """From the paths in any order, so that files that come or go do not change the ids of others.
+        """Computed from the paths in any order, so that added or removed files do not change the ids of others.
 
         The digest is NeMo Curator's, so that a partition has the same id there and here.
         """

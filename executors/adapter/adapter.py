@@ -18,8 +18,7 @@ from curator_slurm.executors.adapter.lineage import Child, children_of_batch, ch
 from curator_slurm.executors.adapter.perf import StagePerfStats
 from curator_slurm.executors.adapter.sendable import check_sendable
 from curator_slurm.executors.adapter.snapshot import Snapshot
-from curator_slurm.executors.resume.tracker import Account, Tracking
-from curator_slurm.executors.resume.tracker import source_of as partition_of
+from curator_slurm.executors.resume.tracker import Account, Tracking, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
 

@@ -1,4 +1,4 @@
-"""The checkpoint of the run that is going on: what stages are told, where reports go."""
+"""The checkpoint of the current run: what stages track, and where reports go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from curator_slurm.executors.ray_stage_spec import ray_stage_spec
 from curator_slurm.executors.resume.log import CheckpointError, CheckpointLog, local_folder
 from curator_slurm.executors.resume.nemo import ActorStore, array_share
-from curator_slurm.executors.resume.tracker import Failure, SourceReport, SourceTracker, Tracking, source_of
+from curator_slurm.executors.resume.tracker import Failure, SourceReport, SourceTracker, Tracking, partition_of
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _UNATTRIBUTABLE = ("is_shuffle_stage", "is_raft_actor", "is_lsh_stage")
 
 @contextlib.contextmanager
 def checkpointing(path: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Executors that run inside record and skip finished source partitions there; None changes nothing."""
+    """Executors in this context record finished source partitions in `path` and skip them; None does nothing."""
     token = _path.set(None if path is None else str(local_folder(path)))
     try:
         yield
@@ -33,10 +33,10 @@ def checkpointing(path: str | os.PathLike[str] | None) -> Iterator[None]:
 
 
 def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None = None) -> None:
-    """Whether the finished partitions of these stages can be told.
+    """Check that finished partitions can be determined with these stages.
 
     Raises:
-        CheckpointError: it names the stages that make it impossible.
+        CheckpointError: names the stage that makes it impossible.
     """
     for stage in stages:
         reason = ""
@@ -75,21 +75,21 @@ class FinishedBefore:
 
 
 @dataclass(frozen=True)
-class RemoveRemains:
-    """Removes what an interrupted run has left of partitions that run again, where writers cannot replace it."""
+class RemoveLeftovers:
+    """Removes files that an interrupted run left of partitions that run again, where writers cannot replace them."""
 
     writers: tuple[Any, ...]
 
     def __call__(self, sources: set[str]) -> None:
         for writer in self.writers:
-            writer.remove_remains(sources)
+            writer.remove_leftovers(sources)
 
 
 class Checkpoint:
     """Follows one run. Without a checkpoint it does nothing, and stages track nothing."""
 
     def __init__(self, stages: Sequence[Any]) -> None:
-        """Open the checkpoint of the run that is going on; Ray must be connected.
+        """Open the checkpoint of the current run; Ray must be connected.
 
         Raises:
             CheckpointError: it cannot be used.
@@ -106,7 +106,7 @@ class Checkpoint:
         if path is not None:
             opened = CheckpointLog(path, names)
             self._store, self._finished = opened, FinishedBefore(opened.finished)
-            self._begin = RemoveRemains(tuple(stage for stage in stages if hasattr(stage, "remove_remains")))
+            self._begin = RemoveLeftovers(tuple(stage for stage in stages if hasattr(stage, "remove_leftovers")))
             if opened.finished:
                 log.info("%d source partitions were finished by earlier runs", len(opened.finished))
         else:
@@ -133,11 +133,11 @@ class Checkpoint:
                 self._store.append(finished)
 
     def restart(self, stage: int, tasks: Iterable[Any], failures: Iterable[Failure]) -> None:
-        """What was on its way is lost: these tasks go to this stage once more, and only these failures stand."""
-        left = [source_of(task) for task in tasks] if stage > self._source else []
+        """Tasks in flight are lost: these tasks go to this stage again, and only these failures remain."""
+        left = [partition_of(task) for task in tasks] if stage > self._source else []
         self._tracker.restart(left, failures)
 
     def close(self) -> None:
-        """Leave nothing unwritten."""
+        """Write what is pending."""
         if self._store is not None:
             self._store.close()

@@ -1,8 +1,8 @@
 """The log of finished source partitions: append-only files of JSON lines, one file for each run.
 
 A run writes to a file of its own and reads all of them, so runs on different hosts may share a folder on a network
-file system, where appends of two hosts to one file could mix. A line counts when it is whole; what a crash, a full
-disk or a lost block has left of one is passed over, and its partitions run again.
+file system, where appends of two hosts to one file could mix. Only complete lines count; what a crash, a
+full disk or a lost block has left of one is ignored, and its partitions run again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CheckpointError(ValueError):
 
 
 def read_lines(data: bytes) -> tuple[list[str] | None, set[str]]:
-    """(names of the stages, finished sources) of a file's content; lines that are not whole are passed over."""
+    """(names of the stages, finished sources) of a file's content; incomplete lines are ignored."""
     stages: list[str] | None = None
     finished: set[str] = set()
     for line in data.split(b"\n"):
@@ -89,13 +89,13 @@ class CheckpointLog:
         self._thread.start()
 
     def append(self, sources: Iterable[str]) -> None:
-        """Record finished sources, soon."""
+        """Record finished sources without waiting for the disk."""
         with self._wake:
             self._waiting += sources
             self._wake.notify()
 
     def close(self) -> None:
-        """Write what is left, and end. What cannot be written runs again in the next run, and that is logged."""
+        """Write what is pending and stop. What cannot be written runs again in the next run, which is logged."""
         with self._wake:
             if self._closing:
                 return
@@ -157,7 +157,7 @@ class CheckpointLog:
 
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode() + b"\n"
-        if self._torn:  # what is left of a line that did not fit must not swallow this one
+        if self._torn:  # end the incomplete line, so that this one stands alone
             line = b"\n" + line
         self._torn = True
         while line:

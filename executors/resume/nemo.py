@@ -1,4 +1,4 @@
-"""NeMo Curator's own bookkeeping, kept when its pipelines run here; nothing is imported unless it is in use already.
+"""NeMo Curator's own bookkeeping, kept up when its pipelines run here; nothing is imported unless it is loaded already.
 
 Its Pipeline starts a detached actor for `checkpoint_path`, reads SLURM array settings from the environment, and
 looks for a marker when tasks have failed.
@@ -36,7 +36,7 @@ class ActorStore:
             return None
         try:
             from nemo_curator.utils.resumability_client import ACTOR_NAME
-        except ImportError:  # a version without
+        except ImportError:  # a version without it
             return None
         import ray
 
@@ -46,7 +46,7 @@ class ActorStore:
             return None
 
     def append(self, sources: Iterable[str]) -> None:
-        """A change by zero is how the actor is told that nothing of a source is left."""
+        """A change of zero tells the actor that nothing of a source is left."""
         self._last = self._actor.apply_deltas.remote([(f"{source}_finished", source, 0) for source in sources])
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ def array_share(stage: Any) -> Callable[[list[Any]], list[Any]] | None:
         return None
     try:
         from nemo_curator.backends.slurm_array import resolve_slurm_array_config
-    except ImportError:  # a version without
+    except ImportError:  # a version without it
         return None
     config = resolve_slurm_array_config(is_source_stage=True)
     return None if config is None else ArrayShare(config, str(stage.name))
@@ -103,6 +103,6 @@ def mark_failed_tasks() -> None:
         return
     try:
         from nemo_curator.backends.failed_task_markers import record_failed_tasks
-    except ImportError:  # a version without
+    except ImportError:  # a version without it
         return
     record_failed_tasks()

@@ -1,7 +1,7 @@
 """When is a source partition finished? When every task that descends from it has left the last stage.
 
-Workers say with each batch how many descendants of each source there are now, more or fewer; the driver adds up. The
-report of a batch comes before those of its outputs' batches, so a sum of zero means that nothing is left.
+Workers report with each batch how the number of descendants of each source changes; the driver adds up. The report of
+a batch arrives before those of its outputs' batches, so a sum of zero means that nothing is left.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class Tracking:
     """What a stage's workers do about sources; travels with the stage.
 
-    `finished` says which of some sources earlier runs have finished, `share` which of a source stage's tasks are
-    for this run at all; `begin` is told the sources that run now. They concern the source stage alone.
+    `finished` returns which of some sources earlier runs have finished, `share` selects this run's tasks from those
+    of a source stage, `begin` is called with the sources that run now. All three are for the source stage only.
     """
 
     is_source: bool
@@ -31,16 +31,16 @@ class Tracking:
     begin: Callable[[set[str]], None] | None = None
 
     def select(self, tasks: list[Any]) -> list[Any]:
-        """What a source stage gives, without what is for others or finished."""
+        """The output of a source stage, without tasks of other jobs and finished ones."""
         if not self.is_source:
             return tasks
         if self.share is not None:
             tasks = self.share(tasks)
         if self.finished is not None:
-            done = self.finished([source_of(task) for task in tasks])
-            tasks = [task for task in tasks if source_of(task) not in done]
+            done = self.finished([partition_of(task) for task in tasks])
+            tasks = [task for task in tasks if partition_of(task) not in done]
         if self.begin is not None:
-            self.begin({source_of(task) for task in tasks})
+            self.begin({partition_of(task) for task in tasks})
         return tasks
 
     def account(self, inputs: Sequence[str], outputs: Sequence[str], *, blended: bool) -> Account:
@@ -70,7 +70,7 @@ class Account:
         self.blended = blended or set()
 
     def add(self, other: Account) -> None:
-        """Take over another call's; zeros stay, they open sources that end at once."""
+        """Add another call's; zeros stay, because they open sources that end at once."""
         for source, count in other.descendants.items():
             self.descendants[source] += count
         self.blended |= other.blended
@@ -138,6 +138,6 @@ class SourceTracker:
         self._failed = {failure.source for failure in failures if failure.source}
 
 
-def source_of(task: Any) -> str:
+def partition_of(task: Any) -> str:
     """The source partition that a task descends from; empty where there is none."""
     return str(getattr(task, "_source_id", "") or "")

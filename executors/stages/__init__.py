@@ -1,7 +1,7 @@
-"""Stages that come with curator-slurm: files in, files out, and what curation does in between.
+"""Stages that come with curator-slurm: readers, writers, filters, de-duplication.
 
-Names and arguments are NeMo Curator's where it has such a stage. Importing this package imports neither pandas,
-Arrow nor Ray.
+Names and arguments are NeMo Curator's where it has the same stage; docs/stages.md lists the differences. Importing this
+package imports neither pandas, Arrow nor Ray.
 """
 
 from curator_slurm.executors.stages.deduplication.exact_dedup import (

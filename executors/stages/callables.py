@@ -11,10 +11,10 @@ _METHODS = ("score_document", "keep_document", "modify_document")
 
 
 def resolve(given: Any) -> Any:
-    """What an argument stands for: `module:name` is imported, `{use: module:Class, with: {...}}` is made.
+    """Resolve an argument: `module:name` is imported, `{use: module:Class, with: {...}}` is instantiated.
 
-    A class of filters or modifiers, given as it is or by its name alone, is made without arguments; other classes,
-    such as `str`, are functions. Anything else is what it is.
+    A class of filters or modifiers, given directly or by name alone, is instantiated without arguments; other classes,
+    such as `str`, are functions. Anything else is returned unchanged.
 
     Raises:
         ValueError: the name cannot be imported.

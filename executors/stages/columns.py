@@ -1,6 +1,6 @@
 """Columns of a DocumentBatch, whose payload is an Arrow table or a pandas frame; values go in and out unchanged.
 
-Arrow types are used where they hold every value as it is: text, truth values, 64-bit integers (nulls and all) and
+Arrow types are used where they hold every value as it is: text, booleans, 64-bit integers (with nulls) and
 numbers. Everything else (nested values, mixed types) stays a column of Python objects.
 """
 
@@ -39,7 +39,7 @@ def arrow_array(values: Sequence[Any]) -> pa.Array | None:
         ):
             return pa.array(values, pa.float64(), from_pandas=False)
     except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
-        return None  # an integer over 64 bits, or text with half of a surrogate pair
+        return None  # an integer over 64 bits, or text with a lone surrogate
     return None
 
 
@@ -81,12 +81,12 @@ def table_of(data: Any) -> pa.Table:
         try:
             data = pa.Table.from_pandas(data, preserve_index=False)
         except (pa.ArrowException, UnicodeEncodeError) as error:
-            raise ValueError(f"{_culprit(data)} cannot be converted to Arrow: {error}") from error
+            raise ValueError(f"{_failing_column(data)} cannot be converted to Arrow: {error}") from error
     metadata = {key: value for key, value in (data.schema.metadata or {}).items() if key != b"pandas"}
     return data.replace_schema_metadata(metadata or None)
 
 
-def _culprit(data: pd.DataFrame) -> str:
+def _failing_column(data: pd.DataFrame) -> str:
     import pyarrow as pa
 
     for name in data.columns:

@@ -11,7 +11,7 @@ def check_options(owner: str, key: str, given: Mapping[str, Any] | None, known: 
     """The options of a dictionary argument such as `read_kwargs`, as a dictionary of their own.
 
     Raises:
-        ValueError: one is unknown, with the nearest that is known.
+        ValueError: an option is unknown; suggests the nearest known one.
     """
     options = dict(given or {})
     names = sorted(known)

@@ -1,7 +1,7 @@
 """Counts that travel with the batches, and their sum over a whole run.
 
 What a stage counts goes into the metadata of the batch and from there, through the writers, into the tasks that
-`Pipeline.run` returns; each of them comes once, however often something was retried, so that the sums are exact.
+`Pipeline.run` returns; each of these comes once, however often a task was retried, so the sums are exact.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def add_dropped(batch: DocumentBatch, reason: str, count: int) -> None:
 
 
 def drop_rows(batch: DocumentBatch, keep: Sequence[bool], reason: str) -> DocumentBatch:
-    """The batch with the flagged rows only; how many went, and why, is counted in its metadata."""
+    """The batch with the flagged rows only; the dropped ones are counted by reason in its metadata."""
     dropped = len(keep) - sum(keep)
     if not dropped:
         return batch

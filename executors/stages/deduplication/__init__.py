@@ -1,1 +1,1 @@
-"""Workflows and stages that find documents which are there more than once."""
+"""Workflows and stages that find duplicate documents."""

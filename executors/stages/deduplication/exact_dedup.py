@@ -1,9 +1,9 @@
 """Exact de-duplication of a whole dataset, with the same result on every executor and in every run.
 
-Which of several equal documents is the first is only known when all have been seen, and a streaming pipeline sees
-some when others are already written. So there are two passes: one finds the duplicates and leaves a small table of
-the rows to drop; the other drops them wherever it meets them. Both passes read the same files in the same groups,
-so that task id and row number mean the same document in both; retries and restarts change nothing.
+Which of several equal documents is the first is only known when all have been read, and a streaming pipeline has
+written some by then. So there are two passes: the first finds the duplicates and writes a small table of the rows to
+drop; the second drops them. Both passes read the same files in the same groups, so that task id and row number mean
+the same document in both, and retries and restarts change nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class HashDocuments(ProcessingStage[DocumentBatch, FileGroupTask]):
         hashed = [
             (row, digest(text))
             for row, text in enumerate(values_of(task.data, self.text_field))
-            if text is not None  # no text is equal to nothing
+            if text is not None  # a null equals nothing
         ]
         table = pa.table(
             {
@@ -71,7 +71,7 @@ class HashDocuments(ProcessingStage[DocumentBatch, FileGroupTask]):
 
 @dataclass
 class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
-    """Drops the rows that a table of duplicates lists; it must come right behind the reader of the first pass."""
+    """Drops the rows that a table of duplicates lists; it must directly follow the reader of the first pass."""
 
     REASON: ClassVar[str] = DUPLICATE
 
@@ -111,7 +111,7 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
 
 
 class ExactDeduplicationPipeline(Pipeline):
-    """A pipeline that reads documents, drops all but the first of those with equal text, and goes on with `stages`.
+    """A pipeline that reads documents, drops all but the first of those with equal text, and continues with `stages`.
 
     The first is the one in the first group of files, and there in the first row. `work_dir` is a folder on storage
     that all nodes share; `duplicates.parquet` stays there and says for each dropped row which one was kept.

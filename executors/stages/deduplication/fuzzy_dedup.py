@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class DropNearDuplicates(DropDuplicates):
-    """Drops the rows that a table of near-duplicates lists; it must come right behind the reader of the first pass."""
+    """Drops the rows that a table of near-duplicates lists; it must directly follow the reader of the first pass."""
 
     REASON: ClassVar[str] = NEAR_DUPLICATE
 
@@ -55,13 +55,13 @@ class DropNearDuplicates(DropDuplicates):
 
 
 class FuzzyDeduplicationPipeline(Pipeline):
-    """Reads documents, drops all but the first of those that are much alike, and goes on with `stages`.
+    """Reads documents, drops all but the first of those that are near-duplicates, and continues with `stages`.
 
     `char_ngrams`, `num_bands`, `minhashes_per_band` and `seed` are NeMo Curator's, with its defaults: texts of which
     about four fifths of the 24-grams are the same are near-duplicates (`minhash.threshold`). Groups are transitive.
-    `buckets_per_band` cuts a band into as many tasks: raise it where a band of all documents, 16 bytes each, is too
-    much for a worker. `work_dir` is a folder on storage that all nodes share; `near_duplicates.parquet` stays there
-    and says for each dropped row which one was kept.
+    `buckets_per_band` divides a band into as many tasks: raise it where a band of all documents, 16 bytes each,
+    exceeds the memory of a worker. `work_dir` is a folder on storage that all nodes share; `near_duplicates.parquet`
+    stays there and says for each dropped row which one was kept.
     """
 
     MERGE_FILES = 16

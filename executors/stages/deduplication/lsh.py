@@ -1,6 +1,6 @@
 """From bands of signatures to groups of near-duplicates: buckets, edges, spanning forests.
 
-A document is a number here: that of its file of signatures in the list of those files, and its row in it.
+A document is a number here: the index of its signature file in the list of those files, and its row in that file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MatchBands(ProcessingStage[BandTask, FileGroupTask]):
     """Collects one band of all documents and writes the edges between documents that agree in it.
 
     `signatures` is the list of the files that HashBands has written. Only one column of each is read, and with
-    `buckets_per_band` above 1 only that share of it is held: 16 bytes for each document and band, divided by it.
+    `buckets_per_band` above 1 only that share of it is in memory: 16 bytes for each document and band, divided by it.
     """
 
     signatures: str

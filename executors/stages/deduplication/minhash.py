@@ -1,6 +1,6 @@
-"""MinHash signatures: short rows of numbers of which two texts share as large a part as of their n-grams.
+"""MinHash signatures: short rows of numbers; two texts share about the same fraction of them as of their n-grams.
 
-A signature is cut into bands. Two texts whose n-grams have the Jaccard similarity s agree in a whole band of r
+A signature is divided into bands. Two texts whose n-grams have the Jaccard similarity s agree in a whole band of r
 numbers with probability s^r, so in at least one of b bands with 1 - (1 - s^r)^b.
 """
 
@@ -31,7 +31,7 @@ _ROWS_AT_ONCE = 1 << 20
 
 
 class MinHasher:
-    """Signatures of texts: the same for the same arguments, everywhere and always."""
+    """Signatures of texts: deterministic, on every machine."""
 
     def __init__(self, count: int, char_ngrams: int = 24, seed: int = 42) -> None:
         import numpy as np
@@ -102,7 +102,7 @@ def match_probability(similarity: float, num_bands: int, minhashes_per_band: int
 
 
 def threshold(num_bands: int, minhashes_per_band: int) -> float:
-    """The similarity at which two texts are found about every second time: the middle of the steep part."""
+    """The similarity at which two texts are found with a probability of one half."""
     return float((1 - 0.5 ** (1 / num_bands)) ** (1 / minhashes_per_band))
 
 
@@ -119,7 +119,7 @@ def _powers(base: int, count: int) -> Numbers:
 class HashBands(ProcessingStage[DocumentBatch, FileGroupTask]):
     """Writes the bands of every document of a batch to a file in `path`, a column for each; the documents end here.
 
-    Documents without text get none: they are like nothing.
+    Null documents get none: they are similar to nothing.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""The two shapes that objects for `Score`, `ScoreFilter` and `Modify` have."""
+"""Base classes of the objects for `Score`, `ScoreFilter` and `Modify`."""
 
 from __future__ import annotations
 

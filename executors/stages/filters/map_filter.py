@@ -17,7 +17,7 @@ PER = ("document", "batch")
 
 @dataclass
 class MapStage(ProcessingStage[DocumentBatch, DocumentBatch]):
-    """Replaces documents by what a function makes of them.
+    """Replaces documents by the results of a function.
 
     Per document, `function` gets a dictionary and returns a dictionary, a list of them, or None to drop it. Per
     batch, it gets the payload (`as_type`: pandas, or an Arrow table) and returns one. `columns` limits what it gets.
@@ -48,7 +48,7 @@ class MapStage(ProcessingStage[DocumentBatch, DocumentBatch]):
         """The batch with new documents.
 
         Raises:
-            TypeError: the function returned something else than it should.
+            TypeError: the function returned a value of another type.
         """
         data = select(task.data, self.columns) if self.columns is not None else task.data
         if self.per == "batch":
@@ -72,10 +72,10 @@ class MapStage(ProcessingStage[DocumentBatch, DocumentBatch]):
 
 @dataclass
 class FilterStage(ProcessingStage[DocumentBatch, DocumentBatch]):
-    """Keeps the documents for which a function says so.
+    """Keeps the documents for which a function returns true.
 
     Per document, `function` gets a dictionary (of `columns` alone, where given) and returns whether to keep it. Per
-    batch, it gets a pandas frame and returns a flag for each row. How many it drops is counted under its name.
+    batch, it gets a pandas frame and returns a flag for each row. Dropped documents are counted under its name.
     `function` may be given as `module:name`.
     """
 

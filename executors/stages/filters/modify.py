@@ -17,7 +17,7 @@ class Modify(ProcessingStage[DocumentBatch, DocumentBatch]):
     """Computes columns from columns; several functions run one after the other.
 
     `modifier_fn` gets the value of its input field, or with several input fields (a list of lists) their values as
-    keyword arguments; an object's `modify_document` is taken. The result goes to `output_fields`, by default to the
+    keyword arguments; of an object, `modify_document` is used. The result goes to `output_fields`, by default to the
     one input field. Functions may be given as `module:name`.
     """
 

@@ -35,7 +35,7 @@ class WordCountFilter(DocumentFilter):
 
 
 class MeanWordLengthFilter(DocumentFilter):
-    """Keeps documents whose words have on average so many characters."""
+    """Keeps documents whose mean word length is in a range."""
 
     def __init__(self, min_mean_word_length: float = 3, max_mean_word_length: float = 10, lang: str = "en") -> None:
         self._name = "mean_word_length"
@@ -66,7 +66,7 @@ class LongWordFilter(DocumentFilter):
 
 
 class _RatioFilter(DocumentFilter):
-    """Keeps documents whose share of something is at most a limit; an empty document counts as full of it."""
+    """Keeps documents whose ratio of something is at most a limit; an empty document has the ratio 1."""
 
     def __init__(self, name: str, most: float) -> None:
         self._name = name
@@ -115,7 +115,7 @@ class NumbersFilter(_RatioFilter):
 
 
 class UrlsFilter(_RatioFilter):
-    """Drops documents in which addresses take up too many of the characters."""
+    """Drops documents in which URLs make up too many of the characters."""
 
     def __init__(self, max_url_to_text_ratio: float = 0.2, url_regex: re.Pattern[str] | str | None = None) -> None:
         super().__init__("urls_ratio", max_url_to_text_ratio)
@@ -146,7 +146,7 @@ class ParenthesesFilter(_RatioFilter):
 
 
 class CommonEnglishWordsFilter(DocumentFilter):
-    """Keeps documents with at least so many common English words, in lower case."""
+    """Keeps documents with at least `min_num_common_words` common English words in lower case."""
 
     def __init__(self, min_num_common_words: int = 2, stop_at_false: bool = True) -> None:
         self._name = "common_english_words"
@@ -166,7 +166,7 @@ class CommonEnglishWordsFilter(DocumentFilter):
 
 
 class WordsWithoutAlphabetsFilter(DocumentFilter):
-    """Keeps documents in which this share of the words has a letter."""
+    """Keeps documents in which at least this fraction of the words contains a letter."""
 
     def __init__(self, min_words_with_alphabets: float = 0.8, lang: str = "en") -> None:
         self._name = "words_without_alphabets"
@@ -182,7 +182,7 @@ class WordsWithoutAlphabetsFilter(DocumentFilter):
 
 
 class RepeatedLinesFilter(DocumentFilter):
-    """Keeps documents in which this share of the lines (blank ones apart) are different from each other."""
+    """Keeps documents in which at least this fraction of the non-blank lines is distinct."""
 
     def __init__(self, max_repeated_line_fraction: float = 0.7) -> None:
         self._name = "repeated_lines"
@@ -212,7 +212,7 @@ class RepeatedLinesByCharFilter(DocumentFilter):
 
 
 class RepeatedParagraphsFilter(DocumentFilter):
-    """Keeps documents in which this share of the paragraphs (between empty lines) are different from each other."""
+    """Keeps documents in which at least this fraction of the paragraphs (separated by empty lines) is distinct."""
 
     def __init__(self, max_repeated_paragraphs_ratio: float = 0.7) -> None:
         self._name = "repeated_paragraphs"

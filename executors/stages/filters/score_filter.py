@@ -20,7 +20,7 @@ Given = Any
 
 
 class _FunctionStage(ProcessingStage[DocumentBatch, DocumentBatch]):
-    """What the three have in common: models that are loaded by the objects given."""
+    """What the three have in common: they load the models of the objects they are given."""
 
     verbose: bool = False
     _functions: list[Any]
@@ -54,7 +54,7 @@ class _FunctionStage(ProcessingStage[DocumentBatch, DocumentBatch]):
 class Score(_FunctionStage):
     """Adds scores as columns; drops nothing. Several functions run one after the other.
 
-    `score_fn` gets the value of `text_field`; an object's `score_document` is taken.
+    `score_fn` gets the value of `text_field`; of an object, `score_document` is used.
     """
 
     score_fn: Given
@@ -88,10 +88,10 @@ class Score(_FunctionStage):
 
 @dataclass
 class Filter(_FunctionStage):
-    """Drops documents by a value that they have; several functions run one after the other.
+    """Drops documents by the value of a field; several functions run one after the other.
 
-    `filter_fn` gets the value of `filter_field` and says whether to keep the document; an object's `keep_document`
-    is taken. `invert` keeps what would be dropped, and the other way round.
+    `filter_fn` gets the value of `filter_field` and returns whether to keep the document; of an object, `keep_document`
+    is used. `invert` keeps the documents that would be dropped, and vice versa.
     """
 
     filter_fn: Given
@@ -127,10 +127,10 @@ class Filter(_FunctionStage):
 
 @dataclass
 class ScoreFilter(_FunctionStage):
-    """Scores documents and drops those whose score will not do; several objects run one after the other.
+    """Scores documents and drops those whose score is out of range; several objects run one after the other.
 
     A document that an object drops is not scored by the next. Scores are kept where `score_field` names a column.
-    How many documents each object dropped is counted under its name (see `summarize`). A null counts as no text.
+    Documents that an object drops are counted under its name (see `summarize`). A null counts as empty text.
     """
 
     filter_obj: Given

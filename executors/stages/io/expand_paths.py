@@ -1,4 +1,4 @@
-"""Which files paths stand for: files, folders, globs, and fsspec addresses of these."""
+"""Expands paths to files: files, folders, globs, and fsspec URLs of these."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def list_files(
     storage_options: Mapping[str, Any] | None = None,
     sizes: bool = False,
 ) -> list[tuple[str, int]]:
-    """Every file that the paths stand for, once, in the order of their names, with its size where `sizes` is set.
+    """Every file that matches the paths, once, sorted by name, with its size where `sizes` is set.
 
     Raises:
         FileNotFoundError: no files match a path.
@@ -88,7 +88,7 @@ def _below(folder: str) -> Iterator[str]:
 
 
 def _raise(error: OSError) -> None:
-    """A folder that cannot be listed must not be taken for an empty one."""
+    """A folder that cannot be listed must not pass for an empty one."""
     raise error
 
 

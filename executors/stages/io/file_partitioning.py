@@ -30,13 +30,13 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
 
     `blocksize` is a number of bytes, or a size such as 512M or 512MB, with units of 1024 as in Slurm.
 
-    `file_paths` is a file, a folder (with all below it; names that begin with a dot apart), a glob or an fsspec
-    address, or a list of them. Local paths are made absolute where the stage is made. Each file is taken once, and
+    `file_paths` is a file, a folder (recursively; names that begin with a dot are skipped), a glob or an fsspec
+    address, or a list of them. Local paths are made absolute when the stage is created. Each file is taken once, and
     groups and their order depend on names (and, with `blocksize`, sizes) alone. `file_extensions` match with the
-    suffix of a compression too: `.jsonl` takes `a.jsonl.gz`. `limit` is the most groups to make.
+    suffix of a compression too: `.jsonl` takes `a.jsonl.gz`. `limit` is the maximum number of groups.
 
     Raises:
-        ValueError: both `files_per_partition` and `blocksize` are given, or one makes no sense.
+        ValueError: both `files_per_partition` and `blocksize` are given, or one is invalid.
     """
 
     file_paths: str | list[str]
@@ -98,7 +98,7 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
 
 
 def group_by_count(files: Sequence[str], count: int) -> list[list[str]]:
-    """Groups of `count` files, the last one maybe smaller."""
+    """Groups of `count` files; the last one may be smaller."""
     return [list(files[start : start + count]) for start in range(0, len(files), count)]
 
 

@@ -14,7 +14,7 @@ from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
 class MultiWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
     """Gives every batch to all of its writers, and hands on one FileGroupTask with the files of all.
 
-    A pipeline is a line, and a writer's output are files: this is how documents are written in two formats.
+    A writer passes on files, not documents, so this is how to write documents in two formats.
     """
 
     writers: Sequence[BaseWriter]
@@ -33,10 +33,10 @@ class MultiWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
     def outputs(self) -> tuple[list[str], list[str]]:
         return ["data"], []
 
-    def remove_remains(self, sources: Collection[str]) -> None:
-        """As of every writer."""
+    def remove_leftovers(self, sources: Collection[str]) -> None:
+        """As each writer does."""
         for writer in self.writers:
-            writer.remove_remains(sources)
+            writer.remove_leftovers(sources)
 
     def process(self, task: DocumentBatch) -> FileGroupTask:
         """Write the batch with every writer."""

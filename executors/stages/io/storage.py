@@ -59,7 +59,7 @@ def names(folder: str, storage_options: Mapping[str, Any] | None = None) -> list
 
 
 def remove(path: str, storage_options: Mapping[str, Any] | None = None) -> None:
-    """Remove a file; none is as good."""
+    """Remove a file if it exists."""
     with contextlib.suppress(FileNotFoundError):
         if is_remote(path):
             store, inner = filesystem(path, storage_options)
@@ -93,7 +93,7 @@ def read_bytes(path: str, storage_options: Mapping[str, Any] | None = None, comp
     """The whole content of a file, decompressed; `infer` goes by the suffix of its name.
 
     Raises:
-        ValueError: the file is damaged, or not compressed as its name says; it names the file.
+        ValueError: the file is corrupt, or not compressed as its name says; names the file.
     """
     if compression == "infer":
         compression = split_compression(path)[1]
@@ -117,7 +117,7 @@ def _decompress(file: IO[bytes], compression: str | None) -> bytes:
 
 
 def _decompress_zstd(raw: bytes) -> bytes:
-    """All frames of a file; the stream reader of zstandard would take a file that is cut off for a whole one."""
+    """All frames of a file; the stream reader of zstandard would take a truncated file for a complete one."""
     import zstandard
 
     parts = []
@@ -159,7 +159,7 @@ def write_atomically(
 ) -> None:
     """Let `write` fill a file that appears under its name only when it is complete and on disk.
 
-    The folder is made where it is missing. An exception leaves what was there before, and no temporary file; a
+    The folder is created if it is missing. An exception leaves the previous file, and no temporary file; a
     killed process may leave one, whose name begins with a dot.
     """
     if is_remote(path):

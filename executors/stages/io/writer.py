@@ -1,4 +1,4 @@
-"""What all writers share: one task, one file, named by the task's id, whole or not there."""
+"""What all writers share: one file for each task, named by the task's id, complete or absent."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
 
     The file appears under its name, `<task id>.<extension>`, when it is complete and on disk; a task that runs again
     puts the same file in its place. A batch without rows leaves no file (and removes the one of an earlier run), and
-    its FileGroupTask is empty: an empty file would have columns without types, which do not fit its neighbours'.
+    its FileGroupTask is empty: the columns of an empty file would have no types.
 
-    `mode` is about what `path` holds when the stage is made: `ignore` leaves it, and replaces files of the same
+    `mode` decides about files in `path` when the stage is created: `ignore` keeps them, but replaces files of the same
     names; `overwrite` removes the whole folder; `error` refuses an existing one; `append` is refused unless a subclass
     sets `append_mode_implemented`.
     """
@@ -99,8 +99,8 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
             raise ValueError(f"{self.name}: task {task.task_id}: {error}") from error
         return [path]
 
-    def remove_remains(self, sources: Collection[str]) -> None:
-        """Remove what an interrupted run has written of these source partitions under names that may not come again."""
+    def remove_leftovers(self, sources: Collection[str]) -> None:
+        """Remove the files that an interrupted run wrote of these source partitions under names that may not recur."""
         stems = {file_stem(source) for source in sources}
         ending = f".{self.get_file_extension()}"
         for name in storage.names(self.path, self.storage_options):
@@ -118,16 +118,16 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
 
 
 def origin_mark(task: Any) -> str:
-    """What the name of a task's file says of its source partition, where the id alone would not lead to it.
+    """The part of a file's name that identifies the source partition, where the task id does not.
 
-    An id that begins with r depends on which tasks came together in a batch, which may differ when a run is resumed.
+    An id that begins with r depends on which tasks were combined in a batch, which may differ when a run is resumed.
     """
     source = str(getattr(task, "_source_id", "") or "")
     return f"{_OF}{file_stem(source)}" if source and task.task_id.startswith("r") else ""
 
 
 def file_stem(task_id: str) -> str:
-    """A file name from a task's id: the id itself, or a digest of it where it is too long or has odd characters.
+    """A file name from a task's id: the id itself, or a digest of it where it is too long or has special characters.
 
     Raises:
         ValueError: there is no id.
@@ -142,11 +142,11 @@ def file_stem(task_id: str) -> str:
 def check_output_mode(
     mode: str, path: str, storage_options: dict[str, Any] | None = None, append_mode_implemented: bool = False
 ) -> None:
-    """Do what `mode` says about a folder that is there already.
+    """Apply `mode` to an existing folder.
 
     Raises:
-        ValueError: there is no such mode, or `overwrite` would remove a folder that cannot be meant.
-        FileExistsError: the mode is `error`, and the folder is there.
+        ValueError: there is no such mode, or `overwrite` would remove a folder such as the home directory.
+        FileExistsError: the mode is `error`, and the folder exists.
         NotImplementedError: the mode is `append`, and the writer cannot append.
     """
     if mode not in MODES:

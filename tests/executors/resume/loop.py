@@ -9,7 +9,7 @@ from typing import Any
 from curator_slurm.executors import EmptyTask
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.resume.checkpoint import Checkpoint
-from curator_slurm.executors.resume.tracker import source_of
+from curator_slurm.executors.resume.tracker import partition_of
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.task_failures import FailurePolicy
 
@@ -46,7 +46,7 @@ class TrackedLoop:
                     raise Crash  # done, but nobody has heard of it
                 monitor.record(index, report)
                 waiting[index + 1] += outputs
-                on_their_way = {source_of(task) for queue in waiting[:-1] for task in queue}
+                on_their_way = {partition_of(task) for queue in waiting[:-1] for task in queue}
                 assert not finished & on_their_way, "recorded as finished while tasks are on their way"
             monitor.check_counts(len(initial_tasks or [1]), len(waiting[-1]))
             return waiting[-1]
