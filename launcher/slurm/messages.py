@@ -233,3 +233,17 @@ _ENDINGS = {
 def ending(state: SlurmState) -> tuple[str, str]:
     """What a final state means and what to do next; both empty for a state that explains nothing."""
     return _ENDINGS.get(state, ("", ""))
+
+
+def ending_of(failure: FailureClass) -> tuple[str, str]:
+    """`ending` of the state that has this failure class; for one that the output of a job proves."""
+    return next((ending(state) for state in _PROVED_BY_LOGS if state.failure_class is failure), ("", ""))
+
+
+_PROVED_BY_LOGS = (
+    SlurmState.TIMEOUT,
+    SlurmState.PREEMPTED,
+    SlurmState.NODE_FAIL,
+    SlurmState.OUT_OF_MEMORY,
+    SlurmState.CANCELLED,
+)

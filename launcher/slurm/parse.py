@@ -66,12 +66,17 @@ class JobInfo:
     @property
     def end_reason(self) -> FailureClass | None:
         """Why Slurm is ending or has ended this job, if it says so; while it ends one, the state is COMPLETING."""
-        return self.state.failure_class or _REASONS_OF_END.get(self.reason)
+        return end_reason(self.state, self.reason)
 
     @property
     def base_id(self) -> str:
         """The id of the whole array, or the job's own."""
         return self.array_job_id or self.job_id
+
+
+def end_reason(state: SlurmState, reason: str) -> FailureClass | None:
+    """Why Slurm ends or has ended a job in this state, with this reason; None where neither says so."""
+    return state.failure_class or _REASONS_OF_END.get(reason)
 
 
 def parse_job_id(text: str) -> tuple[str, str | None]:

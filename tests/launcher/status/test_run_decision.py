@@ -1,4 +1,4 @@
-"""The pure decision about shards, case by case."""
+"""The pure aggregate over shards, and what is told of shards without details, case by case."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ import pytest
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status.shards_decide import (
-    AttemptFacts,
-    ElementFacts,
-    Place,
-    ShardsFacts,
-    ShardState,
-    decide,
-)
+from curator_slurm.launcher.status.facts import AttemptFacts, ElementFacts, RunFacts, ShardPlace
+from curator_slurm.launcher.status.reports import NodeReport, OutcomeReport, outcome_of
+from curator_slurm.launcher.status.run_decision import decide
+from curator_slurm.launcher.status.shard_decision import ShardState
 
 NOW = 10_000.0
-PLACE = Place(0, "4711", 0)
+NODE = NodeReport(node="n1", state="failed", failure_class=FailureClass.ENVIRONMENT)
+PREEMPTED = "slurmstepd: error: *** JOB 1 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***"
 RUNNING = ElementFacts(SlurmState.RUNNING, NOW - 60)
 PENDING = ElementFacts(SlurmState.PENDING, reason="Priority")
 
 
-def facts(total: int = 1, done: int = 0, **more: Any) -> ShardsFacts:
+def facts(total: int = 1, done: int = 0, **more: Any) -> RunFacts:
     """A run of which the first `done` shards are done, and each shard is an element of 4711."""
     times = {shard: NOW - 1000 + 10 * shard for shard in range(done)}
-    places = {shard: Place(0, "4711", shard) for shard in range(total)}
-    return ShardsFacts(**{"run_id": "r", "now": NOW, "total": total, "done": times, "places": places, **more})
+    places = {shard: ShardPlace(0, "4711", shard) for shard in range(total)}
+    return RunFacts(**{"run_id": "r", "now": NOW, "total": total, "done": times, "places": places, **more})
 
 
 def only(**more: Any) -> Any:
@@ -36,8 +33,8 @@ def only(**more: Any) -> Any:
     return status
 
 
-def outcome(failure: str | None, message: str = "it broke") -> dict[str, Any]:
-    return {"state": "failed", "failure_class": failure, "message": message, "next_step": "mend it"}
+def outcome(failure: str | None, message: str = "it broke") -> OutcomeReport:
+    return outcome_of({"state": "failed", "failure_class": failure, "message": message, "next_step": "fix it"})
 
 
 @pytest.mark.parametrize(
@@ -63,9 +60,19 @@ def test_the_state_of_the_run(more: dict[str, Any], state: RunState) -> None:
 
 def test_who_is_active() -> None:
     assert only(elements={"4711_0": PENDING}).state is ShardState.PENDING
-    assert only(elements={"4711_0": RUNNING}).state is ShardState.PENDING, "its turn in the element has not come"
+    assert only(elements={"4711_0": RUNNING}).state is ShardState.STARTING
     begun = only(elements={"4711_0": RUNNING}, begun={0: "4711_0.0"})
     assert (begun.state, begun.attempt, begun.started) == (ShardState.RUNNING, "4711_0.0", NOW - 60)
+
+
+def test_shards_of_an_element_wait_for_each_other() -> None:
+    places = {shard: ShardPlace(0, "4711", 0) for shard in range(3)}
+    first = decide(facts(total=3, places=places, elements={"4711_0": RUNNING}))
+    assert [status.state for status in first.open] == [ShardState.STARTING, ShardState.PENDING, ShardState.PENDING]
+    assert first.state is RunState.STARTING
+    second = decide(facts(total=3, done=1, places=places, elements={"4711_0": RUNNING}, begun={1: "4711_0.0"}))
+    assert [status.state for status in second.open] == [ShardState.RUNNING, ShardState.PENDING]
+    assert second.state is RunState.RUNNING
 
 
 def test_a_success_that_is_not_seen_yet_is_no_failure() -> None:
@@ -78,14 +85,22 @@ def test_a_success_that_is_not_seen_yet_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("attempt", "element", "expected"),
     [
-        (AttemptFacts(own=outcome("storage"), element=outcome("node_failed")), SlurmState.TIMEOUT, "storage"),
-        (AttemptFacts(own=outcome(None), element=outcome("node_failed")), SlurmState.TIMEOUT, "node_failed"),
+        (
+            AttemptFacts(outcome=outcome("storage"), element_outcome=outcome("node_failed")),
+            SlurmState.TIMEOUT,
+            "storage",
+        ),
+        (
+            AttemptFacts(outcome=outcome(None), element_outcome=outcome("node_failed")),
+            SlurmState.TIMEOUT,
+            "node_failed",
+        ),
         (AttemptFacts(), SlurmState.TIMEOUT, "time_limit"),
         (AttemptFacts(), SlurmState.OUT_OF_MEMORY, "out_of_memory"),
-        (AttemptFacts(node={"node": "n1", "failure_class": "environment"}), SlurmState.FAILED, "environment"),
-        (AttemptFacts(log=FailureClass.PREEMPTED), None, "preempted"),
+        (AttemptFacts(nodes=(NODE,)), SlurmState.FAILED, "environment"),
+        (AttemptFacts(log_tail=(PREEMPTED,)), None, "preempted"),
         (AttemptFacts(), None, "unknown"),
-        (AttemptFacts(own=outcome("nonsense")), None, "unknown"),
+        (AttemptFacts(outcome=outcome("nonsense")), None, "unknown"),
     ],
 )
 def test_why_it_failed(attempt: AttemptFacts, element: SlurmState | None, expected: str) -> None:
@@ -99,19 +114,19 @@ def test_cancelled_is_what_was_asked_for_and_not_proved_otherwise() -> None:
     asked = {"cancelled_elements": frozenset({"4711_0"})}
     assert only(**asked).state is ShardState.CANCELLED
     assert only(cancelled=NOW).state is ShardState.CANCELLED
-    assert only(**asked, attempts={0: AttemptFacts(own=outcome("out_of_memory"))}).state is ShardState.FAILED
-    assert only(attempts={0: AttemptFacts(own={"state": "cancelled"})}).state is ShardState.CANCELLED
+    assert only(**asked, attempts={0: AttemptFacts(outcome=outcome("out_of_memory"))}).state is ShardState.FAILED
+    assert only(attempts={0: AttemptFacts(outcome=outcome_of({"state": "cancelled"}))}).state is ShardState.CANCELLED
     assert only(elements={"4711_0": ElementFacts(SlurmState.CANCELLED)}).state is ShardState.CANCELLED
 
 
 def test_what_was_never_submitted() -> None:
     assert only(places={}).state is ShardState.NOT_SUBMITTED
-    assert only(places={0: Place(0, None, 0)}).state is ShardState.NOT_SUBMITTED
-    assert only(places={0: Place(0, None, 0)}, query_error="no answer").state is ShardState.UNKNOWN
+    assert only(places={0: ShardPlace(0, None, 0)}).state is ShardState.NOT_SUBMITTED
+    assert only(places={0: ShardPlace(0, None, 0)}, query_error="no answer").state is ShardState.UNKNOWN
 
 
 def test_without_slurms_answer_files_tell_what_they_can() -> None:
-    attempts = {0: AttemptFacts(own=outcome("app_failed"))}
+    attempts = {0: AttemptFacts(outcome=outcome("app_failed"))}
     assert only(attempts=attempts, query_error="no answer").state is ShardState.FAILED
     decision = decide(facts(total=2, done=1, query_error="no answer\nmore"))
     assert decision.counts == {ShardState.DONE: 1, ShardState.UNKNOWN: 1}
@@ -136,8 +151,8 @@ def test_rate_and_time_left() -> None:
 
 
 def test_failures_by_class_the_most_frequent_first() -> None:
-    attempts = {shard: AttemptFacts(own=outcome("storage" if shard == 1 else "app_failed")) for shard in range(4)}
+    attempts = {shard: AttemptFacts(outcome=outcome("storage" if shard == 1 else "app_failed")) for shard in range(4)}
     decision = decide(facts(total=4, attempts=attempts))
     assert decision.classes == {FailureClass.APP_FAILED: [0, 2, 3], FailureClass.STORAGE: [1]}
     assert "retry" in decision.next_step
-    assert "mend it" in decision.next_step
+    assert "fix it" in decision.next_step

@@ -1,0 +1,130 @@
+"""What is known about a run before anything is concluded from it: values that `gather` makes and `decide` reads.
+
+Shards are counted in thousands, so those that are done are a set, and only of those asked for in detail are nodes,
+events and progress read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm.parse import end_reason
+from curator_slurm.launcher.states import SlurmState
+from curator_slurm.launcher.status.reports import EventsReport, NodeReport, OutcomeReport, ProgressReport
+
+FRESH_HEARTBEAT_S = 60.0
+"""The head agent touches its heartbeat every few seconds; shared file systems may show it late."""
+SETTLING_S = 30.0
+"""How long after the end of an element that Slurm calls a success its done files may still be on their way to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlace:
+    """Where a shard is to be processed: the newest submission that holds it; `element` None where it is no array."""
+
+    submission: int
+    job_id: str | None
+    element: int | None
+
+    @property
+    def element_id(self) -> str:
+        """The id of the element: `4711_3` in an array, else that of the job; empty where there is none yet."""
+        if self.job_id is None or self.element is None:
+            return self.job_id or ""
+        return f"{self.job_id}_{self.element}"
+
+
+@dataclass(frozen=True, slots=True)
+class ElementFacts:
+    """What Slurm (or this machine, of a local process) says of an element; the last ones where it was asked for all.
+
+    `elsewhere`: it is a process of a machine that alone can tell whether it is alive.
+    """
+
+    state: SlurmState
+    started: float | None = None
+    ended: float | None = None
+    reason: str = ""
+    nodes: tuple[str, ...] = ()
+    exit_code: int | None = None
+    signal: int | None = None
+    restarts: int | None = None
+    elsewhere: bool = False
+
+    @property
+    def failure_class(self) -> FailureClass | None:
+        """What this alone proves about a failure."""
+        return end_reason(self.state, self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """The newest attempt that an element made at a shard, and what its cluster left; `restart` is the cluster's.
+
+    `events` and `progress` are read of shards asked for in detail alone.
+    """
+
+    name: str | None = None
+    count: int = 0
+    restart: int = 0
+    outcome: OutcomeReport | None = None
+    element_outcome: OutcomeReport | None = None
+    nodes: tuple[NodeReport, ...] = ()
+    heartbeat: float | None = None
+    log_tail: tuple[str, ...] = ()
+    events: EventsReport | None = None
+    progress: ProgressReport | None = None
+
+
+NO_ATTEMPT = AttemptFacts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Everything that decides; elements by their id, such as 4711_3."""
+
+    run_id: str
+    now: float
+    total: int
+    done: Mapping[int, float]
+    places: Mapping[int, ShardPlace] = field(default_factory=dict)
+    elements: Mapping[str, ElementFacts] = field(default_factory=dict)
+    begun: Mapping[int, str] = field(default_factory=dict)
+    """Shards that an active element has begun -> the name of the attempt."""
+    attempts: Mapping[int, AttemptFacts] = field(default_factory=dict)
+    detailed: frozenset[int] = frozenset()
+    """Shards of which everything was read."""
+    cancelled_elements: frozenset[str] = frozenset()
+    cancelled: float | None = None
+    query_error: str = ""
+    being_submitted: bool = False
+    submitted: float | None = None
+    created: float | None = None
+    is_local: bool = False
+    host: str = ""
+    """Where a local run was started."""
+
+    @property
+    def open_shards(self) -> list[int]:
+        """Shards that are not done."""
+        return [shard for shard in range(self.total) if shard not in self.done]
+
+    def element_of(self, shard: int) -> ElementFacts | None:
+        place = self.places.get(shard)
+        return self.elements.get(place.element_id) if place else None
+
+    def is_active(self, shard: int) -> bool:
+        """Whether an element that has not ended holds this shard, or one whose success is not visible here yet."""
+        element = self.element_of(shard)
+        if element is None or element.elsewhere:
+            return False
+        return not element.state.is_final or self.is_settling(element)
+
+    def is_settling(self, element: ElementFacts) -> bool:
+        """Whether Slurm calls it a success so lately that its done files may not be visible here yet."""
+        return element.state is SlurmState.COMPLETED and self.now - (element.ended or 0.0) < SETTLING_S
+
+    def is_fresh(self, heartbeat: float | None) -> bool:
+        return heartbeat is not None and abs(self.now - heartbeat) < FRESH_HEARTBEAT_S

@@ -1,0 +1,237 @@
+"""What agents, drivers and nodes wrote about an attempt, read as values: whatever a file lacks is None or empty.
+
+Files of other versions, or cut short by a full disk, must never keep `status` from telling the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.files import read_jsonl
+from curator_slurm.launcher.runs.paths import ClusterPaths
+from curator_slurm.launcher.states import RunState
+
+Json = Mapping[str, Any]
+_State = TypeVar("_State", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeReport:
+    """outcome.json: how an attempt, or the element that made it, ended."""
+
+    state: RunState
+    failure_class: FailureClass | None = None
+    message: str = ""
+    evidence: tuple[str, ...] = ()
+    next_step: str = ""
+    nodes: tuple[str, ...] = ()
+    started: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+    outputs: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """What a node's agent has reached, or why it failed."""
+
+    node: str
+    role: str = ""
+    state: str = ""
+    message: str = ""
+    failure_class: FailureClass | None = None
+    next_step: str = ""
+    time: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.state == "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageReport:
+    """Figures of one stage; docs/executors.md says what each means."""
+
+    name: str = "?"
+    kind: str = ""
+    tasks_in: int | None = None
+    tasks_out: int | None = None
+    tasks_filtered: int | None = None
+    tasks_failed: int | None = None
+    items_in: int | None = None
+    items_out: int | None = None
+    items_failed: int | None = None
+    queued: int | None = None
+    workers: int | None = None
+    workers_peak: int | None = None
+    expected: int | None = None
+    expected_about: int | None = None
+    rate: float | None = None
+    items_rate: float | None = None
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    """Ray's object store, over all nodes, in bytes."""
+
+    used_bytes: int | None = None
+    peak_bytes: int | None = None
+    capacity_bytes: int | None = None
+    spilled_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressReport:
+    """progress.json of a driver."""
+
+    stages: tuple[StageReport, ...] = ()
+    tasks_failed: int | None = None
+    object_store: StoreReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsReport:
+    """events.jsonl of an element: when it began, how far it has come, and which shards' drivers have started."""
+
+    started: float | None = None
+    last: str = ""
+    driver_started: bool = False
+
+
+# Reading
+
+
+def read_object(path: Path | str) -> Json | None:
+    """The JSON object in `path`; None where there is none, or none that can be read. Called for thousands of files."""
+    try:
+        with open(path, "rb") as stream:
+            value = json.loads(stream.read())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def read_outcome(path: Path | str) -> OutcomeReport | None:
+    """The outcome in `path`, if it is there."""
+    value = read_object(path)
+    return None if value is None else outcome_of(value)
+
+
+def outcome_of(value: Json) -> OutcomeReport:
+    """An outcome from the content of its file; a state or class of a later version is unknown."""
+    return OutcomeReport(
+        state=_member(RunState, value.get("state")) or RunState.UNKNOWN,
+        failure_class=_failure_class(value.get("failure_class")),
+        message=_text(value.get("message")),
+        evidence=_texts(value.get("evidence")),
+        next_step=_text(value.get("next_step")),
+        nodes=_texts(value.get("nodes")),
+        started=_number(value.get("started")),
+        ended=_number(value.get("ended")),
+        exit_code=_whole(value.get("exit_code")),
+        outputs=_text(value.get("outputs")) or None,
+    )
+
+
+def read_nodes(cluster: ClusterPaths) -> tuple[NodeReport, ...]:
+    """What the nodes of an element wrote last, by name."""
+    found = ((paths.name, read_object(paths.status)) for paths in cluster.existing_nodes())
+    return tuple(node_of(value, name) for name, value in found if value is not None)
+
+
+def node_of(value: Json, name: str = "?") -> NodeReport:
+    """A node's status from the content of its file."""
+    return NodeReport(
+        node=_text(value.get("node")) or name,
+        role=_text(value.get("role")),
+        state=_text(value.get("state")),
+        message=_text(value.get("message")),
+        failure_class=_failure_class(value.get("failure_class")),
+        next_step=_text(value.get("next_step")),
+        time=_number(value.get("time")),
+    )
+
+
+def failed_node(nodes: Iterable[NodeReport]) -> NodeReport | None:
+    """The node that failed, the head before the others."""
+    failed = [node for node in nodes if node.failed]
+    return min(failed, key=lambda node: (node.role != "head", node.node), default=None)
+
+
+def read_progress(path: Path) -> ProgressReport | None:
+    """The progress of a driver, if it has written any."""
+    value = read_object(path)
+    return progress_of(value) if value else None
+
+
+def progress_of(value: Json) -> ProgressReport:
+    """Progress from the content of its file."""
+    totals, store = value.get("totals"), value.get("object_store")
+    stages = value.get("stages")
+    return ProgressReport(
+        stages=tuple(stage_of(stage) for stage in stages if isinstance(stage, dict))
+        if isinstance(stages, list)
+        else (),
+        tasks_failed=_whole(totals.get("tasks_failed")) if isinstance(totals, dict) else None,
+        object_store=_figures(StoreReport, store) if isinstance(store, dict) else None,
+    )
+
+
+def stage_of(value: Json) -> StageReport:
+    """One stage of progress.json."""
+    return _figures(StageReport, value)
+
+
+def read_events(path: Path) -> EventsReport:
+    """The events of an element, as far as it has come."""
+    events = [event for event in read_jsonl(path) if isinstance(event, dict)]
+    if not events:
+        return EventsReport()
+    return EventsReport(
+        started=_number(events[0].get("time")),
+        last=_text(events[-1].get("message")),
+        driver_started=any(event.get("event") == "driver_started" for event in events),
+    )
+
+
+_Figures = TypeVar("_Figures", StageReport, StoreReport)
+
+
+def _figures(kind: type[_Figures], value: Json) -> _Figures:
+    """The fields that are there and of their kind: texts, whole numbers, numbers."""
+    readers: Mapping[object, Callable[[object], Any]] = {"str": _text, "int | None": _whole, "float | None": _number}
+    return kind(**{each.name: readers[each.type](value[each.name]) for each in fields(kind) if each.name in value})
+
+
+def _member(kind: type[_State], value: object) -> _State | None:
+    try:
+        return kind(str(value)) if value else None
+    except ValueError:
+        return None
+
+
+def _failure_class(value: object) -> FailureClass | None:
+    return (_member(FailureClass, value) or FailureClass.UNKNOWN) if value else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

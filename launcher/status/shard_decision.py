@@ -1,0 +1,357 @@
+"""What state one shard is in and why: a pure decision over the facts of its run.
+
+What was written by the attempt counts more than what its element wrote, that more than Slurm's state, that more than
+what the nodes and the log say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.slurm import messages
+from curator_slurm.launcher.states import RunState, SlurmState
+from curator_slurm.launcher.status.facts import NO_ATTEMPT, AttemptFacts, ElementFacts, RunFacts, ShardPlace
+from curator_slurm.launcher.status.reports import (
+    EventsReport,
+    NodeReport,
+    OutcomeReport,
+    StageReport,
+    StoreReport,
+    failed_node,
+)
+
+EVIDENCE_LINES = 15
+
+
+class ShardState(StrEnum):
+    """State of one shard."""
+
+    DONE = "done"
+    RUNNING = "running"
+    STARTING = "starting"
+    PENDING = "pending"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    NOT_SUBMITTED = "not_submitted"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether an element processes it, or will, or may."""
+        return self in (ShardState.RUNNING, ShardState.STARTING, ShardState.PENDING, ShardState.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardDetail:
+    """What is known of a shard beyond its state, where it was asked for."""
+
+    evidence: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    node_reports: tuple[NodeReport, ...] = ()
+    ended: float | None = None
+    exit_code: int | None = None
+    outputs: str | None = None
+    stages: tuple[StageReport, ...] = ()
+    tasks_failed: int | None = None
+    object_store: StoreReport | None = None
+    never_starts: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+NO_DETAIL = ShardDetail()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStatus:
+    """The state of a shard and its reasons; `reason` is Slurm's word for what a pending one waits for."""
+
+    shard: int
+    state: ShardState
+    failure_class: FailureClass | None = None
+    message: str = ""
+    next_step: str = ""
+    submission: int | None = None
+    job_id: str | None = None
+    attempt: str | None = None
+    attempts: int = 0
+    started: float | None = None
+    reason: str = ""
+    detail: ShardDetail = NO_DETAIL
+
+
+def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> ShardStatus:
+    """The state of a shard that these facts prove; `is_next`: it is the one that its running element starts with."""
+    attempt = facts.attempts.get(shard, NO_ATTEMPT)
+    place, element = facts.places.get(shard), facts.element_of(shard)
+    if shard in facts.done:
+        status = _done(shard, place, attempt)
+    elif place is None or place.job_id is None:
+        unsure = place is not None and bool(facts.query_error)
+        status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
+    elif _has_failed(element, attempt):
+        status = _ended(facts, shard, place, element, attempt)
+    elif element is not None and facts.is_active(shard):
+        status = _active(facts, shard, place, element, attempt, is_next=is_next)
+    elif _shows_life(facts, element, attempt):
+        status = _silent_but_alive(facts, shard, place, element, attempt)
+    elif element is not None and element.elsewhere:
+        status = _elsewhere(facts, shard, place, attempt)
+    elif facts.query_error and element is None and not (attempt.outcome or attempt.element_outcome):
+        status = _status(shard, ShardState.UNKNOWN, place, attempt)
+    else:
+        status = _ended(facts, shard, place, element, attempt)
+    return _with_detail(facts, status, element, attempt) if shard in facts.detailed else status
+
+
+def _status(shard: int, state: ShardState, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
+    return ShardStatus(
+        shard=shard,
+        state=state,
+        submission=place.submission,
+        job_id=place.element_id,
+        attempt=attempt.name,
+        attempts=attempt.count,
+    )
+
+
+def _done(shard: int, place: ShardPlace | None, attempt: AttemptFacts) -> ShardStatus:
+    outcome = attempt.outcome or attempt.element_outcome
+    status = _status(shard, ShardState.DONE, place or ShardPlace(0, None, None), attempt)
+    if outcome is None:
+        return status
+    message = outcome.message if outcome.state is RunState.COMPLETED else ""
+    return replace(status, message=message, started=outcome.started)
+
+
+# Not ended
+
+
+def _has_failed(element: ElementFacts | None, attempt: AttemptFacts) -> bool:
+    """Whether there is an outcome without success which a requeue of the job has not overtaken."""
+    outcome = _failure(attempt)
+    if outcome is None:
+        return False
+    if element is None or element.state.is_final:
+        return True
+    restarted = element.restarts is not None and element.restarts > attempt.restart
+    return not restarted and element.state.run_state is not RunState.PENDING
+
+
+def _failure(attempt: AttemptFacts) -> OutcomeReport | None:
+    """The outcome that tells why there is no success: the attempt's own, else its element's; one with a class first."""
+    found = [each for each in (attempt.outcome, attempt.element_outcome) if each is not None]
+    proved = (each for each in found if each.failure_class or each.state is RunState.CANCELLED)
+    return next(proved, next((each for each in found if each.state is RunState.FAILED), None))
+
+
+def _active(
+    facts: RunFacts, shard: int, place: ShardPlace, element: ElementFacts, attempt: AttemptFacts, *, is_next: bool
+) -> ShardStatus:
+    begun = facts.begun.get(shard)
+    state = ShardState.PENDING
+    if begun is not None or facts.is_settling(element):
+        state = ShardState.RUNNING
+    elif element.state.run_state is not RunState.PENDING and is_next:
+        state = ShardState.STARTING
+    if state is ShardState.RUNNING and attempt.events is not None and not attempt.events.driver_started:
+        state = ShardState.STARTING
+    started = element.started or (attempt.events.started if attempt.events else None)
+    waits = state is ShardState.PENDING
+    status = ShardStatus(
+        shard=shard,
+        state=state,
+        submission=place.submission,
+        job_id=place.element_id,
+        attempt=begun or attempt.name,
+        attempts=attempt.count,
+        started=None if waits else started,
+        reason=element.reason if waits else "",
+    )
+    return replace(status, message=_message(facts, status, element, attempt)) if shard in facts.detailed else status
+
+
+def _message(facts: RunFacts, status: ShardStatus, element: ElementFacts, attempt: AttemptFacts) -> str:
+    if facts.cancelled is not None or status.job_id in facts.cancelled_elements:
+        return "The run is being cancelled." if facts.cancelled is not None else "The element is being cancelled."
+    if facts.is_settling(element):
+        return "The job has just ended; its outcome is not visible here yet."
+    if status.state is ShardState.PENDING and element.state.run_state is RunState.PENDING:
+        waiting = messages.waiting(element.reason, status.job_id or "")
+        return f"Job {status.job_id} {'will not start' if waiting.never else 'is waiting'}: {waiting.words}."
+    if status.state is ShardState.PENDING:
+        return f"Job {status.job_id} is processing other shards first."
+    return _start(element, attempt) if status.state is ShardState.STARTING else ""
+
+
+def _start(element: ElementFacts, attempt: AttemptFacts) -> str:
+    """How far the start of the cluster has come."""
+    events = attempt.events or EventsReport()
+    if not (events.last or attempt.nodes):
+        return "The job has started; no node has reported yet."
+    if (failed := failed_node(attempt.nodes)) is not None:
+        return f"Node {failed.node} failed: {failed.message}"
+    joined = sum(node.state == "joined" for node in attempt.nodes)
+    if element.nodes and joined:
+        return f"{joined} of {len(element.nodes)} nodes have joined the cluster."
+    return events.last or "The nodes are getting ready."
+
+
+def _shows_life(facts: RunFacts, element: ElementFacts | None, attempt: AttemptFacts) -> bool:
+    """Whether the heartbeat is fresh of an element of which nobody else can tell whether it is alive."""
+    untold = element.elsewhere if element is not None else not facts.is_local
+    return untold and attempt.outcome is None and facts.is_fresh(attempt.heartbeat)
+
+
+def _silent_but_alive(
+    facts: RunFacts, shard: int, place: ShardPlace, element: ElementFacts | None, attempt: AttemptFacts
+) -> ShardStatus:
+    """Slurm does not know the job or cannot be asked, or another machine runs it; but its heartbeat is fresh."""
+    alive = element or ElementFacts(SlurmState.RUNNING)
+    begun = replace(facts, begun={**facts.begun, shard: attempt.name or ""})
+    status = _active(begun, shard, place, replace(alive, state=SlurmState.RUNNING), attempt, is_next=True)
+    if facts.is_local:
+        warning = f"the run is on {facts.host or 'another machine'}; shown is what its files say"
+    elif facts.query_error:
+        return status  # the run has this warning
+    else:
+        warning = f"Slurm does not know job {place.element_id}, but its heartbeat is recent"
+    return replace(status, detail=ShardDetail(warnings=(warning,)))
+
+
+def _elsewhere(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
+    return replace(
+        _status(shard, ShardState.UNKNOWN, place, attempt),
+        message=f"The run was started on {facts.host or 'another machine'}; only that machine can tell if it is alive.",
+        next_step=f"Run this command on {facts.host or 'that machine'}.",
+    )
+
+
+# Ended without success
+
+
+def _ended(
+    facts: RunFacts, shard: int, place: ShardPlace, element: ElementFacts | None, attempt: AttemptFacts
+) -> ShardStatus:
+    failure, message, next_step = _why(facts, place, element, attempt)
+    asked = facts.cancelled is not None or place.element_id in facts.cancelled_elements
+    unproved = failure in (None, FailureClass.UNKNOWN, FailureClass.CANCELLED)
+    cancelled = failure is FailureClass.CANCELLED or (asked and unproved)
+    outcome = _failure(attempt)
+    if cancelled and (outcome is None or not outcome.message):
+        message = "The run was cancelled." if facts.cancelled is not None else "The job was cancelled."
+    return replace(
+        _status(shard, ShardState.CANCELLED if cancelled else ShardState.FAILED, place, attempt),
+        failure_class=FailureClass.CANCELLED if cancelled else failure or FailureClass.UNKNOWN,
+        message=message,
+        next_step="" if cancelled else next_step,
+        started=_first(outcome.started if outcome else None, element.started if element else None),
+    )
+
+
+def _why(
+    facts: RunFacts, place: ShardPlace, element: ElementFacts | None, attempt: AttemptFacts
+) -> tuple[FailureClass | None, str, str]:
+    """Failure class, message and next step."""
+    outcome = _failure(attempt)
+    if outcome is not None:
+        cancelled = outcome.state is RunState.CANCELLED
+        failure = outcome.failure_class or (FailureClass.CANCELLED if cancelled else None)
+        return failure, outcome.message, outcome.next_step
+    if element is not None and element.failure_class is not None:
+        return element.failure_class, *_ending(place, element)
+    if (node := failed_node(attempt.nodes)) is not None:
+        return node.failure_class, f"Node {node.node}: {node.message}", node.next_step
+    in_log = None if facts.is_local else messages.reason_in_log(attempt.log_tail)
+    if in_log is not None:
+        return in_log, *messages.ending_of(in_log)
+    if attempt.outcome is not None and attempt.outcome.state is RunState.COMPLETED:
+        return FailureClass.UNKNOWN, "The attempt completed, but its outputs were not published.", ""
+    if facts.is_local:
+        return None, "The process of the run ended without writing an outcome.", ""
+    return None, *_ending(place, element)
+
+
+def _ending(place: ShardPlace, element: ElementFacts | None) -> tuple[str, str]:
+    """How Slurm says that the job ended, and what to do next."""
+    if element is None or not element.state.is_final:
+        return f"Job {place.element_id} ended without writing an outcome, and Slurm no longer knows it.", ""
+    words, next_step = messages.ending(element.state)
+    if words:
+        return words, next_step
+    if element.reason == "BadConstraints":
+        return "Slurm refused the job: no node satisfies what it requests (BadConstraints).", ""
+    if element.exit_code is None:
+        return f"Job {place.element_id} ended without writing an outcome ({element.state.value}).", ""
+    signalled = element.signal and not element.exit_code
+    how = f"signal {element.signal}" if signalled else f"exit code {element.exit_code}"
+    return f"Job {place.element_id} ended with {how}, without writing an outcome.", ""
+
+
+# Details
+
+
+def _with_detail(
+    facts: RunFacts, status: ShardStatus, element: ElementFacts | None, attempt: AttemptFacts
+) -> ShardStatus:
+    """`status` with all that was read of its attempt."""
+    over = not status.state.is_active
+    outcome = attempt.outcome or attempt.element_outcome if status.state is ShardState.DONE else _failure(attempt)
+    outcome = outcome if over else None
+    in_files = tuple(node.node for node in attempt.nodes)
+    waits = status.state is ShardState.PENDING and element is not None
+    waiting = messages.waiting(element.reason, status.job_id or "") if waits and element else None
+    cancelling = facts.cancelled is not None
+    progress = attempt.progress
+    detail = replace(
+        status.detail,
+        evidence=_evidence(status, outcome, attempt),
+        nodes=(outcome.nodes if outcome else ()) or (element.nodes if element else ()) or in_files,
+        node_reports=attempt.nodes,
+        ended=_ended_at(facts, status, element, outcome) if over else None,
+        exit_code=outcome.exit_code if outcome else element.exit_code if element and over else None,
+        outputs=outcome.outputs if outcome else None,
+        stages=progress.stages if progress else (),
+        tasks_failed=progress.tasks_failed if progress else None,
+        object_store=progress.object_store if progress else None,
+        never_starts=waiting is not None and waiting.never and not cancelling,
+    )
+    next_step = waiting.next_step if waiting and not cancelling else status.next_step
+    if status.state is ShardState.FAILED and not next_step:
+        next_step = f"`curator-slurm logs {facts.run_id} --all` shows everything that was logged."
+    started = status.started or (attempt.events.started if attempt.events and not waits else None)
+    return replace(status, detail=detail, next_step=next_step, started=started)
+
+
+def _evidence(status: ShardStatus, outcome: OutcomeReport | None, attempt: AttemptFacts) -> tuple[str, ...]:
+    if outcome is not None:
+        return outcome.evidence
+    return attempt.log_tail[-EVIDENCE_LINES:] if status.state is ShardState.FAILED else ()
+
+
+def _ended_at(
+    facts: RunFacts, status: ShardStatus, element: ElementFacts | None, outcome: OutcomeReport | None
+) -> float | None:
+    asked = facts.cancelled if status.state is ShardState.CANCELLED else None
+    return _first(outcome.ended if outcome else None, element.ended if element else None, asked)
+
+
+def _first(*times: float | None) -> float | None:
+    return next((time for time in times if time is not None), None)
+
+
+def next_of_each_element(facts: RunFacts, shards: Sequence[int]) -> set[int]:
+    """Of each element that runs and is not known to process a shard, the shard that it starts with."""
+    busy = {facts.places[shard].element_id for shard in facts.begun if shard in facts.places}
+    found = set()
+    for shard in shards:
+        element = facts.element_of(shard)
+        if element is None or element.state.is_final or element.state.run_state is RunState.PENDING:
+            continue
+        element_id = facts.places[shard].element_id
+        if element_id not in busy:
+            busy.add(element_id)
+            found.add(shard)
+    return found
