@@ -10,10 +10,9 @@ from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.operations.cancel import request_cancel
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.status.decide import Decision
 from curator_slurm.launcher.status.describe import describe, exit_code
-from curator_slurm.launcher.status.shards_describe import describe as describe_shards
-from curator_slurm.launcher.status.shards_gather import gather, is_sharded
+from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.status.views import to_json
 from curator_slurm.launcher.status.watch import Watcher
 
 INTERVAL_S = 2.0
@@ -26,7 +25,7 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
     """
     watcher = Watcher(run)
     try:
-        decision = _show_until_final(watcher, interval_s, as_json)
+        status = _show_until_final(watcher, interval_s, as_json)
     except KeyboardInterrupt:
         if not cancel_on_interrupt:
             say(
@@ -36,31 +35,25 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
             raise
         say(f"\nCancelling run {run.run_id}; Ctrl-C again leaves without waiting for its end.", err=True)
         request_cancel(watcher.run)
-        decision = _show_until_final(watcher, interval_s, as_json)
-    if is_sharded(watcher.run):
-        gathered = gather(watcher.run)
-        overview = describe_shards(watcher.run, gathered, gathered.decide())
-        lines = shards_lines(overview, width())
-    else:
-        overview = describe(watcher.run, decision)
-        lines = summary_lines(overview, width())
+        status = _show_until_final(watcher, interval_s, as_json)
+    view = describe(watcher.run, status, watcher.gathered)
     if as_json:
-        say_json(overview)
+        say_json(to_json(view))
     else:
-        say("\n".join(["", *lines]))
-    raise click.exceptions.Exit(exit_code(watcher.run, decision))
+        say("\n".join(["", *(shards_lines if view.array else summary_lines)(view, width())]))
+    raise click.exceptions.Exit(exit_code(watcher.run, status))
 
 
-def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> Decision:
+def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> RunStatus:
     view = open_view(err=as_json)
     doubts: set[str] = set()
     try:
-        for decision in watcher.follow(interval_s):
-            for warning in decision.warnings:
+        for status in watcher.follow(interval_s):
+            for warning in status.warnings:
                 if warning not in doubts:
                     doubts.add(warning)
                     say(f"Warning: {warning}", err=True)
-            view.show(decision)
+            view.show(status)
     finally:
         view.close()
-    return decision
+    return status

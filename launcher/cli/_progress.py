@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.reports import StageReport, StoreReport
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,7 +27,7 @@ _FIXED = 2 + _NAME + _BAR + 4
 class View(Protocol):
     """Shows one status after the other."""
 
-    def show(self, decision: Decision) -> None:
+    def show(self, status: RunStatus) -> None:
         """Show the newest status."""
 
     def close(self) -> None:
@@ -48,29 +49,29 @@ class LineView:
         self._state: RunState | None = None
         self._when = float("-inf")
 
-    def show(self, decision: Decision) -> None:
-        text = progress_text(decision)
+    def show(self, status: RunStatus) -> None:
+        text = progress_text(status)
         now = self._clock()
         silent = now - self._when
-        if decision.state is self._state:
-            changed = text != self._said and (silent >= PROGRESS_LINE_S or not decision.stages)
+        if status.state is self._state:
+            changed = text != self._said and (silent >= PROGRESS_LINE_S or not status.stages)
             if not changed and silent < HEARTBEAT_S:
                 return
-        self._said, self._state, self._when = text, decision.state, now
+        self._said, self._state, self._when = text, status.state, now
         stamp = time.strftime("%H:%M:%S", time.localtime(now))
-        self._write(f"{stamp} {decision.state:<9} {text}".rstrip())
+        self._write(f"{stamp} {status.state:<9} {text}".rstrip())
 
     def close(self) -> None:
         """Lines need no end."""
 
 
-def progress_text(decision: Decision) -> str:
+def progress_text(status: RunStatus) -> str:
     """One line on how far the run is."""
-    stages = " | ".join(words.stage_progress(stage) for stage in decision.stages)
-    if decision.state is RunState.RUNNING and stages:
-        spilled = (decision.object_store or {}).get("spilled_bytes")
+    stages = " | ".join(words.stage_progress(stage) for stage in status.stages)
+    if status.state is RunState.RUNNING and stages:
+        spilled = status.object_store.spilled_bytes if status.object_store else None
         return stages + (f" | {words.size(spilled)} spilled" if spilled else "")
-    return " ".join(decision.message.split())
+    return " ".join(status.message.split())
 
 
 class BarView:
@@ -98,53 +99,52 @@ class BarView:
         self._said = ""
         self._progress.start()
 
-    def show(self, decision: Decision) -> None:
-        for number, stage in enumerate(decision.stages):
+    def show(self, status: RunStatus) -> None:
+        for number, stage in enumerate(status.stages):
             self._show_stage(number, stage)
-        self._show_store(decision)
-        text = " ".join(decision.message.split())
-        self._progress.update(self._state_bar, description=decision.state.value, visible=not decision.stages)
-        if text and text != self._said and not decision.state.is_final:
+        self._show_store(status)
+        text = " ".join(status.message.split())
+        self._progress.update(self._state_bar, description=status.state.value, visible=not status.stages)
+        if text and text != self._said and not status.state.is_final:
             self._progress.console.print(text, markup=False)
         self._said = text
 
-    def _show_stage(self, number: int, stage: Mapping[str, Any]) -> None:
+    def _show_stage(self, number: int, stage: StageReport) -> None:
         if number not in self._bars:
             self._bars[number] = self._progress.add_task(_plain(stage), total=None, share="", note="")
-        expected = stage.get("expected") or stage.get("expected_about")
+        expected = stage.expected or stage.expected_about
         self._progress.update(
             self._bars[number],
-            completed=stage.get("tasks_in") or 0,
-            total=expected if isinstance(expected, (int, float)) else None,
+            completed=stage.tasks_in or 0,
+            total=expected,
             share=words.stage_share(stage),
             note=words.fitting_notes(stage, self._room - len(words.stage_share(stage))),
         )
 
-    def _show_store(self, decision: Decision) -> None:
-        store = decision.object_store or {}
+    def _show_store(self, status: RunStatus) -> None:
+        store = status.object_store
         if self._store_bar is None and words.object_store(store):
             self._store_bar = self._progress.add_task("object store", total=None, share="", note="")
-        if self._store_bar is not None:
-            spilled = store.get("spilled_bytes")
+        if self._store_bar is not None and store is not None:
             self._progress.update(
                 self._store_bar,
                 completed=_share_in_percent(store),
                 total=100,
                 share=f"{_share_in_percent(store)}%",
-                note=f"{words.size(store.get('used_bytes'))}, {words.size(spilled)} spilled",
+                note=f"{words.size(store.used_bytes)}, {words.size(store.spilled_bytes)} spilled",
             )
 
     def close(self) -> None:
         self._progress.stop()
 
 
-def _share_in_percent(store: Mapping[str, Any]) -> int:
-    used, capacity = store.get("used_bytes") or 0, store.get("capacity_bytes") or 0
+def _share_in_percent(store: StoreReport) -> int:
+    used, capacity = store.used_bytes or 0, store.capacity_bytes or 0
     return round(100 * used / capacity) if capacity else 0
 
 
-def _plain(stage: Mapping[str, Any]) -> str:
+def _plain(stage: StageReport) -> str:
     """The name of a stage; rich would read [brackets] as markup."""
     from rich.markup import escape
 
-    return escape(str(stage.get("name", "?")))
+    return escape(stage.name)

@@ -4,57 +4,58 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.reports import StageReport
+from curator_slurm.launcher.status.views import RunView
 
 _INDENT = 11
 
 
-def status_lines(overview: Mapping[str, Any], width: int) -> list[str]:
+def status_lines(view: RunView, width: int) -> list[str]:
     """Everything about a run, for a reader who wants to know what to do next."""
-    lines = [f"{'Run':<{_INDENT}}{overview['run_id']}  ({overview['name']})"]
-    failure = _failure(overview)
-    lines += entry("State", coloured_state(overview["state"]) + (f"  {failure}" if failure else ""))
-    for warning in overview["warnings"]:
+    lines = [f"{'Run':<{_INDENT}}{view.run_id}  ({view.name})"]
+    failure = _failure(view)
+    lines += entry("State", coloured_state(view.state) + (f"  {failure}" if failure else ""))
+    for warning in view.warnings:
         lines += wrapped("Warning", warning, width)
-    lines += wrapped("", overview["message"], width)
-    lines += _evidence(overview)
-    lines += wrapped("Next", overview["next_step"], width)
-    lines += entry("Job", _job(overview))
-    lines += wrapped("Nodes", " ".join(overview["nodes"]), width)
-    lines += entry("Time", _times(overview))
-    lines += _stages(overview, width)
-    lines += _now(overview, width)
-    lines += wrapped("Store", words.object_store(overview["object_store"] or {}), width)
-    lines += _files(overview)
+    lines += wrapped("", view.message, width)
+    lines += evidence_lines(view.evidence)
+    lines += wrapped("Next", view.next_step, width)
+    lines += entry("Job", _job(view))
+    lines += wrapped("Nodes", " ".join(view.nodes), width)
+    lines += entry("Time", _times(view))
+    lines += stage_lines(view.stages, width)
+    lines += _now(view, width)
+    lines += wrapped("Store", words.object_store(view.object_store), width)
+    lines += _files(view)
     return lines
 
 
-def summary_lines(overview: Mapping[str, Any], width: int) -> list[str]:
+def summary_lines(view: RunView, width: int) -> list[str]:
     """How a run ended: what was read, kept and dropped, what failed, and where everything is."""
-    state = coloured_state(overview["state"])
-    failure = _failure(overview)
-    head = f"Run {overview['run_id']} {state}" + (f": {failure}" if failure else "")
-    took = _elapsed(overview)
+    state = coloured_state(view.state)
+    failure = _failure(view)
+    head = f"Run {view.run_id} {state}" + (f": {failure}" if failure else "")
+    took = _elapsed(view)
     lines = [head + (f" after {words.duration(took)}" if took is not None else "")]
-    lines += wrapped("", overview["message"], width)
-    if overview["state"] != RunState.COMPLETED:
-        lines += _evidence(overview)
-        lines += wrapped("Next", overview["next_step"], width)
-    lines += _stages(overview, width)
-    lines += wrapped("Store", words.object_store(overview["object_store"] or {}), width)
-    lines += _files(overview)
+    lines += wrapped("", view.message, width)
+    if view.state != RunState.COMPLETED:
+        lines += evidence_lines(view.evidence)
+        lines += wrapped("Next", view.next_step, width)
+    lines += stage_lines(view.stages, width)
+    lines += wrapped("Store", words.object_store(view.object_store), width)
+    lines += _files(view)
     return lines
 
 
-def _failure(overview: Mapping[str, Any]) -> str:
+def _failure(view: RunView) -> str:
     """The failure class, unless the state says it all."""
-    failure = overview["failure_class"]
-    return str(failure) if failure and failure != overview["state"] else ""
+    failure = view.failure_class
+    return str(failure) if failure and failure != view.state else ""
 
 
 def entry(label: str, text: str) -> list[str]:
@@ -72,68 +73,69 @@ def wrapped(label: str, text: str | None, width: int) -> list[str]:
     return [f"{label if number == 0 else '':<{_INDENT}}{line}".rstrip() for number, line in enumerate(lines)]
 
 
-def _evidence(overview: Mapping[str, Any]) -> list[str]:
+def evidence_lines(evidence: Sequence[str]) -> list[str]:
     """Log lines as they are: they are to be searched for, so they are not wrapped."""
-    lines = [line.rstrip() for entry in overview["evidence"] for line in str(entry).splitlines()]
+    lines = [line.rstrip() for text in evidence for line in text.splitlines()]
     return [f"{'Evidence' if number == 0 else '':<{_INDENT}}| {line}" for number, line in enumerate(lines)]
 
 
-def _job(overview: Mapping[str, Any]) -> str:
-    job_id = overview["job_id"]
+def _job(view: RunView) -> str:
+    job_id = view.job_id
     if job_id is None:
         return ""
-    where = "this machine" if overview["cluster"] == "local" else "Slurm"
+    where = "this machine" if view.cluster == "local" else "Slurm"
     return f"{job_id} ({where})"
 
 
-def _elapsed(overview: Mapping[str, Any]) -> float | None:
-    started = overview["started"]
+def _elapsed(view: RunView) -> float | None:
+    started = view.started
     if started is None:
         return None
-    final = RunState(overview["state"]).is_final
-    ended = overview["ended"] if final else time.time()
-    return None if ended is None else float(ended) - float(started)
+    final = view.state.is_final
+    ended = view.ended if final else time.time()
+    return None if ended is None else ended - started
 
 
-def _times(overview: Mapping[str, Any]) -> str:
-    return ", ".join(_time_parts(overview))
+def _times(view: RunView) -> str:
+    return ", ".join(_time_parts(view))
 
 
-def _time_parts(overview: Mapping[str, Any]) -> Iterator[str]:
-    submitted, started, ended = overview["submitted"], overview["started"], overview["ended"]
+def _time_parts(view: RunView) -> Iterator[str]:
+    submitted, started, ended = view.submitted, view.started, view.ended
     if submitted is not None:
         yield f"submitted {words.clock(submitted)}"
         if started is not None and started - submitted >= 1:
             yield f"waited {words.duration(started - submitted)}"
-        elif started is None and overview["state"] == RunState.PENDING:
+        elif started is None and view.state == RunState.PENDING:
             yield f"waiting for {words.duration(time.time() - submitted)}"
-    elapsed = _elapsed(overview)
+    elapsed = _elapsed(view)
     if elapsed is not None:
         yield f"{'ran' if ended else 'running for'} {words.duration(elapsed)}"
 
 
-def _stages(overview: Mapping[str, Any], width: int) -> list[str]:
-    table = words.stage_table(overview["stages"], width - _INDENT)
+def stage_lines(stages: Sequence[StageReport], width: int) -> list[str]:
+    """The table of stages."""
+    table = words.stage_table(stages, width - _INDENT)
     return [f"{'Stages' if number == 0 else '':<{_INDENT}}{line}" for number, line in enumerate(table)]
 
 
-def _now(overview: Mapping[str, Any], width: int) -> list[str]:
+def _now(view: RunView, width: int) -> list[str]:
     """What each stage is at, while the run goes on."""
-    if overview["state"] != RunState.RUNNING:
+    if view.state != RunState.RUNNING:
         return []
-    busy = [(words.shorten(str(stage.get("name", "?")), 28), words.stage_notes(stage)) for stage in overview["stages"]]
+    busy = [(words.shorten(stage.name, 28), words.stage_notes(stage)) for stage in view.stages]
     text = "\n".join(f"{name}: {', '.join(notes.values())}" for name, notes in busy if notes)
     return wrapped("Now", text, width)
 
 
-def _files(overview: Mapping[str, Any]) -> list[str]:
-    paths = overview["paths"]
+def _files(view: RunView) -> list[str]:
+    paths = view.paths
     lines = []
-    failed = overview["tasks_failed"]
+    failed = view.tasks_failed
     if failed:
-        where = f", listed in {paths['failures']}" if paths["failures"] else ""
+        where = f", listed in {paths.failures}" if paths.failures else ""
         lines += entry("Failed", f"{words.count(failed)} task{'' if failed == 1 else 's'}{where}")
-    if overview["state"] == RunState.COMPLETED:
-        lines += entry("Outputs", paths["outputs"] or "")
-    lines += entry("Log", paths["driver_log"] or paths["slurm_log"] or "")
-    return lines + entry("Run dir", paths["run_dir"])
+    if view.state == RunState.COMPLETED:
+        lines += entry("Outputs", paths.outputs or "")
+    lines += entry("Log", paths.driver_log or paths.slurm_log or "")
+    return lines + entry("Run dir", paths.run_dir)

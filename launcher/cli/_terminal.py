@@ -33,7 +33,7 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 
 def say_json(value: Any) -> None:
     """Print one JSON document on stdout, in ASCII, so that every terminal and every pipe takes it."""
-    click.echo(json.dumps(value, indent=1, default=str))
+    click.echo(json.dumps(value, indent=1))
 
 
 def no_colour() -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from curator_slurm.common.sizes import format_size
+from curator_slurm.launcher.status.reports import StageReport, StoreReport
 
 
 def duration(seconds: float | None) -> str:
@@ -65,20 +65,20 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, lef
     return rows
 
 
-def stage_table(stages: Sequence[Mapping[str, Any]], limit: int) -> list[str]:
+def stage_table(stages: Sequence[StageReport], limit: int) -> list[str]:
     """What each stage read, kept, dropped and failed.
 
     `kept` compares the stage's items with those of the stage before, where both are of one kind: a reader makes
     documents of files, and a writer files of documents.
     """
     header = ["stage", "tasks in", "out", "dropped", "failed", "items out", "kept"]
-    keys = ("tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_out")
     lines = []
-    before: Mapping[str, Any] = {}
+    before: StageReport | None = None
     for stage in stages:
-        same_kind = stage.get("kind") == before.get("kind")
-        share = _share(stage.get("items_out"), before.get("items_out")) if same_kind else "-"
-        lines.append([str(stage.get("name", "?")), *(count(stage.get(key)) for key in keys), share])
+        same_kind = before is not None and stage.kind == before.kind
+        share = _share(stage.items_out, before.items_out) if before is not None and same_kind else "-"
+        figures = (stage.tasks_in, stage.tasks_out, stage.tasks_filtered, stage.tasks_failed, stage.items_out)
+        lines.append([stage.name, *map(count, figures), share])
         before = stage
     return table(header, lines, limit) if lines else []
 
@@ -91,34 +91,34 @@ def _share(part: object, whole: object) -> str:
     return f"{share:.0f}%" if share >= 10 or share == int(share) else f"{share:.1f}%"
 
 
-def stage_progress(stage: Mapping[str, Any]) -> str:
+def stage_progress(stage: StageReport) -> str:
     """`reader 12/40`, `reader 12/~40` where that is an estimate, `reader 12` where nothing is known; notes follow."""
     notes = ", ".join(stage_notes(stage).values())
-    return f"{stage.get('name', '?')} {stage_share(stage)}" + (f" ({notes})" if notes else "")
+    return f"{stage.name} {stage_share(stage)}" + (f" ({notes})" if notes else "")
 
 
-def stage_share(stage: Mapping[str, Any]) -> str:
+def stage_share(stage: StageReport) -> str:
     """`12/40`, `12/~40`, or `12`."""
-    expected, about = stage.get("expected"), stage.get("expected_about")
+    expected, about = stage.expected, stage.expected_about
     of = f"/{count(expected)}" if expected else f"/~{count(about)}" if about else ""
-    return f"{count(stage.get('tasks_in'))}{of}"
+    return f"{count(stage.tasks_in)}{of}"
 
 
-def stage_notes(stage: Mapping[str, Any]) -> dict[str, str]:
+def stage_notes(stage: StageReport) -> dict[str, str]:
     """What a stage does at the moment: workers, tasks that wait, rate, time left; and what has failed."""
-    workers, queued, failed = stage.get("workers"), stage.get("queued"), stage.get("tasks_failed")
-    rate, eta = stage.get("rate"), stage.get("eta_s")
+    workers, queued, failed = stage.workers, stage.queued, stage.tasks_failed
+    rate, eta = stage.rate, stage.eta_s
     notes = {
         "workers": f"{count(workers)} worker{'' if workers == 1 else 's'}" if workers else "",
         "waiting": f"{count(queued)} waiting" if queued else "",
-        "rate": f"{rate:.1f}/s" if isinstance(rate, (int, float)) and workers else "",
-        "left": f"{duration(eta)} left" if isinstance(eta, (int, float)) and eta > 0 else "",
+        "rate": f"{rate:.1f}/s" if rate is not None and workers else "",
+        "left": f"{duration(eta)} left" if eta is not None and eta > 0 else "",
         "failed": f"{count(failed)} failed" if failed else "",
     }
     return {key: note for key, note in notes.items() if note}
 
 
-def fitting_notes(stage: Mapping[str, Any], room: int) -> str:
+def fitting_notes(stage: StageReport, room: int) -> str:
     """As many notes as there is room for, the important ones first to be kept."""
     notes = stage_notes(stage)
     kept: set[str] = set()
@@ -128,13 +128,14 @@ def fitting_notes(stage: Mapping[str, Any], room: int) -> str:
     return ", ".join(note for key, note in notes.items() if key in kept)
 
 
-def object_store(usage: Mapping[str, Any]) -> str:
+def object_store(usage: StoreReport | None) -> str:
     """`1.2 GiB of 7.0 GiB, at most 3.4 GiB, 0 B spilled to disk`; nothing where nothing is known."""
-    used, capacity, peak = (usage.get(key) for key in ("used_bytes", "capacity_bytes", "peak_bytes"))
-    if used is None or capacity is None:
+    if usage is None or usage.used_bytes is None or usage.capacity_bytes is None:
         return ""
-    most = f", at most {size(peak)}" if peak is not None else ""
-    return f"{size(used)} of {size(capacity)}{most}, {size(usage.get('spilled_bytes'))} spilled to disk"
+    most = f", at most {size(usage.peak_bytes)}" if usage.peak_bytes is not None else ""
+    return (
+        f"{size(usage.used_bytes)} of {size(usage.capacity_bytes)}{most}, {size(usage.spilled_bytes)} spilled to disk"
+    )
 
 
 def size(number: object) -> str:

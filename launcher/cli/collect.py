@@ -20,7 +20,7 @@ from curator_slurm.launcher.ranges import some_numbers
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.sharding.input_changes import changes_in_words, input_changes
-from curator_slurm.launcher.status.shards_decide import ShardsDecision
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 
 @click.command()
@@ -47,8 +47,8 @@ def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, ru
     found = registry.find_run(run, folders_of(runs_dir))
     steps = open_steps()
 
-    def waiting(decision: ShardsDecision) -> None:
-        steps.show("shards done", decision.done, decision.total)
+    def waiting(status: RunStatus) -> None:
+        steps.show("shards done", status.done, status.total)
 
     wait_s = None if wait else (FINISH_S if finish else 0.0)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,6 +13,7 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._terminal import coloured_state, say, say_json, width
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.run_list import list_runs
+from curator_slurm.launcher.status.views import RunRow, to_json
 
 
 @click.command(name="list")
@@ -37,7 +37,7 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
     folders = folders_of(runs_dir)
     rows, total = list_runs(folders, name=name, state=state, limit=limit)
     if as_json:
-        say_json(rows)
+        say_json(to_json(rows))
         return
     if not rows:
         say("No runs." if name or state else "No runs yet; `curator-slurm submit SPEC` makes one.", err=True)
@@ -48,29 +48,29 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
         say(f"{len(rows)} of {total} runs; --limit 0 shows all.", err=True)
 
 
-def _table(rows: list[dict[str, Any]], limit: int) -> list[str]:
+def _table(rows: list[RunRow], limit: int) -> list[str]:
     header = ["NAME", "RUN", "STATE", "JOB", "TIME"]
-    cells = [[row["name"], row["run_id"], row["state"], _job(row), _time(row)] for row in rows]
-    if any(row["shards"] for row in rows):
+    cells = [[row.name, row.run_id, row.state, _job(row), _time(row)] for row in rows]
+    if any(row.array for row in rows):
         header.insert(3, "SHARDS")
         for cell, row in zip(cells, rows, strict=True):
-            cell.insert(3, row["shards"] or "-")
+            cell.insert(3, f"{row.shards_done}/{row.shards}" if row.array else "-")
     lines = words.table(header, cells, limit, left=len(header) - 1)
     coloured = [
-        line.replace(f"  {row['state']}", f"  {coloured_state(row['state'])}", 1)
+        line.replace(f"  {row.state}", f"  {coloured_state(row.state)}", 1)
         for row, line in zip(rows, lines[1:], strict=True)
     ]
     return [lines[0], *coloured]
 
 
-def _job(row: dict[str, Any]) -> str:
-    return "local" if row["cluster"] == "local" else row["job_id"] or "-"
+def _job(row: RunRow) -> str:
+    return "local" if row.cluster == "local" else row.job_id or "-"
 
 
-def _time(row: dict[str, Any]) -> str:
-    started, ended = row["started"], row["ended"]
+def _time(row: RunRow) -> str:
+    started, ended = row.started, row.ended
     if started is None:
         return "-"
-    if RunState(row["state"]).is_final and ended is None:
+    if row.state.is_final and ended is None:
         return "-"
     return words.duration((ended or time.time()) - started)

@@ -16,7 +16,6 @@ from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status import logs
 from curator_slurm.launcher.status.logs import LogFile, Wanted
-from curator_slurm.launcher.status.shards_gather import is_sharded
 
 STATE_INTERVAL_S = 2.0
 FAILED_LINES = 20
@@ -60,7 +59,7 @@ def command(
     if as_json and not list_only:
         raise click.UsageError("--json goes with --list")
     found = registry.find_run(run, folders_of(runs_dir))
-    if (shard is not None or failed) and not is_sharded(found):
+    if (shard is not None or failed) and not (found.record and found.record.array):
         raise UsageError(f"run {found.run_id} has no shards")
     if failed:
         _failed(found, FAILED_LINES if lines is None else lines)

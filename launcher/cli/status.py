@@ -12,16 +12,13 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._show import status_lines
 from curator_slurm.launcher.cli._show_shards import failed_lines, shard_lines, shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
-from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.errors import CuratorSlurmError, UsageError
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.status.decide import Decision
-from curator_slurm.launcher.status.describe import describe, exit_code
-from curator_slurm.launcher.status.gather import status_of
-from curator_slurm.launcher.status.shards_describe import describe as shards_overview
-from curator_slurm.launcher.status.shards_describe import failed_rows, shard_details
-from curator_slurm.launcher.status.shards_gather import gather, is_sharded
-from curator_slurm.launcher.status.shards_views import as_decision
+from curator_slurm.launcher.status.describe import describe, describe_shard, exit_code, open_shards
+from curator_slurm.launcher.status.gather import gather, status_of
+from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.status.views import to_json
 
 
 @click.command()
@@ -47,35 +44,34 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
     """
     folders = folders_of(runs_dir)
     found = registry.find_run(run, folders) if run else registry.latest_run(folders)
-    if is_sharded(found):
-        decision = _show_shards(found, shard, failed, as_json)
-        raise click.exceptions.Exit(exit_code(found, decision))
-    if shard is not None or failed:
+    array = found.record is not None and found.record.array
+    if (shard is not None or failed) and not array:
         raise UsageError(f"run {found.run_id} has no shards")
-    decision = status_of(found)
-    overview = describe(found, decision)
-    if as_json:
-        say_json(overview)
-    else:
-        say("\n".join(status_lines(overview, width())))
+    status = _show(found, shard, failed, as_json)
     sys.stdout.flush()
-    raise click.exceptions.Exit(exit_code(found, decision))
+    raise click.exceptions.Exit(exit_code(found, status))
 
 
-def _show_shards(run: Run, shard: int | None, failed: bool, as_json: bool) -> Decision:
-    gathered = gather(run)
-    decision = gathered.decide()
-    if shard is not None:
-        details = shard_details(run, gathered, decision, shard)
-        say_json(details) if as_json else say("\n".join(shard_lines(details, width())))
+def _show(run: Run, shard: int | None, failed: bool, as_json: bool) -> RunStatus:
+    try:
+        if run.record is None:
+            raise CuratorSlurmError(run.problem)
+        gathered = gather(run, shard=shard)
+    except CuratorSlurmError:
+        gathered, status = None, status_of(run)
+    else:
+        status = gathered.decide()
+    if gathered is not None and shard is not None:
+        one = describe_shard(run, gathered, status, shard)
+        say_json(to_json(one)) if as_json else say("\n".join(shard_lines(one, width())))
     elif failed:
-        rows = failed_rows(decision)
+        rows = open_shards(status)
         if as_json:
-            say_json(rows)
+            say_json(to_json(rows))
         else:
             say("\n".join(failed_lines(rows, width())) if rows else "No shard has failed.", err=not rows)
     else:
-        overview = shards_overview(run, gathered, decision)
-        say_json(overview) if as_json else say("\n".join(shards_lines(overview, width())))
-    sys.stdout.flush()
-    return as_decision(decision)
+        view = describe(run, status, gathered)
+        lines = shards_lines if view.array else status_lines
+        say_json(to_json(view)) if as_json else say("\n".join(lines(view, width())))
+    return status

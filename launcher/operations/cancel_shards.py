@@ -14,8 +14,8 @@ from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Request, Submission, collect_jobs
 from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.status.ask_slurm import tasks_of
 from curator_slurm.launcher.status.reconcile import reconcile
-from curator_slurm.launcher.status.shards_gather import tasks_of
 
 _POLL_S = 0.5
 

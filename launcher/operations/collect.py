@@ -12,8 +12,8 @@ from curator_slurm.launcher.operations.retry_shards import read_plan
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.shards_decide import ShardsDecision
-from curator_slurm.launcher.status.shards_gather import status_of
+from curator_slurm.launcher.status.gather import status_of
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 FINISH_S = 150.0
 """How long the finishing job waits for what shared storage does not show yet; caches live for a minute."""
@@ -29,7 +29,7 @@ def collect(
     *,
     partial: bool = False,
     wait_s: float | None = 0.0,
-    waiting: Callable[[ShardsDecision], None] = lambda _: None,
+    waiting: Callable[[RunStatus], None] = lambda _: None,
 ) -> Collected:
     """Publish the outputs of a run; `wait_s` is how long to wait for its end, None for as long as it takes.
 
@@ -51,7 +51,7 @@ def collect(
 
 
 def _wait(
-    run: Run, total: int, wait_s: float | None, waiting: Callable[[ShardsDecision], None], *, partial: bool
+    run: Run, total: int, wait_s: float | None, waiting: Callable[[RunStatus], None], *, partial: bool
 ) -> None:
     """Wait until every shard is done, or nothing more will happen."""
     began = time.monotonic()
@@ -69,7 +69,7 @@ def _wait(
         time.sleep(_FAST_S if waited < 60 else _SLOW_S)
 
 
-def _under_way(run: Run, decision: ShardsDecision) -> str:
+def _under_way(run: Run, decision: RunStatus) -> str:
     what = "cannot be asked for in Slurm" if decision.state is RunState.UNKNOWN else f"is still {decision.state}"
     return (
         f"run {run.run_id} {what}: {decision.done:,} of {decision.total:,} shards are done.\n"

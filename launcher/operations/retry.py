@@ -26,7 +26,6 @@ from curator_slurm.launcher.sharding.arrays import Window
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
 from curator_slurm.launcher.status.reconcile import reconcile
-from curator_slurm.launcher.status.shards_gather import is_sharded
 
 
 def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
@@ -38,7 +37,7 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
         UsageError: a named shard does not exist.
     """
     _check(run)
-    if is_sharded(run):
+    if (run.record is not None and run.record.array):
         return retry_shards(run, wish, environ)
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
         run, _ = reconcile(registry.load_run(run.paths.root))
@@ -64,7 +63,7 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
 def preview(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
     """What `retry` would do, without doing it."""
     _check(run)
-    return preview_shards(run, wish, environ) if is_sharded(run) else _prepare(run, wish, environ)
+    return preview_shards(run, wish, environ) if (run.record is not None and run.record.array) else _prepare(run, wish, environ)
 
 
 def _check(run: Run) -> None:

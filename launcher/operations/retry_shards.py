@@ -21,9 +21,10 @@ from curator_slurm.launcher.sharding.plan_arrays import arrays_for
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.overrides import parse_override
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
+from curator_slurm.launcher.status.gather import Gathered, collect_facts
 from curator_slurm.launcher.status.reconcile import reconcile
-from curator_slurm.launcher.status.shards_decide import ShardsDecision
-from curator_slurm.launcher.status.shards_gather import Answer, Gathered, ask, collect_facts
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def preview_shards(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
 
 
 def _prepare(
-    run: Run, submissions: Sequence[Submission], answer: Answer, wish: Wish, environ: Mapping[str, str]
+    run: Run, submissions: Sequence[Submission], answer: SlurmAnswer, wish: Wish, environ: Mapping[str, str]
 ) -> Retry:
     if answer.error:
         raise SlurmError(f"{answer.error}\nWithout Slurm's answer nobody knows what is still under way.")
@@ -107,7 +108,7 @@ def _prepare(
     return Retry(run, choice, changes, windows, after, warnings, plan, files)
 
 
-def _nothing(decision: ShardsDecision, wish: Wish) -> str:
+def _nothing(decision: RunStatus, wish: Wish) -> str:
     if not decision.open:
         return f"all {decision.total:,} shards are done."
     if wish.selection.shards is not None or wish.selection.classes:
@@ -160,7 +161,7 @@ def read_plan(run: Run) -> Plan:
 
 
 def _windows(
-    plan: Plan, shards: Sequence[int], submissions: Sequence[Submission], answer: Answer
+    plan: Plan, shards: Sequence[int], submissions: Sequence[Submission], answer: SlurmAnswer
 ) -> tuple[list[Window], list[str]]:
     """The arrays, and the jobs that they wait for: `max_running` counts what is still under way."""
     limit = plan.spec.shards.max_running if plan.spec.shards else None

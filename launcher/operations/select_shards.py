@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import format_numbers
-from curator_slurm.launcher.status.shards_decide import ShardsDecision, ShardStatus
+from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.status.shard_decision import ShardStatus
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Choice:
     passed_over: Mapping[int, str] = field(default_factory=dict)
 
 
-def choose(decision: ShardsDecision, selection: Selection) -> Choice:
+def choose(decision: RunStatus, selection: Selection) -> Choice:
     """The shards to submit again.
 
     Raises:

@@ -1,10 +1,11 @@
-"""One run and its status as plain data: what `--json` prints and what the text views show."""
+"""From a run and its status to what is shown of it: the views of `status`, `status --shard` and `list`."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
-from typing import Any
+import statistics
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from curator_slurm.launcher.errors import (
     RunCancelledError,
@@ -12,12 +13,42 @@ from curator_slurm.launcher.errors import (
     RunIncompleteError,
     SlurmError,
     StorageError,
+    UsageError,
 )
+from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.runs.done_records import read_done
+from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import SubmissionRecord, latest_submission, read_submissions
+from curator_slurm.launcher.runs.shard_records import DoneRecord
+from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.attempt_files import attempt_names, attempts_at, batch_log
+from curator_slurm.launcher.status.gather import Gathered
+from curator_slurm.launcher.status.reports import read_object, read_outcome
+from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.status.shard_decision import NO_DETAIL, ShardState, ShardStatus
+from curator_slurm.launcher.status.views import (
+    AttemptView,
+    CollectedView,
+    DoneView,
+    InputView,
+    OpenShard,
+    RunFiles,
+    RunningShard,
+    RunRow,
+    RunView,
+    ShardFiles,
+    ShardGroup,
+    ShardsView,
+    ShardView,
+    SubmissionView,
+)
+
+SAMPLE = 100
+"""Done records that are read to tell how long a shard takes."""
+SLOWEST = 5
+FAILING = 5
 
 _EXIT_CODES = {
     RunState.FAILED: RunFailedError.exit_code,
@@ -26,92 +57,290 @@ _EXIT_CODES = {
 }
 
 
-def exit_code(run: Run, decision: Decision) -> int:
+def exit_code(run: Run, status: RunStatus) -> int:
     """What a command that reports this status exits with."""
-    if decision.state is not RunState.UNKNOWN:
-        return _EXIT_CODES.get(decision.state, 0)
+    if status.state is not RunState.UNKNOWN:
+        return _EXIT_CODES.get(status.state, 0)
     if run.record is None:
         return StorageError.exit_code
     return 0 if run.record.is_local else SlurmError.exit_code
 
 
-def describe(run: Run, decision: Decision) -> dict[str, Any]:
-    """Everything that `status --json` prints of a run."""
+# A run
+
+
+def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
+    """Everything about a run, but not each of its shards; `gathered` is None where its files cannot be read."""
     record = run.record
-    latest = _latest(run)
-    return {
-        "schema": 1,
-        "run_id": run.run_id,
-        "name": run.name,
-        "cluster": record.cluster if record else None,
-        "job_id": latest.job_id if latest else None,
-        **decision.to_json(),
-        "created": record.created if record else None,
-        "submitted": latest.submitted if latest else None,
-        "cancelled": record.cancelled if record else None,
-        "user": record.user if record else None,
-        "host": record.host if record else None,
-        "version": record.version if record else None,
-        "spec_path": record.spec_path if record else None,
-        "paths": _paths(run, decision),
+    submissions = gathered.submissions if gathered else ()
+    latest = latest_submission(submissions)
+    detail = status.only.detail if status.only else NO_DETAIL
+    return RunView(
+        run_id=run.run_id,
+        name=run.name,
+        cluster=record.cluster if record else None,
+        array=record.array if record else False,
+        job_id=latest.record.job_id if latest else None,
+        state=status.state,
+        failure_class=status.failure_class,
+        message=status.message,
+        next_step=status.next_step,
+        warnings=tuple(status.warnings),
+        never_starts=status.never_starts,
+        evidence=detail.evidence,
+        nodes=detail.nodes,
+        node_reports=detail.node_reports,
+        exit_code=detail.exit_code,
+        stages=detail.stages,
+        tasks_failed=detail.tasks_failed,
+        object_store=detail.object_store,
+        shards=_shards(run, status, gathered),
+        submissions=tuple(map(_submission, submissions)),
+        collect_jobs=tuple(collect_jobs(run.paths)),
+        collected=_collected(run),
+        created=record.created if record else None,
+        submitted=latest.record.submitted if latest else None,
+        started=status.started,
+        ended=status.ended,
+        cancelled=record.cancelled if record else None,
+        user=record.user if record else None,
+        host=record.host if record else None,
+        version=record.version if record else None,
+        spec_path=record.spec_path if record else None,
+        paths=_files(run, status),
+    )
+
+
+def _shards(run: Run, status: RunStatus, gathered: Gathered | None) -> ShardsView:
+    classes = {
+        failure.value: ShardGroup(count=len(shards), shards=format_numbers(shards))
+        for failure, shards in status.classes.items()
     }
+    now = gathered.facts.now if gathered else 0.0
+    counts = status.counts
+    return ShardsView(
+        total=status.total,
+        **{state.value: counts.get(state, 0) for state in ShardState},
+        failed_by_class=classes,
+        running_shards=format_numbers(each.shard for each in status.of(ShardState.RUNNING)),
+        rate_per_hour=status.rate * 3600 if status.rate else None,
+        eta_s=status.eta_s,
+        typical_s=_typical(run, gathered) if gathered and status.total > 1 else None,
+        slowest=tuple(_running(each, now) for each in _slowest(status)),
+        failing=tuple(_open(each) for each in _failing(status)),
+    )
 
 
-def _latest(run: Run) -> SubmissionRecord | None:
-    """The submission that counts; None where there is none, or none that can be read."""
-    with contextlib.suppress(StorageError):
-        latest = latest_submission(read_submissions(run.paths))
-        return latest.record if latest else None
-    return None
+def _slowest(status: RunStatus) -> list[ShardStatus]:
+    """The running shards that have taken longest."""
+    running = [each for each in status.of(ShardState.RUNNING) if each.started is not None]
+    return sorted(running, key=lambda each: (each.started or 0.0, each.shard))[:SLOWEST]
 
 
-def newest_attempt(run: Run) -> AttemptPaths | None:
-    """The attempt whose files a user wants to see."""
-    attempts = run.paths.existing_attempts()
-    return attempts[-1] if attempts else None
+def _failing(status: RunStatus) -> list[ShardStatus]:
+    """The failed shards with most attempts."""
+    return sorted(status.of(ShardState.FAILED), key=lambda each: (-each.attempts, each.shard))[:FAILING]
 
 
-def _paths(run: Run, decision: Decision) -> dict[str, str | None]:
-    attempt = newest_attempt(run)
-    latest = _latest(run)
-    slurm_log = run.paths.slurm_log(latest.job_id) if latest and latest.job_id else None
-    outputs = decision.outputs or (str(run.paths.outputs) if run.paths.outputs.exists() else None)
-    return {
-        "run_dir": str(run.paths.root),
-        "script": str(run.paths.script),
-        "plan": str(run.paths.plan),
-        "slurm_log": str(slurm_log) if slurm_log and slurm_log.exists() else None,
-        "attempt": str(attempt.root) if attempt else None,
-        "driver_log": str(attempt.driver_log) if attempt and attempt.driver_log.exists() else None,
-        "failures": str(attempt.failures) if attempt and attempt.failures.exists() else None,
-        "outputs": outputs,
-    }
+def _running(status: ShardStatus, now: float) -> RunningShard:
+    took = now - status.started if status.started is not None else None
+    return RunningShard(shard=status.shard, job_id=status.job_id, seconds=took)
 
 
-def _shards(run: Run, decision: Decision) -> str | None:
-    """`73/200` of a sharded run."""
-    if run.record is None or not run.record.array:
+def open_shards(status: RunStatus) -> tuple[OpenShard, ...]:
+    """Every shard that is neither done nor active."""
+    return tuple(_open(each) for each in status.open if not each.state.is_active)
+
+
+def _open(status: ShardStatus) -> OpenShard:
+    return OpenShard(
+        shard=status.shard,
+        state=status.state,
+        failure_class=status.failure_class,
+        message=status.message,
+        next_step=status.next_step,
+        job_id=status.job_id,
+        attempt=status.attempt,
+        attempts=status.attempts,
+    )
+
+
+def _submission(submission: Submission) -> SubmissionView:
+    record = submission.record
+    return SubmissionView(
+        number=record.number,
+        purpose=record.purpose,
+        job_id=record.job_id,
+        submitted=record.submitted,
+        elements=record.elements,
+        shards=record.shards,
+        max_running=record.max_running,
+        changes=dict(record.changes),
+        refused=record.refused or None,
+    )
+
+
+def _typical(run: Run, gathered: Gathered) -> float | None:
+    """The median time that a shard took, of some."""
+    times = []
+    for shard in list(gathered.facts.done)[-SAMPLE:]:
+        with contextlib.suppress(ValueError, OSError):
+            record = read_done(run.paths, shard)
+            if record is not None:
+                times.append(record.published - record.started)
+    return statistics.median(times) if times else None
+
+
+def _collected(run: Run) -> CollectedView | None:
+    value = read_object(run.paths.collected)
+    if value is None or "target" not in value:
         return None
-    done = decision.stages[0]["tasks_in"] if decision.stages else "?"
-    return f"{done}/{run.record.shards}"
+    return CollectedView(
+        target=str(value["target"]),
+        complete=bool(value.get("complete")),
+        time=value.get("time"),
+        files=value.get("files"),
+        rows=value.get("rows"),
+        bytes=value.get("bytes"),
+        tasks_failed=value.get("tasks_failed"),
+    )
 
 
-def rows(runs: Iterable[Run], decisions: Iterable[Decision]) -> list[dict[str, Any]]:
+def _files(run: Run, status: RunStatus) -> RunFiles:
+    attempt, element_id = None, None
+    if status.only is not None:
+        attempts = attempts_at(run.paths, 0)
+        named = [each for each in attempts if each.name == status.only.attempt]
+        attempt, element_id = next(iter(named), None), status.only.job_id
+    log = batch_log(run.paths, element_id) if element_id else None
+    return RunFiles(
+        run_dir=str(run.paths.root),
+        script=str(run.paths.script),
+        plan=str(run.paths.plan),
+        manifest=str(run.paths.manifest),
+        outputs=_outputs(run, status),
+        slurm_log=_existing(log),
+        attempt=str(attempt.root) if attempt else None,
+        driver_log=_existing(attempt.driver_log if attempt else None),
+        failures=_existing(attempt.failures if attempt else None),
+    )
+
+
+def _outputs(run: Run, status: RunStatus) -> str | None:
+    collected = _collected(run)
+    if collected is not None:
+        return collected.target
+    if status.only is not None and status.only.detail.outputs:
+        return status.only.detail.outputs
+    target = run.paths.outputs if run.record is None or run.record.array else run.paths.shard_outputs(0)
+    return _existing(target)
+
+
+def _existing(path: Path | None) -> str | None:
+    return str(path) if path is not None and path.exists() else None
+
+
+# Many runs
+
+
+def rows(runs: Iterable[Run], statuses: Iterable[RunStatus]) -> list[RunRow]:
     """What `list` shows of each run."""
-    return [
-        {
-            "run_id": run.run_id,
-            "name": run.name,
-            "state": decision.state,
-            "failure_class": decision.failure_class,
-            "shards": _shards(run, decision),
-            "cluster": run.record.cluster if run.record else None,
-            "job_id": run.record.job_ids[-1] if run.record and run.record.job_ids else None,
-            "created": run.record.created if run.record else None,
-            "started": decision.started,
-            "ended": decision.ended,
-            "message": run.problem or decision.message,
-            "run_dir": str(run.paths.root),
-        }
-        for run, decision in zip(runs, decisions, strict=True)
-    ]
+    return [_row(run, status) for run, status in zip(runs, statuses, strict=True)]
+
+
+def _row(run: Run, status: RunStatus) -> RunRow:
+    record = run.record
+    return RunRow(
+        run_id=run.run_id,
+        name=run.name,
+        state=status.state,
+        failure_class=status.failure_class,
+        array=record.array if record else False,
+        shards=record.shards if record else None,
+        shards_done=status.done if record else None,
+        cluster=record.cluster if record else None,
+        job_id=record.job_ids[-1] if record and record.job_ids else None,
+        created=record.created if record else None,
+        started=status.started,
+        ended=status.ended,
+        message=run.problem or status.message,
+        run_dir=str(run.paths.root),
+    )
+
+
+# One shard
+
+
+def describe_shard(run: Run, gathered: Gathered, status: RunStatus, shard: int) -> ShardView:
+    """Everything about one shard that was gathered in detail: its files, its attempts, what came of it.
+
+    Raises:
+        UsageError: there is no such shard.
+    """
+    if shard >= status.total:
+        raise UsageError(f"there is no shard {shard}: the shards of the run are 0 to {status.total - 1}")
+    found, place = status.details[shard], gathered.facts.places.get(shard)
+    detail, paths = found.detail, run.paths
+    record = None
+    with contextlib.suppress(ValueError, OSError):
+        record = read_done(paths, shard) if found.state is ShardState.DONE else None
+    planned = read_shard(paths.manifest, shard)
+    attempt = paths.attempts / f"{shard:05d}" / found.attempt if found.attempt else None
+    return ShardView(
+        run_id=run.run_id,
+        name=run.name,
+        shard=shard,
+        state=found.state,
+        failure_class=found.failure_class,
+        message=found.message,
+        next_step=found.next_step,
+        reason=found.reason,
+        job_id=place.element_id or None if place else None,
+        submission=place.submission if place else None,
+        evidence=detail.evidence,
+        nodes=detail.nodes,
+        node_reports=detail.node_reports,
+        exit_code=detail.exit_code,
+        stages=detail.stages,
+        tasks_failed=detail.tasks_failed,
+        object_store=detail.object_store,
+        started=found.started,
+        ended=detail.ended,
+        warnings=(*status.warnings, *detail.warnings),
+        done=_done(record) if record else None,
+        input=InputView(files=len(planned.files), bytes=planned.bytes, paths=tuple(planned.paths)),
+        attempts=tuple(_attempts(run, shard)),
+        paths=ShardFiles(
+            outputs=str(paths.shard_outputs(shard)), done=str(paths.done(shard)), attempt=_existing(attempt)
+        ),
+    )
+
+
+def _done(record: DoneRecord) -> DoneView:
+    return DoneView(
+        attempt=record.attempt,
+        started=record.started,
+        published=record.published,
+        files=len(record.files),
+        rows=record.rows,
+        bytes=record.bytes,
+        tasks_failed=record.tasks_failed,
+    )
+
+
+def _attempts(run: Run, shard: int) -> Iterator[AttemptView]:
+    """What is known of every attempt at a shard, oldest first."""
+    for name in attempt_names(run.paths, shard):
+        attempt = AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths)
+        outcome = read_outcome(attempt.root / "outcome.json") or read_outcome(
+            run.paths.elements / name / "outcome.json"
+        )
+        yield AttemptView(
+            attempt=name,
+            state=outcome.state if outcome else None,
+            failure_class=outcome.failure_class if outcome else None,
+            message=outcome.message if outcome else "",
+            started=outcome.started if outcome else None,
+            ended=outcome.ended if outcome else None,
+            log=_existing(attempt.driver_log),
+        )

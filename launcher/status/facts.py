@@ -40,7 +40,7 @@ class ShardPlace:
 class ElementFacts:
     """What Slurm (or this machine, of a local process) says of an element; the last ones where it was asked for all.
 
-    `elsewhere`: it is a process of a machine that alone can tell whether it is alive.
+    `elsewhere`: it is a process of another machine; its state is RUNNING while its heartbeat is fresh, else UNKNOWN.
     """
 
     state: SlurmState
@@ -52,6 +52,11 @@ class ElementFacts:
     signal: int | None = None
     restarts: int | None = None
     elsewhere: bool = False
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether nobody here can tell if it is alive."""
+        return self.elsewhere and self.state is SlurmState.UNKNOWN
 
     @property
     def failure_class(self) -> FailureClass | None:
@@ -118,7 +123,7 @@ class RunFacts:
     def is_active(self, shard: int) -> bool:
         """Whether an element that has not ended holds this shard, or one whose success is not visible here yet."""
         element = self.element_of(shard)
-        if element is None or element.elsewhere:
+        if element is None or element.is_untold:
             return False
         return not element.state.is_final or self.is_settling(element)
 

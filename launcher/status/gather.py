@@ -1,192 +1,208 @@
-"""Gathers what the files of runs and Slurm say at this moment, for `status.decide`."""
+"""Gathers what the files of a run and Slurm say at this moment, for `decide`.
+
+Slurm and the process table are asked before the files are read, so that an element that ends in between is seen as
+done and not as lost. However many shards there are, squeue is asked at most three times, and only the files of shards
+that are neither done nor active are opened, and those of the shard that is asked for.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
-from curator_slurm.launcher.errors import SlurmError, StorageError
-from curator_slurm.launcher.files import read_json, read_jsonl
+from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.local_process import is_process_alive
-from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
-from curator_slurm.launcher.runs.registry import Run, RunRecord
-from curator_slurm.launcher.runs.submissions import SubmissionRecord, latest_submission, read_submissions
-from curator_slurm.launcher.slurm.client import Slurm
-from curator_slurm.launcher.slurm.parse import JobInfo
-from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import AttemptFacts, Decision, Facts, decide
-from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
-from curator_slurm.launcher.status.shards_gather import is_sharded
-from curator_slurm.launcher.status.shards_views import brief_status, brief_statuses
-from curator_slurm.launcher.tails import last_lines
-
-RECENT_S = 3600.0
-"""A job whose outcome is older than this is not asked for again: Slurm cannot run it once more."""
-EVIDENCE_LINES = 15
+from curator_slurm.launcher.runs.done_records import done_shards, read_done
+from curator_slurm.launcher.runs.lock import is_locked
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.states import RunState, SlurmState
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask, ask_for_all
+from curator_slurm.launcher.status.attempt_files import AttemptReader, attempt_names, base_of, restart_of
+from curator_slurm.launcher.status.facts import FRESH_HEARTBEAT_S, AttemptFacts, ElementFacts, RunFacts, ShardPlace
+from curator_slurm.launcher.status.run_decision import RunStatus, decide
 
 
-@dataclass
-class Jobs:
-    """What Slurm answered: jobs by id, and the error where it could not be asked."""
+class Level(Enum):
+    """How much is read of a run of many shards; of a run of one, everything always is."""
 
-    infos: Mapping[str, Sequence[JobInfo]] = field(default_factory=dict)
-    error: str = ""
-
-    def get(self, job_id: str | None) -> JobInfo | None:
-        infos = self.infos.get(job_id, ()) if job_id else ()
-        return infos[0] if infos else None
+    STATE = "the state of the run"
+    FAILURES = "why shards failed"
 
 
-def status_of(run: Run, *, jobs: Jobs | None = None) -> Decision:
-    """The status of one run, now; Slurm is asked unless its answer is given."""
-    if is_sharded(run):
-        return brief_status(run)
-    attempt = read_attempt(run.paths)
-    if attempt is None and run.record is not None and not run.record.is_local:
-        with contextlib.suppress(SlurmError, StorageError):
-            recover_job_ids(run.paths, read_submissions(run.paths), Slurm().commented)
-    if jobs is None:
-        jobs = ask_slurm([(run, attempt)], details=True)
-    return decide_now(run, attempt, jobs)
+@dataclass(frozen=True)
+class Gathered:
+    """The facts about a run, and its submissions as they are now."""
+
+    facts: RunFacts
+    submissions: Sequence[Submission]
+
+    def decide(self) -> RunStatus:
+        return decide(self.facts)
 
 
-def statuses_of(runs: Sequence[Run]) -> list[Decision]:
+def status_of(run: Run, level: Level = Level.FAILURES) -> RunStatus:
+    """The status of one run, now; unknown where its files cannot be read."""
+    if run.record is None:
+        return _unreadable(run)
+    try:
+        return gather(run, level).decide()
+    except CuratorSlurmError as error:
+        return RunStatus(state=RunState.UNKNOWN, message=str(error))
+
+
+def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
     """The status of many runs, with as many commands of Slurm as for one of each kind."""
-    attempts = [(run, read_attempt(run.paths)) for run in runs if not is_sharded(run)]
-    jobs = ask_slurm(attempts, details=False)
-    plain = iter([decide_now(run, attempt, jobs) for run, attempt in attempts])
-    sharded = iter(brief_statuses([run for run in runs if is_sharded(run)]))
-    return [next(sharded if is_sharded(run) else plain) for run in runs]
-
-
-def decide_now(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Decision:
-    """The status from these facts; a run that seems to have ended without an outcome gets a second look.
-
-    Its outcome may have been written after its files were read and before Slurm, or the process table, was asked.
-    """
-    if run.record is None and (attempt is None or attempt.outcome is None):
-        return Decision(state=RunState.UNKNOWN, message=f"This run cannot be read: {run.problem}.")
-    decision = decide(gather(run, attempt, jobs))
-    if decision.state.is_final and (attempt is None or attempt.outcome is None):
-        decision = decide(gather(run, read_attempt(run.paths), jobs))
-    return decision
-
-
-def ask_slurm(runs: Sequence[tuple[Run, AttemptFacts | None]], *, details: bool) -> Jobs:
-    """What Slurm says of the latest jobs of these runs, where that can still matter."""
-    clusters: dict[str | None, dict[str, bool]] = {}
-    now = time.time()
-    for run, attempt in runs:
-        job_id = job_id_of(run, attempt)
-        if run.record is None or run.record.is_local or job_id is None:
-            continue
-        outcome = attempt.outcome if attempt and attempt.job_id == job_id else None
-        if outcome is not None and now - float(outcome.get("ended") or 0) > RECENT_S:
-            continue
-        latest = latest_of(run)
-        clusters.setdefault(latest.slurm_cluster if latest else None, {})[job_id] = outcome is None
-    jobs = Jobs()
-    for cluster, wanted in clusters.items():
-        forgotten = {job_id for job_id, needed in wanted.items() if needed}
+    known: list[Sequence[Submission] | RunStatus] = []
+    for run in runs:
         try:
-            answer = Slurm(cluster).job_states(wanted, details=details, forgotten=forgotten)
-        except SlurmError as error:
-            jobs.error = str(error)
-        else:
-            jobs.infos = {**jobs.infos, **answer}
-    return jobs
+            known.append(_unreadable(run) if run.record is None else read_submissions(run.paths))
+        except CuratorSlurmError as error:
+            known.append(RunStatus(state=RunState.UNKNOWN, message=str(error)))
+    pairs = list(zip(runs, known, strict=True))
+    asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_done(run)]
+    answer = ask_for_all(asked)
+    return [
+        each if isinstance(each, RunStatus) else collect_facts(run, each, answer, Level.STATE).decide()
+        for run, each in pairs
+    ]
 
 
-def latest_of(run: Run) -> SubmissionRecord | None:
-    """The newest submission; None where there is none, or none that can be read."""
-    with contextlib.suppress(StorageError):
-        latest = latest_submission(read_submissions(run.paths))
-        return latest.record if latest else None
-    return None
+def _unreadable(run: Run) -> RunStatus:
+    return RunStatus(state=RunState.UNKNOWN, message=f"This run cannot be read: {run.problem}.")
 
 
-def job_id_of(run: Run, attempt: AttemptFacts | None) -> str | None:
-    """The job that counts: the latest submission, or, where its record was lost, the one that left files."""
-    latest = latest_of(run)
-    if latest is not None:
-        return latest.job_id
-    return attempt.job_id if attempt else None
+def _is_done(run: Run) -> bool:
+    return run.record is not None and len(done_shards(run.paths)) >= run.record.shards
 
 
-def gather(run: Run, attempt: AttemptFacts | None, jobs: Jobs) -> Facts:
-    """The facts about one run."""
-    record = run.record or RunRecord(run_id=run.run_id, name=run.name)
-    job_id, latest = job_id_of(run, attempt), latest_of(run)
-    job = None if record.is_local else jobs.get(job_id)
-    over = attempt is not None and attempt.outcome is not None
-    return Facts(
+def gather(run: Run, level: Level = Level.FAILURES, *, shard: int | None = None) -> Gathered:
+    """The facts now; everything about `shard`, if one is given."""
+    submissions, answer = ask(run)
+    return collect_facts(run, submissions, answer, level, shard=shard)
+
+
+def collect_facts(
+    run: Run,
+    submissions: Sequence[Submission],
+    answer: SlurmAnswer,
+    level: Level = Level.FAILURES,
+    *,
+    shard: int | None = None,
+    being_submitted: bool | None = None,
+) -> Gathered:
+    """The facts from an answer of Slurm and the files as they are now."""
+    record, paths = run.record, run.paths
+    assert record is not None
+    places = places_of(run, submissions)
+    elements = dict(_local_elements(paths, submissions) if record.is_local else answer.elements())
+    detailed = {shard} if shard is not None else set()
+    if record.shards == 1:
+        detailed = {0}
+    facts = RunFacts(
         run_id=run.run_id,
         now=time.time(),
-        is_local=record.is_local,
-        job_id=job_id,
-        host=latest.host if latest else record.host,
-        attempt=attempt,
-        job=job,
-        query_error="" if record.is_local else jobs.error,
-        alive=_is_alive(latest) if record.is_local and not over else None,
+        total=record.shards,
+        done=done_shards(paths),
+        places=places,
+        elements=elements,
+        detailed=frozenset(detailed),
+        cancelled_elements=frozenset(_cancelled(run, submissions)),
         cancelled=record.cancelled,
-        log_tail=[] if over else _log_tail(run.paths, job_id),
-        nodes_wanted=1 if record.is_local else (len(job.nodes) if job else None),
+        query_error=answer.error,
+        being_submitted=is_locked(paths.lock("submissions")) if being_submitted is None else being_submitted,
+        submitted=max((s.record.submitted for s in submissions if s.record.submitted is not None), default=None),
+        created=record.created,
+        is_local=record.is_local,
+        host=next((s.record.host for s in reversed(submissions) if s.record.host), record.host),
     )
+    active = [number for number in facts.open_shards if facts.is_active(number)]
+    facts = replace(facts, begun=dict(_begun(paths, facts, active)))
+    over = [] if level is Level.STATE else [n for n in facts.open_shards if n in places and not facts.is_active(n)]
+    if over or detailed:
+        facts = replace(facts, attempts=dict(_attempts(paths, facts, over)))
+        if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
+            facts = replace(facts, done=done_shards(paths))
+    return Gathered(facts, submissions)
 
 
-def read_attempt(paths: RunPaths) -> AttemptFacts | None:
-    """What the files of the newest job and its attempt say, None where there are none yet."""
-    elements = paths.existing_elements()
-    return _attempt_facts(elements[-1]) if elements else None
+def places_of(run: Run, submissions: Iterable[Submission]) -> dict[int, ShardPlace]:
+    """The newest submission of each shard that may have reached Slurm."""
+    assert run.record is not None
+    in_array = run.record.array and not run.record.is_local
+    places = {}
+    for submission in submissions:
+        record = submission.record
+        if not record.may_exist:
+            continue
+        for element in submission.elements:
+            for shard in element.shards:
+                places[shard] = ShardPlace(record.number, record.job_id, element.element if in_array else None)
+    return places
 
 
-def _attempt_facts(element: ClusterPaths) -> AttemptFacts:
-    restart = element.name.rpartition(".")[2]
-    heartbeat = None
+def _cancelled(run: Run, submissions: Iterable[Submission]) -> Iterator[str]:
+    assert run.record is not None
+    for submission in submissions:
+        job_id = submission.record.job_id
+        for number in submission.record.cancelled_elements() if job_id else ():
+            yield ShardPlace(submission.record.number, job_id, number if run.record.array else None).element_id
+
+
+def _local_elements(paths: RunPaths, submissions: Iterable[Submission]) -> Iterator[tuple[str, ElementFacts]]:
+    """The processes of a local run that live, or of which another machine alone can tell."""
+    for submission in submissions:
+        record = submission.record
+        if record.job_id is None:
+            continue
+        if record.pid is not None and record.host == socket.gethostname():
+            if is_process_alive(record.pid, record.pid_started):
+                yield record.job_id, ElementFacts(SlurmState.RUNNING, record.submitted)
+            continue
+        recent = _has_fresh_heartbeat(paths, submission)
+        if recent or record.pid is not None:
+            state = SlurmState.RUNNING if recent else SlurmState.UNKNOWN
+            yield record.job_id, ElementFacts(state, record.submitted, elsewhere=record.pid is not None)
+
+
+def _has_fresh_heartbeat(paths: RunPaths, submission: Submission) -> bool:
+    record = submission.record
+    assert record.job_id is not None
     with contextlib.suppress(OSError):
-        heartbeat = element.heartbeat.stat().st_mtime
-    statuses = [_read_object(node.status) for node in element.existing_nodes()]
-    return AttemptFacts(
-        name=element.name,
-        job_id=element.job_id,
-        restart=int(restart) if restart.isdigit() else 0,
-        outcome=_read_object(element.outcome),
-        events=[event for event in read_jsonl(element.events) if isinstance(event, dict)],
-        nodes=[status for status in statuses if status is not None],
-        progress=_read_object(element.attempt(0).progress),
-        heartbeat=heartbeat,
-    )
+        return abs(time.time() - (paths.element(record.job_id, 0) / "heartbeat").stat().st_mtime) < FRESH_HEARTBEAT_S
+    return record.pid is not None and abs(time.time() - record.prepared) < FRESH_HEARTBEAT_S
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in `path`; None where there is none, or none that can be read."""
-    try:
-        value = read_json(path)
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+def _begun(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """Shards that a running element has begun, by the folder of the attempt; not those of before a requeue."""
+    for shard in active:
+        place, element = facts.places[shard], facts.element_of(shard)
+        if element is None or element.state.run_state not in (RunState.RUNNING, RunState.STARTING):
+            continue
+        names = [name for name in attempt_names(paths, shard) if base_of(name) == place.element_id]
+        if names and restart_of(names[-1]) >= (element.restarts or 0):
+            yield shard, names[-1]
 
 
-def _log_tail(paths: RunPaths, job_id: str | None) -> list[str]:
-    """The last lines that the run logged: of its batch script, else of the agent of its first node."""
-    candidates = [paths.slurm_log(job_id)] if job_id else []
-    candidates += [node.agent_log for element in paths.existing_elements()[-1:] for node in element.existing_nodes()]
-    for path in candidates:
-        if lines := last_lines(path, EVIDENCE_LINES):
-            return lines
-    return []
+def _attempts(paths: RunPaths, facts: RunFacts, over: Sequence[int]) -> Iterator[tuple[int, AttemptFacts]]:
+    """What is left of the newest attempt at shards that are over, and at those that are asked for in detail."""
+    reader = AttemptReader(paths)
+    for shard in sorted({*over, *facts.detailed}):
+        place = facts.places.get(shard)
+        done_by = _done_by(paths, shard) if shard in facts.done else None
+        if place is not None or done_by is not None:
+            detail = shard in facts.detailed
+            yield shard, reader.read(shard, place or ShardPlace(0, None, None), detail=detail, done_by=done_by)
 
 
-def _is_alive(submission: SubmissionRecord | None) -> bool | None:
-    """Whether the process of a local submission lives; None where this machine cannot tell."""
-    if submission is None:
-        return False
-    if submission.host != socket.gethostname() or submission.pid is None:
-        return None
-    return is_process_alive(submission.pid, submission.pid_started)
+def _done_by(paths: RunPaths, shard: int) -> str | None:
+    """The attempt that has published a shard."""
+    with contextlib.suppress(ValueError, OSError):
+        record = read_done(paths, shard)
+        return record.attempt if record else None
+    return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.status.describe import newest_attempt
-from curator_slurm.launcher.status.shards_decide import ShardState
-from curator_slurm.launcher.status.shards_gather import attempts_at, is_sharded, newest_element, status_of
+from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.status.attempt_files import attempts_at, base_of, batch_log, newest_element
+from curator_slurm.launcher.status.gather import places_of, status_of
+from curator_slurm.launcher.status.shard_decision import ShardState
 from curator_slurm.launcher.tails import GrowingFile, tail
 
 FOLLOW_INTERVAL_S = 0.5
@@ -32,40 +34,32 @@ class LogFile:
 
 
 def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
-    """The logs of the newest attempt that exist, the driver's first; of a sharded run, those of one shard."""
-    if shard is not None or is_sharded(run):
-        return _shard_log_files(run, shard)
-    attempt = newest_attempt(run)
-    job_ids = run.record.job_ids if run.record else ()
-    job_id = job_ids[-1] if job_ids else (attempt.cluster.job_id if attempt else None)
-    files = []
-    if attempt is not None:
-        files.append(LogFile("driver", attempt.driver_log))
-    if job_id is not None:
-        files.append(LogFile("slurm", run.paths.slurm_log(job_id)))
-    elements = run.paths.existing_elements()
-    for node in elements[-1].existing_nodes() if elements else ():
-        files.append(LogFile("agent", node.agent_log, node.name))
-        files.append(LogFile("ray", node.ray_output, node.name))
-    return [file for file in files if file.path.exists()]
-
-
-def _shard_log_files(run: Run, shard: int | None) -> list[LogFile]:
-    """The logs of the newest attempt at a shard (None: at any), and of the array element that made it.
+    """The logs of the newest attempt at a shard (None: at any) that exist, the driver's first, and of its element.
 
     An element whose cluster never came up has logs, too, but no attempt.
     """
     attempts = run.paths.existing_attempts() if shard is None else attempts_at(run.paths, shard)
-    name = attempts[-1].name if attempts else newest_element(run.paths, shard)
-    if name is None:
-        return []
-    element = ClusterPaths(run.paths.elements / name, run.paths)
-    slurm_log = run.paths.slurm_log(element.job_id)
-    files = [LogFile("driver", attempt.driver_log) for attempt in attempts[-1:]] + [LogFile("slurm", slurm_log)]
-    for node in element.existing_nodes():
-        files.append(LogFile("agent", node.agent_log, node.name))
-        files.append(LogFile("ray", node.ray_output, node.name))
+    element_id = base_of(attempts[-1].name) if attempts else _element_id(run, shard)
+    files = [LogFile("driver", attempt.driver_log) for attempt in attempts[-1:]]
+    if element_id is not None:
+        files.append(LogFile("slurm", batch_log(run.paths, element_id)))
+        name = attempts[-1].name if attempts else newest_element(run.paths, element_id)
+        cluster = ClusterPaths(run.paths.elements / name, run.paths) if name else None
+        for node in cluster.existing_nodes() if cluster else ():
+            files.append(LogFile("agent", node.agent_log, node.name))
+            files.append(LogFile("ray", node.ray_output, node.name))
     return [file for file in files if file.path.exists()]
+
+
+def _element_id(run: Run, shard: int | None) -> str | None:
+    """The element that is to process a shard, or the newest of all."""
+    if shard is None and (name := newest_element(run.paths)) is not None:
+        return base_of(name)
+    if run.record is not None and (shard is not None or not run.record.array):
+        with contextlib.suppress(StorageError):
+            place = places_of(run, read_submissions(run.paths)).get(shard or 0)
+            return place.element_id or None if place else None
+    return None
 
 
 @dataclass(frozen=True)
@@ -81,15 +75,10 @@ class FailedLog:
 def failed_logs(run: Run, lines: int) -> Iterator[FailedLog]:
     """The ends of the driver logs of all shards that have failed (or of their batch scripts, where there is none)."""
     for status in status_of(run).of(ShardState.FAILED):
-        files = _shard_log_files(run, status.shard)
-        path = files[0].path if files else _element_log(run, status.job_id)
+        files = log_files(run, status.shard)
+        path = files[0].path if files else None
         text = tail(path, lines) if path is not None else ""
         yield FailedLog(status.shard, str(status.failure_class), path, text or status.message)
-
-
-def _element_log(run: Run, element_id: str | None) -> Path | None:
-    path = run.paths.slurm_log(element_id or "")
-    return path if path.exists() else None
 
 
 @dataclass(frozen=True)
@@ -133,7 +122,7 @@ def read(file: LogFile, lines: int | None) -> str:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class LogChunk:
     """Text that a log grew by; `is_new` when it is the first of this file."""
 
     file: LogFile
@@ -147,7 +136,7 @@ def follow(
     lines: int | None,
     is_over: Callable[[], bool],
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Chunk]:
+) -> Iterator[LogChunk]:
     """What the wanted logs grow by, until the run is over; logs that appear later are taken up then."""
     open_files: dict[Path, GrowingFile] = {}
     while True:
@@ -158,7 +147,7 @@ def follow(
             if growing is None:
                 growing = open_files[file.path] = GrowingFile(file.path, lines)
             if text := growing.read():
-                yield Chunk(file, text, is_new)
+                yield LogChunk(file, text, is_new)
         if over:
             return
         sleep(FOLLOW_INTERVAL_S)

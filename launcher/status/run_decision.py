@@ -14,6 +14,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.facts import RunFacts
+from curator_slurm.launcher.status.reports import StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import (
     ShardState,
     ShardStatus,
@@ -47,6 +48,29 @@ class RunStatus:
         """The shard of a run that has one."""
         return self.details.get(0) if self.total == 1 else None
 
+    @property
+    def stages(self) -> Sequence[StageReport]:
+        """The stages of a run of one shard; of many, the shards are one stage."""
+        if self.total == 1:
+            return self.only.detail.stages if self.only else ()
+        failed = len(self.of(ShardState.FAILED))
+        shards = StageReport(
+            name="shards",
+            kind="shards",
+            tasks_in=self.done,
+            tasks_out=self.done,
+            tasks_failed=failed,
+            expected=self.total,
+            rate=self.rate,
+            eta_s=self.eta_s,
+        )
+        return (shards,)
+
+    @property
+    def object_store(self) -> StoreReport | None:
+        """Ray's object store of a run of one shard."""
+        return self.only.detail.object_store if self.only else None
+
     def of(self, state: ShardState) -> list[ShardStatus]:
         return [status for status in self.open if status.state is state]
 
@@ -78,8 +102,14 @@ def decide(facts: RunFacts) -> RunStatus:
     return _of_many(facts, statuses, details)
 
 
-def _query_warnings(facts: RunFacts) -> list[str]:
-    return [f"{facts.query_error.splitlines()[0]} Shown is what the files of the run say."] if facts.query_error else []
+def _warnings(facts: RunFacts) -> list[str]:
+    """Doubts about what the facts prove."""
+    found = []
+    if facts.query_error:
+        found.append(f"{facts.query_error.splitlines()[0]} Shown is what the files of the run say.")
+    if any(element.elsewhere and not element.is_untold for element in facts.elements.values()):
+        found.append(f"The run is on {facts.host or 'another machine'}. Shown is what its files say.")
+    return found
 
 
 _CANNOT_TELL = "Slurm cannot be asked, and the files of the run do not tell."
@@ -112,7 +142,7 @@ def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]
         started=shard.started,
         ended=detail.ended if detail.ended is not None else facts.done.get(0),
         never_starts=detail.never_starts,
-        warnings=[*_query_warnings(facts), *detail.warnings],
+        warnings=[*_warnings(facts), *detail.warnings],
     )
 
 
@@ -134,7 +164,7 @@ def _of_many(facts: RunFacts, statuses: Sequence[ShardStatus], details: Mapping[
         started=min(starts, default=None) if state is not RunState.PENDING else None,
         ended=max(facts.done.values(), default=None) if state is RunState.COMPLETED else None,
         never_starts=never,
-        warnings=_query_warnings(facts),
+        warnings=_warnings(facts),
     )
     return _with_class(status)
 

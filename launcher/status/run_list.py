@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from curator_slurm.launcher.runs.registry import load_run, run_directories
 from curator_slurm.launcher.status.describe import rows
 from curator_slurm.launcher.status.gather import statuses_of
+from curator_slurm.launcher.status.views import RunRow
 
 
 def list_runs(
     folders: Sequence[Path], *, name: str | None = None, state: str | None = None, limit: int = 0
-) -> tuple[list[dict[str, Any]], int]:
+) -> tuple[list[RunRow], int]:
     """The newest runs, and how many there are in all; `limit` 0 is no limit."""
     directories = run_directories(folders, name or "*")
     shown = directories[:limit] if limit and state is None else directories
@@ -21,5 +21,5 @@ def list_runs(
     found = rows(runs, statuses_of(runs))
     if state is None:
         return found, len(directories)
-    matching = [row for row in found if row["state"] == state]
+    matching = [row for row in found if row.state == state]
     return matching[:limit] if limit else matching, len(matching)

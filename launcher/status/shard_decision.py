@@ -84,26 +84,35 @@ class ShardStatus:
 
 def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> ShardStatus:
     """The state of a shard that these facts prove; `is_next`: it is the one that its running element starts with."""
-    attempt = facts.attempts.get(shard, NO_ATTEMPT)
     place, element = facts.places.get(shard), facts.element_of(shard)
+    attempt = _current(element, facts.attempts.get(shard, NO_ATTEMPT))
     if shard in facts.done:
         status = _done(shard, place, attempt)
     elif place is None or place.job_id is None:
         unsure = place is not None and bool(facts.query_error)
         status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
-    elif _has_failed(element, attempt):
+    elif _failure(attempt) is not None:
         status = _ended(facts, shard, place, element, attempt)
     elif element is not None and facts.is_active(shard):
         status = _active(facts, shard, place, element, attempt, is_next=is_next)
-    elif _shows_life(facts, element, attempt):
-        status = _silent_but_alive(facts, shard, place, element, attempt)
-    elif element is not None and element.elsewhere:
+    elif element is None and not facts.is_local and facts.is_fresh(attempt.heartbeat):
+        status = _unknown_but_alive(facts, shard, place, attempt)
+    elif element is not None and element.is_untold:
         status = _elsewhere(facts, shard, place, attempt)
-    elif facts.query_error and element is None and not (attempt.outcome or attempt.element_outcome):
+    elif facts.query_error and element is None:
         status = _status(shard, ShardState.UNKNOWN, place, attempt)
     else:
         status = _ended(facts, shard, place, element, attempt)
     return _with_detail(facts, status, element, attempt) if shard in facts.detailed else status
+
+
+def _current(element: ElementFacts | None, attempt: AttemptFacts) -> AttemptFacts:
+    """The attempt, unless its job was requeued and Slurm is at a later one that has left no file yet."""
+    if element is None or element.state.is_final:
+        return attempt
+    restarted = element.restarts is not None and element.restarts > attempt.restart
+    waits = element.state.run_state is RunState.PENDING and _failure(attempt) is not None
+    return AttemptFacts(count=attempt.count) if restarted or waits else attempt
 
 
 def _status(shard: int, state: ShardState, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
@@ -127,17 +136,6 @@ def _done(shard: int, place: ShardPlace | None, attempt: AttemptFacts) -> ShardS
 
 
 # Not ended
-
-
-def _has_failed(element: ElementFacts | None, attempt: AttemptFacts) -> bool:
-    """Whether there is an outcome without success which a requeue of the job has not overtaken."""
-    outcome = _failure(attempt)
-    if outcome is None:
-        return False
-    if element is None or element.state.is_final:
-        return True
-    restarted = element.restarts is not None and element.restarts > attempt.restart
-    return not restarted and element.state.run_state is not RunState.PENDING
 
 
 def _failure(attempt: AttemptFacts) -> OutcomeReport | None:
@@ -199,25 +197,13 @@ def _start(element: ElementFacts, attempt: AttemptFacts) -> str:
     return events.last or "The nodes are getting ready."
 
 
-def _shows_life(facts: RunFacts, element: ElementFacts | None, attempt: AttemptFacts) -> bool:
-    """Whether the heartbeat is fresh of an element of which nobody else can tell whether it is alive."""
-    untold = element.elsewhere if element is not None else not facts.is_local
-    return untold and attempt.outcome is None and facts.is_fresh(attempt.heartbeat)
-
-
-def _silent_but_alive(
-    facts: RunFacts, shard: int, place: ShardPlace, element: ElementFacts | None, attempt: AttemptFacts
-) -> ShardStatus:
-    """Slurm does not know the job or cannot be asked, or another machine runs it; but its heartbeat is fresh."""
-    alive = element or ElementFacts(SlurmState.RUNNING)
-    begun = replace(facts, begun={**facts.begun, shard: attempt.name or ""})
-    status = _active(begun, shard, place, replace(alive, state=SlurmState.RUNNING), attempt, is_next=True)
-    if facts.is_local:
-        warning = f"the run is on {facts.host or 'another machine'}; shown is what its files say"
-    elif facts.query_error:
+def _unknown_but_alive(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
+    """Slurm does not know the job or cannot be asked, but its heartbeat is fresh."""
+    begun = replace(facts, begun={**facts.begun, shard: attempt.name} if attempt.name else facts.begun)
+    status = _active(begun, shard, place, ElementFacts(SlurmState.RUNNING), attempt, is_next=True)
+    if facts.query_error:
         return status  # the run has this warning
-    else:
-        warning = f"Slurm does not know job {place.element_id}, but its heartbeat is recent"
+    warning = f"Slurm does not know job {place.element_id}, but its heartbeat is recent"
     return replace(status, detail=ShardDetail(warnings=(warning,)))
 
 

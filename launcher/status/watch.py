@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.runs.registry import Run, load_run
+from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import AttemptFacts, Decision
-from curator_slurm.launcher.status.gather import Jobs, ask_slurm, decide_now, read_attempt
-from curator_slurm.launcher.status.shards_gather import is_sharded
-from curator_slurm.launcher.status.shards_views import ShardsWatcher
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
+from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, status_of
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 SLURM_INTERVAL_S = 10.0
-"""Between two questions to Slurm. Progress comes from files, so this delays only news of the job itself."""
+"""Between two questions to Slurm. Progress comes from files, so this delays only what Slurm says of the job itself."""
 LONG_WAIT_S = 300.0
 LONG_WAIT_INTERVAL_S = 30.0
-"""Of a job that has been pending for long, news may come later."""
+"""What Slurm says of a job that has been pending for long may come later."""
 
 
 class Watcher:
@@ -27,25 +28,35 @@ class Watcher:
         self._clock = clock
         self._began = clock()
         self._asked = float("-inf")
-        self._jobs = Jobs()
-        self._last: Decision | None = None
-        self._shards = ShardsWatcher(SLURM_INTERVAL_S, clock) if is_sharded(run) else None
+        self._answer = SlurmAnswer()
+        self._submissions: Sequence[Submission] = ()
+        self._last: RunStatus | None = None
+        self.gathered: Gathered | None = None
+        """The facts of the last look; None where the run's files cannot be read."""
 
-    def poll(self) -> Decision:
-        """The status now, with an answer of Slurm that may be some seconds old."""
+    def poll(self) -> RunStatus:
+        """The status now, with an answer of Slurm that may be some seconds old; a final one with a fresh answer."""
         self.run = load_run(self.run.paths.root)
-        if self._shards is not None and is_sharded(self.run):
-            return self._shards.poll(self.run)
-        attempt = read_attempt(self.run.paths)
-        if self._is_due(attempt):
-            self._jobs = ask_slurm([(self.run, attempt)], details=True)
-            self._asked = self._clock()
-        self._last = decide_now(self.run, attempt, self._jobs)
-        return self._last
+        if self.run.record is None:
+            return status_of(self.run)
+        try:
+            fresh = self._is_due()
+            status = self._look(fresh=fresh)
+            if status.state.is_final:
+                status = self._look(fresh=not fresh, level=Level.FAILURES)
+        except CuratorSlurmError as error:
+            status = RunStatus(state=RunState.UNKNOWN, message=str(error))
+        self._last = status
+        return status
 
-    def _is_due(self, attempt: AttemptFacts | None) -> bool:
-        if attempt is not None and attempt.outcome is not None:
-            return True  # an old answer cannot tell whether this outcome is the last word
+    def _look(self, *, fresh: bool, level: Level = Level.STATE) -> RunStatus:
+        if fresh:
+            self._submissions, self._answer = ask(self.run)
+            self._asked = self._clock()
+        self.gathered = collect_facts(self.run, self._submissions, self._answer, level)
+        return self.gathered.decide()
+
+    def _is_due(self) -> bool:
         now = self._clock()
         pending = self._last is not None and self._last.state is RunState.PENDING
         interval = LONG_WAIT_INTERVAL_S if pending and now - self._began > LONG_WAIT_S else SLURM_INTERVAL_S
@@ -53,11 +64,11 @@ class Watcher:
             interval = SLURM_INTERVAL_S / 5
         return now - self._asked >= interval
 
-    def follow(self, interval_s: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[Decision]:
+    def follow(self, interval_s: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[RunStatus]:
         """The status every `interval_s` seconds; the last one is final."""
         while True:
-            decision = self.poll()
-            yield decision
-            if decision.state.is_final:
+            status = self.poll()
+            yield status
+            if status.state.is_final:
                 return
             sleep(interval_s)

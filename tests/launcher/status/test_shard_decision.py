@@ -280,7 +280,8 @@ def test_a_local_run_of_another_machine() -> None:
     elsewhere = status(there, is_local=True, host="laptop")
     assert elsewhere.state is RunState.UNKNOWN
     assert "laptop" in elsewhere.next_step
-    beating = status(there, left(events=DRIVING, heartbeat=NOW), is_local=True, host="laptop")
+    alive = ElementFacts(SlurmState.RUNNING, elsewhere=True)
+    beating = status(alive, left(events=DRIVING), is_local=True, host="laptop", **LIVE)
     assert beating.state is RunState.RUNNING
     assert "laptop" in beating.warnings[0]
 

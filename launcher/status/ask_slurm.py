@@ -1,0 +1,141 @@
+"""What Slurm says of the jobs of runs: as few commands as will do, however many runs, jobs and elements there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.status.attempt_files import newest_element, read_element_outcome
+from curator_slurm.launcher.status.facts import ElementFacts
+from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
+
+RECENT_S = 3600.0
+"""A job that failed longer ago than this is not asked for again: Slurm will not run it once more."""
+
+
+@dataclass(frozen=True)
+class SlurmAnswer:
+    """Elements of arrays, jobs that are no arrays by their id, and the error where Slurm could not be asked."""
+
+    tasks: Sequence[ArrayTasks] = ()
+    jobs: Mapping[str, JobInfo] = field(default_factory=dict)
+    error: str = ""
+
+    def elements(self) -> Iterator[tuple[str, ElementFacts]]:
+        """Element id -> what was said; elements of one line share a value."""
+        for entry in self.tasks:
+            facts = ElementFacts(entry.state, entry.started, entry.ended, entry.reason)
+            for number in entry.tasks or ():
+                yield f"{entry.job_id}_{number}", facts
+        for job_id, job in self.jobs.items():
+            yield (
+                job_id,
+                ElementFacts(
+                    job.state, job.started, job.ended, job.reason, job.nodes, job.exit_code, job.signal, job.restarts
+                ),
+            )
+
+
+def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequence[Submission], SlurmAnswer]:
+    """What Slurm says of a run's submissions, after those that were interrupted have been found again."""
+    assert run.record is not None
+    submissions = read_submissions(run.paths) if submissions is None else submissions
+    if run.record.is_local:
+        return recover_job_ids(run.paths, submissions, lambda: ()), SlurmAnswer()
+    try:
+        submissions = recover_job_ids(run.paths, submissions, Slurm().commented)
+        if run.record.array:
+            return submissions, SlurmAnswer(tasks_of(submissions))
+        wanted = _ids([submission] if (submission := _latest(submissions)) else [])
+        return submissions, SlurmAnswer(jobs=_jobs(wanted, details=True))
+    except SlurmError as error:
+        return submissions, SlurmAnswer(error=str(error))
+
+
+def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SlurmAnswer:
+    """One answer for many runs; jobs are not asked for that can tell nothing new of theirs."""
+    arrays: list[Submission] = []
+    single: list[Submission] = []
+    settled: set[str] = set()
+    for run, submissions in runs:
+        record = run.record
+        if record is None or record.is_local:
+            continue
+        if record.array:
+            arrays += submissions
+            continue
+        latest = _latest(submissions)
+        if latest is None:
+            continue
+        ended = _ended(run, latest)
+        if ended is None or time.time() - ended < RECENT_S:
+            single.append(latest)
+            settled |= {str(latest.record.job_id)} if ended is not None else set()
+    try:
+        return SlurmAnswer(tasks_of(arrays), _jobs(_ids(single), details=False, settled=settled))
+    except SlurmError as error:
+        return SlurmAnswer(error=str(error))
+
+
+def _latest(submissions: Sequence[Submission]) -> Submission | None:
+    """The newest submission that has a job."""
+    return next((each for each in reversed(submissions) if each.record.job_id is not None), None)
+
+
+def _ended(run: Run, submission: Submission) -> float | None:
+    """When the newest element of a submission ended, by its outcome."""
+    element = newest_element(run.paths, str(submission.record.job_id))
+    outcome = read_element_outcome(run.paths, element) if element else None
+    return outcome.ended if outcome else None
+
+
+def _ids(submissions: Iterable[Submission]) -> dict[str | None, list[str]]:
+    """Cluster -> job ids."""
+    clusters: dict[str | None, list[str]] = {}
+    for submission in submissions:
+        if submission.record.job_id is not None:
+            clusters.setdefault(submission.record.slurm_cluster, []).append(submission.record.job_id)
+    return clusters
+
+
+def _jobs(
+    clusters: Mapping[str | None, Sequence[str]], *, details: bool, settled: Iterable[str] = ()
+) -> dict[str, JobInfo]:
+    """The jobs that Slurm knows; accounting is not asked for those that are `settled`, they left an outcome."""
+    found: dict[str, JobInfo] = {}
+    for cluster, ids in clusters.items():
+        answer = Slurm(cluster).job_states(ids, details=details, forgotten=set(ids).difference(settled))
+        found |= {job_id: infos[0] for job_id, infos in answer.items() if infos}
+    return found
+
+
+def tasks_of(submissions: Sequence[Submission]) -> list[ArrayTasks]:
+    """What squeue says of all arrays of these submissions.
+
+    Raises:
+        SlurmError: it cannot be asked.
+    """
+    clusters = _ids(submissions)
+    return complete([tasks for cluster, ids in clusters.items() for tasks in Slurm(cluster).arrays(ids)], submissions)
+
+
+def complete(found: Sequence[ArrayTasks], submissions: Iterable[Submission]) -> list[ArrayTasks]:
+    """`found`, where a list of tasks that squeue has cut short stands for all elements that it does not name.
+
+    Better to wait for an element that has ended than to submit one twice that has not.
+    """
+    if all(entry.tasks is not None for entry in found):
+        return list(found)
+    left = {submission.record.job_id: {each.element for each in submission.elements} for submission in submissions}
+    for entry in found:
+        left.get(entry.job_id, set()).difference_update(entry.tasks or ())
+    return [
+        replace(entry, tasks=tuple(sorted(left.get(entry.job_id, ())))) if entry.tasks is None else entry
+        for entry in found
+    ]

@@ -1,0 +1,159 @@
+"""Reads what attempts and the elements that made them left: names, outcomes, nodes, logs. Called for thousands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
+from curator_slurm.launcher.status.reports import (
+    OutcomeReport,
+    read_events,
+    read_nodes,
+    read_outcome,
+    read_progress,
+)
+from curator_slurm.launcher.tails import last_lines
+
+LOG_LINES = 30
+MOST_LOGS = 200
+"""Of failed shards without any outcome, the nodes and logs of so many elements are read for the reason."""
+
+
+def attempt_order(name: str) -> list[int]:
+    """Orders names of attempts by time: job ids only grow, and so do restarts of one job."""
+    return [int(part) for part in re.findall(r"\d+", name)]
+
+
+def base_of(name: str) -> str:
+    """The id of the element in the name of an attempt: `4711_3` of `4711_3.1`."""
+    return name.rpartition(".")[0]
+
+
+def restart_of(name: str | None) -> int:
+    """The restart in the name of an attempt."""
+    text = (name or "").rpartition(".")[2]
+    return int(text) if text.isdigit() else 0
+
+
+def attempt_names(paths: RunPaths, shard: int) -> list[str]:
+    """Names of the attempts at a shard, oldest first."""
+    try:
+        names = os.listdir(f"{paths.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
+    except OSError:
+        return []
+    return sorted(names, key=attempt_order) if len(names) > 1 else names
+
+
+def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:
+    """The attempts at a shard, oldest first."""
+    folder = paths.attempts / f"{shard:05d}"
+    return [AttemptPaths(folder / name, paths) for name in attempt_names(paths, shard)]
+
+
+def newest_elements(paths: RunPaths) -> dict[str, str]:
+    """Element id -> name of the folder of its newest restart."""
+    newest: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        names = [name for name in os.listdir(paths.elements) if not name.startswith("slurm-")]  # noqa: PTH208
+        for name in sorted(names, key=attempt_order):
+            newest[base_of(name)] = name
+    return newest
+
+
+def newest_element(paths: RunPaths, element_id: str | None = None) -> str | None:
+    """Name of the folder of the newest element, or of the newest restart of this one; None where there is none."""
+    newest = newest_elements(paths)
+    if element_id is None:
+        return max(newest.values(), key=attempt_order, default=None)
+    return newest.get(element_id)
+
+
+def read_element_outcome(paths: RunPaths, element: str) -> OutcomeReport | None:
+    """The outcome of an element, by the name of its folder."""
+    return read_outcome(f"{paths.elements}/{element}/outcome.json")
+
+
+def batch_log(paths: RunPaths, element_id: str) -> Path:
+    """The output of an element's batch script; that of an array element lies beside the folders of elements."""
+    in_array = paths.elements / f"slurm-{element_id}.log"
+    return in_array if "_" in element_id else paths.slurm_log(element_id)
+
+
+class AttemptReader:
+    """Reads the newest attempt at one shard after the other; what shards of an element share is read once."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._newest = newest_elements(paths)
+        self._elements: dict[str, AttemptFacts] = {}
+        self._logs = 0
+
+    def read(self, shard: int, place: ShardPlace, *, detail: bool, done_by: str | None = None) -> AttemptFacts:
+        """The facts; in detail events and progress too, and everything although there is an outcome.
+
+        `done_by` is the name of the attempt that has published the shard.
+        """
+        names = attempt_names(self._paths, shard)
+        mine = [done_by] if done_by in names else [name for name in names if base_of(name) == place.element_id]
+        name = mine[-1] if mine else None
+        folder = f"{self._paths.attempts}/{shard:05d}/{name}"
+        outcome = read_outcome(f"{folder}/outcome.json") if name else None
+        element_id = base_of(name) if name else place.element_id
+        element = self._newest.get(element_id)
+        if detail:
+            shared = self._read_element(element_id, element, thorough=True)
+            events = read_events(self._paths.elements / element / "events.jsonl") if element else None
+            progress = read_progress(Path(folder, "progress.json")) if name else None
+        else:
+            shared = AttemptFacts() if outcome and outcome.failure_class else self._element(element_id, element)
+            events = progress = None
+        return AttemptFacts(
+            name=name,
+            count=len(names),
+            restart=restart_of(element or name),
+            outcome=outcome,
+            element_outcome=shared.element_outcome,
+            nodes=shared.nodes,
+            heartbeat=shared.heartbeat,
+            log_tail=shared.log_tail,
+            events=events,
+            progress=progress,
+        )
+
+    def _element(self, element_id: str, name: str | None) -> AttemptFacts:
+        if element_id not in self._elements:
+            self._elements[element_id] = self._read_element(element_id, name, thorough=False)
+        return self._elements[element_id]
+
+    def _read_element(self, element_id: str, name: str | None, *, thorough: bool) -> AttemptFacts:
+        """What lies in the folder of an element, and the end of its log; without an outcome, only of MOST_LOGS."""
+        outcome = read_element_outcome(self._paths, name) if name else None
+        if not thorough and (outcome is not None or self._logs >= MOST_LOGS):
+            return AttemptFacts(element_outcome=outcome)
+        self._logs += 1
+        cluster = ClusterPaths(self._paths.elements / name, self._paths) if name else None
+        heartbeat = None
+        if cluster is not None:
+            with contextlib.suppress(OSError):
+                heartbeat = cluster.heartbeat.stat().st_mtime
+        return AttemptFacts(
+            element_outcome=outcome,
+            nodes=read_nodes(cluster) if cluster else (),
+            heartbeat=heartbeat,
+            log_tail=_log_tail(self._logs_of(element_id, cluster)) if outcome is None else (),
+        )
+
+    def _logs_of(self, element_id: str, cluster: ClusterPaths | None) -> Iterable[Path]:
+        """The batch script's, else the agent's of the first node."""
+        yield batch_log(self._paths, element_id)
+        for node in cluster.existing_nodes() if cluster else ():
+            yield node.agent_log
+
+
+def _log_tail(paths: Iterable[Path]) -> tuple[str, ...]:
+    return next((tuple(lines) for path in paths if (lines := last_lines(path, LOG_LINES))), ())
