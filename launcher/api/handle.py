@@ -33,8 +33,8 @@ from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import logs
-from curator_slurm.launcher.status.decide import Decision
 from curator_slurm.launcher.status.logs import LogFile, Wanted
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 POLL_S = 1.0
 _ENDED = {RunState.FAILED: "failed", RunState.INCOMPLETE: "is incomplete", RunState.CANCELLED: "was cancelled"}
@@ -70,7 +70,7 @@ class JobPaths(utils.JobPaths):  # type: ignore[misc]
         return self.stdout
 
 
-class Job(core.Job[Decision]):  # type: ignore[misc]
+class Job(core.Job[RunStatus]):  # type: ignore[misc]
     """A run: its state, its end, its outputs. `submit` makes one, `Job.from_run` finds one.
 
     It is a submitit job: what works with those (`awaitable`, `submitit.helpers.as_completed`, pickling) works here.
@@ -141,7 +141,7 @@ class Job(core.Job[Decision]):  # type: ignore[misc]
         """Its state; the answer of Slurm behind it may be ten seconds old."""
         return self._status("standard").state
 
-    def status(self) -> Decision:
+    def status(self) -> RunStatus:
         """All that is known of it now: state, failure class, message, evidence, next step, progress of each stage."""
         return self._status("force")
 
@@ -153,16 +153,16 @@ class Job(core.Job[Decision]):  # type: ignore[misc]
         """The state in a dictionary, as submitit has it."""
         return self.watcher.get_info(str(self.run_dir), mode)
 
-    def _status(self, mode: str) -> Decision:
+    def _status(self, mode: str) -> RunStatus:
         self._run()
         return self.watcher.status(str(self.run_dir), mode)
 
     @property
     def outputs(self) -> Path | None:
         """The folder of its published outputs; None while nothing is published."""
-        decision = self._status("standard")
-        if decision.outputs:
-            return Path(decision.outputs)
+        status = self._status("standard")
+        if status.outputs:
+            return Path(status.outputs)
         published = RunPaths(self.run_dir).outputs
         return published if published.exists() else None
 
@@ -184,7 +184,7 @@ class Job(core.Job[Decision]):  # type: ignore[misc]
             time.sleep(min(poll_s, left))
         return self
 
-    def result(self, timeout: float | None = None) -> Decision:
+    def result(self, timeout: float | None = None) -> RunStatus:
         """Wait for its end; its final status, whose `outputs` says where they are.
 
         Raises:
@@ -194,17 +194,17 @@ class Job(core.Job[Decision]):  # type: ignore[misc]
             WaitTimeoutError: it has not ended after `timeout` seconds.
         """
         self.wait(timeout)
-        return cast(Decision, super().result())
+        return cast(RunStatus, super().result())
 
     def exception(self, timeout: float | None = None) -> RunEndedError | None:
         """Wait for its end; the error that `result` would raise, None after a success."""
         self.wait(timeout)
-        outcome, decision = self._get_outcome_and_result()
-        return None if outcome == "success" else _error(self._run(), decision)
+        outcome, status = self._get_outcome_and_result()
+        return None if outcome == "success" else _error(self._run(), status)
 
-    def _get_outcome_and_result(self) -> tuple[str, Decision]:
-        decision = self.status()
-        return ("success" if decision.state is RunState.COMPLETED else "error"), decision
+    def _get_outcome_and_result(self) -> tuple[str, RunStatus]:
+        status = self.status()
+        return ("success" if status.state is RunState.COMPLETED else "error"), status
 
     # Doing something about it
 
@@ -282,7 +282,7 @@ class Job(core.Job[Decision]):  # type: ignore[misc]
         try:
             return job_html(self._run(), self._status("standard"))
         except StorageError as error:
-            return job_html(Run(RunPaths(self.run_dir)), Decision(state=RunState.UNKNOWN, message=str(error)))
+            return job_html(Run(RunPaths(self.run_dir)), RunStatus(state=RunState.UNKNOWN, message=str(error)))
 
 
 class PartialSubmissionError(CuratorSlurmError):
@@ -295,17 +295,17 @@ class PartialSubmissionError(CuratorSlurmError):
         self.job = job
 
 
-def _error(run: Run, decision: Decision) -> RunEndedError:
+def _error(run: Run, status: RunStatus) -> RunEndedError:
     """The error of a run that ended so."""
-    kind = f" ({decision.failure_class})" if decision.state is not RunState.CANCELLED and decision.failure_class else ""
-    head = f"run {run.name} ({run.run_id}) {_ENDED[decision.state]}{kind}"
-    lines = [f"{head}: {decision.message}" if decision.message else head, *(f"  {line}" for line in decision.evidence)]
-    if decision.next_step:
-        lines.append(f"Next step: {decision.next_step}")
-    return _ERRORS[decision.state](
+    kind = f" ({status.failure_class})" if status.state is not RunState.CANCELLED and status.failure_class else ""
+    head = f"run {run.name} ({run.run_id}) {_ENDED[status.state]}{kind}"
+    lines = [f"{head}: {status.message}" if status.message else head, *(f"  {line}" for line in status.evidence)]
+    if status.next_step:
+        lines.append(f"Next step: {status.next_step}")
+    return _ERRORS[status.state](
         "\n".join(lines),
         run_id=run.run_id,
-        failure_class=decision.failure_class,
-        evidence=decision.evidence,
-        next_step=decision.next_step,
+        failure_class=status.failure_class,
+        evidence=status.evidence,
+        next_step=status.next_step,
     )

@@ -7,7 +7,7 @@ from html import escape
 
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 _COLOURS = {
     RunState.COMPLETED: "#2e7d32",
@@ -19,33 +19,32 @@ _COLOURS = {
 _EVIDENCE_LINES = 10
 
 
-def job_html(run: Run, decision: Decision) -> str:
+def job_html(run: Run, status: RunStatus) -> str:
     """A table of what a user wants to see of a run at a glance."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{value}</td></tr>"
-        for name, value in _rows(run, decision)
+        for name, value in _rows(run, status)
     )
     return f"<table>{rows}</table>"
 
 
-def _rows(run: Run, decision: Decision) -> Iterator[tuple[str, str]]:
+def _rows(run: Run, status: RunStatus) -> Iterator[tuple[str, str]]:
     """Heading and HTML of each row; empty ones are left out."""
-    colour = _COLOURS.get(decision.state, "inherit")
-    state = f"<b style='color:{colour}'>{escape(decision.state)}</b>"
-    yield escape(run.name), f"{state} {escape(decision.failure_class or '')}"
+    colour = _COLOURS.get(status.state, "inherit")
+    state = f"<b style='color:{colour}'>{escape(status.state)}</b>"
+    yield escape(run.name), f"{state} {escape(status.failure_class or '')}"
     yield "Run", f"<code>{escape(run.run_id)}</code>"
     if run.record is not None and run.record.job_ids:
         yield "Jobs", escape(", ".join(run.record.job_ids))
-    if decision.message:
-        yield "Message", escape(decision.message)
-    if decision.evidence:
-        yield "Evidence", f"<pre>{escape(chr(10).join(decision.evidence[-_EVIDENCE_LINES:]))}</pre>"
-    if decision.next_step:
-        yield "Next step", escape(decision.next_step)
-    for stage in decision.stages:
-        expected = stage.get("expected")
-        total = "" if expected is None else f" of {expected:,}"
-        yield f"Stage {stage.get('name')}", escape(f"{stage.get('tasks_in', 0):,}{total} tasks")
+    if status.message:
+        yield "Message", escape(status.message)
+    if status.evidence:
+        yield "Evidence", f"<pre>{escape(chr(10).join(status.evidence[-_EVIDENCE_LINES:]))}</pre>"
+    if status.next_step:
+        yield "Next step", escape(status.next_step)
+    for stage in status.stages:
+        total = "" if stage.expected is None else f" of {stage.expected:,}"
+        yield f"Stage {stage.name}", escape(f"{stage.tasks_in or 0:,}{total} tasks")
     yield "Run directory", f"<code>{escape(str(run.paths.root))}</code>"
-    if decision.outputs:
-        yield "Outputs", f"<code>{escape(decision.outputs)}</code>"
+    if status.outputs:
+        yield "Outputs", f"<code>{escape(status.outputs)}</code>"

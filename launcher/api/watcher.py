@@ -15,8 +15,8 @@ from curator_slurm.launcher.local_process import reap
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import Decision
 from curator_slurm.launcher.status.gather import status_of, statuses_of
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 DELAY_S = 10
 """Between two questions to Slurm; less in the first seconds after a job was submitted."""
@@ -32,9 +32,9 @@ class RunWatcher(core.InfoWatcher):  # type: ignore[misc]
     def __init__(self, delay_s: int = DELAY_S) -> None:
         super().__init__(delay_s)
         self._lock = threading.RLock()
-        self._statuses: dict[str, Decision] = {}
+        self._statuses: dict[str, RunStatus] = {}
 
-    def status(self, run_dir: str, mode: str = "standard") -> Decision:
+    def status(self, run_dir: str, mode: str = "standard") -> RunStatus:
         """The status of a run; `mode` is standard, force (ask now), or cache (whatever is known, if anything is)."""
         with self._lock:
             if run_dir not in self._registered:
@@ -47,23 +47,23 @@ class RunWatcher(core.InfoWatcher):  # type: ignore[misc]
                     self.update_if_long_enough(mode)
                 else:
                     self._keep(run, status_of(run))
-            return self._statuses.get(run_dir) or Decision(state=RunState.UNKNOWN)
+            return self._statuses.get(run_dir) or RunStatus(state=RunState.UNKNOWN)
 
     def update(self) -> None:
         """Look at every run that is not known to have ended."""
         with self._lock:
             runs = [load_run(Path(run_dir)) for run_dir in sorted(self._registered - self._finished)]
             self._num_calls += 1
-            for run, decision in zip(runs, statuses_of(runs), strict=True):
-                self._keep(run, decision)
+            for run, status in zip(runs, statuses_of(runs), strict=True):
+                self._keep(run, status)
             self._last_status_check = time.time()
 
-    def _keep(self, run: Run, decision: Decision) -> None:
+    def _keep(self, run: Run, status: RunStatus) -> None:
         run_dir = str(run.paths.root)
-        self._statuses[run_dir] = decision
-        if decision.state.is_final:
+        self._statuses[run_dir] = status
+        if status.state.is_final:
             self._finished.add(run_dir)
-        if run.record is not None and run.record.is_local and decision.state.is_final:
+        if run.record is not None and run.record.is_local and status.state.is_final:
             _reap_processes(run)
 
     def get_info(self, job_id: str, mode: str = "standard") -> dict[str, str]:

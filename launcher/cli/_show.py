@@ -55,7 +55,7 @@ def summary_lines(view: RunView, width: int) -> list[str]:
 def _failure(view: RunView) -> str:
     """The failure class, unless the state says it all."""
     failure = view.failure_class
-    return str(failure) if failure and failure != view.state else ""
+    return str(failure) if failure and failure.value != view.state.value else ""
 
 
 def entry(label: str, text: str) -> list[str]:

@@ -1,22 +1,33 @@
-"""`curator-slurm schema`: the JSON schema of specs, for editors."""
+"""`curator-slurm schema`: the JSON schemas of specs, for editors, and of what --json prints, for programs."""
 
 from __future__ import annotations
 
 import click
 
+DOCUMENTS = ("spec", "status", "status-shard", "status-failed", "list")
+
 
 @click.command("schema")
-def command() -> None:
-    """Print the JSON schema of specs, for editors.
+@click.argument("document", metavar="[DOCUMENT]", type=click.Choice(DOCUMENTS), default="spec")
+def command(document: str) -> None:
+    """Print the JSON schema of specs, or of what --json prints.
+
+    DOCUMENT is spec (the default), status, status-shard (status --shard N), status-failed (status --failed) or list.
 
     \b
-    With the YAML language server of VS Code, Vim and others, write it to a file:
+    With the YAML language server of VS Code, Vim and others, write that of specs to a file:
       curator-slurm schema > curator-slurm.schema.json
     and put this line on top of a spec:
       # yaml-language-server: $schema=./curator-slurm.schema.json
     """
     import json
 
-    from curator_slurm.launcher.spec.json_schema import schema
+    if document == "spec":
+        from curator_slurm.launcher.spec.json_schema import schema
 
-    click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+        found = schema()
+    else:
+        from curator_slurm.launcher.status.view_schema import schema_of
+
+        found = schema_of(document)
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False))

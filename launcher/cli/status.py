@@ -12,11 +12,11 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._show import status_lines
 from curator_slurm.launcher.cli._show_shards import failed_lines, shard_lines, shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
-from curator_slurm.launcher.errors import CuratorSlurmError, UsageError
+from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.describe import describe, describe_shard, exit_code, open_shards
-from curator_slurm.launcher.status.gather import gather, status_of
+from curator_slurm.launcher.status.gather import observe
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.views import to_json
 
@@ -53,14 +53,7 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
 
 
 def _show(run: Run, shard: int | None, failed: bool, as_json: bool) -> RunStatus:
-    try:
-        if run.record is None:
-            raise CuratorSlurmError(run.problem)
-        gathered = gather(run, shard=shard)
-    except CuratorSlurmError:
-        gathered, status = None, status_of(run)
-    else:
-        status = gathered.decide()
+    gathered, status = observe(run, shard)
     if gathered is not None and shard is not None:
         one = describe_shard(run, gathered, status, shard)
         say_json(to_json(one)) if as_json else say("\n".join(shard_lines(one, width())))

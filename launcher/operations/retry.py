@@ -37,7 +37,7 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
         UsageError: a named shard does not exist.
     """
     _check(run)
-    if (run.record is not None and run.record.array):
+    if run.record is not None and run.record.array:
         return retry_shards(run, wish, environ)
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
         run, _ = reconcile(registry.load_run(run.paths.root))
@@ -63,7 +63,8 @@ def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
 def preview(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
     """What `retry` would do, without doing it."""
     _check(run)
-    return preview_shards(run, wish, environ) if (run.record is not None and run.record.array) else _prepare(run, wish, environ)
+    array = run.record is not None and run.record.array
+    return preview_shards(run, wish, environ) if array else _prepare(run, wish, environ)
 
 
 def _check(run: Run) -> None:

@@ -18,12 +18,11 @@ from curator_slurm.launcher.errors import (
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import read_shard
-from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import DoneRecord
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.attempt_files import attempt_names, attempts_at, batch_log
+from curator_slurm.launcher.status.attempt_files import attempts_at, batch_log, read_element_outcome
 from curator_slurm.launcher.status.gather import Gathered
 from curator_slurm.launcher.status.reports import read_object, read_outcome
 from curator_slurm.launcher.status.run_decision import RunStatus
@@ -330,13 +329,10 @@ def _done(record: DoneRecord) -> DoneView:
 
 def _attempts(run: Run, shard: int) -> Iterator[AttemptView]:
     """What is known of every attempt at a shard, oldest first."""
-    for name in attempt_names(run.paths, shard):
-        attempt = AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths)
-        outcome = read_outcome(attempt.root / "outcome.json") or read_outcome(
-            run.paths.elements / name / "outcome.json"
-        )
+    for attempt in attempts_at(run.paths, shard):
+        outcome = read_outcome(attempt.outcome) or read_element_outcome(run.paths, attempt.name)
         yield AttemptView(
-            attempt=name,
+            attempt=attempt.name,
             state=outcome.state if outcome else None,
             failure_class=outcome.failure_class if outcome else None,
             message=outcome.message if outcome else "",

@@ -48,12 +48,19 @@ class Gathered:
 
 def status_of(run: Run, level: Level = Level.FAILURES) -> RunStatus:
     """The status of one run, now; unknown where its files cannot be read."""
+    return observe(run, level=level)[1]
+
+
+def observe(run: Run, shard: int | None = None, *, level: Level = Level.FAILURES) -> tuple[Gathered | None, RunStatus]:
+    """The facts about a run and what they prove, now; no facts where its files cannot be read."""
     if run.record is None:
-        return _unreadable(run)
+        return None, _unreadable(run)
     try:
-        return gather(run, level).decide()
+        submissions, answer = ask(run)
+        gathered = collect_facts(run, submissions, answer, level, shard=shard)
     except CuratorSlurmError as error:
-        return RunStatus(state=RunState.UNKNOWN, message=str(error))
+        return None, RunStatus(state=RunState.UNKNOWN, message=str(error))
+    return gathered, gathered.decide()
 
 
 def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
@@ -79,12 +86,6 @@ def _unreadable(run: Run) -> RunStatus:
 
 def _is_done(run: Run) -> bool:
     return run.record is not None and len(done_shards(run.paths)) >= run.record.shards
-
-
-def gather(run: Run, level: Level = Level.FAILURES, *, shard: int | None = None) -> Gathered:
-    """The facts now; everything about `shard`, if one is given."""
-    submissions, answer = ask(run)
-    return collect_facts(run, submissions, answer, level, shard=shard)
 
 
 def collect_facts(

@@ -71,6 +71,16 @@ class RunStatus:
         """Ray's object store of a run of one shard."""
         return self.only.detail.object_store if self.only else None
 
+    @property
+    def evidence(self) -> Sequence[str]:
+        """The log lines that prove the failure of a run of one shard."""
+        return self.only.detail.evidence if self.only else ()
+
+    @property
+    def outputs(self) -> str | None:
+        """Where a run of one shard has put its outputs."""
+        return self.only.detail.outputs if self.only else None
+
     def of(self, state: ShardState) -> list[ShardStatus]:
         return [status for status in self.open if status.state is state]
 

@@ -1,7 +1,7 @@
 """What `status`, `list`, `watch` and their `--json` show of runs and shards: one frozen model of it.
 
-docs/schemas/ has its JSON schemas, which are made of these classes. Times are seconds since the epoch, sizes bytes; what
-is not known, or makes no sense for this run, is null or empty.
+docs/schemas/ has its JSON schemas, which are made of these classes. Times are seconds since the epoch, sizes bytes;
+what is not known, or makes no sense for this run, is null or empty.
 """
 
 from __future__ import annotations

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from run_dirs import STAGES
+from run_dirs import STAGES as WRITTEN
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._progress import BarView, LineView, progress_text
 from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.decide import Decision
+from curator_slurm.launcher.status.reports import StageReport, StoreReport, stage_of
+from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
+
+STAGES = tuple(map(stage_of, WRITTEN))
+
+
+def status(state: RunState, message: str = "", **detail: Any) -> RunStatus:
+    """The status of a run of one shard."""
+    shard = ShardStatus(shard=0, state=ShardState.RUNNING, detail=ShardDetail(**detail))
+    return RunStatus(state=state, message=message, details={0: shard})
 
 
 @pytest.mark.parametrize(
@@ -43,27 +54,19 @@ def test_the_stage_table_compares_items() -> None:
     assert second.split()[-2:] == ["650", "54%"]
     assert len(header) <= 69
     assert words.stage_table([], 69) == []
-    assert words.stage_table([{"name": "odd", "tasks_in": None}], 69)[1].split() == ["odd", *["-"] * 6]
+    assert words.stage_table([StageReport(name="odd")], 69)[1].split() == ["odd", *["-"] * 6]
 
 
 def test_what_a_stage_is_at() -> None:
-    busy = {
-        "name": "classify",
-        "tasks_in": 12,
-        "expected_about": 40,
-        "workers": 2,
-        "queued": 3,
-        "rate": 1.5,
-        "eta_s": 18,
-    }
+    busy = StageReport(name="classify", tasks_in=12, expected_about=40, workers=2, queued=3, rate=1.5, eta_s=18)
     assert words.stage_progress(busy) == "classify 12/~40 (2 workers, 3 waiting, 1.5/s, 18s left)"
-    over = {"name": "read", "tasks_in": 12, "expected": 12, "workers": 0, "queued": 0, "rate": 2.0, "tasks_failed": 1}
+    over = StageReport(name="read", tasks_in=12, expected=12, workers=0, queued=0, rate=2.0, tasks_failed=1)
     assert words.stage_progress(over) == "read 12/12 (1 failed)"
-    assert words.stage_progress({"name": "odd"}) == "odd -"
+    assert words.stage_progress(StageReport(name="odd")) == "odd -"
 
 
 def test_notes_that_there_is_no_room_for_are_left_out() -> None:
-    busy = {"workers": 12, "queued": 3000, "rate": 150.0, "eta_s": 20, "tasks_failed": 1}
+    busy = StageReport(workers=12, queued=3000, rate=150.0, eta_s=20, tasks_failed=1)
     assert words.fitting_notes(busy, 80) == "12 workers, 3,000 waiting, 150.0/s, 20s left, 1 failed"
     assert words.fitting_notes(busy, 30) == "12 workers, 20s left, 1 failed"
     assert words.fitting_notes(busy, 0) == ""
@@ -85,9 +88,9 @@ def test_sizes(number: object, text: str) -> None:
 
 
 def test_the_object_store() -> None:
-    usage = {"used_bytes": 1 << 20, "peak_bytes": 2 << 20, "capacity_bytes": 7 << 30, "spilled_bytes": 500 << 20}
+    usage = StoreReport(used_bytes=1 << 20, peak_bytes=2 << 20, capacity_bytes=7 << 30, spilled_bytes=500 << 20)
     assert words.object_store(usage) == "1.0 MiB of 7.0 GiB, at most 2.0 MiB, 500 MiB spilled to disk"
-    assert words.object_store({}) == ""
+    assert words.object_store(StoreReport()) == words.object_store(None) == ""
     text = progress_text(running(stages=STAGES, object_store=usage))
     assert text.endswith("| 500 MiB spilled")
 
@@ -100,18 +103,18 @@ class Clock:
         return self.now
 
 
-def running(**more: Any) -> Decision:
-    return Decision(state=RunState.RUNNING, **more)
+def running(**more: Any) -> RunStatus:
+    return status(RunState.RUNNING, **more)
 
 
 def test_lines_only_when_something_has_changed() -> None:
     lines: list[str] = []
     clock = Clock()
     view = LineView(lines.append, clock)
-    view.show(Decision(state=RunState.PENDING, message="Job 1 waits: priority."))
-    view.show(Decision(state=RunState.PENDING, message="Job 1 waits: priority."))
+    view.show(status(RunState.PENDING, "Job 1 waits: priority."))
+    view.show(status(RunState.PENDING, "Job 1 waits: priority."))
     clock.now += 1
-    view.show(Decision(state=RunState.PENDING, message="Job 1 waits: resources."))
+    view.show(status(RunState.PENDING, "Job 1 waits: resources."))
     assert [line[9:] for line in lines] == ["pending   Job 1 waits: priority.", "pending   Job 1 waits: resources."]
 
 
@@ -120,7 +123,7 @@ def test_progress_lines_do_not_flood_a_log() -> None:
     clock = Clock()
     view = LineView(lines.append, clock)
     for step in range(20):
-        view.show(running(stages=[{"name": "reader", "tasks_in": step, "expected": 40}]))
+        view.show(running(stages=(StageReport(name="reader", tasks_in=step, expected=40),)))
         clock.now += 1
     assert [line.split()[-1] for line in lines] == ["0/40", "5/40", "10/40", "15/40"]
 
@@ -139,7 +142,7 @@ def test_a_change_of_state_is_said_at_once() -> None:
     lines: list[str] = []
     view = LineView(lines.append, Clock())
     view.show(running(stages=STAGES))
-    view.show(Decision(state=RunState.COMPLETED, stages=STAGES))
+    view.show(status(RunState.COMPLETED, stages=STAGES))
     assert lines[-1].endswith("completed")
     view.close()
 
@@ -149,9 +152,9 @@ def test_bars(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     view = BarView()
-    view.show(Decision(state=RunState.STARTING, message="[1] of 2 nodes"))
-    view.show(running(stages=[{**STAGES[0], "name": "read [gz]"}, {**STAGES[1], "expected": None}]))
-    view.show(Decision(state=RunState.COMPLETED, stages=STAGES))
+    view.show(status(RunState.STARTING, "[1] of 2 nodes"))
+    view.show(running(stages=(replace(STAGES[0], name="read [gz]"), replace(STAGES[1], expected=None))))
+    view.show(status(RunState.COMPLETED, stages=STAGES))
     view.close()
     out = capsys.readouterr().out
     assert "[1] of 2 nodes" in out

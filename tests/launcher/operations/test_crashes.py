@@ -23,7 +23,7 @@ from curator_slurm.launcher.runs.shard_records import MARKER
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.slurm.client import Slurm, Submitted
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import shards_gather
+from curator_slurm.launcher.status.gather import status_of
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -175,7 +175,7 @@ def test_submit_dies_after_each_operation(tmp_path: Path, monkeypatch: pytest.Mo
             run = registry.load_run(found[0])
             lost = [each for each in read_submissions(run.paths) if each.record.is_interrupted]
             interrupted += any(each.record.comment in before for each in lost)
-            assert shards_gather.status_of(run).total == 4
+            assert status_of(run).total == 4
             retried = retry_shards(run, Wish(Selection()), {})
             # Slurm has forgotten all jobs but by their comments, so every shard counts as over: none was done.
             assert sorted(retried.choice.shards) == [0, 1, 2, 3]
@@ -219,5 +219,5 @@ def test_a_killed_submit_is_taken_up_by_retry(fake_slurm: FakeSlurm, tmp_path: P
     fake_slurm.resume()
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
-    assert shards_gather.status_of(run).state is RunState.COMPLETED
+    assert status_of(run).state is RunState.COMPLETED
     assert len(list(run.paths.attempts.glob("*/*"))) == 6

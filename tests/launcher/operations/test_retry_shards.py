@@ -25,7 +25,8 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import shards_gather
+from curator_slurm.launcher.status.ask_slurm import complete
+from curator_slurm.launcher.status.gather import status_of
 
 DOWN = "squeue: error: Unable to contact slurm controller (connect failure)\n"
 
@@ -55,7 +56,7 @@ def again(run: Run, *set_options: str, classes: Sequence[str] = (), shards: Sequ
 
 def test_only_what_is_not_done_is_submitted_again(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submitted(tmp_path, fake_slurm, 6, {1: "out_of_memory", 4: "die"})
-    before = shards_gather.status_of(run)
+    before = status_of(run)
     assert (before.state, before.done) == (RunState.INCOMPLETE, 4)
     assert before.classes == {FailureClass.OUT_OF_MEMORY: [1], FailureClass.UNKNOWN: [4]}
     orders(run, {})
@@ -63,7 +64,7 @@ def test_only_what_is_not_done_is_submitted_again(fake_slurm: FakeSlurm, tmp_pat
     assert result.choice.shards == [1, 4]
     assert result.choice.why == {"out_of_memory": 1, "unknown": 1}
     wait(fake_slurm)
-    assert shards_gather.status_of(run).state is RunState.COMPLETED
+    assert status_of(run).state is RunState.COMPLETED
     assert [s.record.purpose for s in read_submissions(run.paths)] == ["submit", "retry"]
     assert len(list(run.paths.attempts.glob("00001/*"))) == 2
     assert again(run).choice.shards == []
@@ -224,7 +225,7 @@ def test_a_job_whose_record_was_lost_is_found_by_its_comment(
 ) -> None:
     fake_slurm.pause()
     run = interrupted(tmp_path, fake_slurm, monkeypatch)
-    assert shards_gather.status_of(run).state is RunState.PENDING
+    assert status_of(run).state is RunState.PENDING
     record = read_submissions(run.paths)[0].record
     assert (record.job_id, record.adopted) == (str(fake_slurm.jobs[0].id), True)
     assert again(run).choice.shards == []
@@ -241,7 +242,7 @@ def test_a_job_that_slurm_forgot_is_found_by_what_it_left(
     job_id = str(fake_slurm.jobs[0].id)
     shutil.rmtree(fake_slurm.folder / "jobs")
     (fake_slurm.folder / "jobs").mkdir()
-    assert shards_gather.status_of(run).state is RunState.COMPLETED
+    assert status_of(run).state is RunState.COMPLETED
     again(run)
     assert read_submissions(run.paths)[0].record.job_id == job_id
 
@@ -258,10 +259,10 @@ def test_a_submission_that_never_reached_slurm_is_submitted_again(
             submit_shards(tmp_path, 3, the_plan)
     (path,) = registry.run_directories([tmp_path / "runs"])
     run = registry.load_run(path)
-    assert shards_gather.status_of(run).state is RunState.FAILED
+    assert status_of(run).state is RunState.FAILED
     assert again(run).choice.why == {"not submitted": 3}
     wait(fake_slurm)
-    assert shards_gather.status_of(run).state is RunState.COMPLETED
+    assert status_of(run).state is RunState.COMPLETED
     assert read_submissions(run.paths)[0].record.lost is not None
     assert len(fake_slurm.calls_of("sbatch")) == 1
 
@@ -272,7 +273,7 @@ def test_failures_without_files_are_told_by_slurm(fake_slurm: FakeSlurm, tmp_pat
     fake_slurm.set_state(f"{job_id}_0", "OUT_OF_MEMORY")
     fake_slurm.set_state(f"{job_id}_1", "TIMEOUT")
     fail(run, 2, f"{job_id}_2.0", "storage", "disk full")
-    assert shards_gather.status_of(run).classes == {
+    assert status_of(run).classes == {
         FailureClass.OUT_OF_MEMORY: [0],
         FailureClass.TIME_LIMIT: [1],
         FailureClass.STORAGE: [2],
@@ -291,5 +292,5 @@ def test_a_list_of_tasks_that_squeue_cut_short_stands_for_all_the_others() -> No
     elements = tuple(Element(number, (number,)) for number in range(5))
     submission = Submission(RunPaths(Path("/run")).submission(0), record, elements)
     text = "4711|1,3,...%5|PENDING|N/A|N/A|Resources\n4711|0|RUNNING|N/A|N/A|None\n4711|2|FAILED|N/A|N/A|None\n"
-    rest, running, failed = shards_gather.complete(parse_arrays(text), [submission])
+    rest, running, failed = complete(parse_arrays(text), [submission])
     assert (rest.tasks, running.tasks, failed.tasks) == ((1, 3, 4), (0,), (2,))

@@ -21,7 +21,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status import shards_gather
+from curator_slurm.launcher.status.gather import status_of
 
 LIMIT = (
     "sbatch: error: AssocMaxSubmitJobLimit\n"
@@ -69,7 +69,7 @@ def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) 
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
     assert set(done_shards(run.paths)) == set(range(13))
-    decision = shards_gather.status_of(run)
+    decision = status_of(run)
     assert (decision.state, decision.done, decision.total) == (RunState.COMPLETED, 13, 13)
 
 
@@ -111,7 +111,7 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
     assert len(fake_slurm.calls_of("sbatch")) == 4  # the window again; or its first half
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
-    decision = shards_gather.status_of(run)
+    decision = status_of(run)
     assert (decision.state, decision.done) == (RunState.INCOMPLETE, 4)
     assert "retry" in decision.next_step
     assert "6 shards were never submitted" in decision.message
@@ -137,7 +137,7 @@ def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_
     for _ in range(5):
         for job in fake_slurm.jobs:
             fake_slurm.wait(job.id)
-        if shards_gather.status_of(run).state is RunState.COMPLETED:
+        if status_of(run).state is RunState.COMPLETED:
             break
         retry(run, Wish(), {})
     assert set(done_shards(run.paths)) == set(range(20))
@@ -180,7 +180,7 @@ def test_a_local_run_does_its_shards_in_a_row(tmp_path: Path) -> None:
     assert [element.shards for element in submission.elements] == [(0, 1, 2, 3, 4)]
     assert wait_for_end(submission.record.pid, submission.record.pid_started, 60)
     run = only_run(tmp_path)
-    assert shards_gather.status_of(run).state is RunState.COMPLETED
+    assert status_of(run).state is RunState.COMPLETED
     assert json.loads(run.paths.record.read_text())["job_ids"] == [submission.record.job_id]
 
 
@@ -191,5 +191,5 @@ def test_a_local_run_whose_process_died(tmp_path: Path) -> None:
     record = launched.accepted[0].record
     assert record.pid is not None
     assert wait_for_end(record.pid, record.pid_started, 60)
-    decision = shards_gather.status_of(launched.run)
+    decision = status_of(launched.run)
     assert (decision.state, decision.done) == (RunState.INCOMPLETE, 1)
