@@ -14,7 +14,7 @@ _WORDS = {
     errno.EACCES: ("permission denied", "check who may write there"),
     errno.EPERM: ("permission denied", "check who may write there"),
     errno.EIO: ("the storage reports an input/output error", "ask its administrators"),
-    errno.ESTALE: ("the storage was mounted anew or the folder was removed", "check the folder"),
+    errno.ESTALE: ("the storage was remounted or the folder was removed", "check the folder"),
     errno.ENAMETOOLONG: ("a name is too long for the storage", "choose shorter names"),
     errno.EMFILE: ("too many open files", "raise the limit with environment.setup: ulimit -n 65536"),
 }

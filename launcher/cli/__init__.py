@@ -25,14 +25,14 @@ BROKEN_PIPE = 141
 VERBS: dict[str, dict[str, str]] = {
     "Write a spec": {
         "init": "Write a commented starter spec.",
-        "validate": "Check a spec and name every mistake in it.",
+        "validate": "Check a spec and report every error in it.",
         "plan": "Show the input and its shards before anything is submitted.",
         "render": "Print exactly the script that submit would submit.",
         "schema": "Print the JSON schema of specs, for editors.",
     },
     "Run it": {
         "submit": "Submit a spec and print the id of the run.",
-        "run": "Submit a spec, follow it to its end, and exit as it does.",
+        "run": "Submit a spec, follow it to its end, and exit with its exit code.",
         "cancel": "Cancel runs.",
         "retry": "Submit again what is not done.",
         "collect": "Verify and publish the outputs of a sharded run.",
@@ -89,7 +89,7 @@ class Verbs(click.Group):
         from difflib import get_close_matches
 
         close = get_close_matches(verb, self.list_commands(ctx), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see 'curator-slurm --help' for what there is."
+        hint = f"did you mean {close[0]!r}?" if close else "see 'curator-slurm --help' for the list of commands."
         return ctx.fail(f"there is no command {verb!r}; {hint}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -19,9 +19,9 @@ INTERVAL_S = 2.0
 
 
 def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_interrupt: bool) -> None:
-    """Show a run until it ends, then how it ended; leaves with the run's exit code.
+    """Show a run until it ends, then how it ended; exits with the run's exit code.
 
-    Ctrl-C ends the watching, or, with `cancel_on_interrupt`, the run: then a second one leaves at once.
+    Ctrl-C stops watching, or, with `cancel_on_interrupt`, cancels the run: then a second one exits at once.
     """
     watcher = Watcher(run)
     try:
@@ -29,11 +29,11 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
     except KeyboardInterrupt:
         if not cancel_on_interrupt:
             say(
-                f"\nNo longer watching; run {run.run_id} goes on. `curator-slurm cancel {run.run_id}` ends it.",
+                f"\nStopped watching; run {run.run_id} goes on. `curator-slurm cancel {run.run_id}` cancels it.",
                 err=True,
             )
             raise
-        say(f"\nCancelling run {run.run_id}; Ctrl-C again leaves without waiting for its end.", err=True)
+        say(f"\nCancelling run {run.run_id}; Ctrl-C again exits without waiting for its end.", err=True)
         request_cancel(watcher.run)
         status = _show_until_final(watcher, interval_s, as_json)
     view = describe(watcher.run, status, watcher.gathered)

@@ -14,11 +14,11 @@ _BAR = 40
 
 
 def plan_lines(preview: Preview, width: int) -> Iterator[str]:
-    """Totals, the split, its balance, and what is odd."""
+    """Totals, the split, its balance, and what is unusual."""
     yield _entry("Name", preview.name)
     yield _entry("Input", f"{_count(preview.files, 'file')}, {_size(preview)}")
     if not preview.sharded:
-        yield _entry("Shards", "none: one run processes everything; `shards` in the spec makes an array of it")
+        yield _entry("Shards", "none: one job processes all files; with `shards` in the spec, a job array does")
     else:
         yield _entry("Shards", words.count(len(preview.shards)))
         yield from _elements(preview)
@@ -54,10 +54,11 @@ def _elements(preview: Preview) -> Iterator[str]:
     sizes = sorted({len(window.elements) for window in windows})
     held = " or ".join(map(words.count, reversed(sizes)))
     known = f"MaxArraySize {words.count(preview.max_array_size)}" if preview.max_array_size else "MaxArraySize unknown"
-    yield _entry("Arrays", f"{words.count(len(windows))} of {held} elements ({known}): so many calls of sbatch")
+    calls = _count(len(windows), "sbatch call")
+    yield _entry("Arrays", f"{words.count(len(windows))} of {held} elements ({known}): {calls}")
     waiting = sum(window.after is not None for window in windows)
     if waiting:
-        yield _entry("", f"{words.count(waiting)} of them wait for others, because of shards.max_running")
+        yield _entry("", f"{words.count(waiting)} of them start after others have ended (shards.max_running)")
 
 
 def _balance(preview: Preview) -> Iterator[str]:

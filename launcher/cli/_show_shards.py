@@ -81,7 +81,7 @@ def _jobs(submissions: Sequence[SubmissionView]) -> str:
     ids = [submission.job_id for submission in submissions if submission.job_id]
     shown = ids if len(ids) <= 8 else [*ids[:4], "...", *ids[-3:]]
     retries = sum(submission.purpose == "retry" for submission in submissions)
-    return " ".join(shown) + (f"  ({retries} of retries)" if retries else "")
+    return " ".join(shown) + (f"  ({retries} from retries)" if retries else "")
 
 
 def _collect(view: RunView) -> str:
@@ -93,7 +93,7 @@ def _collect(view: RunView) -> str:
         return f"{what} to {collected.target} ({files})"
     if view.state == RunState.COMPLETED:
         jobs = view.collect_jobs
-        waits = f"job {jobs[-1]} does it, or " if jobs else ""
+        waits = f"job {jobs[-1]} will publish the outputs; " if jobs else ""
         return f"{waits}`curator-slurm collect {view.run_id}` verifies and publishes the outputs"
     return ""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 QUIET_S = 5.0
-"""Work that ends sooner says nothing where there is no terminal."""
+"""Work that ends sooner prints nothing where there is no terminal."""
 LONG_S = 60.0
 """Work that takes longer gets a line only so often."""
 

@@ -22,7 +22,7 @@ from curator_slurm.launcher.runs.registry import Run
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmitRequest:
     """What the user asked for."""
 
     spec_path: Path
@@ -31,8 +31,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The run that came of it."""
+class SubmittedRun:
+    """The run that was submitted."""
 
     choice: ClusterChoice
     submitted: Submitted
@@ -67,8 +67,8 @@ class Answer:
         }
 
 
-def submit_request(request: Request) -> Answer:
-    """Check and submit; what was not passed on to sbatch is said on stderr."""
+def submit_request(request: SubmitRequest) -> SubmittedRun:
+    """Check and submit; what was not passed on to sbatch is printed on stderr."""
     choice = choose_cluster(request.cluster)
     steps = open_steps()
     try:
@@ -79,11 +79,11 @@ def submit_request(request: Request) -> Answer:
     for note in submitted.notes:
         say(f"Note: {note}", err=True)
     if options := [name for name in submitted.removed_variables if name.startswith("SBATCH_")]:
-        say(f"Not passed on to sbatch: {', '.join(options)} (put such options into the spec)", err=True)
-    return Answer(choice, submitted)
+        say(f"Not passed on to sbatch: {', '.join(options)} (set such options in the spec)", err=True)
+    return SubmittedRun(choice, submitted)
 
 
-def show_dry_run(request: Request, *, as_json: bool) -> None:
+def show_dry_run(request: SubmitRequest, *, as_json: bool) -> None:
     """Print the script and the command that would submit it, and where the run would go."""
     choice = choose_cluster(request.cluster)
     prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ)

@@ -1,4 +1,4 @@
-"""`curator-slurm cancel`: end runs."""
+"""`curator-slurm cancel`: cancel runs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def command(
     """Cancel runs.
 
     Slurm jobs are cancelled with scancel; local runs get SIGTERM, and SIGKILL when they do not end. A run that has
-    ended already is left as it is, which is no error. Logs and what was written so far stay in the run directory.
+    already ended is left as it is, which is not an error. Logs and what was written so far stay in the run directory.
 
     With --shard or --window only the array elements that hold these shards, or belong to these submissions, are
     ended. What is done stays done; `retry` submits the rest again.
     """
     part = (numbers(shards, "--shard"), numbers(windows, "--window"))
     if part != (None, None) and len(names) > 1:
-        raise click.UsageError("--shard and --window go with one run")
+        raise click.UsageError("--shard and --window require exactly one run")
     folders = folders_of(runs_dir)
     found = [registry.find_run(name, folders) for name in names]
     results, first_error = [], None

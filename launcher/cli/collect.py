@@ -26,7 +26,7 @@ from curator_slurm.launcher.status.run_decision import RunStatus
 @click.command()
 @run_argument
 @click.option("--wait", is_flag=True, help="Wait for the end of the run first.")
-@click.option("--partial", is_flag=True, help="Publish what there is, and say in the dataset that it is not complete.")
+@click.option("--partial", is_flag=True, help="Publish what is done, and record in the dataset that it is incomplete.")
 @click.option("--finish", is_flag=True, hidden=True, help="Wait for what shared storage does not show yet.")
 @json_option
 @runs_dir_option
@@ -36,13 +36,13 @@ def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, ru
     Every shard is compared with the manifest and its done record: files, sizes, checksums where there are any. The
     outputs go to `output.path` as one dataset, in folders of their shards, or merged (`output.merge`), with
     _dataset.json, _files.jsonl and the failed tasks in _failures.jsonl. The dataset appears at once, when it is
-    whole. Without output.path it stays where it is, in the run directory.
+    whole. Without output.path it stays in the run directory.
 
-    Killed at any moment, it is run again and goes on; run again after its end, it finds everything there.
+    If it is interrupted, run it again: it continues where it stopped. Running it again after its end changes nothing.
 
     \b
     Exit codes: 0 published; 7 shards are missing or damaged, so nothing was published;
-    2 the outputs cannot be put there; 3 no such run.
+    2 the outputs cannot be written there; 3 no such run.
     """
     found = registry.find_run(run, folders_of(runs_dir))
     steps = open_steps()
@@ -70,7 +70,7 @@ def _input_changes(run: Run, steps: Steps) -> list[str]:
     try:
         return list(changes_in_words(input_changes(run.paths, read_plan(run), steps.show)))
     except StorageError as error:
-        return [f"Note: whether input files are as planned cannot be seen now: {error}"]
+        return [f"Note: cannot check whether input files have changed: {error}"]
 
 
 def _show(result: Collected) -> None:

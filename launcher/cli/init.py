@@ -14,11 +14,11 @@ KINDS = ("stages", "entry", "command")
 @click.option("--kind", type=click.Choice(KINDS), default="stages", show_default=True, help="What the pipeline is.")
 @click.option("--name", default=None, help="Name of the run; default: the name of the folder of SPEC.")
 @click.option("--force", is_flag=True, help="Overwrite SPEC.")
-@click.option("--list", "list_kinds", is_flag=True, help="Say what each kind is for, and write nothing.")
+@click.option("--list", "list_kinds", is_flag=True, help="Print what each kind is for, and write nothing.")
 def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kinds: bool) -> None:
     """Write a commented starter spec.
 
-    SPEC (default: spec.yaml) is valid as it stands, once its input files are there. A file that exists is kept,
+    SPEC (default: spec.yaml) is valid as written, once its input files exist. A file that exists is kept,
     unless --force is given.
     """
     from curator_slurm.launcher.errors import StorageError, UsageError

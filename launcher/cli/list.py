@@ -40,7 +40,7 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
         say_json(to_json(rows))
         return
     if not rows:
-        say("No runs." if name or state else "No runs yet; `curator-slurm submit SPEC` makes one.", err=True)
+        say("No runs." if name or state else "No runs yet; `curator-slurm submit SPEC` starts one.", err=True)
         return
     for line in _table(rows, width()):
         say(line)

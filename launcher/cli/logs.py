@@ -29,8 +29,8 @@ FAILED_LINES = 20
 @click.option("--agent", metavar="NODE", help="The log of the node agent on NODE.")
 @click.option("--all", "everything", is_flag=True, help="All of them, one after the other.")
 @click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Those of the newest attempt at this shard.")
-@click.option("--failed", is_flag=True, help="The ends of the driver logs of all failed shards.")
-@click.option("-f", "--follow", is_flag=True, help="Go on as they grow, until the run ends.")
+@click.option("--failed", is_flag=True, help="The last lines of the driver logs of all failed shards.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing as they grow, until the run ends.")
 @click.option("-n", "--tail", "lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
 @click.option("--list", "list_only", is_flag=True, help="Print the names of the logs instead.")
 @json_option
@@ -51,13 +51,13 @@ def command(
 ) -> None:
     """Print the logs of a run.
 
-    The driver's log by default; while there is none yet, the log of the batch script in its place, which says so
-    on stderr. Of a sharded run, those of the newest attempt, or of the newest attempt at --shard N.
+    The driver's log by default; while there is none yet, the log of the batch script instead, with a note on
+    stderr. Of a sharded run, those of the newest attempt, or of the newest attempt at --shard N.
     """
     if sum([driver, slurm, agent is not None, everything]) > 1:
         raise click.UsageError("give one of --driver, --slurm, --agent and --all")
     if as_json and not list_only:
-        raise click.UsageError("--json goes with --list")
+        raise click.UsageError("--json requires --list")
     found = registry.find_run(run, folders_of(runs_dir))
     if (shard is not None or failed) and not (found.record and found.record.array):
         raise UsageError(f"run {found.run_id} has no shards")
@@ -141,7 +141,7 @@ def _header(file: LogFile, *, first: bool) -> None:
 
 def _say_fallback(file: LogFile, wanted: Wanted) -> None:
     if wanted.falls_back and file.kind != "driver":
-        say("There is no driver log (yet); this is the log of the batch script.", err=True)
+        say("There is no driver log yet; this is the log of the batch script.", err=True)
 
 
 def _none_yet(run: Run, wanted: Wanted) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Save which files are in which shard (JSONL)."
 )
-@click.option("--compare", "run_name", metavar="RUN", help="Name the files that are not as a run has planned them.")
+@click.option("--compare", "run_name", metavar="RUN", help="List the files that differ from those of a run.")
 @_options.json_option
 def command(
     spec_path: Path,
@@ -33,10 +33,10 @@ def command(
 ) -> None:
     """Show the input and its shards before anything is submitted.
 
-    Lists all input files with their sizes and cuts them into shards, exactly as submit would: how many files, bytes,
-    shards, array elements and arrays there are, how large shards are, and what is odd. Nothing is submitted.
+    Lists all input files with their sizes and splits them into shards, exactly as submit would: how many files, bytes,
+    shards, array elements and arrays there are, the sizes of shards, and what is unusual. Nothing is submitted.
 
-    With --compare, the files that have changed, vanished or appeared since a run was submitted are named.
+    With --compare, the files that have changed, disappeared or appeared since a run was submitted are listed.
     """
     from curator_slurm.launcher.cli._show_plan import plan_lines
     from curator_slurm.launcher.cli._steps import open_steps
@@ -76,7 +76,8 @@ def command(
     for line in plan_lines(preview, width()):
         say(line)
     if run is not None and changes is not None:
-        for line in list(changes_in_words(changes)) or [f"All input files are as run {run.run_id} has planned them."]:
+        unchanged = f"No input file has changed since run {run.run_id} was submitted."
+        for line in list(changes_in_words(changes)) or [unchanged]:
             say(line)
 
 

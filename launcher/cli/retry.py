@@ -47,7 +47,7 @@ def command(
 
     Of a sharded run, the shards that are neither done nor active: failed, cancelled, or never submitted. A run
     without shards is submitted again in its run directory when it has failed. Earlier attempts and their logs are
-    kept. Any number of times: with nothing left to do, nothing is done, which is no error.
+    kept. It can be repeated: with nothing left to do it does nothing, which is not an error.
 
     --set changes how and where it runs (resources, environment, cluster, failures, network, executor.config), never
     what the outputs are. Settings of the last attempt are kept.
@@ -90,7 +90,7 @@ def _show(result: Retry, dry_run: bool) -> None:
     choice, run_id = result.choice, result.run.run_id
     for why in dict.fromkeys(choice.passed_over.values()):
         same = [shard for shard, reason in choice.passed_over.items() if reason == why]
-        say(f"Left as it is: {some_numbers(same)} ({why})")
+        say(f"Left as is: {some_numbers(same)} ({why})")
     if not choice.shards:
         say(f"Nothing to submit: {result.nothing}")
         return
@@ -107,7 +107,7 @@ def _show(result: Retry, dry_run: bool) -> None:
     for key, value in result.changes.items():
         say(f"Changed  {key}={value}")
     if result.after:
-        say(f"It waits for the end of {', '.join(result.after)}, because of shards.max_running")
+        say(f"It starts after {', '.join(result.after)} has ended (shards.max_running)")
     if result.launched is not None:
         say(f"Job      {', '.join(result.launched.job_ids)}")
         say(f"\nFollow it with  curator-slurm watch {run_id}")

@@ -1,4 +1,4 @@
-"""`curator-slurm run`: submit a spec, follow it to its end, and exit as it does."""
+"""`curator-slurm run`: submit a spec, follow it to its end, and exit with its exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
 from curator_slurm.launcher.cli._options import cluster_option, json_option, set_option, spec_argument
-from curator_slurm.launcher.cli._submitting import Request, submit_request
+from curator_slurm.launcher.cli._submitting import SubmitRequest, submit_request
 from curator_slurm.launcher.cli._terminal import say
 
 
@@ -18,18 +18,18 @@ from curator_slurm.launcher.cli._terminal import say
 @cluster_option
 @json_option
 def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
-    """Submit a spec, follow it to its end, and exit as it does.
+    """Submit a spec, follow it to its end, and exit with its exit code.
 
     Shows progress, and at the end what each stage read, kept and dropped, and where the outputs are. Ctrl-C cancels
-    the run and waits for its end; a second Ctrl-C leaves at once. With --json, progress goes to stderr and the
+    the run and waits for its end; a second Ctrl-C exits at once. With --json, progress goes to stderr and the
     final status to stdout.
 
     \b
     Exit codes: 0 the run completed, 6 it failed, 8 it was cancelled,
-    7 some of its shards are not done, 2 the spec has mistakes,
+    7 some of its shards are not done, 2 the spec has errors,
     5 Slurm refused or is not reachable.
     """
-    answer = submit_request(Request(spec_path, overrides, cluster))
+    answer = submit_request(SubmitRequest(spec_path, overrides, cluster))
     say(f"Run {answer.run.run_id}, job {answer.job_id}", err=as_json)
     say(f"on {answer.where}", err=as_json)
     if answer.submitted.problem:

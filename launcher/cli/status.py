@@ -23,22 +23,22 @@ from curator_slurm.launcher.status.views import to_json
 
 @click.command()
 @click.argument("run", metavar="[RUN]", required=False)
-@click.option("--shard", type=click.IntRange(min=0), metavar="N", help="All about one shard of a sharded run.")
-@click.option("--failed", is_flag=True, help="List the shards that are neither done nor under way, and why.")
+@click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Everything about one shard of a sharded run.")
+@click.option("--failed", is_flag=True, help="List the shards that are neither done nor active, and why.")
 @json_option
 @runs_dir_option
 def command(run: str | None, shard: int | None, failed: bool, as_json: bool, runs_dir: Path | None) -> None:
     """Show what a run has reached, or why it failed.
 
     RUN is a run id, the beginning of one, a name (its latest run), a Slurm job id, or a path; without it, the
-    latest run is shown. Shown are its state, for a failure its class, the log lines that prove it and what to do
-    next, for a job that waits Slurm's reason in words, and what each stage has done.
+    latest run is shown. Prints its state; for a failure its class, the log lines that prove it and what to do next; for
+    a pending job Slurm's reason in words; and what each stage has done.
 
-    Of a sharded run, one screen however many shards: how many are done, running, pending and failed by class, the
-    rate and the time that is left, the slowest and the failing ones.
+    Of a sharded run it prints one screen however many shards there are: how many are done, running, pending, and
+    failed by class, the rate and the time left, the slowest and the failing ones.
 
     \b
-    Exit codes: 0 completed or still under way, 6 failed, 7 some shards of an
+    Exit codes: 0 completed or still active, 6 failed, 7 some shards of an
     ended run are done, 8 cancelled, 3 no such run, 5 Slurm cannot be asked and
     the run's files do not tell.
     """

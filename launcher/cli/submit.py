@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher.cli._options import cluster_option, json_option, set_option, spec_argument
-from curator_slurm.launcher.cli._submitting import Request, show_dry_run, submit_request
+from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
 from curator_slurm.launcher.cli._terminal import say, say_json
 
 
@@ -15,7 +15,7 @@ from curator_slurm.launcher.cli._terminal import say, say_json
 @spec_argument
 @set_option
 @cluster_option
-@click.option("--watch", is_flag=True, help="Stay and follow the run until it ends.")
+@click.option("--watch", is_flag=True, help="Follow the run until it ends.")
 @click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
 @json_option
 def command(
@@ -23,14 +23,14 @@ def command(
 ) -> None:
     """Submit a spec and print the id of the run.
 
-    The spec is checked first, and nothing is written when it has mistakes. A run on this machine (--cluster local)
-    is started in the background and goes on when the terminal is closed.
+    The spec is checked first, and nothing is written if it has errors. A run on this machine (--cluster local)
+    is started in the background and keeps running when the terminal is closed.
 
     \b
-    Exit codes: 0 submitted, 2 the spec has mistakes,
+    Exit codes: 0 submitted, 2 the spec has errors,
     5 Slurm refused or is not reachable; with --watch those of watch.
     """
-    request = Request(spec_path, overrides, cluster)
+    request = SubmitRequest(spec_path, overrides, cluster)
     if dry_run:
         if watch:
             raise click.UsageError("--dry-run submits nothing that --watch could follow")
@@ -61,4 +61,4 @@ def command(
         say(f"\nFollow it with  curator-slurm watch {run_id}")
         say(f"or see          curator-slurm status {run_id}")
         say(f"                curator-slurm logs -f {run_id}")
-        say(f"End it with     curator-slurm cancel {run_id}")
+        say(f"Cancel it with  curator-slurm cancel {run_id}")

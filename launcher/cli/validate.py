@@ -1,4 +1,4 @@
-"""`curator-slurm validate`: every mistake of a spec, before anything is written."""
+"""`curator-slurm validate`: every error of a spec, before anything is written."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from curator_slurm.launcher.cli import _options
 @_options.cluster_option
 @_options.json_option
 def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
-    """Check a spec and name every mistake in it.
+    """Check a spec and report every error in it.
 
-    Looks at the whole spec and at what this machine shows: input files, environments, folders, secrets. Nothing is
-    written. Exits with 2 if there is any mistake.
+    Checks the whole spec and what it refers to on this machine: input files, environments, folders, secrets. Nothing
+    is written. Exits with 2 if there is any error.
     """
     from curator_slurm.launcher.errors import SpecError
     from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan

@@ -20,7 +20,7 @@ from curator_slurm.launcher.runs import registry
     default=INTERVAL_S,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="How often to update.",
 )
 @json_option
 @runs_dir_option
@@ -28,7 +28,7 @@ def command(run: str, interval: float, as_json: bool, runs_dir: Path | None) -> 
     """Follow the progress of a run until it ends.
 
     On a terminal there is a bar for each stage; anywhere else a line whenever something has changed, and at least
-    one a minute. Ctrl-C ends the watching, not the run. With --json, progress goes to stderr and the final status
+    one a minute. Ctrl-C stops watching, not the run. With --json, progress goes to stderr and the final status
     to stdout.
 
     Exit codes: 0 the run completed, 6 it failed, 7 some of its shards are not done, 8 it was cancelled.

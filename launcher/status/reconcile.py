@@ -17,7 +17,7 @@ def reconcile(run: Run) -> tuple[Run, list[Submission]]:
     Call it with the lock of submissions: then nobody else is submitting.
 
     Raises:
-        SlurmError: Slurm cannot be asked, so nobody knows what runs.
+        SlurmError: Slurm cannot be asked, so it cannot tell what is running.
     """
     assert run.record is not None
     commented = list if run.record.is_local else Slurm().commented

@@ -42,7 +42,7 @@ def test_what_it_says(plan):
         "Input     16 files, 1.5 KiB",
         "Shards    4",
         "Elements  4 of 1 shard each; at most 3 run at once",
-        "Arrays    1 of 4 elements (MaxArraySize 1,001): so many calls of sbatch",
+        "Arrays    1 of 4 elements (MaxArraySize 1,001): 1 sbatch call",
         "Sizes     largest 400 B (1.07 times the mean), mean 375 B, smallest 300 B",
         "Files     4 in a shard",
         *result.stdout.splitlines()[7:17],
@@ -96,7 +96,7 @@ def test_without_shards(plan):
     result = plan([7] * 6, spec=SPEC.replace("shards: {count: 4}\n", ""))
     assert result.stdout.splitlines()[1:3] == [
         "Input     6 files, 42 B",
-        "Shards    none: one run processes everything; `shards` in the spec makes an array of it",
+        "Shards    none: one job processes all files; with `shards` in the spec, a job array does",
     ]
     value = json.loads(plan([7] * 6, "--json", "--set", "shards=").stdout)
     assert (value["files"], value["bytes"], value["shards"]) == (6, 42, None)
