@@ -28,7 +28,7 @@ VERBS: dict[str, dict[str, str]] = {
         "validate": "Check a spec and report every error in it.",
         "plan": "Show the input and its shards before anything is submitted.",
         "render": "Print exactly the script that submit would submit.",
-        "schema": "Print the JSON schema of specs, for editors.",
+        "schema": "Print the JSON schema of specs, or of what --json prints.",
     },
     "Run it": {
         "submit": "Submit a spec and print the id of the run.",

@@ -60,6 +60,7 @@ def newest_elements(paths: RunPaths) -> dict[str, str]:
     newest: dict[str, str] = {}
     with contextlib.suppress(OSError):
         names = [name for name in os.listdir(paths.elements) if not name.startswith("slurm-")]  # noqa: PTH208
+        names = names or attempt_names(paths, 0)
         for name in sorted(names, key=attempt_order):
             newest[base_of(name)] = name
     return newest
@@ -73,9 +74,15 @@ def newest_element(paths: RunPaths, element_id: str | None = None) -> str | None
     return newest.get(element_id)
 
 
+def cluster_of(paths: RunPaths, name: str) -> ClusterPaths:
+    """The files of the element with this name."""
+    root = paths.elements / name
+    return ClusterPaths(root if root.exists() else paths.attempts / "00000" / name, paths)
+
+
 def read_element_outcome(paths: RunPaths, element: str) -> OutcomeReport | None:
     """The outcome of an element, by the name of its folder."""
-    return read_outcome(f"{paths.elements}/{element}/outcome.json")
+    return read_outcome(cluster_of(paths, element).outcome)
 
 
 def batch_log(paths: RunPaths, element_id: str) -> Path:
@@ -107,7 +114,7 @@ class AttemptReader:
         element = self._newest.get(element_id)
         if detail:
             shared = self._read_element(element_id, element, thorough=True)
-            events = read_events(self._paths.elements / element / "events.jsonl") if element else None
+            events = read_events(cluster_of(self._paths, element).events) if element else None
             progress = read_progress(Path(folder, "progress.json")) if name else None
         else:
             shared = AttemptFacts() if outcome and outcome.failure_class else self._element(element_id, element)
@@ -136,7 +143,7 @@ class AttemptReader:
         if not thorough and (outcome is not None or self._logs >= MOST_LOGS):
             return AttemptFacts(element_outcome=outcome)
         self._logs += 1
-        cluster = ClusterPaths(self._paths.elements / name, self._paths) if name else None
+        cluster = cluster_of(self._paths, name) if name else None
         heartbeat = None
         if cluster is not None:
             with contextlib.suppress(OSError):

@@ -37,6 +37,7 @@ class Watcher:
     def poll(self) -> RunStatus:
         """The status now, with an answer of Slurm that may be some seconds old; a final one with a fresh answer."""
         self.run = load_run(self.run.paths.root)
+        self.gathered = None
         if self.run.record is None:
             return status_of(self.run)
         try:

@@ -78,7 +78,7 @@ def test_for_programs(plan, fake_slurm, tmp_path):
     assert [window["elements"] for window in value["windows"]] == [3, 2]
     assert [window["after"] for window in value["windows"]] == [None, 0]
     assert (
-        "1 of them wait for others"
+        "1 of them start after others"
         in plan([7] * 20, "--cluster", "slurm", "--set", "shards={count: 10, per_element: 2, max_running: 1}").stdout
     )
 

@@ -11,7 +11,8 @@ from curator_slurm.launcher.cli import VERBS, main
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import RunState
 
-TEXT = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+DOCS = Path(__file__).parents[3] / "docs"
+TEXT = (DOCS / "cli.md").read_text()
 
 
 @pytest.mark.parametrize("verb", [verb for verbs in VERBS.values() for verb in verbs])
@@ -30,5 +31,6 @@ def test_every_option_is_documented(verb: str) -> None:
 
 
 def test_every_state_and_failure_class_is_documented() -> None:
+    text = (DOCS / "failures.md").read_text()
     for value in [*RunState, *FailureClass]:
-        assert f"| `{value}` |" in TEXT
+        assert f"| `{value}` |" in text

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm
 from run_dirs import event, new_attempt, outcome, submitted_run
 
+from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status import gather
-from curator_slurm.launcher.status.decide import AttemptFacts
-from curator_slurm.launcher.status.gather import Jobs, status_of
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
+from curator_slurm.launcher.status.gather import status_of
 from curator_slurm.launcher.status.watch import Watcher
 
 
@@ -44,32 +47,29 @@ def test_following_ends_with_the_final_state(tmp_path: Path, fake_slurm: FakeSlu
     event(attempt, "driver_started")
     clock = Clock()
     seen = []
-    for decision in Watcher(run, clock).follow(1, clock.sleep):
-        seen.append(decision.state)
+    for status in Watcher(run, clock).follow(1, clock.sleep):
+        seen.append(status.state)
         if len(seen) == 3:
             outcome(attempt)
     assert seen == [RunState.RUNNING] * 3 + [RunState.COMPLETED]
 
 
+def test_a_run_that_cannot_be_read_any_more(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = submitted_run(tmp_path)
+    watcher = Watcher(run, Clock())
+    watcher.poll()
+    run.paths.record.write_text("{")
+    assert (watcher.poll().state, watcher.gathered) == (RunState.UNKNOWN, None)
+
+
 def test_an_outcome_written_while_we_looked_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job is over when Slurm is asked, and its outcome came after the files were read."""
+    """The job is over when Slurm is asked, and its outcome comes right then."""
     run = submitted_run(tmp_path)
     attempt = new_attempt(run)
 
-    def late(runs: list[tuple[object, AttemptFacts | None]], *, details: bool) -> Jobs:
+    def late(run: Run) -> tuple[Sequence[Any], SlurmAnswer]:
         outcome(attempt)
-        return Jobs({"4711": [JobInfo(job_id="4711", state=SlurmState.FAILED)]})
+        return ask(run)[0], SlurmAnswer(jobs={"4711": JobInfo(job_id="4711", state=SlurmState.FAILED)})
 
-    monkeypatch.setattr(gather, "ask_slurm", late)
+    monkeypatch.setattr(gather, "ask", late)
     assert status_of(run).state is RunState.COMPLETED
-
-
-def test_a_job_whose_record_was_lost_is_found_by_its_files(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
-    """submit died between sbatch and the record of its answer."""
-    from run_dirs import new_run
-
-    run = new_run(tmp_path)
-    attempt = new_attempt(run, "77")
-    event(attempt, "driver_started")
-    assert status_of(run).state is RunState.RUNNING
-    assert fake_slurm.calls_of("squeue")[0][-2] == "--jobs=77"
