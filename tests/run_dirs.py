@@ -15,7 +15,7 @@ from fake_slurm import FakeSlurm
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, add_job_ids, create_run, run_comment
-from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.shard_records import DoneRecord, Element
 from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 
 SCRIPT = '#!/bin/bash\nsleep "${1:-0}"\n'
@@ -94,6 +94,12 @@ def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dic
         "exit_code": 0 if state == "completed" else 1, "started": now - 72, "ended": now, "nodes": ["n1", "n2"],
         "outputs": None, **more,
     }  # fmt: skip
+    if state == "completed":
+        record = DoneRecord(
+            run_id=attempt.run.run_id, shard=0, attempt=attempt.name, started=now - 72, published=now,
+            input_files=1, input_bytes=1,
+        )  # fmt: skip
+        write_json(attempt.run.done(0), record.to_json())
     for path in (attempt.cluster.outcome, attempt.outcome):
         write_json(path, content)
     return content

@@ -24,7 +24,7 @@ from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.sharding.arrays import Window
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.gather import status_of
+from curator_slurm.launcher.status.gather import observe
 from curator_slurm.launcher.status.reconcile import reconcile
 
 
@@ -76,7 +76,7 @@ def _prepare(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
     """What to do about a run without shards."""
     if wish.selection.shards is not None:
         raise UsageError(f"run {run.run_id} has no shards; it is submitted again as a whole, without --shard")
-    decision = status_of(run)
+    _, decision = observe(run, being_submitted=False)
     new = dict(map(parsed, wish.set_options))
     if decision.state is RunState.UNKNOWN:
         raise SlurmError(f"{decision.message} Without Slurm's answer nobody knows whether it is still under way.")

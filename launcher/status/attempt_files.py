@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, order_of
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
     OutcomeReport,
@@ -22,11 +21,6 @@ from curator_slurm.launcher.tails import last_lines
 LOG_LINES = 30
 MOST_LOGS = 200
 """Of failed shards without any outcome, the nodes and logs of so many elements are read for the reason."""
-
-
-def attempt_order(name: str) -> list[int]:
-    """Orders names of attempts by time: job ids only grow, and so do restarts of one job."""
-    return [int(part) for part in re.findall(r"\d+", name)]
 
 
 def base_of(name: str) -> str:
@@ -46,7 +40,7 @@ def attempt_names(paths: RunPaths, shard: int) -> list[str]:
         names = os.listdir(f"{paths.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
     except OSError:
         return []
-    return sorted(names, key=attempt_order) if len(names) > 1 else names
+    return sorted(names, key=order_of) if len(names) > 1 else names
 
 
 def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:
@@ -60,8 +54,7 @@ def newest_elements(paths: RunPaths) -> dict[str, str]:
     newest: dict[str, str] = {}
     with contextlib.suppress(OSError):
         names = [name for name in os.listdir(paths.elements) if not name.startswith("slurm-")]  # noqa: PTH208
-        names = names or attempt_names(paths, 0)
-        for name in sorted(names, key=attempt_order):
+        for name in sorted(names, key=order_of):
             newest[base_of(name)] = name
     return newest
 
@@ -70,25 +63,13 @@ def newest_element(paths: RunPaths, element_id: str | None = None) -> str | None
     """Name of the folder of the newest element, or of the newest restart of this one; None where there is none."""
     newest = newest_elements(paths)
     if element_id is None:
-        return max(newest.values(), key=attempt_order, default=None)
+        return max(newest.values(), key=order_of, default=None)
     return newest.get(element_id)
-
-
-def cluster_of(paths: RunPaths, name: str) -> ClusterPaths:
-    """The files of the element with this name."""
-    root = paths.elements / name
-    return ClusterPaths(root if root.exists() else paths.attempts / "00000" / name, paths)
 
 
 def read_element_outcome(paths: RunPaths, element: str) -> OutcomeReport | None:
     """The outcome of an element, by the name of its folder."""
-    return read_outcome(cluster_of(paths, element).outcome)
-
-
-def batch_log(paths: RunPaths, element_id: str) -> Path:
-    """The output of an element's batch script; that of an array element lies beside the folders of elements."""
-    in_array = paths.elements / f"slurm-{element_id}.log"
-    return in_array if "_" in element_id else paths.slurm_log(element_id)
+    return read_outcome(f"{paths.elements}/{element}/outcome.json")
 
 
 class AttemptReader:
@@ -114,7 +95,7 @@ class AttemptReader:
         element = self._newest.get(element_id)
         if detail:
             shared = self._read_element(element_id, element, thorough=True)
-            events = read_events(cluster_of(self._paths, element).events) if element else None
+            events = read_events(self._paths.elements / element / "events.jsonl") if element else None
             progress = read_progress(Path(folder, "progress.json")) if name else None
         else:
             shared = AttemptFacts() if outcome and outcome.failure_class else self._element(element_id, element)
@@ -143,7 +124,7 @@ class AttemptReader:
         if not thorough and (outcome is not None or self._logs >= MOST_LOGS):
             return AttemptFacts(element_outcome=outcome)
         self._logs += 1
-        cluster = cluster_of(self._paths, name) if name else None
+        cluster = ClusterPaths(self._paths.elements / name, self._paths) if name else None
         heartbeat = None
         if cluster is not None:
             with contextlib.suppress(OSError):
@@ -157,7 +138,7 @@ class AttemptReader:
 
     def _logs_of(self, element_id: str, cluster: ClusterPaths | None) -> Iterable[Path]:
         """The batch script's, else the agent's of the first node."""
-        yield batch_log(self._paths, element_id)
+        yield self._paths.slurm_log(element_id)
         for node in cluster.existing_nodes() if cluster else ():
             yield node.agent_log
 

@@ -22,7 +22,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import DoneRecord
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.attempt_files import attempts_at, batch_log, read_element_outcome
+from curator_slurm.launcher.status.attempt_files import attempts_at, read_element_outcome
 from curator_slurm.launcher.status.gather import Gathered
 from curator_slurm.launcher.status.reports import read_object, read_outcome
 from curator_slurm.launcher.status.run_decision import RunStatus
@@ -211,7 +211,7 @@ def _files(run: Run, status: RunStatus) -> RunFiles:
         attempts = attempts_at(run.paths, 0)
         named = [each for each in attempts if each.name == status.only.attempt]
         attempt, element_id = next(iter(named), None), status.only.job_id
-    log = batch_log(run.paths, element_id) if element_id else None
+    log = run.paths.slurm_log(element_id) if element_id else None
     return RunFiles(
         run_dir=str(run.paths.root),
         script=str(run.paths.script),

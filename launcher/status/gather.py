@@ -23,7 +23,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask, ask_for_all
-from curator_slurm.launcher.status.attempt_files import AttemptReader, attempt_names, base_of, cluster_of, restart_of
+from curator_slurm.launcher.status.attempt_files import AttemptReader, attempt_names, base_of, restart_of
 from curator_slurm.launcher.status.facts import FRESH_HEARTBEAT_S, AttemptFacts, ElementFacts, RunFacts, ShardPlace
 from curator_slurm.launcher.status.run_decision import RunStatus, decide
 
@@ -51,13 +51,18 @@ def status_of(run: Run, level: Level = Level.FAILURES) -> RunStatus:
     return observe(run, level=level)[1]
 
 
-def observe(run: Run, shard: int | None = None, *, level: Level = Level.FAILURES) -> tuple[Gathered | None, RunStatus]:
-    """The facts about a run and what they prove, now; no facts where its files cannot be read."""
+def observe(
+    run: Run, shard: int | None = None, *, level: Level = Level.FAILURES, being_submitted: bool | None = None
+) -> tuple[Gathered | None, RunStatus]:
+    """The facts about a run and what they prove, now; no facts where its files cannot be read.
+
+    `being_submitted` is given by whoever holds the lock of submissions.
+    """
     if run.record is None:
         return None, _unreadable(run)
     try:
         submissions, answer = ask(run)
-        gathered = collect_facts(run, submissions, answer, level, shard=shard)
+        gathered = collect_facts(run, submissions, answer, level, shard=shard, being_submitted=being_submitted)
     except CuratorSlurmError as error:
         return None, RunStatus(state=RunState.UNKNOWN, message=str(error))
     return gathered, gathered.decide()
@@ -129,9 +134,6 @@ def collect_facts(
         facts = replace(facts, attempts=dict(_attempts(paths, facts, over)))
         if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
             facts = replace(facts, done=done_shards(paths))
-    outcome = facts.attempts[0].outcome if 0 in facts.attempts else None
-    if not record.array and outcome is not None and outcome.state is RunState.COMPLETED:
-        facts = replace(facts, done={0: outcome.ended or facts.now})
     return Gathered(facts, submissions)
 
 
@@ -178,7 +180,7 @@ def _has_fresh_heartbeat(paths: RunPaths, submission: Submission) -> bool:
     record = submission.record
     assert record.job_id is not None
     with contextlib.suppress(OSError):
-        beat = cluster_of(paths, f"{record.job_id}.0").heartbeat.stat().st_mtime
+        beat = (paths.element(record.job_id, 0) / "heartbeat").stat().st_mtime
         return abs(time.time() - beat) < FRESH_HEARTBEAT_S
     return record.pid is not None and abs(time.time() - record.prepared) < FRESH_HEARTBEAT_S
 

@@ -9,15 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError, UsageError
+from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
-from curator_slurm.launcher.status.attempt_files import (
-    attempts_at,
-    base_of,
-    batch_log,
-    cluster_of,
-    newest_element,
-)
+from curator_slurm.launcher.status.attempt_files import attempts_at, base_of, newest_element
 from curator_slurm.launcher.status.gather import places_of, status_of
 from curator_slurm.launcher.status.shard_decision import ShardState
 from curator_slurm.launcher.tails import GrowingFile, tail
@@ -47,9 +42,9 @@ def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
     element_id = base_of(attempts[-1].name) if attempts else _element_id(run, shard)
     files = [LogFile("driver", attempt.driver_log) for attempt in attempts[-1:]]
     if element_id is not None:
-        files.append(LogFile("slurm", batch_log(run.paths, element_id)))
+        files.append(LogFile("slurm", run.paths.slurm_log(element_id)))
         name = attempts[-1].name if attempts else newest_element(run.paths, element_id)
-        cluster = cluster_of(run.paths, name) if name else None
+        cluster = ClusterPaths(run.paths.elements / name, run.paths) if name else None
         for node in cluster.existing_nodes() if cluster else ():
             files.append(LogFile("agent", node.agent_log, node.name))
             files.append(LogFile("ray", node.ray_output, node.name))

@@ -360,7 +360,7 @@ def test_input_that_changes_after_it_was_planned_is_named(fake_slurm: FakeSlurm,
     call("submit", spec)
     data = tmp_path / "data"
     run = only_run(tmp_path)
-    assert "All input files are as run" in call("plan", spec, "--compare", "demo").stdout
+    assert "No input file has changed since run" in call("plan", spec, "--compare", "demo").stdout
     names = sorted(path.name for path in data.iterdir())
     (data / names[0]).write_text("another content, of another size")
     (data / names[1]).unlink()
@@ -385,7 +385,7 @@ def test_input_that_changes_after_it_was_planned_is_named(fake_slurm: FakeSlurm,
 def test_a_run_without_shards_can_be_compared_with(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     spec = write_spec(tmp_path, 2)
     call("submit", spec, "--set", "shards=")
-    assert "All input files are as run" in call("plan", spec, "--compare", "demo").stdout
+    assert "No input file has changed since run" in call("plan", spec, "--compare", "demo").stdout
     assert "--compare" in call("plan", "--help").stdout
     call("plan", spec, "--compare", "nosuchrun", expect=3)
 
