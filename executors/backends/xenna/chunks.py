@@ -54,7 +54,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Selection:
+class ChunkSlices:
     """Stands for chunks of which only some tasks are meant: (which chunk, from, to).
 
     It holds the references itself: the engine cannot pass one object to two calls of a worker.
@@ -68,14 +68,14 @@ class Selection:
         return join_chunks([chunks[index].slice(start, stop) for index, start, stop in self.spans])
 
 
-def select(pieces: Sequence[Piece]) -> Selection | None:
+def select(pieces: Sequence[Piece]) -> ChunkSlices | None:
     """The chunks that the pieces are of and which of their tasks are meant; None: all of each."""
     pieces = join(pieces)
     if all(len(piece) == piece.total for piece in pieces):
         return None
     items = {id(piece.item): piece.item for piece in pieces}
     where = {key: index for index, key in enumerate(items)}
-    return Selection(list(items.values()), [(where[id(piece.item)], piece.start, piece.stop) for piece in pieces])
+    return ChunkSlices(list(items.values()), [(where[id(piece.item)], piece.start, piece.stop) for piece in pieces])
 
 
 def cut(item: Any, size: int, batch_size: int | None) -> list[Piece]:
@@ -105,7 +105,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
 
 def chosen(objects: Sequence[Any]) -> Chunk:
     """The tasks that a call is about, from the chunks or the selections it was given."""
-    return join_chunks([item.of(ray.get(item.chunks)) if isinstance(item, Selection) else item for item in objects])
+    return join_chunks([item.of(ray.get(item.chunks)) if isinstance(item, ChunkSlices) else item for item in objects])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from curator_slurm.executors.backends.xenna.engine.patches import Replacements, 
 from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand, DoesNotFitError
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
-from curator_slurm.executors.backends.xenna.placement import Cluster
+from curator_slurm.executors.backends.xenna.placement import AliveNodes
 from curator_slurm.executors.backends.xenna.plain import PlainStage, ReportReader
 from curator_slurm.executors.backends.xenna.replacements import replacements
 from curator_slurm.executors.backends.xenna.run import XennaRun
@@ -183,7 +183,7 @@ class XennaExecutor(BaseExecutor):
         deadline = time.monotonic() + patience_s
         batches = -(-len(sources.unfinished) // adapters[0].batch_size)
         while True:
-            cluster = Cluster(ignore_head_node=self.ignore_head_node)
+            cluster = AliveNodes(ignore_head_node=self.ignore_head_node)
             workers = [setting.workers(len(cluster.nodes)) for setting in settings]
             if workers[0] is None and batches == 1:
                 workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
@@ -265,7 +265,7 @@ def _usable_features() -> frozenset[str]:
 class _Placed:
     """Where the stages of a round run, and what of the engine can be used."""
 
-    cluster: Cluster
+    cluster: AliveNodes
     described: Any
     """The cluster as the engine is to see it; None: as it sees it by itself."""
     stage_cpus: list[float]
@@ -289,7 +289,7 @@ class _Inputs(list[Any]):
         return self
 
 
-def _lost_last_node(adapters: Sequence[StageAdapter], cluster: Cluster) -> WorkerLostError | None:
+def _lost_last_node(adapters: Sequence[StageAdapter], cluster: AliveNodes) -> WorkerLostError | None:
     """The error of the first stage that no node could hold a worker of."""
     nodes = cluster.nodes
     for adapter in adapters:

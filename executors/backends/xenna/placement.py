@@ -19,7 +19,7 @@ _SHRINK = 0.8
 _MAX_SHRINKS = 30
 
 
-class Cluster:
+class AliveNodes:
     """The alive nodes of the connected Ray, and the names of their GPUs."""
 
     def __init__(self, *, ignore_head_node: bool = False) -> None:
