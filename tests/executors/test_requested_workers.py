@@ -59,3 +59,19 @@ def test_both_ways_at_once() -> None:
 def test_both_must_be_methods(name: str) -> None:
     with pytest.raises(TypeError, match=f"override {name}"):
         type("Wrong", (Idle,), {name: 2})
+
+
+def test_every_executor_heeds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three nodes, three workers for two of them."""
+    from curator_slurm.executors.adapter.adapter import StageAdapter
+    from curator_slurm.executors.backends.ray_actor_pool import stage_state
+    from curator_slurm.executors.backends.ray_data import operators
+    from curator_slurm.executors.backends.xenna.options import parse_stage
+
+    for module in (stage_state, operators):
+        monkeypatch.setattr(module, "alive_nodes", lambda: {"a", "b", "c"})
+    stage = Idle().with_(num_workers_per_node=1.5)
+    assert stage_state.StageState(0, StageAdapter(stage)).fixed == 5
+    (plan,) = operators.plan_operators([StageAdapter(stage)])
+    assert plan.workers.fixed == 5
+    assert parse_stage(stage).workers(nodes=3) == 5
