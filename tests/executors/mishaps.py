@@ -118,6 +118,7 @@ def _hang(_task: Any) -> Any:
 
 def _hang_in_c(_task: Any) -> Any:
     """Nothing in Python can interrupt this."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # it would end the sleep
     libc = ctypes.PyDLL(None)  # holds the interpreter's lock, so that not even another thread gets to run
     while True:
         libc.sleep(3600)
