@@ -142,7 +142,7 @@ def put(monkeypatch: pytest.MonkeyPatch, name: PrivateName, value: Any = None) -
             monkeypatch.delattr(owner, last)
         else:
             monkeypatch.setattr(owner, last, value)
-        if value is not None or name.problem():
+        if value is not None or name.optional or name.problem():
             return
     except (AttributeError, TypeError):
         pass

@@ -277,9 +277,12 @@ class _Placed:
         gpus = float(adapter.stage.resources.gpus)
         return Requests(adapter.name, self.stage_cpus[index], gpus, adapter.batch_size)
 
-    def env(self, adapter: StageAdapter) -> StageRuntimeEnv:
+    def env(self, adapter: StageAdapter) -> Any:
         """The runtime environment of its workers."""
-        return StageRuntimeEnv(getattr(adapter.stage, "runtime_env", None), self.cluster.gpu_names)
+        asked = getattr(adapter.stage, "runtime_env", None)
+        if names.RUNTIME_ENV in self.features:
+            return StageRuntimeEnv(asked, self.cluster.gpu_names)
+        return v1.RuntimeEnv(extra_env_vars=dict((asked or {}).get("env_vars") or {}))
 
 
 class _Inputs(list[Any]):

@@ -20,6 +20,7 @@ SOLVER = "solver"
 NO_MONITOR = "no monitor"
 MONITOR_END = "end of the monitor"
 GPU_CHECK = "gpu check"
+RUNTIME_ENV = "runtime env"
 NESTED_OPTIONS = "nested options"
 
 _FEATURES = (
@@ -95,6 +96,11 @@ _FEATURES = (
         "workers on GPUs that are named otherwise than by number or UUID (MIG) are refused",
     ),
     Feature(
+        RUNTIME_ENV,
+        "a stage's `runtime_env` may hold all that Ray takes, and a worker's GPUs are named as on its node",
+        "of a stage's `runtime_env`, only `env_vars` is used, and GPUs are given to workers by number",
+    ),
+    Feature(
         NESTED_OPTIONS,
         "`saturation_aware` is written as a mapping",
         "`saturation_aware` cannot be given as a mapping",
@@ -146,6 +152,8 @@ _WORKERS_NAMES = (
     *_read(WORKERS, f"{_POOL}:_PendingActor", "actor_ref", "metadata", "setup_call_ref"),
     *_read(WORKERS, f"{_POOL}:_PendingNodeActor", "actor_ref", "metadata", "node_setup_call_ref"),
     *_read(WORKERS, f"{_POOL}:_WorkerGroup", "actors", "worker_group"),
+    *_read(WORKERS, f"{_RESOURCES}:WorkerGroup", "allocations", "id"),
+    *_read(WORKERS, "cosmos_xenna.pipelines.private.allocator:WorkerAllocator", "remove_worker"),
     *_read(WORKERS, f"{_WORKER}:TaskResultMetadata", "num_returns", "timing"),
     *_read(WORKERS, f"{_WORKER}:TimingInfo", "process_end_time_s", "process_start_time_s"),
 )  # fmt: skip
@@ -158,6 +166,7 @@ NAMES = PrivateNames(
         *_WORKERS_NAMES,
         PrivateName(LIMITS, f"{_POOL}:ActorPool.add_actor_to_create", ("worker",)),
         PrivateName(TEARDOWN, f"{_POOL}:ActorPool._try_delete_ready_actor", ("actor_id",)),
+        PrivateName(TEARDOWN, f"{_WORKER}:StageWorker"),
         PrivateName(TEARDOWN, f"{_WORKER}:TaskData", ("data_refs",)),
         PrivateName(
             GPU_NAMES,
@@ -205,6 +214,9 @@ NAMES = PrivateNames(
         PrivateName(MONITOR_END, f"{_MONITORING}:NodeResourceMonitor"),
         PrivateName(MONITOR_END, f"{_MONITORING}:RayResourceMonitor._monitors"),
         PrivateName(GPU_CHECK, "cosmos_xenna.utils.gpu:get_num_gpus", ()),
+        *_read(RUNTIME_ENV, "cosmos_xenna.ray_utils.runtime_envs:RuntimeEnv", "extra_env_vars"),
+        PrivateName(RUNTIME_ENV, "cosmos_xenna.ray_utils.runtime_envs:RuntimeEnv.to_ray_runtime_env", ()),
+        PrivateName(RUNTIME_ENV, "cosmos_xenna.ray_utils.runtime_envs:RuntimeEnv.format", ()),
         PrivateName(
             NESTED_OPTIONS,
             "cosmos_xenna.pipelines.private.specs:SaturationAwareConfig",
