@@ -21,10 +21,12 @@ from curator_slurm.launcher.errors import (
     RunIncompleteError,
     SlurmError,
     StorageError,
+    UsageError,
     WaitTimeoutError,
 )
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.operations import cancel as cancelling
+from curator_slurm.launcher.operations import collect as collecting
 from curator_slurm.launcher.operations import retry as retrying
 from curator_slurm.launcher.operations.retry_shards import Wish
 from curator_slurm.launcher.operations.select_shards import Selection
@@ -33,8 +35,11 @@ from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import logs
+from curator_slurm.launcher.status.describe import describe, describe_shard, open_shards
+from curator_slurm.launcher.status.gather import observe
 from curator_slurm.launcher.status.logs import LogFile, Wanted
 from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.status.views import OpenShard, RunView, ShardView
 
 POLL_S = 1.0
 _ENDED = {RunState.FAILED: "failed", RunState.INCOMPLETE: "is incomplete", RunState.CANCELLED: "was cancelled"}
@@ -70,7 +75,7 @@ class JobPaths(utils.JobPaths):  # type: ignore[misc]
         return self.stdout
 
 
-class Job(core.Job[RunStatus]):  # type: ignore[misc]
+class Job(core.Job[RunView]):  # type: ignore[misc]
     """A run: its state, its end, its outputs. `submit` makes one, `Job.from_run` finds one.
 
     It is a submitit job: what works with those (`awaitable`, `submitit.helpers.as_completed`, pickling) works here.
@@ -141,9 +146,15 @@ class Job(core.Job[RunStatus]):  # type: ignore[misc]
         """Its state; the answer of Slurm behind it may be ten seconds old."""
         return self._status("standard").state
 
-    def status(self) -> RunStatus:
-        """All that is known of it now: state, failure class, message, evidence, next step, progress of each stage."""
-        return self._status("force")
+    def status(self) -> RunView:
+        """All that is known of it now: state, failure class, message, evidence, next step, progress of each stage.
+
+        It is what `curator-slurm status --json` prints; Slurm is asked each time.
+        """
+        run = self._run()
+        gathered, status = observe(run)
+        self.watcher.keep(run, status)
+        return describe(run, status, gathered)
 
     def done(self, force_check: bool = False) -> bool:
         """Whether it has ended, in whatever way; `force_check` asks Slurm now."""
@@ -159,12 +170,28 @@ class Job(core.Job[RunStatus]):  # type: ignore[misc]
 
     @property
     def outputs(self) -> Path | None:
-        """The folder of its published outputs; None while nothing is published."""
-        status = self._status("standard")
-        if status.outputs:
-            return Path(status.outputs)
-        published = RunPaths(self.run_dir).outputs
-        return published if published.exists() else None
+        """The folder of its published outputs; None while nothing is published.
+
+        Of a sharded run, that of the shards that are done, until `collect` has made a dataset of them.
+        """
+        outputs = describe(self._run(), self._status("standard"), None).paths.outputs
+        return Path(outputs) if outputs else None
+
+    def shard(self, number: int) -> ShardView:
+        """All that is known of one shard: state, input, attempts, reasons, outputs.
+
+        Raises:
+            UsageError: there is no such shard.
+        """
+        run = self._run()
+        gathered, status = observe(run, number)
+        if gathered is None:
+            raise StorageError(status.message)
+        return describe_shard(run, gathered, status, number)
+
+    def failed_shards(self) -> tuple[OpenShard, ...]:
+        """The shards that are neither done nor active, and why."""
+        return open_shards(observe(self._run())[1])
 
     # Its end
 
@@ -184,8 +211,8 @@ class Job(core.Job[RunStatus]):  # type: ignore[misc]
             time.sleep(min(poll_s, left))
         return self
 
-    def result(self, timeout: float | None = None) -> RunStatus:
-        """Wait for its end; its final status, whose `outputs` says where they are.
+    def result(self, timeout: float | None = None) -> RunView:
+        """Wait for its end; its final status, whose `paths.outputs` says where the outputs are.
 
         Raises:
             RunFailedError: it failed; with `failure_class`, `evidence` and `next_step`.
@@ -194,15 +221,15 @@ class Job(core.Job[RunStatus]):  # type: ignore[misc]
             WaitTimeoutError: it has not ended after `timeout` seconds.
         """
         self.wait(timeout)
-        return cast(RunStatus, super().result())
+        return cast(RunView, super().result())
 
     def exception(self, timeout: float | None = None) -> RunEndedError | None:
         """Wait for its end; the error that `result` would raise, None after a success."""
         self.wait(timeout)
         outcome, status = self._get_outcome_and_result()
-        return None if outcome == "success" else _error(self._run(), status)
+        return None if outcome == "success" else _error(status)
 
-    def _get_outcome_and_result(self) -> tuple[str, RunStatus]:
+    def _get_outcome_and_result(self) -> tuple[str, RunView]:
         status = self.status()
         return ("success" if status.state is RunState.COMPLETED else "error"), status
 
@@ -240,10 +267,11 @@ class Job(core.Job[RunStatus]):  # type: ignore[misc]
 
         Raises:
             SpecError: an override is wrong, or may not change.
+            UsageError: there is no such shard or failure class.
             SlurmError: Slurm cannot be asked what is still running, or accepts nothing.
             PartialSubmissionError: Slurm accepted some of the arrays of a sharded run.
         """
-        selection = Selection([FailureClass(name) for name in classes], shards)
+        selection = Selection([_failure_class(name) for name in classes], shards)
         found = retrying.retry(
             self._run(), Wish(selection, set_options(overrides)), os.environ if environ is None else environ
         )
@@ -252,6 +280,15 @@ class Job(core.Job[RunStatus]):  # type: ignore[misc]
         if found.launched is not None and found.launched.error is not None:
             raise PartialSubmissionError(found.launched.problem, self) from found.launched.error
         return self
+
+    def collect(self, *, partial: bool = False) -> Path:
+        """Verify the shards and publish them as one dataset; its folder. Repeating it is harmless.
+
+        Raises:
+            RunIncompleteError: some shards are not done, and `partial` is not asked for.
+            StorageError: the outputs cannot be published.
+        """
+        return collecting.collect(self._run(), lambda *_: None, partial=partial).target
 
     # Logs
 
@@ -295,16 +332,23 @@ class PartialSubmissionError(CuratorSlurmError):
         self.job = job
 
 
-def _error(run: Run, status: RunStatus) -> RunEndedError:
+def _failure_class(name: str) -> FailureClass:
+    try:
+        return FailureClass(name)
+    except ValueError:
+        raise UsageError(f"there is no failure class {name!r}; there are {', '.join(FailureClass)}") from None
+
+
+def _error(status: RunView) -> RunEndedError:
     """The error of a run that ended so."""
     kind = f" ({status.failure_class})" if status.state is not RunState.CANCELLED and status.failure_class else ""
-    head = f"run {run.name} ({run.run_id}) {_ENDED[status.state]}{kind}"
+    head = f"run {status.name} ({status.run_id}) {_ENDED[status.state]}{kind}"
     lines = [f"{head}: {status.message}" if status.message else head, *(f"  {line}" for line in status.evidence)]
     if status.next_step:
         lines.append(f"Next step: {status.next_step}")
     return _ERRORS[status.state](
         "\n".join(lines),
-        run_id=run.run_id,
+        run_id=status.run_id,
         failure_class=status.failure_class,
         evidence=status.evidence,
         next_step=status.next_step,

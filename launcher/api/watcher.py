@@ -46,7 +46,7 @@ class RunWatcher(core.InfoWatcher):  # type: ignore[misc]
                 if run.record is not None and not run.record.is_local:
                     self.update_if_long_enough(mode)
                 else:
-                    self._keep(run, status_of(run))
+                    self.keep(run, status_of(run))
             return self._statuses.get(run_dir) or RunStatus(state=RunState.UNKNOWN)
 
     def update(self) -> None:
@@ -55,10 +55,11 @@ class RunWatcher(core.InfoWatcher):  # type: ignore[misc]
             runs = [load_run(Path(run_dir)) for run_dir in sorted(self._registered - self._finished)]
             self._num_calls += 1
             for run, status in zip(runs, statuses_of(runs), strict=True):
-                self._keep(run, status)
+                self.keep(run, status)
             self._last_status_check = time.time()
 
-    def _keep(self, run: Run, status: RunStatus) -> None:
+    def keep(self, run: Run, status: RunStatus) -> None:
+        """Take note of what a run has reached."""
         run_dir = str(run.paths.root)
         self._statuses[run_dir] = status
         if status.state.is_final:

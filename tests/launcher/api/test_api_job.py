@@ -19,15 +19,18 @@ import submitit
 import submitit.helpers
 from fake_slurm import FakeSlurm
 from run_dirs import fake_python, keep_element, own_home, submitted_run, write_spec
+from sharded_runs import orders, plan, submit_shards
 
 import curator_slurm
 from curator_slurm import Job, job, submit
 from curator_slurm.launcher.errors import (
     RunCancelledError,
     RunFailedError,
+    RunIncompleteError,
     RunNotFoundError,
     SpecError,
     StorageError,
+    UsageError,
     WaitTimeoutError,
 )
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -62,7 +65,7 @@ def test_from_pending_to_the_outputs(slurm_jobs: FakeSlurm, tmp_path: Path) -> N
     assert run.state == "pending"
     slurm_jobs.resume()
     status = run.result(60)
-    assert (status.state, status.outputs, run.outputs) == (
+    assert (status.state, status.paths.outputs, run.outputs) == (
         RunState.COMPLETED, str(run.run_dir / "outputs"), run.run_dir / "outputs",
     )  # fmt: skip
     assert (run.exception(), run.done(), run.results()) == (None, True, [run.status()])
@@ -105,6 +108,28 @@ def test_a_cancelled_run(slurm_jobs: FakeSlurm, tmp_path: Path, check: bool) -> 
         run.result(60)
     assert run.state is RunState.CANCELLED
     run.cancel()
+
+
+def test_a_sharded_run_and_each_of_its_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    the_plan = plan(tmp_path, output={"path": str(tmp_path / "dataset")})
+    started = submit_shards(tmp_path, 3, the_plan, {1: "out_of_memory"}).run
+    run = Job(started.paths.root)
+    with pytest.raises(RunIncompleteError) as caught:
+        run.result(60)
+    assert caught.value.failure_class is FailureClass.OUT_OF_MEMORY
+    assert [(each.shard, each.failure_class) for each in run.failed_shards()] == [(1, FailureClass.OUT_OF_MEMORY)]
+    assert (run.shard(0).state, run.shard(1).state, run.shard(1).input.files) == ("done", "failed", 1)
+    assert run.outputs == run.run_dir / "outputs"
+    with pytest.raises(UsageError, match="no shard 3"):
+        run.shard(3)
+    with pytest.raises(RunIncompleteError):
+        run.collect()
+    assert run.retry(classes=["app_failed"]).job_ids == run.job_ids[:1]
+    orders(started, {})
+    status = run.retry(classes=["out_of_memory"], shards=[1]).result(60)
+    assert (status.shards.done, len(run.job_ids), run.failed_shards()) == (3, 2, ())
+    with pytest.raises(UsageError, match="no failure class 'oom'"):
+        run.retry(classes=["oom"])
 
 
 def test_waiting_has_an_end_of_its_own(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
