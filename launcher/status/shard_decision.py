@@ -223,10 +223,11 @@ def _ended(
 ) -> ShardStatus:
     failure, message, next_step = _why(facts, place, element, attempt)
     asked = facts.cancelled is not None or place.element_id in facts.cancelled_elements
-    unproved = failure in (None, FailureClass.UNKNOWN, FailureClass.CANCELLED)
-    cancelled = failure is FailureClass.CANCELLED or (asked and unproved)
     outcome = _failure(attempt)
-    if cancelled and (outcome is None or not outcome.message):
+    killed = failure is FailureClass.NODE_FAILED and _ended_after(outcome, facts.cancelled)
+    unproved = killed or failure in (None, FailureClass.UNKNOWN, FailureClass.CANCELLED)
+    cancelled = failure is FailureClass.CANCELLED or (asked and unproved)
+    if cancelled and (killed or outcome is None or not outcome.message):
         message = "The run was cancelled." if facts.cancelled is not None else "The job was cancelled."
     return replace(
         _status(shard, ShardState.CANCELLED if cancelled else ShardState.FAILED, place, attempt),
@@ -235,6 +236,12 @@ def _ended(
         next_step="" if cancelled else next_step,
         started=_first(outcome.started if outcome else None, element.started if element else None),
     )
+
+
+def _ended_after(outcome: OutcomeReport | None, cancelled: float | None) -> bool:
+    """Whether the end came after the run was cancelled: the signal kills an agent that is only just starting."""
+    ended = outcome.ended if outcome is not None else None
+    return ended is not None and cancelled is not None and ended >= cancelled
 
 
 def _why(

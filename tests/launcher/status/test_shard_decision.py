@@ -99,6 +99,16 @@ def test_an_outcome_after_cancel_is_cancelled() -> None:
     assert (proved.state, proved.failure_class) == (RunState.FAILED, FailureClass.OUT_OF_MEMORY)
 
 
+def test_an_agent_killed_by_the_cancellation_is_no_lost_node() -> None:
+    killed = left(outcome=outcome("failed", failure_class="node_failed", message="the agent was killed", ended=NOW))
+    found = status(None, killed, cancelled=NOW - 1)
+    assert (found.state, found.failure_class, found.message, found.next_step) == (
+        RunState.CANCELLED, FailureClass.CANCELLED, "The run was cancelled.", "",
+    )  # fmt: skip
+    assert status(None, killed, cancelled=NOW + 1).failure_class is FailureClass.NODE_FAILED
+    assert status(None, killed).failure_class is FailureClass.NODE_FAILED
+
+
 def test_outputs_that_were_not_published() -> None:
     found = status(job(SlurmState.FAILED), left(outcome=outcome("completed")))
     assert found.state is RunState.FAILED
