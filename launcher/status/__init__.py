@@ -1,5 +1,6 @@
-"""What a run has reached, and why: facts gathered from files and Slurm, a pure decision, and views of it.
+"""What a run has reached, and why: facts gathered from files and Slurm, pure decisions, and views of them.
 
-`gather` does the I/O, `decide` none. Logs and following a run live here too. It may import `runs`, `slurm`, `sharding`,
-`plan` and what is below them.
+`ask_slurm`, `attempt_files` and `gather` do the I/O and make `facts`; `shard_decision` and `run_decision` do none;
+`describe` makes the `views` that the verbs print. Logs and following a run live here too. It may import `runs`, `slurm`
+and what is below them.
 """

@@ -23,7 +23,7 @@ def test_the_example_on_slurm(runs: Runs) -> None:
     assert len(status["submissions"]) == 1
     assert len(list((runs.latest() / "elements").glob("*_*.0"))) == 4
     runs.job_is_over()
-    [finishing] = status["finishing_jobs"]
+    [finishing] = status["collect_jobs"]
     # Accounting hears of the end later than the queue does.
     wait_for("the finishing job", lambda: runs.cluster.job_states(finishing) == ["COMPLETED"], WAIT_S, "collect-*.log")
     check_dataset(runs.folder / "out", documents, shards=12)
