@@ -379,7 +379,7 @@ def test_input_that_changes_after_it_was_planned_is_named(fake_slurm: FakeSlurm,
     assert "3 input files are not as planned:" in collected.stderr
     for path in data.iterdir():
         path.unlink()
-    assert "whether input files are as planned cannot be seen now" in call("collect", "demo").stderr
+    assert "cannot check whether input files have changed" in call("collect", "demo").stderr
 
 
 def test_a_run_without_shards_can_be_compared_with(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
