@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from stage_loop import batch, rows
 
+from curator_slurm.executors import DocumentBatch
 from curator_slurm.executors.stages import (
     AddId,
     DocumentFilter,
@@ -208,3 +209,17 @@ def test_stages_travel() -> None:
 def test_a_missing_column_is_named(task: Any) -> None:
     with pytest.raises(ValueError, match=r"column 'body' not found; the batch has \['text', 'n'\]"):
         ScoreFilter(WordCountFilter(), text_field="body").process(task)
+
+
+@pytest.mark.parametrize("stage", [ScoreFilter(AtLeast(), verbose=True), Filter(bool, "text", verbose=True)])
+def test_verbose_stages_log_how_many_rows_are_kept(stage: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    stage.process(batch({"text": TEXTS}, "0_a_7"))
+    stage.process(batch({"text": []}))
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == f"{stage.name}: batch 0_a_7: {2 if 'Least' in stage.name else 3} of 5 rows kept"
+
+
+def test_a_batch_without_data_is_an_empty_table() -> None:
+    empty = DocumentBatch("x")
+    assert (empty.num_items, empty.get_columns(), type(empty.data)) == (0, [], pa.Table)

@@ -71,3 +71,15 @@ def test_names_are_different_and_filters_travel(quality: DocumentFilter) -> None
 def test_any_text_has_a_score(text: str) -> None:
     for quality in FILTERS:
         assert quality.keep_document(quality.score_document(text)) in (True, False)
+
+
+def test_parts_of_a_document_that_the_caller_has_split_already() -> None:
+    quality = stages.RepeatedLinesFilter()
+    quality.sentences = ["a", "a", "b", "c"]
+    assert quality.score_document("not split again") == 0.75
+    assert stages.RepeatedLinesFilter().sentences is None
+    by_paragraph = stages.RepeatedParagraphsFilter()
+    by_paragraph.paragraphs = ["a", "a"]
+    assert by_paragraph.score_document("not split again") == 0.5
+    by_paragraph.ngrams = {("a",): 1}
+    assert by_paragraph.ngrams == {("a",): 1}

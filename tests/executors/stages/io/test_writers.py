@@ -316,3 +316,30 @@ def test_round_trips(tmp_path: Path, writer: Any, reader: Any, documents: list[d
     columns = {name: [document[name] for document in documents] for name in documents[0]}
     (path,) = writer(str(tmp_path)).process(batch(columns)).data
     assert rows(run(reader(path))) == documents
+
+
+def test_jsonl_with_the_options_of_pandas(tmp_path: Path) -> None:
+    """What only pandas has, it writes, beside what both have."""
+    task = batch(pd.DataFrame({"n": [1.23456], "when": [pd.Timestamp("2024-01-02")], "text": ["é"]}))
+    options = {"double_precision": 2, "date_format": "iso", "force_ascii": True, "compression": "gzip"}
+    (path,) = JsonlWriter(str(tmp_path), write_kwargs=options).process(task).data
+    line = gzip.decompress(Path(path).read_bytes()).decode()
+    assert line.startswith('{"n":1.23,"when":"2024-01-02T00:00:00.000')
+    assert '"text":"\\u00e9"' in line
+    table = batch(pa.table({"n": [1.23456]}), "0_b")
+    (path,) = JsonlWriter(str(tmp_path), write_kwargs={"double_precision": 1}).process(table).data
+    assert Path(path).read_text() == '{"n":1.2}\n'
+
+
+def test_parquet_with_the_options_of_arrow(tmp_path: Path) -> None:
+    options = {"compression": "zstd", "row_group_size": 1, "write_page_index": True, "engine": "pyarrow", "index": None}
+    (path,) = ParquetWriter(str(tmp_path), write_kwargs=options).process(batch({"n": [1, 2]})).data
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    assert (group.num_rows, group.column(0).compression, group.column(0).has_offset_index) == (1, "ZSTD", True)
+
+
+def test_a_subclass_may_append(tmp_path: Path) -> None:
+    (tmp_path / "before").touch()
+    writer = JsonlWriter(str(tmp_path), mode="append", append_mode_implemented=True)
+    assert writer.process(batch({"text": ["a"]})).data
+    assert (tmp_path / "before").exists()
