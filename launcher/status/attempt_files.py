@@ -89,10 +89,12 @@ class AttemptReader:
         names = attempt_names(self._paths, shard)
         mine = [done_by] if done_by in names else [name for name in names if base_of(name) == place.element_id]
         name = mine[-1] if mine else None
+        element_id = base_of(name) if name else place.element_id
+        element = done_by if done_by is not None else self._newest.get(element_id)
+        if name and element and restart_of(name) < restart_of(element):
+            name = None  # the job was requeued, and has not come to this shard again
         folder = f"{self._paths.attempts}/{shard:05d}/{name}"
         outcome = read_outcome(f"{folder}/outcome.json") if name else None
-        element_id = base_of(name) if name else place.element_id
-        element = self._newest.get(element_id)
         if detail:
             shared = self._read_element(element_id, element, thorough=True)
             events = read_events(self._paths.elements / element / "events.jsonl") if element else None

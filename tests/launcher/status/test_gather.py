@@ -1,0 +1,173 @@
+"""What is gathered of a run: which attempt counts, how much is read, and when Slurm is asked."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from fake_slurm import FakeSlurm
+from run_dirs import event, new_attempt, node_status, outcome, progress, submit_again, submitted_run
+from sharded_runs import fail, publish, sharded_run
+
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
+from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.states import RunState, SlurmState
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer
+from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, observe, status_of, statuses_of
+from curator_slurm.launcher.status.shard_decision import ShardState
+
+
+def facts_of(run: Run, answer: SlurmAnswer, level: Level = Level.FAILURES, shard: int | None = None) -> Gathered:
+    from curator_slurm.launcher.runs.submissions import read_submissions
+
+    return collect_facts(run, read_submissions(run.paths), answer, level, shard=shard)
+
+
+def job(state: SlurmState, **more: int) -> SlurmAnswer:
+    return SlurmAnswer(jobs={"4711": JobInfo(job_id="4711", state=state, **more)})  # type: ignore[arg-type]
+
+
+def array_run(folder: Path, shards: int, per_element: int = 1) -> Run:
+    """A submitted run of shards, array 4711."""
+    run = sharded_run(folder, shards)
+    elements = [
+        Element(number, tuple(range(number * per_element, (number + 1) * per_element)))
+        for number in range(shards // per_element)
+    ]
+    record = SubmissionRecord(
+        number=0, purpose="submit", prepared=1.0, comment="", elements=len(elements), shards=shards,
+        array=f"0-{len(elements) - 1}", job_id="4711", submitted=1.0,
+    )  # fmt: skip
+    write_submission(run.paths, record, elements, {})
+    return run
+
+
+# A run of one shard
+
+
+def test_everything_is_read_of_a_run_of_one_shard(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    attempt = new_attempt(run)
+    event(attempt, "driver_started")
+    node_status(attempt, "n1", "joined")
+    progress(attempt)
+    status = facts_of(run, job(SlurmState.RUNNING), Level.STATE).decide()
+    assert status.state is RunState.RUNNING
+    assert status.only is not None
+    assert [node.node for node in status.only.detail.node_reports] == ["n1"]
+    assert [stage.name for stage in status.stages] == ["reader", "quality filter"]
+    assert status.object_store is not None
+
+
+def test_a_job_that_was_requeued_counts_before_it_has_begun(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    outcome(new_attempt(run), "failed", failure_class="preempted")
+    assert facts_of(run, job(SlurmState.PENDING, restarts=1)).decide().state is RunState.PENDING
+    again = new_attempt(run, restart=1)  # its cluster boots
+    again.root.rmdir()
+    for answer in (job(SlurmState.RUNNING, restarts=1), job(SlurmState.RUNNING)):
+        assert facts_of(run, answer).decide().state is RunState.STARTING
+    again.root.mkdir()
+    event(again, "driver_started")
+    assert facts_of(run, job(SlurmState.RUNNING, restarts=1)).decide().state is RunState.RUNNING
+
+
+def test_the_outcome_of_an_earlier_submission_does_not_count(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    outcome(new_attempt(run), "failed", failure_class="app_failed")
+    run = submit_again(run, "4712")
+    pending = SlurmAnswer(jobs={"4712": JobInfo(job_id="4712", state=SlurmState.PENDING)})
+    assert facts_of(run, pending).decide().state is RunState.PENDING
+
+
+def test_what_is_done_is_told_of_the_attempt_that_did_it(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    outcome(new_attempt(run), message="all is well")
+    run = submit_again(run, "4712")
+    status = facts_of(run, SlurmAnswer()).decide()
+    assert (status.state, status.message) == (RunState.COMPLETED, "all is well")
+
+
+def test_the_agents_log_stands_in_for_that_of_the_batch_script(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    attempt = new_attempt(run)
+    os.utime(attempt.cluster.heartbeat, (1, 1))
+    node_status(attempt, "n1", "starting")
+    attempt.cluster.node("n1").agent_log.write_text("agent: no python\n")
+    assert list(facts_of(run, job(SlurmState.FAILED)).decide().evidence) == ["agent: no python"]
+    run.paths.slurm_log("4711").write_text("slurmstepd: error\n")
+    assert list(facts_of(run, job(SlurmState.FAILED)).decide().evidence) == ["slurmstepd: error"]
+
+
+# Many shards
+
+
+def test_details_only_of_the_shard_that_is_asked_for(tmp_path: Path) -> None:
+    run = array_run(tmp_path, 3)
+    for shard in range(3):
+        fail(run, shard, f"4711_{shard}.0", "app_failed", evidence=["ValueError"])
+    status = facts_of(run, SlurmAnswer(), shard=1).decide()
+    assert set(status.details) == {1}
+    assert status.details[1].detail.evidence == ("ValueError",)
+    assert all(not each.detail.evidence for each in status.open if each.shard != 1)
+
+
+def test_reasons_are_read_only_where_they_are_wanted(tmp_path: Path) -> None:
+    run = array_run(tmp_path, 2)
+    fail(run, 0, "4711_0.0", "out_of_memory")
+    assert facts_of(run, SlurmAnswer()).decide().classes == {
+        FailureClass.OUT_OF_MEMORY: [0],
+        FailureClass.UNKNOWN: [1],
+    }
+    assert facts_of(run, SlurmAnswer(), Level.STATE).facts.attempts == {}
+
+
+def test_shards_of_a_running_element(tmp_path: Path) -> None:
+    run = array_run(tmp_path, 4, per_element=2)
+    running = SlurmAnswer(tasks=[ArrayTasks("4711", (0, 1), SlurmState.RUNNING, 1.0)])
+    (run.paths.attempts / "00000" / "4711_0.0").mkdir(parents=True)
+    states = [status.state for status in facts_of(run, running).decide().open]
+    assert states == [ShardState.RUNNING, ShardState.PENDING, ShardState.STARTING, ShardState.PENDING]
+
+
+# Slurm and other machines
+
+
+def test_old_failures_are_not_asked_for(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = submitted_run(tmp_path)
+    attempt = new_attempt(run)
+    outcome(attempt, "failed", failure_class="app_failed", ended=time.time() - 7200)
+    done = array_run(tmp_path, 1)
+    publish(done, 0, "4711_0.0")
+    assert [status.state for status in statuses_of([run, done])] == [RunState.FAILED, RunState.COMPLETED]
+    assert fake_slurm.calls == []
+
+
+def test_a_run_of_another_machine_is_known_by_its_heartbeat(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path, "local-1-1", cluster="local", host="laptop", pid=1)
+    attempt = new_attempt(run, "local-1-1")
+    event(attempt, "driver_started")
+    status = status_of(run)
+    assert (status.state, "laptop" in status.warnings[0]) == (RunState.RUNNING, True)
+    os.utime(attempt.cluster.heartbeat, (1, 1))
+    status = status_of(run)
+    assert (status.state, "laptop" in status.next_step) == (RunState.UNKNOWN, True)
+
+
+@pytest.mark.parametrize("what", ["record", "submission"])
+def test_files_that_cannot_be_read(tmp_path: Path, fake_slurm: FakeSlurm, what: str) -> None:
+    run = submitted_run(tmp_path)
+    path = run.paths.record if what == "record" else run.paths.submission(0).record
+    path.write_text("{")
+    from curator_slurm.launcher.runs.registry import load_run
+
+    run = load_run(run.paths.root)
+    gathered, status = observe(run)
+    assert (gathered, status.state) == (None, RunState.UNKNOWN)
+    assert "damaged" in status.message
+    assert [each.state for each in statuses_of([run])] == [RunState.UNKNOWN]
