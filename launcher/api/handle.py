@@ -10,15 +10,13 @@ from typing import ClassVar, cast
 
 from submitit.core import core, utils
 
+from curator_slurm.launcher.api.ended import error_of
 from curator_slurm.launcher.api.notebook import job_html
 from curator_slurm.launcher.api.settings import Overrides, set_options
 from curator_slurm.launcher.api.watcher import RunWatcher
 from curator_slurm.launcher.errors import (
     CuratorSlurmError,
-    RunCancelledError,
     RunEndedError,
-    RunFailedError,
-    RunIncompleteError,
     SlurmError,
     StorageError,
     UsageError,
@@ -42,12 +40,6 @@ from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.views import OpenShard, RunView, ShardView
 
 POLL_S = 1.0
-_ENDED = {RunState.FAILED: "failed", RunState.INCOMPLETE: "is incomplete", RunState.CANCELLED: "was cancelled"}
-_ERRORS: Mapping[RunState, type[RunEndedError]] = {
-    RunState.FAILED: RunFailedError,
-    RunState.INCOMPLETE: RunIncompleteError,
-    RunState.CANCELLED: RunCancelledError,
-}
 
 
 class JobPaths(utils.JobPaths):  # type: ignore[misc]
@@ -227,7 +219,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         """Wait for its end; the error that `result` would raise, None after a success."""
         self.wait(timeout)
         outcome, status = self._get_outcome_and_result()
-        return None if outcome == "success" else _error(status)
+        return None if outcome == "success" else error_of(status)
 
     def _get_outcome_and_result(self) -> tuple[str, RunView]:
         status = self.status()
@@ -337,19 +329,3 @@ def _failure_class(name: str) -> FailureClass:
         return FailureClass(name)
     except ValueError:
         raise UsageError(f"there is no failure class {name!r}; there are {', '.join(FailureClass)}") from None
-
-
-def _error(status: RunView) -> RunEndedError:
-    """The error of a run that ended so."""
-    kind = f" ({status.failure_class})" if status.state is not RunState.CANCELLED and status.failure_class else ""
-    head = f"run {status.name} ({status.run_id}) {_ENDED[status.state]}{kind}"
-    lines = [f"{head}: {status.message}" if status.message else head, *(f"  {line}" for line in status.evidence)]
-    if status.next_step:
-        lines.append(f"Next step: {status.next_step}")
-    return _ERRORS[status.state](
-        "\n".join(lines),
-        run_id=status.run_id,
-        failure_class=status.failure_class,
-        evidence=status.evidence,
-        next_step=status.next_step,
-    )
