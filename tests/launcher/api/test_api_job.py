@@ -34,6 +34,8 @@ from curator_slurm.launcher.errors import (
     WaitTimeoutError,
 )
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.states import RunState
 
 __all__ = ["own_home"]
@@ -152,9 +154,12 @@ def test_runs_that_exist_are_found(slurm_jobs: FakeSlurm, tmp_path: Path) -> Non
         job("other")
 
 
-def test_slurm_is_asked_for_all_jobs_at_once_and_seldom(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+def test_slurm_is_asked_for_all_jobs_at_once_and_seldom(
+    slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slurm_jobs.pause()
     jobs = [submit(spec(tmp_path)) for _ in range(3)]
+    monkeypatch.setattr(Job.watcher, "_start_time", 0.0)  # long after they were submitted
     before = len(slurm_jobs.calls_of("squeue"))
     assert [each.state for _ in range(5) for each in jobs] == [RunState.PENDING] * 15
     assert len(slurm_jobs.calls_of("squeue")) == before + 1
@@ -230,7 +235,8 @@ def test_for_real_on_this_machine_in_a_thread(tmp_path: Path) -> None:
     assert (run.outputs / "a.txt").read_text() == "text\n"
     assert "hello" in (run.stdout() or "")
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+    (submission,) = read_submissions(RunPaths(run.run_dir))
+    assert submission.record.pid not in [child.pid for child in psutil.Process().children()]
 
 
 def test_for_real_a_command_that_fails_and_one_that_is_cancelled(tmp_path: Path) -> None:
