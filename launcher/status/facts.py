@@ -22,18 +22,13 @@ SETTLING_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ShardPlace:
-    """Where a shard is to be processed: the newest submission that holds it; `element` None where it is no array."""
+    """Where a shard is to be processed: the newest submission that holds it, and the element of its job.
+
+    `element_id` is `4711_3` in an array, else the id of the job; empty where the submission has no job (yet).
+    """
 
     submission: int
-    job_id: str | None
-    element: int | None
-
-    @property
-    def element_id(self) -> str:
-        """The id of the element: `4711_3` in an array, else that of the job; empty where there is none yet."""
-        if self.job_id is None or self.element is None:
-            return self.job_id or ""
-        return f"{self.job_id}_{self.element}"
+    element_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def collect_facts(
     """The facts from an answer of Slurm and the files as they are now."""
     record, paths = run.record, run.paths
     assert record is not None
-    places = places_of(run, submissions)
+    places = places_of(submissions)
     elements = dict(_local_elements(paths, submissions) if record.is_local else answer.elements())
     detailed = {shard} if shard is not None else set()
     if record.shards == 1:
@@ -118,7 +118,7 @@ def collect_facts(
         places=places,
         elements=elements,
         detailed=frozenset(detailed),
-        cancelled_elements=frozenset(_cancelled(run, submissions)),
+        cancelled_elements=frozenset(_cancelled(submissions)),
         cancelled=record.cancelled,
         query_error=answer.error,
         being_submitted=is_locked(paths.lock("submissions")) if being_submitted is None else being_submitted,
@@ -137,27 +137,28 @@ def collect_facts(
     return Gathered(facts, submissions)
 
 
-def places_of(run: Run, submissions: Iterable[Submission]) -> dict[int, ShardPlace]:
+def places_of(submissions: Iterable[Submission]) -> dict[int, ShardPlace]:
     """The newest submission of each shard that may have reached Slurm."""
-    assert run.record is not None
-    in_array = run.record.array and not run.record.is_local
     places = {}
     for submission in submissions:
         record = submission.record
         if not record.may_exist:
             continue
         for element in submission.elements:
-            for shard in element.shards:
-                places[shard] = ShardPlace(record.number, record.job_id, element.element if in_array else None)
+            place = ShardPlace(record.number, _element_id(submission, element.element))
+            places.update(dict.fromkeys(element.shards, place))
     return places
 
 
-def _cancelled(run: Run, submissions: Iterable[Submission]) -> Iterator[str]:
-    assert run.record is not None
+def _element_id(submission: Submission, element: int) -> str:
+    job_id = submission.record.job_id
+    return "" if job_id is None else submission.record.element_id(element, job_id)
+
+
+def _cancelled(submissions: Iterable[Submission]) -> Iterator[str]:
     for submission in submissions:
-        job_id = submission.record.job_id
-        for number in submission.record.cancelled_elements() if job_id else ():
-            yield ShardPlace(submission.record.number, job_id, number if run.record.array else None).element_id
+        for number in submission.record.cancelled_elements() if submission.record.job_id else ():
+            yield _element_id(submission, number)
 
 
 def _local_elements(paths: RunPaths, submissions: Iterable[Submission]) -> Iterator[tuple[str, ElementFacts]]:
@@ -204,7 +205,7 @@ def _attempts(paths: RunPaths, facts: RunFacts, over: Sequence[int]) -> Iterator
         done_by = _done_by(paths, shard) if shard in facts.done else None
         if place is not None or done_by is not None:
             detail = shard in facts.detailed
-            yield shard, reader.read(shard, place or ShardPlace(0, None, None), detail=detail, done_by=done_by)
+            yield shard, reader.read(shard, place or ShardPlace(0, ""), detail=detail, done_by=done_by)
 
 
 def _done_by(paths: RunPaths, shard: int) -> str | None:

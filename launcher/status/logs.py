@@ -57,7 +57,7 @@ def _element_id(run: Run, shard: int | None) -> str | None:
         return base_of(name)
     if run.record is not None and (shard is not None or not run.record.array):
         with contextlib.suppress(StorageError):
-            place = places_of(run, read_submissions(run.paths)).get(shard or 0)
+            place = places_of(read_submissions(run.paths)).get(shard or 0)
             return place.element_id or None if place else None
     return None
 

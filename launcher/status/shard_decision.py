@@ -88,7 +88,7 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
     attempt = _current(element, facts.attempts.get(shard, NO_ATTEMPT))
     if shard in facts.done:
         status = _done(shard, place, attempt)
-    elif place is None or place.job_id is None:
+    elif place is None or not place.element_id:
         unsure = place is not None and bool(facts.query_error)
         status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
     elif _failure(attempt) is not None:
@@ -128,7 +128,7 @@ def _status(shard: int, state: ShardState, place: ShardPlace, attempt: AttemptFa
 
 def _done(shard: int, place: ShardPlace | None, attempt: AttemptFacts) -> ShardStatus:
     outcome = attempt.outcome or attempt.element_outcome
-    status = _status(shard, ShardState.DONE, place or ShardPlace(0, None, None), attempt)
+    status = _status(shard, ShardState.DONE, place or ShardPlace(0, ""), attempt)
     if outcome is None:
         return status
     message = outcome.message if outcome.state is RunState.COMPLETED else ""

@@ -155,8 +155,9 @@ def test_status_in_many_forms(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 
     record = SubmissionRecord(
-        number=0, purpose="submit", prepared=1.0, comment="", elements=60, shards=60, job_id="4711", submitted=1.0
-    )
+        number=0, purpose="submit", prepared=1.0, comment="", elements=60, shards=60, job_id="4711", submitted=1.0,
+        array="0-59",
+    )  # fmt: skip
     write_submission(run.paths, record, [Element(number, (number,)) for number in range(60)], {})
     for shard in range(50):
         publish(run, shard, f"4711_{shard}.0")
@@ -342,8 +343,9 @@ def test_logs_of_all_failed_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
 
     run = sharded_run(tmp_path, 3)
     record = SubmissionRecord(
-        number=0, purpose="submit", prepared=1.0, comment="", elements=3, shards=3, job_id="4711", submitted=1.0
-    )
+        number=0, purpose="submit", prepared=1.0, comment="", elements=3, shards=3, array="0-2", job_id="4711",
+        submitted=1.0,
+    )  # fmt: skip
     write_submission(run.paths, record, [Element(number, (number,)) for number in range(3)], {})
     publish(run, 0)
     fail(run, 1, "4711_1.0", "app_failed", "first")
@@ -396,8 +398,9 @@ def test_logs_of_an_element_whose_cluster_never_came_up(fake_slurm: FakeSlurm, t
 
     run = sharded_run(tmp_path, 2)
     record = SubmissionRecord(
-        number=0, purpose="submit", prepared=1.0, comment="", elements=2, shards=2, job_id="4711", submitted=1.0
-    )
+        number=0, purpose="submit", prepared=1.0, comment="", elements=2, shards=2, array="0-1", job_id="4711",
+        submitted=1.0,
+    )  # fmt: skip
     write_submission(run.paths, record, [Element(number, (number,)) for number in range(2)], {})
     nodes = run.paths.element("4711_1", 0) / "nodes" / "n1"
     nodes.mkdir(parents=True)

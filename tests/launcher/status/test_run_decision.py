@@ -23,7 +23,7 @@ PENDING = ElementFacts(SlurmState.PENDING, reason="Priority")
 def facts(total: int = 1, done: int = 0, **more: Any) -> RunFacts:
     """A run of which the first `done` shards are done, and each shard is an element of 4711."""
     times = {shard: NOW - 1000 + 10 * shard for shard in range(done)}
-    places = {shard: ShardPlace(0, "4711", shard) for shard in range(total)}
+    places = {shard: ShardPlace(0, f"4711_{shard}") for shard in range(total)}
     return RunFacts(**{"run_id": "r", "now": NOW, "total": total, "done": times, "places": places, **more})
 
 
@@ -66,7 +66,7 @@ def test_who_is_active() -> None:
 
 
 def test_shards_of_an_element_wait_for_each_other() -> None:
-    places = {shard: ShardPlace(0, "4711", 0) for shard in range(3)}
+    places = {shard: ShardPlace(0, "4711_0") for shard in range(3)}
     first = decide(facts(total=3, places=places, elements={"4711_0": RUNNING}))
     assert [status.state for status in first.open] == [ShardState.STARTING, ShardState.PENDING, ShardState.PENDING]
     assert first.state is RunState.STARTING
@@ -121,8 +121,8 @@ def test_cancelled_is_what_was_asked_for_and_not_proved_otherwise() -> None:
 
 def test_what_was_never_submitted() -> None:
     assert only(places={}).state is ShardState.NOT_SUBMITTED
-    assert only(places={0: ShardPlace(0, None, 0)}).state is ShardState.NOT_SUBMITTED
-    assert only(places={0: ShardPlace(0, None, 0)}, query_error="no answer").state is ShardState.UNKNOWN
+    assert only(places={0: ShardPlace(0, "")}).state is ShardState.NOT_SUBMITTED
+    assert only(places={0: ShardPlace(0, "")}, query_error="no answer").state is ShardState.UNKNOWN
 
 
 def test_without_slurms_answer_files_tell_what_they_can() -> None:

@@ -29,7 +29,7 @@ LIVE = {"begun": {0: "7.0"}}
 def status(element: ElementFacts | None = None, attempt: AttemptFacts | None = None, **more: Any) -> RunStatus:
     """The status of a run of one shard, job 7, of which everything was read."""
     known: dict[str, Any] = {"run_id": "20260101-000000-aaaa", "now": NOW, "total": 1, "done": {}}
-    known |= {"places": {0: ShardPlace(0, "7", None)}, "detailed": frozenset({0})}
+    known |= {"places": {0: ShardPlace(0, "7")}, "detailed": frozenset({0})}
     known |= {"elements": {"7": element}} if element else {}
     known |= {"attempts": {0: attempt}} if attempt else {}
     return decide(RunFacts(**{**known, **more}))

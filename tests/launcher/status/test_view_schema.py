@@ -76,7 +76,15 @@ def test_a_run_that_cannot_be_read(tmp_path: Path, fake_slurm: FakeSlurm) -> Non
 def test_a_run_of_many_shards(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     run = sharded_run(tmp_path, 5)
     record = SubmissionRecord(
-        number=0, purpose="submit", prepared=1.0, comment="", elements=5, shards=5, job_id="4711", submitted=1.0
+        number=0,
+        purpose="submit",
+        prepared=1.0,
+        comment="",
+        elements=5,
+        shards=5,
+        array="0-4",
+        job_id="4711",
+        submitted=1.0,
     )
     write_submission(run.paths, record, [Element(number, (number,)) for number in range(5)], {})
     publish(run, 0, "4711_0.0")
