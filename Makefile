@@ -78,7 +78,7 @@ cluster-down: ## Stop it
 docs: $(DEV) ## Build the documentation as a site in site/, strictly; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-docs-picture: ## Draw docs/packages.svg from docs/packages.toml
+docs-picture: ## Write docs/packages.toml into its picture and the packages' docstrings
 	@$(PYTHON) docs/packages.py
 
 clean: ## Remove venvs, caches and builds

@@ -1,4 +1,4 @@
 """What the launcher and the executors share: sizes, addresses, atomic files, objects by name.
 
-Neither side imports the other for these, so they live below both. Nothing here imports anything of this project.
+Neither side imports the other for these, so they are below both. It imports no other package.
 """

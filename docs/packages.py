@@ -1,13 +1,16 @@
-"""Draws docs/packages.svg from docs/packages.toml: the packages by floor, and what each may import.
+"""Writes down what docs/packages.toml says: the picture docs/packages.svg, and the sentence about imports in the
+docstring of each package.
 
-    python docs/packages.py           write the picture
-    python docs/packages.py --check   fail if it is not up to date
+    python docs/packages.py           write both
+    python docs/packages.py --check   name what is not up to date, and fail
 """
 
 from __future__ import annotations
 
 import html
+import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 HERE = Path(__file__).parent
 TABLE = HERE / "packages.toml"
 PICTURE = HERE / "packages.svg"
+WIDTH = 119
 
 ROW, CELL, TOP, NAME, ABOUT = 20, 20, 215, 265, 520
 """Height of a row, width of a column, height of the heading, widths of the two columns of text, in pixels."""
@@ -35,6 +39,25 @@ def imports_sentence(package: str, table: dict[str, Any]) -> str:
         return "It imports no other package."
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"It may import {listed}."
+
+
+_SENTENCE = re.compile(r"It (?:may import(?:[^.`]|`[^`]*`)*|imports no other package)\.")
+
+
+def with_sentence(source: str, sentence: str) -> str:
+    """The source of a package's `__init__.py`, its docstring with this sentence about imports, at its end if new."""
+    docstring, quotes, rest = source.removeprefix('"""').partition('"""')
+    paragraphs = [paragraph.strip("\n") for paragraph in docstring.strip().split("\n\n")]
+    for number, paragraph in enumerate(paragraphs):
+        text = " ".join(paragraph.split())
+        if _SENTENCE.search(text):
+            paragraphs[number] = "\n".join(
+                textwrap.wrap(_SENTENCE.sub(sentence, text), WIDTH, break_long_words=False, break_on_hyphens=False)
+            )
+            break
+    else:
+        paragraphs.append("\n".join(textwrap.wrap(sentence, WIDTH)))
+    return '"""' + "\n\n".join(paragraphs) + "\n" + quotes + rest
 
 
 def picture(table: dict[str, Any]) -> str:
@@ -91,11 +114,18 @@ def _short(name: str, package: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    text = picture(tomllib.loads(TABLE.read_text(encoding="utf-8")))
-    if arguments == ["--check"]:
-        return int(not PICTURE.exists() or PICTURE.read_text(encoding="utf-8") != text)
-    PICTURE.write_text(text, encoding="utf-8")
-    return 0
+    table = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    wanted = {PICTURE: picture(table)}
+    for package, _ in packages(table):
+        path = HERE.parent.joinpath(*package.split("."), "__init__.py")
+        wanted[path] = with_sentence(path.read_text(encoding="utf-8"), imports_sentence(package, table))
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if arguments == ["--check"]:
+            print(f"{path} does not say what docs/packages.toml says")
+        else:
+            path.write_text(wanted[path], encoding="utf-8")
+    return int(arguments == ["--check"] and bool(stale))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Curator's execution model: pipelines of stages, run by one of three executors on Ray.
 
 Importing this package loads nothing: a module is loaded when one of its names is first used, Ray and cosmos-xenna when
-an executor is. So the login node can read `known_options` in no time.
+an executor is. So the login node can read `known_options` in no time. It may import `common`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Resuming a run: which source partitions are finished, kept in a log that survives a crash of the run."""
+"""Resuming a run: which source partitions are finished, kept in a log that survives whatever ends the run.
+
+It may import the ground floor and `common`.
+"""

@@ -1,7 +1,7 @@
 """Stages that come with curator-slurm: readers, writers, filters, de-duplication.
 
-Names and arguments are NeMo Curator's where it has the same stage; docs/stages.md lists the differences. Importing this
-package imports neither pandas, Arrow nor Ray.
+Names and arguments are NeMo Curator's where it has the same stage; docs/stages.md lists the differences. Importing
+this package imports neither pandas, Arrow nor Ray. It may import the ground floor and `common`.
 """
 
 from curator_slurm.executors.stages.deduplication.exact_dedup import (

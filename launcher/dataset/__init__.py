@@ -1,4 +1,4 @@
 """The outputs of many shards as one dataset: verified, merged, put in place by one rename, and described.
 
-It may import `runs`, `sharding`, `plan`, `inputs` and what is below them.
+It may import `plan`, `runs`, the ground floor and `common`.
 """

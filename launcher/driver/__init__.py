@@ -1,4 +1,5 @@
 """The driver: the process that builds the pipeline and runs the executor.
 
-The only package of the launcher that imports the executors. It may import `plan`, `spec` and the ground floor.
+It is the only package of the launcher that runs the executors. It may import `plan`, `runs`, `spec`, the ground floor,
+`executors.run`, `executors` and `common`.
 """

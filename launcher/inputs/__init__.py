@@ -1,4 +1,4 @@
 """Input files: which files the paths and lists of a spec name, and how large they are.
 
-It may import `spec` and the ground floor.
+It may import `spec`, the ground floor and `common`.
 """

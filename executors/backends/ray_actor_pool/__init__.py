@@ -1,4 +1,7 @@
-"""RayActorPoolExecutor: every stage on a pool of Ray actors of our own."""
+"""RayActorPoolExecutor: every stage on a pool of Ray actors of its own.
+
+It may import `run`, `adapter` and the ground floor.
+"""
 
 from __future__ import annotations
 

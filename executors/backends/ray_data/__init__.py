@@ -1,4 +1,7 @@
-"""RayDataExecutor: pipelines as streaming datasets of Ray Data."""
+"""RayDataExecutor: pipelines as streaming datasets of Ray Data.
+
+It may import `run`, `adapter` and the ground floor.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""XennaExecutor: pipelines on cosmos-xenna's engine, whose parts a run replaces so that nothing is lost."""
+"""XennaExecutor: pipelines on cosmos-xenna's engine, whose parts a run replaces so that nothing is lost.
+
+It may import `run`, `adapter`, `backends.xenna.engine`, `backends` and the ground floor.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Stages and objects that score, filter and select documents."""
+"""Stages and objects that score, filter and change documents.
+
+It may import `stages` and the ground floor.
+"""
