@@ -1,4 +1,4 @@
-"""How an executor connects to Ray: a connection that is there, the cluster in RAY_ADDRESS, or a private one."""
+"""How an executor connects to Ray: an existing connection, the cluster in RAY_ADDRESS, or a private Ray."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from curator_slurm.executors.requested_workers import fixed_workers
 log = logging.getLogger(__name__)
 
 MIN_LOCAL_CPUS = 4
-"""The least logical CPUs of a Ray that an executor starts: several one-CPU stages must run on two cores."""
+"""Minimum number of logical CPUs of a Ray that an executor starts: several one-CPU stages must run on two cores."""
 
 
 @contextlib.contextmanager
@@ -62,7 +62,7 @@ def alive_nodes() -> set[str]:
 
 
 def cpus_for(stages: Sequence[Any]) -> int:
-    """CPUs that hold the fixed workers, or one, of every stage, with what engines keep for themselves."""
+    """CPUs for the fixed number of workers, or one, of every stage, plus what the engines reserve."""
     total = 0.0
     for stage in stages:
         total += float(stage.resources.cpus) * (fixed_workers(stage, lambda: 1) or 1)

@@ -64,7 +64,7 @@ _FEATURES = (
     Feature(
         DATA_STEPS,
         "Ray Data calls us at every step of its loop, and is ended where no node can hold a stage any more",
-        "a run on RayDataExecutor whose last suitable node is gone waits for another one without end",
+        "a run on RayDataExecutor whose last suitable node is gone waits for another one indefinitely",
     ),
     Feature(
         NODE_LIST,

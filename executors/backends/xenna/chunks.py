@@ -1,4 +1,4 @@
-"""Several tasks in one object: fewer objects to store, locate and fetch, with exact batches all the same.
+"""Several tasks in one object: fewer objects to store, locate and fetch, and batches of exact size nevertheless.
 
 cosmos-xenna keeps every sample as an object of its own, and pays a few round trips for each. Here one
 object is a `Chunk` of tasks, made by the stage that produced them for the batch size of the stage that
@@ -55,7 +55,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class ChunkSlices:
-    """Stands for chunks of which only some tasks are meant: (which chunk, from, to).
+    """References to chunks of which only some tasks are selected; each span is (position of the chunk, start, stop).
 
     It holds the references itself: the engine cannot pass one object to two calls of a worker.
     """
@@ -64,12 +64,12 @@ class ChunkSlices:
     spans: list[tuple[int, int, int]]
 
     def of(self, chunks: Sequence[Chunk]) -> Chunk:
-        """The tasks that are meant, from the chunks themselves."""
+        """The selected tasks, taken from the chunks."""
         return join_chunks([chunks[index].slice(start, stop) for index, start, stop in self.spans])
 
 
 def select(pieces: Sequence[Piece]) -> ChunkSlices | None:
-    """The chunks that the pieces are of and which of their tasks are meant; None: all of each."""
+    """The chunks that the pieces belong to and which of their tasks are selected; None: all of each."""
     pieces = join(pieces)
     if all(len(piece) == piece.total for piece in pieces):
         return None
@@ -85,7 +85,7 @@ def cut(item: Any, size: int, batch_size: int | None) -> list[Piece]:
 
 
 def join(pieces: Sequence[Piece]) -> list[Piece]:
-    """Neighbours that were cut apart in one again."""
+    """Join adjacent pieces of the same chunk."""
     joined: list[Piece] = []
     for piece in pieces:
         last = joined[-1] if joined else None
@@ -104,7 +104,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
 
 
 def chosen(objects: Sequence[Any]) -> Chunk:
-    """The tasks that a call is about, from the chunks or the selections it was given."""
+    """The input tasks of a call, from the chunks or selections it was given."""
     return join_chunks([item.of(ray.get(item.chunks)) if isinstance(item, ChunkSlices) else item for item in objects])
 
 
@@ -115,17 +115,17 @@ class Report:
     sizes: list[int]
     """How many tasks each of the chunks that follow holds."""
     note: Any
-    """What the adapter says of the batch: tasks in and out, failures."""
+    """The adapter's report on the batch: tasks in and out, failures."""
     groups: list[int] = field(default_factory=list)
     """The group of sources of each task of the batch."""
     firsts: bool = False
-    """Whether the outputs take the place of the only initial task: each is a source of its own then."""
+    """Whether the outputs replace the only initial task as sources."""
     failed: bool = False
     """Whether some task of the batch failed, for stages that want a fresh worker after a failure."""
     batches: int = 1
-    """How many batches the call did."""
+    """Number of batches in the call."""
     nbytes: int = 0
-    """About how large the output is."""
+    """Approximate size of the output."""
 
 
 def chunk_sizes(batch_size: int) -> list[int]:
@@ -147,7 +147,7 @@ def _smallest_factor(value: int) -> int:
 
 
 def batches_per_chunk(nbytes: int, tasks: int, batch_size: int | None) -> int:
-    """How many batches of tasks of about this size go well in one object: fetching a piece fetches it all."""
+    """How many batches of tasks of about this size to put into one object: reading a piece transfers all of it."""
     if not tasks or not batch_size:
         return 1
     return max(1, min(_MAX_BATCHES, _CHUNK_BYTES * tasks // max(1, nbytes * batch_size)))
@@ -174,7 +174,7 @@ def make_chunks(tasks: Sequence[Any], groups: Sequence[int], batch_size: int | N
 
 @dataclass
 class ChunkBuffer:
-    """Chunks waiting for a stage, by the place they come from; hands out batches of an exact size."""
+    """Chunks waiting for a stage, by the node they come from; hands out batches of an exact size."""
 
     by_place: dict[Hashable, dict[int, collections.deque[Any]]] = field(default_factory=dict)
     total: int = 0
@@ -191,7 +191,7 @@ class ChunkBuffer:
         self.total += size
 
     def take(self, wanted: int) -> tuple[list[Any], Hashable] | None:
-        """Chunks of ``wanted`` tasks in all and the place most come from; None while there are too few.
+        """Chunks of ``wanted`` tasks in total, and the node that most come from; None while there are too few.
 
         Chunks of one place are preferred, so that a batch is fetched from one node where possible.
         """

@@ -48,7 +48,7 @@ class Fit:
     node_cpus: dict[str, float]
     stage_cpus: list[float]
     stage_workers: list[int | None]
-    """Numbers of workers to insist on, where the engine would otherwise leave GPUs idle."""
+    """Fixed numbers of workers, where the engine would otherwise leave GPUs idle."""
     note: str = ""
 
 
@@ -78,7 +78,7 @@ def fit(nodes: Sequence[ClusterNode], demands: Sequence[Demand], cpu_share: floa
 
 
 def shrink_further(previous: Fit, factor: float) -> Fit:
-    """The same fit with smaller requests, for an engine that packs worse than we do."""
+    """The same fit with smaller requests, for an engine that packs less tightly than `fit`."""
     return replace(previous, stage_cpus=[_round_down(cpus * factor) for cpus in previous.stage_cpus])
 
 

@@ -1,4 +1,4 @@
-"""From our configuration keys to cosmos-xenna's specification classes, whatever version is installed.
+"""Translates configuration keys to the specification classes of the installed cosmos-xenna.
 
 The classes are attrs classes whose fields differ between versions. They are read here, never listed,
 so that every option of the installed version is reachable and none of another version passes silently.
@@ -110,7 +110,7 @@ class StageOptions:
     """Whether this stage skips or fails, where it differs from the executor; never given to the engine."""
     overrides: dict[str, Any]
     max_workers: int | None = None
-    """The most workers, as `ray_stage_spec()` says it to the other executors."""
+    """Maximum number of workers, from `max_workers` in `ray_stage_spec()`."""
 
     def limit(self, most: int | None) -> int | None:
         """The stage's own limit on its workers, or that of all stages, if that is lower."""

@@ -1,4 +1,4 @@
-"""The engine's queue between two stages, counting tasks where it would count objects."""
+"""A replacement for the engine's queue between two stages that counts tasks instead of objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SizedTask(EngineTask):
 
 
 class ChunkQueue:
-    """Stands in for the engine's queue for the length of a run.
+    """Replaces the engine's queue during a run.
 
     All numbers are tasks, so batch sizes, back pressure and autoscaling keep their meaning. A call of the engine
     costs some 10 ms, so a call of tiny batches gets several of them: `more` says how many besides the first, from
@@ -48,11 +48,11 @@ class ChunkQueue:
         return len(self._buffer) > 0
 
     def avg_samples_per_task(self) -> float | None:
-        """How many tasks a batch of the upstream stage produced lately."""
+        """Recent average number of tasks that a batch of the upstream stage produced."""
         return sum(self._produced) / len(self._produced) if self._produced else None
 
     def add_task(self, task: SizedTask) -> None:
-        """Take over what a worker returned for one batch."""
+        """Add what a worker returned for one batch."""
         for ref, size in zip(task.task_data, task.sizes, strict=True):
             self._add(task.origin_node_id, ref, size)
         if task.sizes:
@@ -74,12 +74,12 @@ class ChunkQueue:
         return EngineTask(objects(pieces), place)
 
     def get_all_samples(self) -> list[Any]:
-        """Everything that waits, which empties the queue; these are the results, which nobody has cut."""
+        """Empty the queue; used for the results, whose chunks have not been cut."""
         return [piece.item for piece in self._buffer.drain()]
 
 
 def objects(pieces: Sequence[Piece]) -> list[Any]:
-    """What a worker is called with: chunks of the driver become one, of references some may become a selection."""
+    """The arguments of a call: chunks held by the driver are joined, references may become a selection."""
     selection = select(pieces)
     if isinstance(pieces[0].item, Chunk):
         chunks = [piece.item for piece in join(pieces)]
@@ -90,7 +90,7 @@ def objects(pieces: Sequence[Piece]) -> list[Any]:
 
 
 class _Intake:
-    """What the engine does to its input queue: ``queue.by_node_id[None].extend(inputs)``."""
+    """Supports how the engine fills its input queue: ``queue.by_node_id[None].extend(inputs)``."""
 
     def __init__(self, add: Callable[[str | None, Any, int], None]) -> None:
         self._add = add
@@ -113,7 +113,7 @@ class _Lane:
 
 
 class BatchGrouping:
-    """Stands in for the engine's ``grouping`` module in batch mode, where results are plain lists.
+    """Replaces the engine's ``grouping`` module in batch mode, where results are plain lists.
 
     ``sizes`` is filled by the pools with the number of tasks in every object they hand over.
     """

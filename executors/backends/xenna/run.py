@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # it derives from a class of the engine that another version 
 
 _GAUGE_S = 0.5
 _CALL_S = 0.25
-"""About how long a call of tiny batches should take."""
+"""Target duration of a call of tiny batches."""
 _MAX_BATCHES = 64
 _MAX_CALL_BYTES = 32 << 20
 
@@ -44,9 +44,9 @@ class XennaRun:
     _gauged: float = 0.0
     _batch_s: dict[int, float] = field(default_factory=dict)
     _task_bytes: dict[int, float] = field(default_factory=dict)
-    """Size of one task that a stage gets."""
+    """Average size of an input task, by stage."""
     _out_bytes: dict[int, float] = field(default_factory=dict)
-    """Size of what a stage makes of one task."""
+    """Average size of the output per input task, by stage."""
 
     def policy(self, stage: int) -> FailurePolicy:
         """What to do about failures in a stage."""
@@ -58,11 +58,11 @@ class XennaRun:
         return self.offset + len(self.pools) - 1
 
     def worker_limit(self, stage: int) -> int | None:
-        """The most workers a stage may have."""
+        """Maximum number of workers of a stage."""
         return self.limits[stage]
 
     def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None:
-        """A call is done, and these are references to its outputs."""
+        """A call has completed; `chunks` are references to its outputs."""
         self.monitor.progress.gauge(stage, workers=self.pools[stage - self.offset].ready_count)
         last = stage + 1 == len(self.policies)
         outputs: list[Chunk] = fetch(list(chunks)) if last or report.firsts else []
@@ -113,7 +113,7 @@ class XennaRun:
         self.sources.record(stage, [group], report)
 
     def on_round(self) -> None:
-        """One round of the engine's loop: now and then, measure what is not counted."""
+        """One iteration of the engine's loop: report the numbers of workers at intervals."""
         now = time.monotonic()
         if now - self._gauged < _GAUGE_S:
             return

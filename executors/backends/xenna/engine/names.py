@@ -76,7 +76,7 @@ _FEATURES = (
     Feature(
         SOLVER,
         "the engine's solver is asked, before the run, whether it can place a worker of every stage",
-        "a pipeline that just fits the cluster may wait for a place without end",
+        "a pipeline that just fits the cluster may wait for CPUs indefinitely",
         needs=(CLUSTER,),
     ),
     Feature(
