@@ -46,12 +46,12 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
 
 def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> RunStatus:
     view = open_view(err=as_json)
-    doubts: set[str] = set()
+    warned: set[str] = set()
     try:
         for status in watcher.follow(interval_s):
             for warning in status.warnings:
-                if warning not in doubts:
-                    doubts.add(warning)
+                if warning not in warned:
+                    warned.add(warning)
                     say(f"Warning: {warning}", err=True)
             view.show(status)
     finally:

@@ -49,7 +49,7 @@ class ElementFacts:
     elsewhere: bool = False
 
     @property
-    def is_untold(self) -> bool:
+    def is_unverifiable(self) -> bool:
         """Whether nobody here can tell if it is alive."""
         return self.elsewhere and self.state is SlurmState.UNKNOWN
 
@@ -118,7 +118,7 @@ class RunFacts:
     def is_active(self, shard: int) -> bool:
         """Whether an element that has not ended holds this shard, or one whose success is not visible here yet."""
         element = self.element_of(shard)
-        if element is None or element.is_untold:
+        if element is None or element.is_unverifiable:
             return False
         return not element.state.is_final or self.is_settling(element)
 

@@ -117,7 +117,7 @@ def _warnings(facts: RunFacts) -> list[str]:
     found = []
     if facts.query_error:
         found.append(f"{facts.query_error.splitlines()[0]} Shown is what the files of the run say.")
-    if any(element.elsewhere and not element.is_untold for element in facts.elements.values()):
+    if any(element.elsewhere and not element.is_unverifiable for element in facts.elements.values()):
         found.append(f"The run is on {facts.host or 'another machine'}. Shown is what its files say.")
     return found
 
@@ -226,8 +226,10 @@ def _words(facts: RunFacts, state: RunState, statuses: Sequence[ShardStatus]) ->
     if facts.being_submitted and not any(status.state.is_active for status in statuses):
         return _BEING_SUBMITTED, "", False
     if state is RunState.UNKNOWN:
-        told = next((status for status in statuses if status.message), None)
-        return (told.message, told.next_step, False) if told else (_CANNOT_TELL, _TRY_AGAIN, False)
+        explained = next((status for status in statuses if status.message), None)
+        if explained is not None:
+            return explained.message, explained.next_step, False
+        return _CANNOT_TELL, _TRY_AGAIN, False
     if not state.is_final:
         return _waiting(facts, statuses)
     again = f"`curator-slurm retry {facts.run_id}`"

@@ -97,7 +97,7 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
         status = _active(facts, shard, place, element, attempt, is_next=is_next)
     elif element is None and not facts.is_local and facts.is_fresh(attempt.heartbeat):
         status = _unknown_but_alive(facts, shard, place, attempt)
-    elif element is not None and element.is_untold:
+    elif element is not None and element.is_unverifiable:
         status = _elsewhere(facts, shard, place, attempt)
     elif facts.query_error and element is None:
         status = _status(shard, ShardState.UNKNOWN, place, attempt)
