@@ -26,7 +26,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.operations import cancel as cancelling
 from curator_slurm.launcher.operations import collect as collecting
 from curator_slurm.launcher.operations import retry as retrying
-from curator_slurm.launcher.operations.retry_shards import Wish
+from curator_slurm.launcher.operations.retry import RetryRequest
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.paths import RunPaths
@@ -265,7 +265,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         """
         selection = Selection([_failure_class(name) for name in classes], shards)
         found = retrying.retry(
-            self._run(), Wish(selection, set_options(overrides)), os.environ if environ is None else environ
+            self._run(), RetryRequest(selection, set_options(overrides)), os.environ if environ is None else environ
         )
         self.watcher.status(str(self.run_dir), "force")
         self.notes = tuple(found.warnings)

@@ -15,7 +15,7 @@ from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.dataset.assemble import Collected
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.operations.collect import FINISH_S, collect
-from curator_slurm.launcher.operations.retry_shards import read_plan
+from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.ranges import some_numbers
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
@@ -74,6 +74,9 @@ def _input_changes(run: Run, steps: Steps) -> list[str]:
 
 
 def _show(result: Collected) -> None:
+    if result.note:
+        say(result.note)
+        return
     summary = result.summary
     shards = summary["shards"]
     head = "Published" if result.is_complete else "Published, NOT COMPLETE:"

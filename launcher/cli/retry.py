@@ -12,8 +12,7 @@ from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, numbers, run_argument, runs_dir_option, set_option
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.operations.retry import preview, retry
-from curator_slurm.launcher.operations.retry_shards import Retry, Wish
+from curator_slurm.launcher.operations.retry import Retry, RetryRequest, preview, retry
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import registry
@@ -57,8 +56,8 @@ def command(
     3 no such run; 5 Slurm refused or is not reachable.
     """
     found = registry.find_run(run, folders_of(runs_dir))
-    wish = Wish(Selection([FailureClass(name) for name in classes], numbers(shards, "--shard")), overrides)
-    result = (preview if dry_run else retry)(found, wish, os.environ)
+    request = RetryRequest(Selection([FailureClass(name) for name in classes], numbers(shards, "--shard")), overrides)
+    result = (preview if dry_run else retry)(found, request, os.environ)
     for warning in result.warnings:
         say(f"Note: {warning}", err=True)
     if as_json:
@@ -79,7 +78,7 @@ def _document(result: Retry, dry_run: bool) -> dict[str, Any]:
         "why": dict(result.choice.why),
         "passed_over": {str(shard): why for shard, why in result.choice.passed_over.items()},
         "changes": dict(result.changes),
-        "arrays": [window.array for window in result.windows],
+        "arrays": [window.array for window in result.arrays],
         "job_ids": launched.job_ids if launched else [],
         "submissions": [submission.record.number for submission in launched.accepted] if launched else [],
         "missing": launched.missing if launched else 0,

@@ -38,6 +38,8 @@ class Collected:
     target: Path
     summary: dict[str, Any]
     problems: dict[int, str] = field(default_factory=dict)
+    note: str = ""
+    """Said instead of everything else, where there was nothing to collect."""
 
     @property
     def is_complete(self) -> bool:

@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.dataset.verify import Progress
-from curator_slurm.launcher.errors import CuratorSlurmError, RunIncompleteError, UsageError
-from curator_slurm.launcher.operations.retry_shards import read_plan
-from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.errors import CuratorSlurmError, RunIncompleteError, StorageError
+from curator_slurm.launcher.operations.revised_plan import read_plan
+from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
 from curator_slurm.launcher.status.run_decision import RunStatus
 
 FINISH_S = 150.0
-"""How long the finishing job waits for what shared storage does not show yet; caches live for a minute."""
+"""How long the collect job waits for what shared storage does not show yet; caches live for a minute."""
 _SHORT_S, _LONG_S = 10.0, 24 * 3600.0
 """How long to wait for another `collect` of the run, without --wait and with it."""
 _FAST_S = 2.0
@@ -40,19 +40,46 @@ def collect(
     if run.record is None:
         raise CuratorSlurmError(f"run {run.run_id} cannot be collected: {run.problem}")
     if not run.record.array:
-        raise UsageError(
-            f"run {run.run_id} has no shards: its outputs are published when it succeeds; "
-            f"`curator-slurm status {run.run_id}` says where"
-        )
+        return _published_already(run)
     plan = read_plan(run)
     _wait(run, run.record.shards, wait_s, waiting, partial=partial)
     patience_s = _SHORT_S if wait_s == 0.0 else _LONG_S
     return collect_run(run, plan, progress, partial=partial, patience_s=patience_s)
 
 
-def _wait(
-    run: Run, total: int, wait_s: float | None, waiting: Callable[[RunStatus], None], *, partial: bool
-) -> None:
+def _published_already(run: Run) -> Collected:
+    """What is to be said of a run without an array, which publishes its outputs by itself.
+
+    Raises:
+        RunIncompleteError: it has not.
+    """
+    if 0 not in done_shards(run.paths):
+        raise RunIncompleteError(
+            f"run {run.run_id} publishes its outputs itself when it succeeds, which it has not yet; "
+            f"`curator-slurm status {run.run_id}` shows its state"
+        )
+    try:
+        record = read_done(run.paths, 0)
+    except ValueError as error:
+        raise StorageError(f"{run.paths.done(0)} is damaged: {error}") from error
+    files = record.files if record else ()
+    target = run.paths.shard_outputs(0)
+    note = f"The outputs of run {run.run_id} are published already: {target}"
+    if not files:
+        note = f"Run {run.run_id} is completed; its pipeline wrote nothing to ${{output_dir}}, so nothing is published."
+    summary = {
+        "complete": True,
+        "shards": {"total": 1, "published": 1, "missing": ""},
+        "files": len(files),
+        "rows": record.rows if record else None,
+        "bytes": record.bytes if record else 0,
+        "tasks_failed": record.tasks_failed if record else 0,
+        "failures": None,
+    }
+    return Collected(target, summary, note=note)
+
+
+def _wait(run: Run, total: int, wait_s: float | None, waiting: Callable[[RunStatus], None], *, partial: bool) -> None:
     """Wait until every shard is done, or nothing more will happen."""
     began = time.monotonic()
     while len(done_shards(run.paths)) < total:

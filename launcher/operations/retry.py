@@ -1,96 +1,151 @@
-"""Submitting a run again: what is left of a sharded one, or the whole of one without shards."""
+"""Submitting again what is neither done nor active, with the same settings or changed ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, UsageError
-from curator_slurm.launcher.operations.launch import LOCK, Order, launch
-from curator_slurm.launcher.operations.retry_shards import (
-    Retry,
-    Wish,
-    new_plan,
-    parsed,
-    preview_shards,
-    retry_shards,
-    write_secrets,
-)
-from curator_slurm.launcher.operations.select_shards import Choice
+from curator_slurm.launcher.operations.collect_job import submit_collect_job
+from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, launch
+from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
+from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
+from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.shard_records import Element
-from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.runs.secrets import collect_secrets
+from curator_slurm.launcher.runs.submissions import Submission
+from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import Window
-from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.gather import observe
+from curator_slurm.launcher.sharding.plan_arrays import arrays_for
+from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
+from curator_slurm.launcher.status.gather import collect_facts
 from curator_slurm.launcher.status.reconcile import reconcile
+from curator_slurm.launcher.status.run_decision import RunStatus
 
 
-def retry(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
-    """Submit what can be tried again.
+@dataclass(frozen=True)
+class RetryRequest:
+    """What the user asked for."""
+
+    selection: Selection = field(default_factory=Selection)
+    set_options: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What a retry did, or would do: the shards, their arrays (or the one job), and the plan they get."""
+
+    run: Run
+    choice: Choice
+    changes: Mapping[str, str]
+    arrays: Sequence[Window] = ()
+    after: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    plan: Plan | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    launched: Launched | None = None
+    nothing: str = ""
+    """Why there is nothing to submit."""
+
+
+def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
+    """Submit what can be tried again; nothing is written where there is nothing to do.
 
     Raises:
-        SlurmError: Slurm cannot be asked what is still under way, or accepts nothing.
+        SlurmError: Slurm cannot be asked what is still running, or accepts nothing.
         SpecError: a changed setting is wrong, or may not change.
         UsageError: a named shard does not exist.
     """
-    _check(run)
-    if run.record is not None and run.record.array:
-        return retry_shards(run, wish, environ)
+    _check(run, request)
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
-        run, _ = reconcile(registry.load_run(run.paths.root))
-        found = _prepare(run, wish, environ)
+        run, submissions = reconcile(registry.load_run(run.paths.root))
+        _, answer = ask(run, submissions)
+        found = _prepare(run, submissions, answer, request, environ)
         if not found.choice.shards:
             return found
         assert found.plan is not None
-        write_secrets(run, found.plan, environ)
+        registry.write_secrets(run.paths, _secrets(run, found.plan, environ))
         run = registry.mark_cancelled(run, None)
         order = Order(
-            arrays=[Window((Element(0, (0,)),))],
+            arrays=found.arrays,
             purpose="retry",
             plan=found.plan,
             files=found.files,
             changes=found.changes,
+            after=found.after,
         )
         launched = launch(run, order, lock)
-    if launched.error is not None:
+    if launched.error is not None and not launched.accepted:
         raise launched.error
-    return replace(found, run=launched.run, launched=launched)
+    active = taken(submissions, answer.tasks)
+    problem = submit_collect_job(launched.run, found.plan, [*active, *launched.job_ids])
+    warnings = [*found.warnings, problem] if problem else found.warnings
+    return replace(found, run=launched.run, launched=launched, warnings=warnings)
 
 
-def preview(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
+def preview(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
     """What `retry` would do, without doing it."""
-    _check(run)
-    array = run.record is not None and run.record.array
-    return preview_shards(run, wish, environ) if array else _prepare(run, wish, environ)
+    _check(run, request)
+    submissions, answer = ask(run)
+    return _prepare(run, submissions, answer, request, environ)
 
 
-def _check(run: Run) -> None:
+def _check(run: Run, request: RetryRequest) -> None:
     if run.record is None:
         raise CuratorSlurmError(f"run {run.run_id} cannot be submitted again: {run.problem}")
+    if request.selection.shards is not None and not run.record.array:
+        raise UsageError(f"run {run.run_id} has no `shards`; it is submitted again as a whole, without --shard")
 
 
-def _prepare(run: Run, wish: Wish, environ: Mapping[str, str]) -> Retry:
-    """What to do about a run without shards."""
-    if wish.selection.shards is not None:
-        raise UsageError(f"run {run.run_id} has no shards; it is submitted again as a whole, without --shard")
-    _, decision = observe(run, being_submitted=False)
-    new = dict(map(parsed, wish.set_options))
-    if decision.state is RunState.UNKNOWN:
-        raise SlurmError(f"{decision.message} Without Slurm's answer nobody knows whether it is still under way.")
-    nothing = ""
-    if not decision.state.is_final:
-        nothing = f"run {run.run_id} is still {decision.state}."
-    elif decision.state is RunState.COMPLETED:
-        nothing = f"run {run.run_id} is completed."
-    elif wish.selection.classes and decision.failure_class not in wish.selection.classes:
-        nothing = f"run {run.run_id} failed with {decision.failure_class}."
-    if nothing:
-        return Retry(run, Choice([]), {}, nothing=nothing)
-    earlier = [submission.record.changes for submission in read_submissions(run.paths)]
-    changes = {**(earlier[-1] if earlier else {}), **new}
-    plan, files = new_plan(run, changes, environ)
-    why = str(decision.failure_class or decision.state)
-    return Retry(run, Choice([0], {why: 1}), changes, plan=plan, files=files)
+def _prepare(
+    run: Run, submissions: Sequence[Submission], answer: SlurmAnswer, request: RetryRequest, environ: Mapping[str, str]
+) -> Retry:
+    if answer.error:
+        raise SlurmError(f"{answer.error}\nWithout Slurm's answer it cannot tell what is still running.")
+    gathered = collect_facts(run, submissions, answer, being_submitted=False)
+    status = gathered.decide()
+    choice = choose(status, request.selection)
+    if not choice.shards:
+        return Retry(run, choice, {}, nothing=_nothing(run, status, request))
+    changes, warnings = changed_settings(gathered, choice.shards, request.set_options)
+    plan, files = revised_plan(run, changes, environ)
+    arrays, after = _arrays(plan, choice.shards, submissions, answer)
+    return Retry(run, choice, changes, arrays, after, warnings, plan, files)
+
+
+def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:
+    """Why nothing is to be submitted."""
+    assert run.record is not None
+    array = run.record.array
+    if not status.open:
+        return f"all {status.total:,} shards are done." if array else f"run {run.run_id} is completed."
+    if not array:
+        (shard,) = status.open
+        if not shard.state.is_active:
+            return f"run {run.run_id} failed with {shard.failure_class}."
+        return f"run {run.run_id} is still {status.state}."
+    if request.selection.shards is not None or request.selection.classes:
+        return "no shard that was asked for is to be submitted again."
+    return f"{len(status.open):,} shards are still pending or running."
+
+
+def _arrays(
+    plan: Plan, shards: Sequence[int], submissions: Sequence[Submission], answer: SlurmAnswer
+) -> tuple[list[Window], list[str]]:
+    """The arrays, and the jobs that they wait for: `max_running` counts what is still active."""
+    limit = plan.spec.shards.max_running if plan.spec.shards else None
+    busy = taken(submissions, answer.tasks)
+    if limit is None or not busy:
+        return arrays_for(plan, shards, Slurm()), []
+    free = limit - sum(busy.values())
+    if free > 0:
+        return arrays_for(plan, shards, Slurm(), free), []
+    return arrays_for(plan, shards, Slurm()), sorted(busy, key=int)
+
+
+def _secrets(run: Run, plan: Plan, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Collected again: they are deleted when a run has ended."""
+    return collect_secrets(plan.spec.environment.secrets, environ, f"the plan of run {run.run_id}")

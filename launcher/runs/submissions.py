@@ -19,8 +19,8 @@ from curator_slurm.launcher.runs.shard_records import Element
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """Elements whose end was asked for, and when."""
+class CancelRequest:
+    """Elements that were to be cancelled, and when."""
 
     time: float
     elements: str
@@ -53,7 +53,7 @@ class SubmissionRecord:
     adopted: bool = False
     refused: str = ""
     lost: float | None = None
-    cancelled: tuple[Request, ...] = ()
+    cancelled: tuple[CancelRequest, ...] = ()
     schema: int = 1
 
     @property
@@ -81,7 +81,7 @@ class SubmissionRecord:
         try:
             known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
             requests = tuple(
-                Request(time=item["time"], elements=item["elements"]) for item in known.get("cancelled", ())
+                CancelRequest(time=item["time"], elements=item["elements"]) for item in known.get("cancelled", ())
             )
             return cls(**{**known, "after": tuple(known.get("after", ())), "cancelled": requests})
         except (TypeError, KeyError) as error:

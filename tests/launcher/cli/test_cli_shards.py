@@ -284,7 +284,7 @@ def test_cancel_some_shards_in_one_call(fake_slurm: FakeSlurm, tmp_path: Path) -
     assert [states[f"{first}_{number}"] for number in range(3)] == ["CANCELLED", "CANCELLED", "PENDING"]
     shown = call_json("status", "demo")["shards"]
     assert (shown["cancelled"], shown["pending"]) == (6, 6)
-    assert "not under way: 0" in call("cancel", "demo", "--shard", "0").stdout
+    assert "not active: 0" in call("cancel", "demo", "--shard", "0").stdout
     assert "no shard 12" in call("cancel", "demo", "--shard", "12", expect=2).stderr
     assert "no window 7" in call("cancel", "demo", "--window", "7", expect=2).stderr
     fake_slurm.resume()

@@ -1,4 +1,4 @@
-"""Shards under a fake Slurm whose processes die at random: with `retry` every row is there once in the end."""
+"""Runs under a fake Slurm whose processes die at random: with `retry` every row is there once in the end."""
 
 from __future__ import annotations
 
@@ -68,27 +68,35 @@ def mishap(rng: random.Random, fake: FakeSlurm, run: Path) -> str:
     return kill_one(rng, run)
 
 
+def published(run: Path) -> dict[str, list[str]]:
+    """Shard -> its rows; of a run without an array one entry."""
+    return rows_of(run) or {"": sorted(line for path in run.glob("outputs/*.jsonl") for line in path.read_text().splitlines())}
+
+
+@pytest.mark.parametrize("array", [True, False], ids=["array", "plain"])
 @pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("SEEDS", "1").split(",")])
 def test_rows_are_there_once_whatever_dies(
-    tmp_path: Path, fake_slurm: FakeSlurm, seed: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, fake_slurm: FakeSlurm, seed: int, array: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     keep_element(fake_slurm)
     fake_slurm.configure(max_array_size=6, running_elements=4)
     make_input(tmp_path, 16)
     spec = copying("chaos", "*.jsonl", {"files_per_shard": 2, "per_element": 2 - seed % 2, "max_running": 4}, 0.015)
+    if not array:
+        del spec["shards"]
     spec["resources"] = {"nodes": 1, "time": 10}
     spec["storage"] = {"runs": str(tmp_path / "runs")}
     spec["environment"] = {"python": sys.executable}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     invoke("run", "spec.json", "--cluster", "local")
-    wanted = rows_of(run_of(tmp_path))
+    wanted = published(run_of(tmp_path))
     assert sum(map(len, wanted.values())) == 16 * 40
     invoke("submit", "spec.json", "--cluster", "slurm")
     run = run_of(tmp_path)
     rng, log, began = random.Random(seed), list[str](), time.monotonic()
     try:
-        while len(log) < 12 and not all(e.final for job in fake_slurm.jobs for e in job.elements):
+        while len(log) < (12 if array else 4) and not all(e.final for job in fake_slurm.jobs for e in job.elements):
             log += [f"{time.monotonic() - began:.1f} {what}" for what in [mishap(rng, fake_slurm, run)] if what]
             threading.Event().wait(rng.uniform(0.1, 1.0))
         for _tries in range(8):
@@ -98,8 +106,12 @@ def test_rows_are_there_once_whatever_dies(
                 break
             log.append(invoke("retry", run.name))
             assert "Nothing to submit" not in log[-1]
-        assert_once(run, wanted)
-        assert not list(run.glob("attempts/*/*/outputs")), "staged outputs of failed attempts are left"
+        if array:
+            assert_once(run, wanted)
+            assert not list(run.glob("attempts/*/*/outputs")), "staged outputs of failed attempts are left"
+        else:
+            assert published(run) == wanted
+            assert (run / "outputs/_shard.json").read_text() == (run / "shards/00000.done.json").read_text()
     except BaseException as error:
         error.add_note("\n".join(log))
         raise

@@ -17,8 +17,7 @@ from sharded_runs import fail, orders, plan, publish, submit_shards
 
 from curator_slurm.launcher.errors import SlurmError, SpecError, UsageError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.operations.retry_shards import Retry, Wish, retry_shards
-from curator_slurm.launcher.operations.retry_shards import preview_shards as preview
+from curator_slurm.launcher.operations.retry import Retry, RetryRequest, preview, retry
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
@@ -51,7 +50,7 @@ def wait(fake: FakeSlurm) -> None:
 
 def again(run: Run, *set_options: str, classes: Sequence[str] = (), shards: Sequence[int] | None = None) -> Retry:
     selection = Selection([FailureClass(name) for name in classes], shards)
-    return retry_shards(registry.load_run(run.paths.root), Wish(selection, set_options), os.environ)
+    return retry(registry.load_run(run.paths.root), RetryRequest(selection, set_options), os.environ)
 
 
 def test_only_what_is_not_done_is_submitted_again(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -96,17 +95,14 @@ def test_two_at_once_submit_once(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
 
 def test_by_class_and_by_shard(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submitted(tmp_path, fake_slurm, 6, {0: "out_of_memory", 1: "out_of_memory", 2: "node_failed", 3: "die"})
-    assert preview(run, Wish(Selection([FailureClass.OUT_OF_MEMORY, FailureClass.UNKNOWN])), {}).choice.shards == [
-        0,
-        1,
-        3,
-    ]
-    named = preview(run, Wish(Selection((), [2, 3, 5])), {})
+    selection = Selection([FailureClass.OUT_OF_MEMORY, FailureClass.UNKNOWN])
+    assert preview(run, RetryRequest(selection), {}).choice.shards == [0, 1, 3]
+    named = preview(run, RetryRequest(Selection((), [2, 3, 5])), {})
     assert (named.choice.shards, named.choice.passed_over) == ([2, 3], {5: "done"})
-    both = preview(run, Wish(Selection([FailureClass.NODE_FAILED], [1, 2])), {})
+    both = preview(run, RetryRequest(Selection([FailureClass.NODE_FAILED], [1, 2])), {})
     assert (both.choice.shards, both.choice.passed_over) == ([2], {1: "out_of_memory"})
     with pytest.raises(UsageError, match="no shard 6,9"):
-        preview(run, Wish(Selection((), [1, 6, 9])), {})
+        preview(run, RetryRequest(Selection((), [1, 6, 9])), {})
     assert len(fake_slurm.calls_of("sbatch")) == 1
 
 
@@ -131,9 +127,9 @@ def test_settings_of_the_last_attempt_are_kept(fake_slurm: FakeSlurm, tmp_path: 
         again(run, "resources.sbatch.qos=nope")
     again(run, "resources.mem_per_node=2G", shards=[0])
     wait(fake_slurm)
-    kept = preview(run, Wish(Selection((), [0]), ["resources.time=9"]), {})
+    kept = preview(run, RetryRequest(Selection((), [0]), ["resources.time=9"]), {})
     assert kept.changes == {"resources.mem_per_node": "2G", "resources.time": "9"}
-    mixed = preview(run, Wish(), {})
+    mixed = preview(run, RetryRequest(), {})
     assert (mixed.choice.shards, mixed.changes) == ([0, 1], {})
     assert "different settings" in mixed.warnings[0]
 
@@ -173,7 +169,7 @@ def test_secrets_are_collected_again(fake_slurm: FakeSlurm, tmp_path: Path, monk
 def test_without_slurms_answer_nothing_is_submitted(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submitted(tmp_path, fake_slurm, 2, {0: "app_failed"})
     fake_slurm.fail_next("squeue", stderr=DOWN, times=9)
-    with pytest.raises(SlurmError, match="under way"):
+    with pytest.raises(SlurmError, match="cannot tell what is still running"):
         again(run)
     assert len(fake_slurm.calls_of("sbatch")) == 1
 

@@ -12,8 +12,7 @@ from sharded_runs import plan, submit_shards
 
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.operations.launch import Launched
-from curator_slurm.launcher.operations.retry import retry
-from curator_slurm.launcher.operations.retry_shards import Wish
+from curator_slurm.launcher.operations.retry import RetryRequest, retry
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.done_records import done_shards
@@ -139,7 +138,7 @@ def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_
             fake_slurm.wait(job.id)
         if status_of(run).state is RunState.COMPLETED:
             break
-        retry(run, Wish(), {})
+        retry(run, RetryRequest(), {})
     assert set(done_shards(run.paths)) == set(range(20))
     submitted = [
         shard for s in read_submissions(run.paths) if s.record.job_id for e in s.elements for shard in e.shards

@@ -1,0 +1,58 @@
+"""The plan of another attempt: the run's own, with the settings that were changed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from curator_slurm.launcher.errors import CuratorSlurmError, SpecError, SpecProblem
+from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.spec.keys import dotted
+from curator_slurm.launcher.spec.overrides import parse_override
+from curator_slurm.launcher.status.gather import Gathered
+
+
+def read_plan(run: Run) -> Plan:
+    """The plan of a run."""
+    try:
+        return Plan.from_yaml(run.paths.plan.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CuratorSlurmError(f"the plan of run {run.run_id} cannot be read: {error}") from error
+
+
+def changed_settings(
+    gathered: Gathered, shards: Sequence[int], set_options: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Key -> value of everything that differs from the run's plan: what these shards had last, and what is new."""
+    by_number = {submission.record.number: submission.record.changes for submission in gathered.submissions}
+    places = gathered.facts.places
+    last = {number: by_number[number] for shard in shards if shard in places for number in [places[shard].submission]}
+    distinct = {tuple(sorted(changes.items())) for changes in last.values()} or {()}
+    new = dict(map(_parsed, set_options))
+    if len(distinct) == 1:
+        return {**dict(distinct.pop()), **new}, []
+    return new, [
+        "these shards had different settings in their last attempts; they all get those of the run's plan now"
+        + (f" and {', '.join(new)}" if new else "; give --set again if they need others")
+    ]
+
+
+def revised_plan(run: Run, changes: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Plan, dict[str, str]]:
+    """The plan for another attempt, and the files it needs of its own: none without changes."""
+    plan = read_plan(run)
+    if not changes:
+        return plan, {}
+    from curator_slurm.launcher.plan.revise import replan
+    from curator_slurm.launcher.plan.script import render
+
+    plan = replan(plan, run.run_id, [f"{key}={value}" for key, value in changes.items()], environ)
+    paths = run.paths
+    return plan, {paths.plan.name: plan.to_yaml(), paths.script.name: render(plan)}
+
+
+def _parsed(option: str) -> tuple[str, str]:
+    """Key and value of a --set; the key as the spec spells it."""
+    override = parse_override(option)
+    if isinstance(override, SpecProblem):
+        raise SpecError([override], "--set")
+    return dotted(override.path), option.partition("=")[2]
