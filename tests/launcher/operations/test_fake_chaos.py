@@ -70,7 +70,8 @@ def mishap(rng: random.Random, fake: FakeSlurm, run: Path) -> str:
 
 def published(run: Path) -> dict[str, list[str]]:
     """Shard -> its rows; of a run without an array one entry."""
-    return rows_of(run) or {"": sorted(line for path in run.glob("outputs/*.jsonl") for line in path.read_text().splitlines())}
+    found = (path.read_text().splitlines() for path in run.glob("outputs/*.jsonl"))
+    return rows_of(run) or {"": sorted(line for lines in found for line in lines)}
 
 
 @pytest.mark.parametrize("array", [True, False], ids=["array", "plain"])
