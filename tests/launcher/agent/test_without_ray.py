@@ -60,6 +60,9 @@ def test_a_command_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not Path(seen["TMPDIR"]).exists(), "the folder for temporary files outlived the run"
     assert seen["TMPDIR"].startswith("/tmp/cs-")
     assert "NEMO_CURATOR_SLURM_ARRAY_ENABLED" not in seen
+    collected = CliRunner().invoke(main, ["collect", str(found.paths.root)])
+    assert collected.exit_code == 0
+    assert f"are published already: {found.paths.outputs}" in collected.stdout
 
 
 def test_its_failure_is_the_run_s(tmp_path: Path) -> None:
@@ -67,6 +70,7 @@ def test_its_failure_is_the_run_s(tmp_path: Path) -> None:
     assert result.exit_code == 6
     assert "no such luck" in result.output
     assert_no_ray(found)
+    assert "when it succeeds, which it has not yet" in CliRunner().invoke(main, ["collect", found.run_id]).stderr
 
 
 def test_the_other_nodes_stand_by(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
