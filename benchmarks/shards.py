@@ -161,7 +161,7 @@ class Lab:
         places = {}
         for path in sorted(self.run.submissions.iterdir()):
             job_id = json.loads((path / "submission.json").read_text())["job_id"]
-            for line in map(json.loads, (path / "window.jsonl").read_text().splitlines()):
+            for line in map(json.loads, (path / "elements.jsonl").read_text().splitlines()):
                 places.update(dict.fromkeys(line["shards"], f"{job_id}_{line['element']}"))
         for shard in shards:
             folder = self.run.attempts / f"{shard:05d}" / f"{places[shard]}.0"

@@ -24,13 +24,14 @@ from curator_slurm.launcher.runs.shard_records import Element
 root = Path.cwd()
 run, paths = load_run(root), RunPaths(root)
 number = sys.argv[1]
-window = [Element.from_line(line) for line in (paths.submissions / number / "window.jsonl").read_text().splitlines()]
+text = (paths.submissions / number / "elements.jsonl").read_text()
+elements = [Element.from_line(line) for line in text.splitlines()]
 task = os.environ.get("SLURM_ARRAY_TASK_ID")
 if task is None:
-    shards = [shard for element in window for shard in element.shards]
+    shards = [shard for element in elements for shard in element.shards]
     element_id = os.environ["CURATOR_SLURM_JOB_ID"]
 else:
-    shards = list(window[int(task)].shards)
+    shards = list(elements[int(task)].shards)
     element_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{task}"
 attempt = f"{element_id}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
 orders_file = root / "orders.json"

@@ -123,7 +123,7 @@ class Bootstrap:
                 )
 
     def _present(self) -> set[str] | None:
-        """Addresses of the nodes that are in the cluster now; None where nobody knows."""
+        """Addresses of the nodes that are in the cluster now; None if unknown."""
         if isinstance(self._probe, AgentProbe):
             return self._probe.alive_nodes()
         return GcsProbe(self.address, self.context.cluster.token).alive_nodes()

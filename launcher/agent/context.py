@@ -1,4 +1,4 @@
-"""What every part of an agent shares: the plan, the allocation, the files, the wish to stop."""
+"""What every part of an agent shares: the plan, the allocation, the files, the request to stop."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class ShardRunner:
         return None
 
     def abandon(self, outcome: Outcome) -> Outcome:
-        """The attempt that is under way, if any, ends like the whole element."""
+        """The current attempt, if any, ends like the whole element."""
         stop_driver(self.driver)
         if self._attempt is not None:
             done = self._publisher.finished(self._attempt.shard)
@@ -217,7 +217,7 @@ class ShardRunner:
         self._finish(outcome)
 
     def _finish(self, outcome: Outcome) -> None:
-        """The attempt that is under way has this outcome."""
+        """The current attempt has this outcome."""
         attempt = self._attempt
         assert attempt is not None
         self._attempt = self._shard = self.driver = None

@@ -50,13 +50,13 @@ def _elements(preview: Preview) -> Iterator[str]:
     each = f"of {_count(preview.per_element, 'shard')} each"
     limit = "" if preview.max_running is None else f"; at most {words.count(preview.max_running)} run at once"
     yield _entry("Elements", f"{words.count(preview.elements)} {each}{limit}")
-    windows = preview.windows
-    sizes = sorted({len(window.elements) for window in windows})
+    arrays = preview.arrays
+    sizes = sorted({len(array.elements) for array in arrays})
     held = " or ".join(map(words.count, reversed(sizes)))
     known = f"MaxArraySize {words.count(preview.max_array_size)}" if preview.max_array_size else "MaxArraySize unknown"
-    calls = _count(len(windows), "sbatch call")
-    yield _entry("Arrays", f"{words.count(len(windows))} of {held} elements ({known}): {calls}")
-    waiting = sum(window.after is not None for window in windows)
+    calls = _count(len(arrays), "sbatch call")
+    yield _entry("Arrays", f"{words.count(len(arrays))} of {held} elements ({known}): {calls}")
+    waiting = sum(array.after is not None for array in arrays)
     if waiting:
         yield _entry("", f"{words.count(waiting)} of them start after others have ended (shards.max_running)")
 

@@ -17,23 +17,23 @@ from curator_slurm.launcher.runs import registry
 @click.command()
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @click.option("--shard", "shards", multiple=True, metavar="N[,N-M]", help="Only these shards of a sharded run.")
-@click.option("--window", "windows", multiple=True, metavar="N[,N-M]", help="Only these submissions of a sharded run.")
+@click.option("--submission", "submissions", multiple=True, metavar="N[,N-M]", help="Only these submissions.")
 @json_option
 @runs_dir_option
 def command(
-    names: tuple[str, ...], shards: tuple[str, ...], windows: tuple[str, ...], as_json: bool, runs_dir: Path | None
+    names: tuple[str, ...], shards: tuple[str, ...], submissions: tuple[str, ...], as_json: bool, runs_dir: Path | None
 ) -> None:
     """Cancel runs.
 
     Slurm jobs are cancelled with scancel; local runs get SIGTERM, and SIGKILL when they do not end. A run that has
     already ended is left as it is, which is not an error. Logs and what was written so far stay in the run directory.
 
-    With --shard or --window only the array elements that hold these shards, or belong to these submissions, are
+    With --shard or --submission only the array elements that hold these shards, or belong to these submissions, are
     ended. What is done stays done; `retry` submits the rest again.
     """
-    part = (numbers(shards, "--shard"), numbers(windows, "--window"))
+    part = (numbers(shards, "--shard"), numbers(submissions, "--submission"))
     if part != (None, None) and len(names) > 1:
-        raise click.UsageError("--shard and --window require exactly one run")
+        raise click.UsageError("--shard and --submission require exactly one run")
     folders = folders_of(runs_dir)
     found = [registry.find_run(name, folders) for name in names]
     results, first_error = [], None

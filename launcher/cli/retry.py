@@ -78,7 +78,7 @@ def _document(result: Retry, dry_run: bool) -> dict[str, Any]:
         "why": dict(result.choice.why),
         "passed_over": {str(shard): why for shard, why in result.choice.passed_over.items()},
         "changes": dict(result.changes),
-        "arrays": [window.array for window in result.arrays],
+        "arrays": [array.indices for array in result.arrays],
         "job_ids": launched.job_ids if launched else [],
         "submissions": [submission.record.number for submission in launched.accepted] if launched else [],
         "missing": launched.missing if launched else 0,

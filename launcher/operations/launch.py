@@ -24,7 +24,7 @@ from curator_slurm.launcher.runs.submissions import (
     read_submissions,
     write_submission,
 )
-from curator_slurm.launcher.sharding.arrays import Window
+from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import SbatchCall
 
@@ -44,7 +44,7 @@ class Order:
     first arrays wait for.
     """
 
-    arrays: Sequence[Window]
+    arrays: Sequence[JobArray]
     purpose: str
     plan: Plan
     files: Mapping[str, str] = field(default_factory=dict)
@@ -92,17 +92,17 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
     Of an array that is above the limit of jobs in the queue, the first half is tried, and so on: what fits of it is
     submitted. An error of Slurm ends it and is part of the result; what was accepted before is recorded.
     """
-    done = Launched(run, missing=sum(len(window.shards) for window in order.arrays))
+    done = Launched(run, missing=sum(len(array.shards) for array in order.arrays))
     number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
     for whole in order.arrays:
-        window: Window | None = whole
-        while window is not None:
+        array: JobArray | None = whole
+        while array is not None:
             lock.check()
             now = registry.load_run(run.paths.root)
             if now.record is not None and now.record.cancelled is not None:
                 done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
                 return done
-            submission = _prepare(run, number, window, order, done.accepted)
+            submission = _prepare(run, number, array, order, done.accepted)
             number += 1
             try:
                 accepted = _submit(done, submission, order.plan.cluster)
@@ -110,10 +110,10 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
                 if not error.may_have_worked:
                     submission.update(refused=str(error))
                 done.error = done.error or error
-                window = window.half() if is_submit_limit(error) else None
+                array = array.half() if is_submit_limit(error) else None
             else:
                 done.accepted.append(accepted)
-                done.missing -= len(window.shards)
+                done.missing -= len(array.shards)
                 break
         if done.error is not None:
             return done
@@ -125,21 +125,21 @@ def is_submit_limit(error: CuratorSlurmError | None) -> bool:
     return isinstance(error, SlurmError) and _SUBMIT_LIMIT.search(error.stderr) is not None
 
 
-def _prepare(run: Run, number: int, window: Window, order: Order, earlier: Sequence[Submission]) -> Submission:
+def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequence[Submission]) -> Submission:
     """Write down what is about to be submitted."""
     local = order.plan.cluster is Cluster.LOCAL
     comment = order.plan.spec.resources.sbatch.get("comment") or ""
-    after = order.after if window.after is None else [str(earlier[window.after].record.job_id)]
-    elements = [Element(0, tuple(window.shards))] if local else window.elements
+    after = order.after if array.after is None else [str(earlier[array.after].record.job_id)]
+    elements = [Element(0, tuple(array.shards))] if local else array.elements
     record = SubmissionRecord(
         number=number,
         purpose=order.purpose,
         prepared=time.time(),
         comment=registry.run_comment(run.run_id, str(comment), number),
         elements=len(elements),
-        shards=len(window.shards),
-        array="" if local or not order.plan.array else window.array,
-        max_running=window.max_running,
+        shards=len(array.shards),
+        array="" if local or not order.plan.array else array.indices,
+        max_running=array.max_running,
         after=tuple(after),
         changes=dict(order.changes),
         host=socket.gethostname(),
@@ -187,7 +187,7 @@ def explain_first(error: CuratorSlurmError, order: Order) -> CuratorSlurmError:
     """The error of a run of which nothing was accepted, with what can be done about its size."""
     if not (isinstance(error, SlurmError) and is_submit_limit(error) and order.plan.array):
         return error
-    elements = sum(len(window.elements) for window in order.arrays)
+    elements = sum(len(array.elements) for array in order.arrays)
     return SlurmError(
         f"{error}\nThe run has {elements:,} array elements, and not even one more job of yours may be in the queue. "
         "Submit again once some have ended: as many elements are submitted as the limit allows, and `curator-slurm "

@@ -17,7 +17,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets
 from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.sharding.array_limits import taken
-from curator_slurm.launcher.sharding.arrays import Window
+from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.sharding.plan_arrays import arrays_for
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
@@ -41,7 +41,7 @@ class Retry:
     run: Run
     choice: Choice
     changes: Mapping[str, str]
-    arrays: Sequence[Window] = ()
+    arrays: Sequence[JobArray] = ()
     after: Sequence[str] = ()
     warnings: Sequence[str] = ()
     plan: Plan | None = None
@@ -134,7 +134,7 @@ def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:
 
 def _arrays(
     plan: Plan, shards: Sequence[int], submissions: Sequence[Submission], answer: SlurmAnswer
-) -> tuple[list[Window], list[str]]:
+) -> tuple[list[JobArray], list[str]]:
     """The arrays, and the jobs that they wait for: `max_running` counts what is still active."""
     limit = plan.spec.shards.max_running if plan.spec.shards else None
     busy = taken(submissions, answer.tasks)

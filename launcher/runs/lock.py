@@ -192,6 +192,6 @@ def _busy(holder: dict[str, Any], path: Path) -> str:
     what = holder.get("purpose") or "another command"
     where = f" (process {holder['pid']} on {holder['host']})" if "pid" in holder and "host" in holder else ""
     return (
-        f"`{what}` is at work on this run{where}, and has not come to its end.\n"
+        f"`{what}` holds the lock on this run{where}.\n"
         f"Try again later. If that command is gone, remove {path}"
     )

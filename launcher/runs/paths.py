@@ -162,9 +162,9 @@ class SubmissionPaths:
         return int(self.root.name)
 
     @property
-    def window(self) -> Path:
-        """window.jsonl: which shards each array element processes, one line per element."""
-        return self.root / "window.jsonl"
+    def elements(self) -> Path:
+        """elements.jsonl: which shards each array element processes, one line per element."""
+        return self.root / "elements.jsonl"
 
     @property
     def record(self) -> Path:

@@ -1,4 +1,4 @@
-"""What is written about shards, and how it is read: manifest lines, windows, done records. Pure: no I/O."""
+"""What is written about shards, and how it is read: manifest lines, elements, done records. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _file_text(file: InputFile) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One line of window.jsonl: the array element with this index processes these shards, one after the other."""
+    """One line of elements.jsonl: the array element with this index processes these shards, one after the other."""
 
     element: int
     shards: tuple[int, ...]
@@ -77,7 +77,7 @@ class Element:
             value = json.loads(line)
             return cls(int(value["element"]), tuple(int(shard) for shard in value["shards"]))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"not a line of a window: {error}") from error
+            raise ValueError(f"not the line of an element: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

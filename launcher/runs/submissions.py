@@ -50,7 +50,7 @@ class SubmissionRecord:
     slurm_cluster: str | None = None
     pid: int | None = None
     pid_started: float | None = None
-    adopted: bool = False
+    recovered: bool = False
     refused: str = ""
     lost: float | None = None
     cancelled: tuple[CancelRequest, ...] = ()
@@ -121,7 +121,7 @@ def read_submissions(run: RunPaths) -> list[Submission]:
     """All submissions of a run, oldest first.
 
     Raises:
-        StorageError: one of them cannot be read: without it nobody knows what is under way.
+        StorageError: one of them cannot be read: without it one cannot tell what is running.
     """
     try:
         folders = sorted(path for path in run.submissions.iterdir() if path.name.isdigit())
@@ -138,7 +138,7 @@ def latest_submission(submissions: Iterable[Submission]) -> Submission | None:
 def _read(paths: SubmissionPaths) -> Submission:
     try:
         record = SubmissionRecord.from_json(read_json(paths.record))
-        elements = tuple(map(Element.from_line, paths.window.read_text(encoding="utf-8").splitlines()))
+        elements = tuple(map(Element.from_line, paths.elements.read_text(encoding="utf-8").splitlines()))
     except (OSError, ValueError) as error:
         raise StorageError(f"the submission in {paths.root} is damaged: {error}") from error
     return Submission(paths, record, elements)
@@ -167,7 +167,7 @@ def write_submission(
 def _fill(
     paths: SubmissionPaths, record: SubmissionRecord, elements: Iterable[Element], files: Mapping[str, str]
 ) -> None:
-    write_atomic(paths.window, "".join(f"{element.to_line()}\n" for element in elements), mode=0o600)
+    write_atomic(paths.elements, "".join(f"{element.to_line()}\n" for element in elements), mode=0o600)
     for name, text in files.items():
         write_atomic(Path(paths.root / name), text, mode=0o700 if name == paths.script.name else 0o600)
     write_json(paths.record, record.to_json(), mode=0o600)

@@ -1,7 +1,7 @@
-"""Which shards go into which array: shards -> elements -> windows. Pure.
+"""Which shards go into which array: shards -> elements -> arrays. Pure.
 
-A window is one sbatch call. Slurm bounds the size of an array, and counts `%max_running` for each array by itself, so
-the windows of a run share it: each gets its part, and where there are more windows than may run elements, windows
+An array is one sbatch call. Slurm bounds the size of an array, and counts `%max_running` for each array by itself, so
+the arrays of a run share it: each gets its part, and where there are more arrays than may run elements, arrays
 wait for each other.
 """
 
@@ -14,21 +14,21 @@ from curator_slurm.launcher.runs.shard_records import Element
 
 
 @dataclass(frozen=True)
-class Window:
+class JobArray:
     """One array: its elements, how many of them may run at once (None: any number), and whom it waits for."""
 
     elements: tuple[Element, ...]
     max_running: int | None = None
     after: int | None = None
-    """Position of the window that must have ended before this one starts."""
+    """Position of the array that must have ended before this one starts."""
 
     @property
-    def array(self) -> str:
+    def indices(self) -> str:
         """The value of sbatch's --array."""
         limit = "" if self.max_running is None else f"%{self.max_running}"
         return f"0-{len(self.elements) - 1}{limit}"
 
-    def half(self) -> Window | None:
+    def half(self) -> JobArray | None:
         """The first half of its elements; None of a single one."""
         if len(self.elements) < 2:
             return None
@@ -41,21 +41,21 @@ class Window:
         return [shard for element in self.elements for shard in element.shards]
 
 
-def cut(shards: Sequence[int], per_element: int, largest: int, max_running: int | None = None) -> list[Window]:
-    """Windows of at most `largest` elements of `per_element` shards each, in the order given; sizes differ by one.
+def cut(shards: Sequence[int], per_element: int, largest: int, max_running: int | None = None) -> list[JobArray]:
+    """Arrays of at most `largest` elements of `per_element` shards each, in the order given; sizes differ by one.
 
-    `max_running` holds over all windows together.
+    `max_running` holds over all arrays together.
     """
     groups = [tuple(shards[start : start + per_element]) for start in range(0, len(shards), per_element)]
     count = -(-len(groups) // largest)
     parts = [_share(len(groups), count, number) for number in range(count)]
-    windows, start = [], 0
+    arrays, start = [], 0
     for number, size in enumerate(parts):
         elements = tuple(Element(index, groups[start + index]) for index in range(size))
         start += size
         limit, after = _turn(number, count, max_running)
-        windows.append(Window(elements, None if limit is None or limit >= size else limit, after))
-    return windows
+        arrays.append(JobArray(elements, None if limit is None or limit >= size else limit, after))
+    return arrays
 
 
 def _share(total: int, parts: int, number: int) -> int:
@@ -64,7 +64,7 @@ def _share(total: int, parts: int, number: int) -> int:
 
 
 def _turn(number: int, count: int, max_running: int | None) -> tuple[int | None, int | None]:
-    """How many elements of this window may run, and the window it follows."""
+    """How many elements of this array may run, and the array it follows."""
     if max_running is None:
         return None, None
     if max_running >= count:

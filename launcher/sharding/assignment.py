@@ -1,4 +1,4 @@
-"""Which shards a job processes: those of its line in its submission's window, or, started by hand, what is not done."""
+"""Which shards a job processes: those of its line in elements.jsonl or, started by hand, what is not done."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def shards_of_job(
     Without a submission, a job array of any size shares out all shards that are not done.
 
     Raises:
-        BootstrapError: the window cannot be read, or has no line for this array task.
+        BootstrapError: elements.jsonl cannot be read, or has no line for this array task.
     """
     task = environ.get("SLURM_ARRAY_TASK_ID")
     if submission is None:
@@ -50,17 +50,17 @@ def shards_of_job(
             return missing(total, done_shards(run))
         place, count = _place(int(task), environ)
         return list(range(total))[place::count]
-    _await(submission.window, wait)
+    _await(submission.elements, wait)
     try:
-        window = [Element.from_line(line) for line in submission.window.read_text(encoding="utf-8").splitlines()]
+        elements = [Element.from_line(line) for line in submission.elements.read_text(encoding="utf-8").splitlines()]
     except ValueError as error:
-        raise _damaged(submission.window, str(error)) from error
+        raise _damaged(submission.elements, str(error)) from error
     if task is None:
-        return [shard for element in window for shard in element.shards]
-    for element in window:
+        return [shard for element in elements for shard in element.shards]
+    for element in elements:
         if element.element == int(task):
             return list(element.shards)
-    raise _damaged(submission.window, f"there is no line for array task {task}")
+    raise _damaged(submission.elements, f"there is no line for array task {task}")
 
 
 def _place(task: int, environ: Mapping[str, str]) -> tuple[int, int]:

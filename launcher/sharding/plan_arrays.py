@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.sharding.array_limits import largest_array
-from curator_slurm.launcher.sharding.arrays import Window, cut
+from curator_slurm.launcher.sharding.arrays import JobArray, cut
 from curator_slurm.launcher.slurm.client import Slurm
 
 
-def arrays_for(plan: Plan, shards: Sequence[int], slurm: Slurm, max_running: int | None = None) -> list[Window]:
+def arrays_for(plan: Plan, shards: Sequence[int], slurm: Slurm, max_running: int | None = None) -> list[JobArray]:
     """The arrays for these shards; Slurm is asked once for the size that they may have.
 
     Without `shards` in the spec, and on this machine, one job processes them all. `max_running` takes the place of

@@ -1,4 +1,4 @@
-"""What a spec would submit, in numbers: files, shards, array elements and windows. Pure."""
+"""What a spec would submit, in numbers: files, shards, array elements and arrays. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from curator_slurm.launcher.runs.shard_records import Shard
-from curator_slurm.launcher.sharding.arrays import Window
+from curator_slurm.launcher.sharding.arrays import JobArray
 
 BINS = 10
 _LARGEST = 5
@@ -31,7 +31,7 @@ class Preview:
     cluster: str
     sharded: bool
     shards: Sequence[Shard]
-    windows: Sequence[Window] = ()
+    arrays: Sequence[JobArray] = ()
     max_running: int | None = None
     per_element: int = 1
     max_array_size: int | None = None
@@ -51,11 +51,11 @@ class Preview:
 
     @property
     def elements(self) -> int:
-        return sum(len(window.elements) for window in self.windows)
+        return sum(len(array.elements) for array in self.arrays)
 
     @cached_property
     def unknown(self) -> int:
-        """Files whose size nobody knows."""
+        """Files of unknown size."""
         return sum(file.bytes is None for shard in self.shards for file in shard.files)
 
     @property
@@ -93,15 +93,15 @@ class Preview:
             "shards_per_element": self.per_element,
             "max_running": self.max_running,
             "max_array_size": self.max_array_size,
-            "windows": [
+            "arrays": [
                 {
-                    "elements": len(window.elements),
-                    "shards": len(window.shards),
-                    "array": window.array,
-                    "max_running": window.max_running,
-                    "after": window.after,
+                    "elements": len(array.elements),
+                    "shards": len(array.shards),
+                    "array": array.indices,
+                    "max_running": array.max_running,
+                    "after": array.after,
                 }
-                for window in self.windows
+                for array in self.arrays
             ],
         }
 

@@ -1,4 +1,4 @@
-"""Mends a split that is not balanced: exchanges files, and for few files looks at every way there is. Pure."""
+"""Rebalances a split: exchanges files between shards, and for few files tries every way. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_balanced(weights: Sequence[int], groups: Groups) -> bool:
     return 10 * max(loads) * len(loads) <= 11 * sum(loads)
 
 
-def mend(weights: Sequence[int], groups: Groups, most: int) -> Groups:
+def rebalance(weights: Sequence[int], groups: Groups, most: int) -> Groups:
     """Groups whose heaviest is as light or lighter, of at most `most` files each; as many as before."""
     mended = exchange(weights, groups, most)
     if is_balanced(weights, mended):

@@ -16,7 +16,7 @@ from operator import attrgetter
 from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.shard_records import Shard
-from curator_slurm.launcher.sharding.rebalance import BALANCED, is_balanced, mend
+from curator_slurm.launcher.sharding.rebalance import BALANCED, is_balanced, rebalance
 from curator_slurm.launcher.spec.data_sections import ShardOrder, ShardsSpec
 
 __all__ = ["BALANCED", "split"]
@@ -82,7 +82,7 @@ def _spread(weights: Sequence[int], positions: Sequence[int], count: int, most: 
         else:
             heapq.heappop(heap)
     if not is_balanced(weights, groups):
-        groups = mend(weights, groups, most)
+        groups = rebalance(weights, groups, most)
     fewest = [(len(group), number) for number, group in enumerate(groups)]
     heapq.heapify(fewest)
     for position in order[heavy:]:  # empty files weigh nothing, and are spread by number

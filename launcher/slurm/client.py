@@ -30,7 +30,7 @@ _QUERY_PREFIXES = (*_OPTION_PREFIXES, "SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_",
 
 
 @dataclass(frozen=True)
-class Submitted:
+class AcceptedJob:
     """What sbatch accepted: job id, cluster (None: the default one), and the variables it was not given."""
 
     job_id: str
@@ -103,7 +103,7 @@ class Slurm:
     pauses_s: Sequence[float] = (0.5, 1.0, 2.0, 4.0)
     patience_s: float = 30.0
 
-    def submit(self, command: Sequence[str], run_dir: Path, comment: str = "") -> Submitted:
+    def submit(self, command: Sequence[str], run_dir: Path, comment: str = "") -> AcceptedJob:
         """Run `submit_command(run_dir, ...)` so that exactly one job results.
 
         If sbatch's response is lost, the job may exist nevertheless, so it is looked up before sbatch is retried: by
@@ -114,10 +114,10 @@ class Slurm:
         for pause in (*self.pauses_s, None):
             try:
                 job_id, cluster = parse.parse_job_id(self._run_once(command))
-                return Submitted(job_id, cluster, removed)
+                return AcceptedJob(job_id, cluster, removed)
             except _TransientError as error:
                 if error.may_have_worked and (found := self._job_in(run_dir, comment)) is not None:
-                    return Submitted(found, None, removed)
+                    return AcceptedJob(found, None, removed)
                 if pause is None or time.monotonic() + pause > deadline:
                     raise
                 time.sleep(pause)

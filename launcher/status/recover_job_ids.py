@@ -45,7 +45,7 @@ def recover_job_ids(run: RunPaths, submissions: Sequence[Submission], commented:
 
 
 def _record(submission: Submission, job_id: str) -> Submission:
-    record = replace(submission.record, job_id=job_id, adopted=True, submitted=submission.record.prepared)
+    record = replace(submission.record, job_id=job_id, recovered=True, submitted=submission.record.prepared)
     with contextlib.suppress(StorageError):  # not ours to write: known for this command only
         return submission.write(record)
     return replace(submission, record=record)

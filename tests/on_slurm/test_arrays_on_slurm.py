@@ -1,4 +1,4 @@
-"""Sharded runs as job arrays: several windows, elements of several nodes and shards, and everything that can die."""
+"""Sharded runs as job arrays: several arrays, elements of several nodes and shards, and everything that can die."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def test_elements_of_two_nodes_process_two_shards_each_on_one_ray_cluster(array_
 
 def test_more_elements_than_an_array_may_have(array_runs: Runs) -> None:
     make_input(array_runs.folder, 30)
-    spec = copying("windows", "*.jsonl", {"files_per_shard": 1, "max_running": 8})
+    spec = copying("arrays", "*.jsonl", {"files_per_shard": 1, "max_running": 8})
     wanted = undisturbed(array_runs, spec)
     done = array_runs.run(spec)
     assert done.returncode == 0, done.output
     run = array_runs.latest()
     assert_once(run, wanted)
     assert len(wanted) == 30
-    windows = [path.read_text().splitlines() for path in sorted(run.glob("submissions/*/window.jsonl"))]
-    assert len(windows) == 3
-    assert all(len(window) <= MAX_ARRAY_SIZE for window in windows)
+    arrays = [path.read_text().splitlines() for path in sorted(run.glob("submissions/*/elements.jsonl"))]
+    assert len(arrays) == 3
+    assert all(len(array) <= MAX_ARRAY_SIZE for array in arrays)
     assert len(list(run.glob("elements/*.0"))) == 30
     array_runs.assert_nothing_left()
 

@@ -1,4 +1,4 @@
-"""`make scale`: as many small array elements as Slurm takes in several windows."""
+"""`make scale`: as many small array elements as Slurm takes in several arrays."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_300_elements(array_runs: Runs) -> None:
     assert done.returncode == 0, done.output
     run = array_runs.latest()
     assert_once(run, wanted)
-    windows = [path.read_text().splitlines() for path in sorted(run.glob("submissions/*/window.jsonl"))]
-    assert [len(window) for window in windows] == [100, 100, 100]
+    arrays = [path.read_text().splitlines() for path in sorted(run.glob("submissions/*/elements.jsonl"))]
+    assert [len(array) for array in arrays] == [100, 100, 100]
     assert len(list(run.glob("elements/*.0"))) == ELEMENTS
-    print(f"{ELEMENTS} elements in {len(windows)} windows: {seconds:.0f} s, {ELEMENTS / seconds:.1f} a second")
+    print(f"{ELEMENTS} elements in {len(arrays)} arrays: {seconds:.0f} s, {ELEMENTS / seconds:.1f} a second")
     array_runs.assert_nothing_left()

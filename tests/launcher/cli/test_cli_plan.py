@@ -75,8 +75,8 @@ def test_for_programs(plan, fake_slurm, tmp_path):
     assert value["bytes_per_shard"] == {"largest": 14, "mean": 14.0, "smallest": 14}
     assert value["histogram"] == [{"low": 14, "high": 14, "shards": 10}]
     assert value["max_array_size"] == 3
-    assert [window["elements"] for window in value["windows"]] == [3, 2]
-    assert [window["after"] for window in value["windows"]] == [None, 0]
+    assert [array["elements"] for array in value["arrays"]] == [3, 2]
+    assert [array["after"] for array in value["arrays"]] == [None, 0]
     assert (
         "1 of them start after others"
         in plan([7] * 20, "--cluster", "slurm", "--set", "shards={count: 10, per_element: 2, max_running: 1}").stdout

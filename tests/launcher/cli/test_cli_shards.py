@@ -111,7 +111,7 @@ def test_a_dry_run_counts_the_shards(fake_slurm: FakeSlurm, tmp_path: Path) -> N
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_window_that_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_an_array_that_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=2)
     fake_slurm.fail_next("sbatch", returncode=0, instead=False)
     fake_slurm.fail_next("sbatch", stderr=LIMIT, times=2)
@@ -255,13 +255,13 @@ def test_verbs_for_shards_on_a_run_without(fake_slurm: FakeSlurm, tmp_path: Path
     from run_dirs import submitted_run
 
     run = submitted_run(tmp_path / "runs")
+    assert "when it succeeds" in call("collect", run.run_id, "--runs-dir", tmp_path / "runs", expect=7).stderr
     for arguments in (
-        ["collect", run.run_id],
         ["status", run.run_id, "--failed"],
         ["retry", run.run_id, "--shard", "1"],
     ):
         result = call(*arguments, "--runs-dir", tmp_path / "runs", expect=2)
-        assert "no shards" in result.stderr
+        assert "has no" in result.stderr
 
 
 # cancel and logs
@@ -286,7 +286,7 @@ def test_cancel_some_shards_in_one_call(fake_slurm: FakeSlurm, tmp_path: Path) -
     assert (shown["cancelled"], shown["pending"]) == (6, 6)
     assert "not active: 0" in call("cancel", "demo", "--shard", "0").stdout
     assert "no shard 12" in call("cancel", "demo", "--shard", "12", expect=2).stderr
-    assert "no window 7" in call("cancel", "demo", "--window", "7", expect=2).stderr
+    assert "no submission 7" in call("cancel", "demo", "--submission", "7", expect=2).stderr
     fake_slurm.resume()
     wait(fake_slurm)
     assert "6 done, 6 cancelled" in call("status", "demo", expect=7).stdout
@@ -295,11 +295,11 @@ def test_cancel_some_shards_in_one_call(fake_slurm: FakeSlurm, tmp_path: Path) -
     assert call_json("status", "demo")["state"] == "completed"
 
 
-def test_cancel_a_window(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_cancel_an_array(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=2)
     fake_slurm.pause()
     call("submit", write_spec(tmp_path, 4))
-    call("cancel", "demo", "--window", "1")
+    call("cancel", "demo", "--submission", "1")
     assert fake_slurm.calls_of("scancel") == [[str(fake_slurm.jobs[1].id)]]
     shown = call_json("status", "demo", "--failed")
     assert [(row["shard"], row["state"]) for row in shown] == [(2, "cancelled"), (3, "cancelled")]

@@ -21,7 +21,7 @@ from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import MARKER
 from curator_slurm.launcher.runs.submissions import read_submissions
-from curator_slurm.launcher.slurm.client import Slurm, Submitted
+from curator_slurm.launcher.slurm.client import AcceptedJob, Slurm
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
 
@@ -139,11 +139,11 @@ class Ledger:
         self.folder = folder
         folder.mkdir()
 
-    def submit(self, command: list[str], run_dir: Path, comment: str = "") -> Submitted:
+    def submit(self, command: list[str], run_dir: Path, comment: str = "") -> AcceptedJob:
         # A child of the test's own does it, as sbatch would: none of our operations.
         number = len(list(self.folder.iterdir())) + 100
         os.system(f"printf '%s' '{comment}|{run_dir}' > '{self.folder}/{number}'")
-        return Submitted(str(number))
+        return AcceptedJob(str(number))
 
     def commented(self) -> list[tuple[str, str, str]]:
         texts = [(path.name, *path.read_text().partition("|")[::2]) for path in sorted(self.folder.iterdir())]

@@ -223,7 +223,7 @@ def test_a_job_whose_record_was_lost_is_found_by_its_comment(
     run = interrupted(tmp_path, fake_slurm, monkeypatch)
     assert status_of(run).state is RunState.PENDING
     record = read_submissions(run.paths)[0].record
-    assert (record.job_id, record.adopted) == (str(fake_slurm.jobs[0].id), True)
+    assert (record.job_id, record.recovered) == (str(fake_slurm.jobs[0].id), True)
     assert again(run).choice.shards == []
     assert len(fake_slurm.calls_of("sbatch")) == 1
     job_id = fake_slurm.jobs[0].id

@@ -1,4 +1,4 @@
-"""Submitting windows: what reaches sbatch, what is recorded, and what is left when something goes wrong."""
+"""Submitting arrays: what reaches sbatch, what is recorded, and what is left when something goes wrong."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def only_run(folder: Path) -> Run:
     return registry.load_run(path)
 
 
-def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_one_sbatch_call_for_each_array(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=3)
     launched = submit(
         tmp_path, 13, shards={"files_per_shard": 1, "per_element": 2, "max_running": 4}
-    )  # 7 elements, 3 windows of at most 3
+    )  # 7 elements, 3 arrays of at most 3
     run = only_run(tmp_path)
     assert launched.error is None
     calls = fake_slurm.calls_of("sbatch")
@@ -72,7 +72,7 @@ def test_one_sbatch_call_for_each_window(fake_slurm: FakeSlurm, tmp_path: Path) 
     assert (decision.state, decision.done, decision.total) == (RunState.COMPLETED, 13, 13)
 
 
-def test_a_run_is_found_by_the_job_ids_of_all_its_windows(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_a_run_is_found_by_the_job_ids_of_all_its_arrays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=2)
     launched = submit(tmp_path, 4)
     for job_id in launched.job_ids:
@@ -107,7 +107,7 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
     assert [bool(s.record.job_id) for s in submissions[:3]] == [True, True, False]
     assert len(submissions) == (3 if transient else 4)
     assert all(s.record.refused and not s.record.is_interrupted for s in submissions[2:])
-    assert len(fake_slurm.calls_of("sbatch")) == 4  # the window again; or its first half
+    assert len(fake_slurm.calls_of("sbatch")) == 4  # the array again; or its first half
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
     decision = status_of(run)
@@ -116,7 +116,7 @@ def test_what_was_accepted_before_a_refusal_is_recorded(
     assert "6 shards were never submitted" in decision.message
 
 
-def test_nothing_is_left_when_the_first_window_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_nothing_is_left_when_the_first_array_is_refused(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_submit_jobs=0)
     with pytest.raises(SlurmError, match=r"(?s)AssocMaxSubmitJobLimit.*10 array elements.*shards\.per_element"):
         submit(tmp_path, 10)
@@ -157,7 +157,7 @@ def test_an_answer_that_was_lost_is_found_by_its_comment(fake_slurm: FakeSlurm, 
     assert launched.job_ids == [str(job.id) for job in fake_slurm.jobs[2:]]
 
 
-def test_storage_that_fills_up_before_the_first_window(
+def test_storage_that_fills_up_before_the_first_array(
     fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Which shards a job processes: its line of the window, or by hand what is left."""
+"""Which shards a job processes: its line of elements.jsonl, or by hand what is left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def submission(run: Run) -> SubmissionPaths:
     paths.root.mkdir(parents=True)
     paths.record.write_text("{}")
     elements = [Element(0, (5, 1)), Element(1, (2,))]
-    paths.window.write_text("".join(f"{element.to_line()}\n" for element in elements))
+    paths.elements.write_text("".join(f"{element.to_line()}\n" for element in elements))
     return paths
 
 
@@ -37,7 +37,7 @@ def test_an_array_task_has_a_line(run: Run, submission: SubmissionPaths) -> None
         shards_of_job(run.paths, submission, {"SLURM_ARRAY_TASK_ID": "2"})
 
 
-def test_one_job_takes_the_whole_window(run: Run, submission: SubmissionPaths) -> None:
+def test_one_job_takes_the_whole_submission(run: Run, submission: SubmissionPaths) -> None:
     assert shards_of_job(run.paths, submission, {}) == [5, 1, 2]
 
 
@@ -58,8 +58,8 @@ def test_by_hand_an_array_of_any_size_shares_them_out(run: Run, first: int, step
     assert sorted(taken) == list(range(7))
 
 
-def test_a_damaged_window(run: Run, submission: SubmissionPaths) -> None:
-    submission.window.write_text("{}\n")
+def test_damaged_elements(run: Run, submission: SubmissionPaths) -> None:
+    submission.elements.write_text("{}\n")
     with pytest.raises(BootstrapError, match="cannot be used"):
         shards_of_job(run.paths, submission, {"SLURM_ARRAY_TASK_ID": "0"})
 

@@ -176,7 +176,7 @@ def test_greedy_spreading_is_mended():
     assert max(shards) <= BALANCED * 1000
 
 
-def test_many_small_shards_are_mended_too():
+def test_many_small_shards_are_rebalanced_too():
     # Each has three files or four; the first try leaves hundreds of them above the bound.
     chance = random.Random(2)
     shards = weights(split(files_of([chance.randint(50, 100) for _ in range(6000)]), ShardsSpec(count=1980)))
