@@ -197,7 +197,7 @@ def test_a_hang_that_ignores_its_interruption_counts_as_the_death_of_a_worker(ru
     journal = tmp_path / "journal"
     outputs = run([HangInC("hang", journal)], 8, on_task_error="skip", task_timeout_s=0.5)
     assert values(outputs) == [number for number in range(8) if number != 7]
-    assert 3 <= len(journal.read_text().split()) <= 4  # once more where it was not alone the first time
+    assert 3 <= len(journal.read_text().split()) <= 5  # more than three where it was not alone at first
 
 
 @each_engine
