@@ -1,6 +1,6 @@
 """Lists of input files (`input.manifest`): .txt has a path per line, .jsonl and .csv may have sizes and checksums.
 
-Relative paths are relative to the list's folder. A path is taken as it is: no globs, no folders, no variables.
+Relative paths are relative to the list's folder. Globs, folders and variables are not expanded.
 What other tools call `size` is taken for `bytes`.
 """
 
@@ -76,7 +76,7 @@ def _jsonl(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
             raw = raw.removeprefix(_BOM)
         try:
             value = _decode(raw.decode())  # of bytes, json.loads would first find out the encoding, which takes time
-        except ValueError as error:  # also bytes that are no UTF-8
+        except ValueError as error:  # also bytes that are not UTF-8
             raise WrongLineError(number, f"not valid JSON: {error}") from None
         if not isinstance(value, dict):
             raise WrongLineError(number, 'a line must be an object such as {"path": "a.jsonl", "bytes": 123}')

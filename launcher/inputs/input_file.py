@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One input file as planning saw it; `bytes` None where nobody could say, `sha256` only where it was given."""
+    """One input file as planning saw it; `bytes` is None if unknown, `sha256` is only set if it was given."""
 
     path: str
     bytes: int | None = None

@@ -17,7 +17,7 @@ from curator_slurm.launcher.inputs.thread_pool import ThreadPool
 from curator_slurm.launcher.spec.data_sections import InputSpec
 
 Progress = Callable[[str, int, int | None], None]
-"""Is told what is being done, how far it is, and of how many where that is known; often, and from one thread."""
+"""Called with the current step, the count so far, and the total if known; often, and from one thread."""
 _LISTING, _SIZES = "listing files", "looking up sizes"
 _EXAMPLES = 3
 _EVERY = 10_000
@@ -40,7 +40,7 @@ def input_files(paths: Sequence[str], manifest: str | None = None) -> list[str]:
 def list_inputs(given: InputSpec, progress: Progress = lambda *_: None) -> Listing:
     """All files that `input` names: sorted within each of its paths, in the order of the paths, none twice.
 
-    A folder stands for every file below it, names with `.` and `_` in front apart; a pattern may use `**`.
+    A folder stands for every file below it, except names that begin with `.` or `_`; a pattern may use `**`.
 
     Raises:
         StorageError: a path matches nothing or cannot be read, or a line of the list is wrong.

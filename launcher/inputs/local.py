@@ -52,7 +52,7 @@ Reached = Callable[[FoundFiles], None]
 
 
 class LocalLister:
-    """Finds files; `reached` is told now and then what has been found so far."""
+    """Finds files; `reached` is called now and then with what has been found so far."""
 
     def __init__(self, pool: ThreadPool, reached: Reached) -> None:
         self._pool = pool

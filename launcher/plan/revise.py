@@ -42,7 +42,7 @@ _REASONS = {
 
 
 def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping[str, str]) -> Plan:
-    """The plan with these settings in place of its own; `origins` says where each comes from.
+    """The plan with these settings instead of its own; `origins` says where each comes from.
 
     Raises:
         SpecError: a setting is wrong, or may not change between attempts.

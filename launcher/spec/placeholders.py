@@ -21,7 +21,7 @@ KNOWN = {
     "output_dir": "the output folder; published when the run has succeeded",
     "run_dir": "the run directory",
 }
-"""Name -> what it stands for; `env:NAME` comes on top."""
+"""Name -> its value; `env:NAME` exists too."""
 LISTS = frozenset({"shard.files", "input.files"})
 """Placeholders that stand for a list of files and need `input:` in the spec."""
 
