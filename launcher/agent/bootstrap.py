@@ -84,7 +84,7 @@ class Bootstrap:
         assert self._probe is not None
         if isinstance(self._probe, AgentProbe):
             self.joined = {self.node.address}
-            self.context.report(NodeState.JOINED, "leads the other nodes")
+            self.context.report(NodeState.JOINED, "head of a run without Ray")
             return self._wait_for_nodes(self._probe)
         return self._wait_for_head(self._probe) or self._wait_for_nodes(self._probe)
 
@@ -209,7 +209,7 @@ class Bootstrap:
         missing = self._missing()
         kind = "Ray cluster" if self.node.ray is not None else "cluster"
         for name in missing:
-            self.events.add("node_missing", "did not join; the run goes on without it", node=name)
+            self.events.add("node_missing", "did not join; the run continues without it", node=name)
         self.events.add(
             "cluster_ready",
             f"{len(self.joined)} of {wanted} nodes are in the {kind} after {time.time() - self._started:.1f} s",
@@ -253,7 +253,7 @@ class Bootstrap:
         silent = [name for name in missing if name not in failed]
         if silent:
             seconds = self.context.plan.spec.cluster.join_timeout_s
-            reasons.append(f"{', '.join(silent)}: no answer within {seconds:g} s (cluster.join_timeout_s)")
+            reasons.append(f"{', '.join(silent)}: no response within {seconds:g} s (cluster.join_timeout_s)")
         known = next((failed[name] for name in missing if name in failed), None)
         failure = (known or {}).get("failure_class") or FailureClass.BOOTSTRAP_TIMEOUT
         logs = self.context.cluster.nodes
@@ -277,5 +277,6 @@ class Bootstrap:
             names = self._names()
             for gone in sorted(self.joined - alive):
                 self.joined.discard(gone)
-                self.events.add("node_lost", "left the Ray cluster; the rest goes on", node=names.get(gone, gone))
+                words = "left the Ray cluster; the run continues without it"
+                self.events.add("node_lost", words, node=names.get(gone, gone))
             self._note_nodes(alive)

@@ -119,7 +119,7 @@ class Head:
             if self.context.stop.wait(0.2):
                 return
             if time.monotonic() > deadline:
-                log.warning("ending the step: no sign of %s", ", ".join(sorted(stuck)))
+                log.warning("ending the step: no response from %s", ", ".join(sorted(stuck)))
                 cancel_step(self.context.environment["SLURM_JOB_ID"], step)
                 return
 

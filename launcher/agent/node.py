@@ -121,7 +121,7 @@ class Node:
         if self.starts >= START_ATTEMPTS:
             raise BootstrapError(
                 FailureClass.ENVIRONMENT,
-                f"Ray died {self.starts} times at its start on {self.context.allocation.node_name}; it last said: "
+                f"Ray died {self.starts} times while starting on {self.context.allocation.node_name}; last output: "
                 + (lines[-1] if lines else "nothing"),
                 f"read {self.context.node.ray_output}",
             )
@@ -141,13 +141,13 @@ class Node:
                 packed = ray_logs.collect_ray_logs(self.session_dir / "ray", self.context.node.ray_logs)
                 log.info("collected %d Ray log files", packed)
         except Exception:
-            log.exception("taking the node down went wrong")
+            log.exception("cleaning up the node failed")
         finally:
             if self.session_dir is not None:
                 shutil.rmtree(self.session_dir, ignore_errors=True)
             if self._ports is not None:
                 self._ports.release()
-        log.info("took everything down in %.1f s", time.monotonic() - began)
+        log.info("cleaned up in %.1f s", time.monotonic() - began)
 
     def _drop_ray(self) -> None:
         if self.ray is not None:

@@ -100,7 +100,7 @@ def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
             f"the agent on the head node {allocation.node_name} was killed",
             allocation.nodes,
             last_lines(cluster.node(allocation.node_name).agent_log, 5),
-            "submit the run again; if it happens once more, look at the memory of the head node",
+            "submit the run again; if it happens again, check the memory of the head node",
         ).write(cluster)
     with contextlib.suppress(OSError, ValueError):
         write_atomic(cluster.exit_code, f"{int((read_json(cluster.outcome) or {})['exit_code'])}\n")
@@ -127,7 +127,7 @@ def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
         state=NodeState.FAILED,
         message=f"the agent on {allocation.node_name} was killed",
         failure_class=FailureClass.NODE_FAILED,
-        next_step="submit the run again; if it happens once more, look at the memory of the node",
+        next_step="submit the run again; if it happens again, check the memory of the node",
         address=status.get("address"),
         session_dir=status.get("session_dir"),
         memory_kills=int(status.get("memory_kills") or 0),

@@ -92,7 +92,7 @@ def reserve_ports(port_range: tuple[int, int], cpus: int, seed: int | None = Non
     raise _exhausted(
         port_range,
         f"of {len(starts)} blocks of {size} ports, {held} are held by other runs on this node and "
-        f"{busy} have a port that something listens on",
+        f"{busy} have a port in use",
     )
 
 
@@ -100,7 +100,7 @@ def _exhausted(port_range: tuple[int, int], why: str) -> BootstrapError:
     return BootstrapError(
         FailureClass.PORT_CONFLICT,
         f"no free ports in network.port_range {port_range[0]}-{port_range[1]}: {why}",
-        "widen network.port_range, or run again when other runs on the node have ended",
+        "widen network.port_range, or run again once other runs on the node have ended",
     )
 
 

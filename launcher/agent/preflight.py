@@ -37,7 +37,7 @@ def check_run_directory(cluster: ClusterPaths, node: str) -> None:
         raise BootstrapError(
             FailureClass.STORAGE,
             f"the run directory cannot be written on this node: {error.strerror}: {error.filename}",
-            "put the runs folder (storage.runs) on storage that every node mounts, with space and quota left",
+            "put the runs folder (storage.runs) on storage that every node mounts, with free space and quota",
         ) from error
 
 
@@ -68,8 +68,8 @@ def make_session_dir(base: str | None, tag: str) -> Path:
     except OSError as error:
         raise BootstrapError(
             FailureClass.STORAGE,
-            f"no folder for Ray's session can be made in {str(parent)!r}: {error.strerror}",
-            "set storage.node_local to a folder that every node has and you may write to",
+            f"cannot create a folder for Ray's session in {str(parent)!r}: {error.strerror}",
+            "set storage.node_local to a folder that exists on every node and that you can write to",
         ) from error
     return session
 
@@ -127,7 +127,7 @@ def check_versions(own: dict[str, str], head: dict[str, str]) -> None:
         raise BootstrapError(
             FailureClass.ENVIRONMENT,
             f"versions differ from the head's: {'; '.join(different)}",
-            "use one environment, on shared storage or installed alike on every node",
+            "use one environment, on shared storage or installed identically on every node",
         )
 
 

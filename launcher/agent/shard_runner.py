@@ -150,7 +150,7 @@ class ShardRunner:
         self._attempt = cluster.attempt(number)
         try:
             self._shard = read_shard(cluster.run.manifest, number)
-            self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} files", shard=number)
+            self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} input files", shard=number)
             self._attempt.outputs.mkdir(parents=True, exist_ok=True)
             link = os.path.relpath(cluster.root, self._attempt.root)
             with contextlib.suppress(FileExistsError):
@@ -169,14 +169,15 @@ class ShardRunner:
         if not changes:
             return True
         more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
+        what = f"the input of shard {self._shard.index}" if self.context.plan.array else "the input"
         self._finish(
             self._outcomes.outcome(
                 RunState.FAILED,
-                f"input of shard {self._shard.index} is not what was planned, {when}: {'; '.join(changes[:3])}{more}",
+                f"{what} is not what was planned, {when}: {'; '.join(changes[:3])}{more}",
                 1,
                 FailureClass.STORAGE,
                 evidence=changes[:20],
-                next_step="put the files back as they were and retry, or submit the spec again to plan them anew",
+                next_step="restore the files and retry, or submit the spec again to plan them anew",
             )
         )
         return False
@@ -255,7 +256,7 @@ class ShardRunner:
         return self._storage(str(error), error.__cause__ if isinstance(error.__cause__, OSError) else None)
 
     def _storage(self, message: str, error: OSError | None = None) -> Outcome:
-        step = (error and storage_errors.next_step(error)) or "put the storage in order, then retry"
+        step = (error and storage_errors.next_step(error)) or "fix the storage, then retry"
         return self._outcomes.outcome(RunState.FAILED, message, 1, FailureClass.STORAGE, next_step=step)
 
     def _summary(self, end: Outcome | None = None) -> Outcome:

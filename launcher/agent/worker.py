@@ -54,7 +54,7 @@ def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader) -> str 
             log.warning("the head node failed before it could start")
             return None
         if time.monotonic() > deadline or (signal.beat and heartbeat.silent_s > HEAD_SILENCE_S):
-            log.warning("no sign of the head")
+            log.warning("no heartbeat from the head")
             return None
         pause = min(pause * 1.5, _POLL_MAX_S)
     return None
@@ -71,13 +71,13 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, addre
             context.report(NodeState.JOINED, "joined the Ray cluster")
             log.info("joined the Ray cluster at %s", address)
         if context.memory.kills() > context.status.memory_kills:
-            log.warning("the kernel killed a process of this node for memory")
+            log.warning("the kernel killed a process on this node for lack of memory")
             context.report(context.status.state)
         if heartbeat.silent_s > HEAD_SILENCE_S:
             return _head_lost(context)
         current = str(heartbeat.signal.cluster["address"])
         if current != address:
-            log.info("the head started anew at %s", current)
+            log.info("the head restarted at %s", current)
             address, joined = current, False
             node.start_ray(address)
         if node.ray.exit_code() is not None:
@@ -123,7 +123,7 @@ def _head_lost(context: AgentContext) -> int:
         without_head(
             f"the head node {allocation.head_name} was lost",
             allocation.nodes,
-            [f"{allocation.node_name} saw no sign of it any more"],
+            [f"{allocation.node_name} lost contact with it"],
             "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
         ).write(context.cluster)
     if not allocation.local:

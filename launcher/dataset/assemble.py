@@ -139,8 +139,9 @@ def _incomplete(run: Run, found: Verified, total: int) -> str:
         more = f" (and {len(damaged) - 5} more)" if len(damaged) > 5 else ""
         first = next(iter(damaged))
         lines.append(
-            f"Damaged: {some_numbers(damaged)}{more}. To do such a shard again, remove {run.paths.done(first).name} in "
-            f"{run.paths.shards} and {run.paths.shard_outputs(first).name} in {run.paths.outputs}, then retry."
+            f"Damaged: {some_numbers(damaged)}{more}. To process such a shard again, remove "
+            f"{run.paths.done(first).name} in {run.paths.shards} and "
+            f"{run.paths.shard_outputs(first).name} in {run.paths.outputs}, then retry."
         )
     lines.append("Nothing was published; --partial publishes what there is.")
     return "\n".join(lines)
@@ -213,8 +214,8 @@ def _appear(goal: _Goal) -> None:
         _remove(goal.old)
     except OSError as error:
         raise StorageError(
-            f"the dataset cannot be put to {goal.target}: {error.strerror or error}; it is complete in {goal.staging}, "
-            "and collecting again goes on from there"
+            f"the dataset cannot be moved to {goal.target}: {error.strerror or error}; it is complete in "
+            f"{goal.staging}, and `collect` continues from there"
         ) from error
 
 

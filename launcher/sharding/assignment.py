@@ -76,7 +76,7 @@ def _await(path: Path, wait: Callable[[float], object]) -> None:
             raise BootstrapError(
                 FailureClass.STORAGE,
                 f"this node does not see {path}",
-                "check that every node mounts the storage of the run, and that nobody removed the file",
+                "check that every node mounts the storage of the run, and that the file was not removed",
             )
         wait(pause)
         waited += pause
@@ -85,5 +85,5 @@ def _await(path: Path, wait: Callable[[float], object]) -> None:
 
 def _damaged(path: Path, why: str) -> BootstrapError:
     return BootstrapError(
-        FailureClass.STORAGE, f"{path} cannot be used: {why}", "submit the spec again: the files of the run are damaged"
+        FailureClass.STORAGE, f"{path} cannot be used: {why}", "submit the spec again: this run directory is damaged"
     )
