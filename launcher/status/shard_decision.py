@@ -108,7 +108,7 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
 
 def _current(element: ElementFacts | None, attempt: AttemptFacts) -> AttemptFacts:
     """The attempt, unless its job was requeued and Slurm is at a later one that has left no file yet."""
-    if element is None or element.state.is_final:
+    if attempt is NO_ATTEMPT or element is None or element.state.is_final:
         return attempt
     restarted = element.restarts is not None and element.restarts > attempt.restart
     waits = element.state.run_state is RunState.PENDING and _failure(attempt) is not None
@@ -140,6 +140,8 @@ def _done(shard: int, place: ShardPlace | None, attempt: AttemptFacts) -> ShardS
 
 def _failure(attempt: AttemptFacts) -> OutcomeReport | None:
     """The outcome that tells why there is no success: the attempt's own, else its element's; one with a class first."""
+    if attempt.outcome is None and attempt.element_outcome is None:
+        return None  # as of thousands that are pending
     found = [each for each in (attempt.outcome, attempt.element_outcome) if each is not None]
     proved = (each for each in found if each.failure_class or each.state is RunState.CANCELLED)
     return next(proved, next((each for each in found if each.state is RunState.FAILED), None))
