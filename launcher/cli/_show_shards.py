@@ -87,7 +87,7 @@ def _jobs(submissions: Sequence[SubmissionView]) -> str:
 def _collect(view: RunView) -> str:
     collected = view.collected
     if collected:
-        rows = f", {words.count(collected.rows)} rows" if collected.rows is not None else ""
+        rows = f", {words.several(collected.rows, 'row')}" if collected.rows is not None else ""
         what = "published" if collected.complete else "published in part"
         files = f"{words.several(collected.files, 'file')}{rows}, {words.size(collected.bytes)}"
         return f"{what} to {collected.target} ({files})"
@@ -136,7 +136,7 @@ def shard_lines(view: ShardView, width: int) -> list[str]:
     lines += entry("Input", f"{words.several(planned.files, 'file')}, {format_size(planned.bytes)}{first}")
     if view.done:
         done = view.done
-        rows = f", {words.count(done.rows)} rows" if done.rows is not None else ""
+        rows = f", {words.several(done.rows, 'row')}" if done.rows is not None else ""
         lines += entry("Outputs", f"{words.several(done.files, 'file')}{rows}, {format_size(done.bytes)}")
         lines += entry("", f"of attempt {done.attempt}, published {words.clock(done.published)}")
         if done.tasks_failed:
