@@ -113,14 +113,14 @@ def test_its_yaml(backend: str, connected: Any, files: list[str], tmp_path: Path
     ("content", "arguments", "message"),
     [
         (CURATOR_FILE, "{input_path: a}", "needs a value for output_path"),
-        (CURATOR_FILE, "{input_paht: a}", "has no setting 'input_paht' at its top; it has input_path, output_path, te"),
+        (CURATOR_FILE, "{input_paht: a}", "has no top-level setting 'input_paht'; it has input_path, output_path, te"),
         ("a: [", "{}", "cannot be read"),
         ("a: 1", "{}", "neither stages nor workflow"),
         ("stages: [{_target_: nemo_curator.no.Such}]", "{}", "cannot be built"),
-        ("stages: [{_target_: pathlib.Path, x: '${y}'}]", "{}", "has a mistake"),
+        ("stages: [{_target_: pathlib.Path, x: '${y}'}]", "{}", "has an error"),
     ],
 )
-def test_mistakes_in_its_yaml(content: str, arguments: str, message: str, tmp_path: Path) -> None:
+def test_errors_in_its_yaml(content: str, arguments: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yaml"
     path.write_text(content)
     with pytest.raises(PipelineLoadError, match=message):
@@ -130,10 +130,10 @@ def test_mistakes_in_its_yaml(content: str, arguments: str, message: str, tmp_pa
 @pytest.mark.parametrize(
     ("executor", "more", "message"),
     [
-        ("{backend: 'nemo_curator.backends.xena:XennaExecutor'}", "", "no module 'nemo_curator.backends.xena'"),
+        ("{backend: 'nemo_curator.backends.xena:XennaExecutor'}", "", "no module named 'nemo_curator.backends.xena'"),
         ("{backend: 'nemo_curator.backends.xenna:XenaExecutor'}", "", "did you mean 'XennaExecutor'"),
         ("{backend: 'pathlib:Path'}", "", "is not an executor"),
-        ("{backend: 'nemo_curator.backends.xenna:XennaExecutor'}", "failures: {task_retries: 1}", "no failure policy"),
+        ("{backend: 'nemo_curator.backends.xenna:XennaExecutor'}", "failures: {task_retries: 1}", "does not take"),
     ],
 )
 def test_executors_that_cannot_be(executor: str, more: str, message: str) -> None:
