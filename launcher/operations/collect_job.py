@@ -20,8 +20,6 @@ from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
 from curator_slurm.launcher.spec.data_sections import CollectMode
 
-_ENTRY = "from curator_slurm.launcher.cli import main; main()"
-
 
 def submit_collect_job(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
     """Submit the collect job where the plan wants one; a sentence about what went wrong, if anything did."""
@@ -46,11 +44,11 @@ def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:
 
     write_atomic(run.collect_script, render_collect(plan), mode=0o700)
     call = SbatchCall(comment=f"curator-slurm:{run.run_id}:collect:{len(collect_jobs(run))}", after=tuple(job_ids))
-    job = CuratorSlurmExecutor(run.root).submit_script(call, run.collect_script)
+    job = CuratorSlurmExecutor(run.root).submit_script(run.collect_script, call)
     note_collect_job(run, {"job_id": job.job_id, "submitted": time.time(), "after": list(job_ids)})
 
 
 def _start_here(run: RunPaths) -> None:
     """On this machine, a process that waits for the end."""
-    command = [sys.executable, "-c", _ENTRY, "collect", "--wait", str(run.root)]
+    command = [sys.executable, "-m", "curator_slurm", "collect", "--wait", str(run.root)]
     start_detached(command, local_environment(os.environ), output=run.collect_log("local"))

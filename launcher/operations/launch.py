@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -27,9 +27,7 @@ from curator_slurm.launcher.runs.submissions import (
 from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import SbatchCall
-
-if TYPE_CHECKING:
-    from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalJob, CuratorSlurmJob
+from curator_slurm.launcher.slurm.detached import new_local_job_id
 
 LOCK = "submissions"
 """The lock that whoever submits, cancels or reconciles holds."""
@@ -143,15 +141,9 @@ def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequ
         after=tuple(after),
         changes=dict(order.changes),
         host=socket.gethostname(),
-        job_id=_new_local_id() if local else None,
+        job_id=new_local_job_id() if local else None,
     )
     return write_submission(run.paths, record, elements, order.files)
-
-
-def _new_local_id() -> str:
-    from curator_slurm.launcher.slurm.submitit_adapter import new_local_job_id
-
-    return new_local_job_id()
 
 
 def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submission:
@@ -163,23 +155,16 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
         array=record.array, comment=record.comment, after=record.after, arguments=[f"{record.number:04d}"]
     )
     script = paths.script if paths.script.exists() else done.run.paths.script
-    job: CuratorSlurmJob | CuratorLocalJob
+    found: dict[str, Any]
     if cluster is Cluster.SLURM:
-        job = CuratorSlurmExecutor(done.run.paths.root).submit_script(call, script)
+        job = CuratorSlurmExecutor(done.run.paths.root).submit_script(script, call)
+        done.removed_variables = job.removed_variables
+        found = {"job_id": job.job_id, "slurm_cluster": job.slurm_cluster}
     else:
-        executor = CuratorLocalExecutor(done.run.paths.root)
-        executor.job_id = record.job_id
-        job = executor.submit_script(call, script)
-    done.removed_variables = getattr(job, "removed_variables", ())
-    found: dict[str, Any] = {
-        "job_id": job.job_id,
-        "submitted": time.time(),
-        "slurm_cluster": getattr(job, "slurm_cluster", None),
-        "pid": getattr(job, "pid", None),
-        "pid_started": getattr(job, "pid_started", None),
-    }
-    accepted = submission.update(**found)
-    done.run = registry.add_job_ids(done.run, [job.job_id])
+        process = CuratorLocalExecutor(done.run.paths.root).submit_script(script, call, str(record.job_id))
+        found = {"job_id": process.job_id, "pid": process.pid, "pid_started": process.pid_started}
+    accepted = submission.update(submitted=time.time(), **found)
+    done.run = registry.add_job_ids(done.run, [found["job_id"]])
     return accepted
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +29,11 @@ def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if name not in _DROPPED and name not in KEPT_VARIABLES and not name.startswith(_DROPPED_PREFIXES)
     }
+
+
+def new_local_job_id() -> str:
+    """An id for a job without Slurm; ids sort by time."""
+    return f"local-{int(time.time())}-{secrets.randbelow(10**6):06d}"
 
 
 def start_detached(command: Sequence[str], environment: Mapping[str, str], output: Path) -> int:

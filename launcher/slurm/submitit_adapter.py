@@ -11,8 +11,6 @@ This module imports submitit; import it only where something is really submitted
 from __future__ import annotations
 
 import os
-import secrets
-import time
 from pathlib import Path
 
 import psutil
@@ -26,7 +24,6 @@ from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
 
 LOCAL_JOB_ID_VARIABLE = "CURATOR_SLURM_JOB_ID"
-_PLAIN = SbatchCall()
 
 
 class CuratorSlurmJob(submitit_slurm.SlurmJob):  # type: ignore[misc]
@@ -44,9 +41,9 @@ class CuratorSlurmExecutor(submitit_slurm.SlurmExecutor):  # type: ignore[misc]
         """Available where there is sbatch; submitit looks for srun, which some login nodes do not have."""
         return 2 if client.is_available() else -1
 
-    def submit_script(self, call: SbatchCall = _PLAIN, script: Path | None = None) -> CuratorSlurmJob:
-        """Submit job.sbatch, or another script; `call` has the options of this submission alone."""
-        command = client.submit_command(self.folder, script or RunPaths(self.folder).script, call)
+    def submit_script(self, script: Path, call: SbatchCall) -> CuratorSlurmJob:
+        """Submit a script; `call` has the options of this submission alone."""
+        command = client.submit_command(self.folder, script, call)
         submitted = client.Slurm().submit(command, self.folder, call.comment)
         job = CuratorSlurmJob(self.folder, submitted.job_id)
         job.slurm_cluster = submitted.cluster
@@ -67,13 +64,9 @@ class CuratorLocalJob(submitit_local.LocalJob):  # type: ignore[misc]
 class CuratorLocalExecutor(submitit_local.LocalExecutor):  # type: ignore[misc]
     """Starts scripts of the run directory `folder` as processes of their own session on this machine."""
 
-    job_id: str | None = None
-    """The id of the next job, where it was chosen before; else a new one is made."""
-
-    def submit_script(self, call: SbatchCall = _PLAIN, script: Path | None = None) -> CuratorLocalJob:
-        """Start job.sbatch, or another script; of `call` only the arguments matter here."""
-        script = script or RunPaths(self.folder).script
-        job = CuratorLocalJob(self.folder, self.job_id or new_local_job_id())
+    def submit_script(self, script: Path, call: SbatchCall, job_id: str) -> CuratorLocalJob:
+        """Start a script as the job of this id; of `call` only the arguments matter here."""
+        job = CuratorLocalJob(self.folder, job_id)
         environment = {**local_environment(os.environ), LOCAL_JOB_ID_VARIABLE: job.job_id}
         command = ["bash", "-c", 'cd -- "$0" && exec bash "$@"', str(self.folder), str(script), *call.arguments]
         try:
@@ -82,11 +75,6 @@ class CuratorLocalExecutor(submitit_local.LocalExecutor):  # type: ignore[misc]
             raise StorageError(f"cannot start {script}: {error.strerror or error}") from error
         job.pid_started = _creation_time(job.pid)
         return job
-
-
-def new_local_job_id() -> str:
-    """An id for a job without Slurm; ids sort by time."""
-    return f"local-{int(time.time())}-{secrets.randbelow(10**6):06d}"
 
 
 def _creation_time(pid: int) -> float | None:

@@ -15,11 +15,8 @@ from run_dirs import new_run
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.local_process import is_process_alive, reap, stop_process, wait_for_end
 from curator_slurm.launcher.slurm.client import SbatchCall
-from curator_slurm.launcher.slurm.submitit_adapter import (
-    CuratorLocalExecutor,
-    CuratorSlurmExecutor,
-    new_local_job_id,
-)
+from curator_slurm.launcher.slurm.detached import new_local_job_id
+from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalExecutor, CuratorSlurmExecutor
 
 SCRIPT = """#!/bin/bash
 #SBATCH --output=slurm-%j.log
@@ -43,7 +40,7 @@ def test_sbatch_gets_our_script_and_submitit_leaves_nothing(
     folder = run_dir(tmp_path)
     before = names(folder)
     executor = CuratorSlurmExecutor(folder)
-    job = executor.submit_script(SbatchCall(comment="ours", arguments=["0000"]))
+    job = executor.submit_script(folder / "job.sbatch", SbatchCall(comment="ours", arguments=["0000"]))
     fake_slurm.wait(job.job_id)
     assert fake_slurm.calls_of("sbatch") == [
         ["--parsable", f"--chdir={folder}", "--comment=ours", str(folder / "job.sbatch"), "0000"]
@@ -51,13 +48,6 @@ def test_sbatch_gets_our_script_and_submitit_leaves_nothing(
     assert names(folder) - before == {"environment", f"slurm-{job.job_id}.log"}
     assert (isinstance(executor, submitit.SlurmExecutor), isinstance(job, submitit.SlurmJob)) == (True, True)
     assert (job.slurm_cluster, job.removed_variables) == (None, ("SBATCH_QOS",))
-
-
-def test_another_script_of_the_run(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
-    folder = run_dir(tmp_path)
-    (folder / "collect.sbatch").write_text("#!/bin/bash\n")
-    CuratorSlurmExecutor(folder).submit_script(script=folder / "collect.sbatch")
-    assert fake_slurm.calls_of("sbatch")[0][-1] == str(folder / "collect.sbatch")
 
 
 def test_a_local_run_is_a_session_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +58,7 @@ def test_a_local_run_is_a_session_of_its_own(tmp_path: Path, monkeypatch: pytest
     folder = run_dir(tmp_path / "50%a %j", seconds=0.2)
     before = names(folder)
     executor = CuratorLocalExecutor(folder)
-    executor.job_id = "local-1-2"
-    job = executor.submit_script(SbatchCall(arguments=["0000"]))
+    job = executor.submit_script(folder / "job.sbatch", SbatchCall(arguments=["0000"]), "local-1-2")
     assert (isinstance(executor, submitit.LocalExecutor), isinstance(job, submitit.LocalJob)) == (True, True)
     assert Path(f"/proc/{job.pid}/stat").read_text().split()[5] == str(job.pid)
     assert wait_for_end(job.pid, job.pid_started, 30)
@@ -85,7 +74,7 @@ def test_a_process_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: py
     folder = run_dir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StorageError, match="cannot start"):
-        CuratorLocalExecutor(folder).submit_script()
+        CuratorLocalExecutor(folder).submit_script(folder / "job.sbatch", SbatchCall(), "local-1-2")
 
 
 def test_ids_of_local_runs_hold_the_time() -> None:
@@ -96,7 +85,8 @@ def test_ids_of_local_runs_hold_the_time() -> None:
 
 
 def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
-    job = CuratorLocalExecutor(run_dir(tmp_path, seconds=60)).submit_script()
+    folder = run_dir(tmp_path, seconds=60)
+    job = CuratorLocalExecutor(folder).submit_script(folder / "job.sbatch", SbatchCall(), "local-1-2")
     assert job.pid_started is not None
     stop_process(job.pid, job.pid_started - 100, signal.SIGKILL)
     assert is_process_alive(job.pid, job.pid_started)
