@@ -58,7 +58,7 @@ def command(
         raise click.UsageError("give one of --driver, --slurm, --agent and --all")
     if as_json and not list_only:
         raise click.UsageError("--json requires --list")
-    found = registry.find_run(run, folders_of(runs_dir))
+    found = registry.check_readable(registry.find_run(run, folders_of(runs_dir)))
     if (shard is not None or failed) and not (found.record and found.record.array):
         raise UsageError(f"run {found.run_id} has no shards")
     if failed:

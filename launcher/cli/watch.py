@@ -33,5 +33,5 @@ def command(run: str, interval: float, as_json: bool, runs_dir: Path | None) -> 
 
     Exit codes: 0 the run completed, 6 it failed, 7 some of its shards are not done, 8 it was cancelled.
     """
-    found = registry.find_run(run, folders_of(runs_dir))
+    found = registry.check_readable(registry.find_run(run, folders_of(runs_dir)))
     follow_to_end(found, interval_s=interval, as_json=as_json, cancel_on_interrupt=False)

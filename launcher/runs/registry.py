@@ -332,6 +332,17 @@ def find_run(text: str, folders: Sequence[Path]) -> Run:
     raise RunNotFoundError(_unknown(text, directories, folders))
 
 
+def check_readable(run: Run) -> Run:
+    """The run, if its record can be read.
+
+    Raises:
+        StorageError: it cannot, such as one that another version has written.
+    """
+    if run.record is None:
+        raise StorageError(f"run {run.run_id} cannot be read: {run.problem}")
+    return run
+
+
 def latest_run(folders: Sequence[Path]) -> Run:
     """The newest run of all."""
     directories = run_directories(folders)

@@ -10,7 +10,7 @@ from on_slurm.runs import WAIT_S, Runs
 
 def test_the_example_on_slurm(runs: Runs) -> None:
     documents = copy_of_example(runs.folder)
-    # A finishing job and a user who collect at the same time: both succeed, and it is done once.
+    # A collect job and a user who collect at the same time: both succeed, and it is done once.
     submitted = runs.command("submit", "spec.yaml", "--json", "--set", "output.collect=auto")
     assert submitted.returncode == 0, submitted.output
     assert submitted.json["shards"] == 12
@@ -23,8 +23,8 @@ def test_the_example_on_slurm(runs: Runs) -> None:
     assert len(status["submissions"]) == 1
     assert len(list((runs.latest() / "elements").glob("*_*.0"))) == 4
     runs.job_is_over()
-    [finishing] = status["collect_jobs"]
+    [collect_job] = status["collect_jobs"]
     # Accounting hears of the end later than the queue does.
-    wait_for("the finishing job", lambda: runs.cluster.job_states(finishing) == ["COMPLETED"], WAIT_S, "collect-*.log")
+    wait_for("the collect job", lambda: runs.cluster.job_states(collect_job) == ["COMPLETED"], WAIT_S, "collect-*.log")
     check_dataset(runs.folder / "out", documents, shards=12)
     runs.assert_nothing_left()

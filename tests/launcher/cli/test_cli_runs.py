@@ -31,6 +31,7 @@ from run_dirs import (
 )
 
 from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.slurm.client import Slurm
 
@@ -462,3 +463,16 @@ def test_every_verb_has_help(verb: str) -> None:
     command = main.get_command(click.Context(main), verb)
     assert command is not None
     assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "watch", "cancel", "retry", "collect"])
+def test_a_run_directory_of_an_older_format_is_named_as_such(tmp_path: Path, fake_slurm: FakeSlurm, verb: str) -> None:
+    run = submitted_run(tmp_path)
+    data = json.loads(run.paths.record.read_text())
+    run.paths.record.write_text(json.dumps({**data, "schema": 1}))
+    result = CliRunner().invoke(main, [verb, run.run_id, "--runs-dir", str(tmp_path)], catch_exceptions=False)
+    assert result.exit_code in (CuratorSlurmError.exit_code, StorageError.exit_code)
+    words = " ".join((result.stdout + result.stderr).split())
+    assert "in the older format 1" in words
+    assert "submit its spec again" in words
+    assert run.run_id in call("list", "--runs-dir", tmp_path).stdout

@@ -56,7 +56,7 @@ def test_an_array_with_a_retry_in_between(
     first = json.loads(call("status", "demo", "--json", expect=7))
     assert first["shards"]["failed_by_class"] == {"app_failed": {"count": 1, "shards": "2"}}
     assert "no luck with this one" in call("logs", "demo", "--failed")
-    assert not (tmp_path / "out").exists(), "the finishing job publishes no incomplete run"
+    assert not (tmp_path / "out").exists(), "the collect job publishes no incomplete run"
 
     call("retry", "demo", "--set", "environment.env.FIXED=yes")
     for job in fake_slurm.jobs:

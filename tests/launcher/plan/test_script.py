@@ -401,7 +401,7 @@ def test_a_submission_that_is_not_there(lab, cluster):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_script_of_the_finishing_job(lab, tmp_path, name):
+def test_the_script_of_the_collect_job(lab, tmp_path, name):
     """It is valid bash, asks for little, and shares with the run only where and for whom it is."""
     text = render_collect(variant(lab, name, Cluster.SLURM))
     script = tmp_path / "collect.sbatch"
