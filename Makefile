@@ -24,7 +24,7 @@ WORKERS      ?= 3
 SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down docs docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit matrix chaos scale packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -77,6 +77,9 @@ cluster-down: ## Stop it
 
 docs: $(DEV) ## Build the documentation as a site in site/, strictly; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-tables: $(DEV) ## Write again what the docs have from the code: tables, schemas, the picture of the packages
+	@$(BIN)/python tests/generated_docs.py
 
 docs-picture: ## Write docs/packages.toml into its picture and the packages' docstrings
 	@$(PYTHON) docs/packages.py

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FailureClass(StrEnum):
-    """Why an attempt failed; `.retryable` says whether the same attempt may well succeed the next time."""
+    """Why an attempt failed."""
 
     APP_FAILED = "app_failed"
     BOOTSTRAP_TIMEOUT = "bootstrap_timeout"
@@ -20,18 +20,3 @@ class FailureClass(StrEnum):
     STORAGE = "storage"
     SLURM_REFUSED = "slurm_refused"
     UNKNOWN = "unknown"
-
-    @property
-    def retryable(self) -> bool:
-        return self in _RETRYABLE
-
-
-_RETRYABLE = frozenset(
-    {
-        FailureClass.BOOTSTRAP_TIMEOUT,
-        FailureClass.NODE_FAILED,
-        FailureClass.PREEMPTED,
-        FailureClass.PORT_CONFLICT,
-        FailureClass.UNKNOWN,
-    }
-)

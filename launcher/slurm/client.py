@@ -219,7 +219,10 @@ class Slurm:
         """
         for info in self.job_states([job_id], details=True).get(job_id.partition("_")[0], []):
             if info.job_id == job_id:
-                return info.end_reason or messages.reason_in_log(last_lines(Path(info.output), LOG_LINES))
+                if info.end_reason is not None:
+                    return info.end_reason
+                in_log = messages.state_in_log(last_lines(Path(info.output), LOG_LINES))
+                return in_log.failure_class if in_log else None
         return None
 
     def cancel(self, job_ids: Sequence[str]) -> None:

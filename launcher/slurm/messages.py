@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import SlurmState
 
 TRANSIENT = re.compile(
@@ -197,19 +196,20 @@ def waiting(reason: str, job_id: str) -> Waiting:
     return Waiting(words, known.never, known.next_step.format(job_id=job_id))
 
 
-_IN_LOG = (
-    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO TIME LIMIT"), FailureClass.TIME_LIMIT),
-    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO PREEMPTION"), FailureClass.PREEMPTED),
-    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO NODE FAIL"), FailureClass.NODE_FAILED),
-    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ \*\*\*"), FailureClass.CANCELLED),
-    (re.compile(r"oom[_-]kill event|Out Of Memory", re.IGNORECASE), FailureClass.OUT_OF_MEMORY),
+IN_LOG = (
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO TIME LIMIT"), SlurmState.TIMEOUT),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO PREEMPTION"), SlurmState.PREEMPTED),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO NODE FAIL"), SlurmState.NODE_FAIL),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ \*\*\*"), SlurmState.CANCELLED),
+    (re.compile(r"oom[_-]kill event|Out Of Memory", re.IGNORECASE), SlurmState.OUT_OF_MEMORY),
 )
+"""What slurmstepd and srun write into a job's log when Slurm ends it -> the state that the job gets."""
 
 
-def reason_in_log(lines: Iterable[str]) -> FailureClass | None:
-    """Why Slurm ended a job, according to what slurmstepd and srun wrote to its log."""
+def state_in_log(lines: Iterable[str]) -> SlurmState | None:
+    """The state in which Slurm ended a job, according to its log; None where Slurm did not end it."""
     text = "\n".join(lines)
-    return next((failure for pattern, failure in _IN_LOG if pattern.search(text)), None)
+    return next((state for pattern, state in IN_LOG if pattern.search(text)), None)
 
 
 _ENDINGS = {
@@ -233,17 +233,3 @@ _ENDINGS = {
 def ending(state: SlurmState) -> tuple[str, str]:
     """What a final state means and what to do next; both empty for a state that explains nothing."""
     return _ENDINGS.get(state, ("", ""))
-
-
-def ending_of(failure: FailureClass) -> tuple[str, str]:
-    """`ending` of the state that has this failure class; for one that the output of a job proves."""
-    return next((ending(state) for state in _PROVED_BY_LOGS if state.failure_class is failure), ("", ""))
-
-
-_PROVED_BY_LOGS = (
-    SlurmState.TIMEOUT,
-    SlurmState.PREEMPTED,
-    SlurmState.NODE_FAIL,
-    SlurmState.OUT_OF_MEMORY,
-    SlurmState.CANCELLED,
-)

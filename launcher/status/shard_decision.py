@@ -259,9 +259,9 @@ def _why(
         return element.failure_class, *_ending(place, element)
     if (node := failed_node(attempt.nodes)) is not None:
         return node.failure_class, f"Node {node.node}: {node.message}", node.next_step
-    in_log = None if facts.is_local else messages.reason_in_log(attempt.log_tail)
+    in_log = None if facts.is_local else messages.state_in_log(attempt.log_tail)
     if in_log is not None:
-        return in_log, *messages.ending_of(in_log)
+        return in_log.failure_class, *messages.ending(in_log)
     if attempt.outcome is not None and attempt.outcome.state is RunState.COMPLETED:
         return FailureClass.UNKNOWN, "The attempt completed, but its outputs were not published.", ""
     if facts.is_local:

@@ -114,7 +114,11 @@ class BaseReader(ProcessingStage[FileGroupTask, DocumentBatch]):
     def read_data(
         self, paths: list[str], read_kwargs: dict[str, Any] | None = None, fields: list[str] | None = None
     ) -> pd.DataFrame | None:
-        """The documents of the files; None where there are none."""
+        """The documents of the files, one row each; None where the files have none (see `allow_empty`).
+
+        The columns are those of `fields` where these are given. Every file is opened by `storage`, which knows
+        addresses and compression; an error names the file and the place in it.
+        """
 
     @property
     def storage_options(self) -> dict[str, Any]:

@@ -116,4 +116,11 @@ def test_every_state_has_an_ending_or_none() -> None:
 )
 def test_why_a_job_was_ended_by_its_own_log(line: str, failure: str | None) -> None:
     """Lines that a real Slurm wrote."""
-    assert messages.reason_in_log(["something", line, "srun: got SIGCONT"]) == failure
+    state = messages.state_in_log(["something", line, "srun: got SIGCONT"])
+    assert (state and state.failure_class) == failure
+
+
+@pytest.mark.parametrize("state", {state for _, state in messages.IN_LOG})
+def test_an_end_that_the_log_proves_has_a_class_and_a_message(state: SlurmState) -> None:
+    assert state.failure_class is not None
+    assert messages.ending(state)[0]

@@ -1,8 +1,13 @@
 """Options of sbatch: names and values."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from curator_slurm.launcher.spec.sbatch_options import EITHER, FLAGS, OWNED, SHORT, VALUES, normalise
+
+ROOT = Path(__file__).parents[3]
 
 
 def only(options):
@@ -76,3 +81,16 @@ def test_every_option_has_one_kind():
     kinds = [set(OWNED), FLAGS, EITHER, VALUES]
     assert sum(map(len, kinds)) == len(set().union(*kinds))
     assert set(SHORT.values()) <= set().union(*kinds)
+
+
+def test_no_message_and_no_page_names_an_option_that_is_refused():
+    """`resources.sbatch.NAME` in a sentence is advice that must work."""
+    sources = [*(ROOT / "launcher").rglob("*.py"), *(ROOT / "executors").rglob("*.py")]
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md"), ROOT / "README.md", *sources]
+    named = {
+        (path.name, name)
+        for path in pages
+        for name in re.findall(r"resources\.sbatch\.([a-z][a-z-]*)(?![a-z(-])", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 5
+    assert not {(page, name) for page, name in named if name in OWNED}

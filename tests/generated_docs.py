@@ -1,0 +1,50 @@
+"""Everything in the docs that is made from the code, written again by one command: `make docs-tables`.
+
+The tables of settings and of private names, the agreed differences from NeMo Curator, the JSON schemas, the picture of
+the packages and the sentences about imports in their docstrings. A test compares each with the code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE), str(HERE / "executors")]
+
+PRIVATE_NAMES = ROOT / "docs" / "private-names.md"
+SCHEMAS = ROOT / "docs" / "schemas"
+_TABLE = re.compile(r"(?m)^\| private names .*\n(?:\|.*\n?)*")
+
+
+def private_names(text: str) -> str:
+    """docs/private-names.md with its two tables as they should be, in the order of their sections."""
+    from curator_slurm.executors import ray_internals
+    from curator_slurm.executors.backends.xenna.engine import names
+
+    tables = iter([names.NAMES.table(), ray_internals.NAMES.table()])
+    return _TABLE.sub(lambda _: next(tables) + "\n", text)
+
+
+def main() -> None:
+    import curator_signatures
+    import spec_tables
+
+    from curator_slurm.launcher.status.view_schema import schema_of
+    from curator_slurm.launcher.status.views import DOCUMENTS
+
+    for module in (spec_tables, curator_signatures):
+        module.PAGE.write_text(module.page(module.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PRIVATE_NAMES.write_text(private_names(PRIVATE_NAMES.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in DOCUMENTS:
+        text = json.dumps(schema_of(document), indent=2) + "\n"
+        (SCHEMAS / f"{document}.schema.json").write_text(text, encoding="utf-8")
+    subprocess.run([sys.executable, str(ROOT / "docs" / "packages.py")], check=True)
+
+
+if __name__ == "__main__":
+    main()
