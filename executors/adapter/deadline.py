@@ -16,6 +16,8 @@ class TaskTimeoutError(TimeoutError):
     """A task took longer than `task_timeout_s`."""
 
 
+TEARDOWN_S = 30.0
+"""How long `teardown` of a stage may take at the end of a run: all its tasks are done."""
 _GRACE_S = 2.0
 
 

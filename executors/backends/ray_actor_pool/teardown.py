@@ -10,15 +10,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from curator_slurm.executors.adapter.deadline import TEARDOWN_S
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 from curator_slurm.executors.run.ray_errors import WORKER_DIED, executor_error
 from curator_slurm.executors.task_failures import short_error
 
 log = logging.getLogger(__name__)
-
-TEARDOWN_S = 30.0
-"""How long a worker may take to end, before it is killed: all its tasks are done."""
 
 
 class Teardowns:

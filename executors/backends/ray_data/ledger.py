@@ -41,6 +41,8 @@ class Ledger:
         self._update = LedgerUpdate()
         self._nodes: set[tuple[int, str]] = set()
         self._workers = DataWorkers()
+        self._actors: dict[str, str] = {}
+        """Actors that are ready and have not left -> their nodes."""
 
     def begin(self, key: Key, worker: str = "", node_id: str = "") -> int:
         """A worker begins with these tasks; how many have died at them, those aside that went with their nodes."""
@@ -80,13 +82,20 @@ class Ledger:
         self._nodes.add((stage, node_id))
         return known
 
-    def join(self, stages: list[int], worker: str) -> None:
+    def join(self, stages: list[int], worker: str, node_id: str) -> None:
         """An actor is ready."""
+        self._actors[worker] = node_id
         self._workers.join(stages, worker)
 
     def leave(self, stages: list[int], worker: str) -> None:
-        """An actor is done."""
+        """An actor is done, its `teardown` too."""
+        self._actors.pop(worker, None)
         self._workers.leave(stages, worker)
+
+    def actors_left(self) -> int:
+        """How many actors have still to leave, on the nodes that there are."""
+        alive = self._alive_nodes() if self._actors else set()
+        return sum(node in alive for node in self._actors.values())
 
     def updates(self) -> LedgerUpdate:
         """Everything new, handed over once."""
@@ -129,7 +138,9 @@ class RemoteLedger:
         return go_on
 
     def join(self, stages: list[int], worker: str) -> None:
-        self._actor.join.remote(stages, worker)
+        import ray
+
+        self._actor.join.remote(stages, worker, ray.get_runtime_context().get_node_id())
 
     def leave(self, stages: list[int], worker: str) -> None:
         self._actor.leave.remote(stages, worker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter.deadline import TEARDOWN_S
 from curator_slurm.executors.backends.ray_data.ledger import Ledger, LedgerUpdate, RemoteLedger
 from curator_slurm.executors.backends.ray_data.operators import (
     OperatorPlan,
@@ -64,7 +66,17 @@ class DataRun:
             if dataset is not None:
                 for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                     outputs += to_tasks(batch)
+            self._wait_for_teardown()
             return outputs
+
+    def _wait_for_teardown(self) -> None:
+        """Ray Data does not wait for actors that it has ended because their input is consumed."""
+        deadline = time.monotonic() + TEARDOWN_S
+        while count := ray.get(self._actor.actors_left.remote()):
+            if time.monotonic() > deadline:
+                log.warning("%d worker(s) did not finish teardown() within %g s", count, TEARDOWN_S)
+                return
+            time.sleep(0.02)
 
     @contextlib.contextmanager
     def _context(self, look: Callable[[], None]) -> Iterator[None]:

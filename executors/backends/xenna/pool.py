@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import ray
 from loguru import logger
 
+from curator_slurm.executors.adapter.deadline import TEARDOWN_S
 from curator_slurm.executors.backends.xenna.chunks import Report, chosen
 from curator_slurm.executors.backends.xenna.engine.actor_pool import EnginePool, EngineResult, EngineTask, ReadyWorker
 from curator_slurm.executors.backends.xenna.gpus import on_node
@@ -23,9 +24,6 @@ from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.run.blame import RerunDecision, check_start_up, deaths_after, decide_rerun
 from curator_slurm.executors.run.ray_errors import WORKER_DIED, worker_cannot_start
 from curator_slurm.executors.task_failures import FailurePolicy, WorkerLostError
-
-TEARDOWN_S = 30.0
-"""How long `teardown` of a stage may take."""
 
 
 class RunContext(Protocol):

@@ -104,3 +104,15 @@ def test_deaths_at_start_up_are_counted_for_the_stage_until_one_worker_is_ready(
     assert ledger.starting(0, "x", "gone") == 1
     assert ledger.starting(0, "x", "b") == 1
     assert ledger.starting(1, "x", "b") == 0
+
+
+def test_actors_are_waited_for_until_they_have_left() -> None:
+    alive = {"n1", "n2"}
+    ledger = Ledger(None, lambda: alive)
+    for worker, node in (("a", "n1"), ("b", "n2"), ("c", "n2")):
+        ledger.join([0], worker, node)
+    assert ledger.actors_left() == 3
+    ledger.leave([0], "a")
+    assert ledger.actors_left() == 2
+    alive.remove("n2")  # nobody waits for what went with its node
+    assert ledger.actors_left() == 0
