@@ -15,7 +15,7 @@ from xenna_ray import TestRay, python_path, start_ray
 
 pytestmark = pytest.mark.ray
 
-DRIVER = Path(__file__).with_name("memory_driver.py")
+DRIVER = Path(__file__).parents[1] / "memory_driver.py"
 STORE_MB = 160
 
 
