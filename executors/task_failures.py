@@ -117,6 +117,11 @@ class WorkerLostError(ExecutorError):
     """Workers of a stage die before they can process anything, or no node has room for them."""
 
 
+class LastNodeLostError(WorkerLostError):
+    """The last node that could hold workers of a stage has gone, and none has come in its place: to begin again is no
+    use."""
+
+
 class LostTasksError(ExecutorError):
     """Tasks were neither output nor filtered nor failed: they are never lost silently."""
 

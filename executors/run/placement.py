@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.ray_internals import is_head
-from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.task_failures import ExecutorError, LastNodeLostError
 
 NODE_PATIENCE_S = 60.0
 """How long a stage waits for a node to join that could hold its workers, where the last one has gone."""
@@ -74,11 +74,11 @@ def check_fits(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> None:
         )
 
 
-def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> WorkerLostError | None:
+def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> LastNodeLostError | None:
     """The error of a stage that no node could hold a worker of, if there were nothing else on it."""
     if any(need.within(node.cpus, node.gpus) for node in nodes):
         return None
-    return WorkerLostError(
+    return LastNodeLostError(
         f"stage {stage!r} has lost the last node that a worker of it could run on; it needs {need}, "
         f"nodes: {_described(nodes)}"
     )
@@ -98,7 +98,7 @@ class NodeWait:
         """Look again; `needs` are the names and needs of the unfinished stages, by position.
 
         Raises:
-            WorkerLostError: one of them has waited long enough.
+            LastNodeLostError: one of them has waited long enough.
         """
         missing = {
             index: error for index, (stage, need) in needs.items() if (error := lost_last_node(stage, need, nodes))

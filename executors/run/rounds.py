@@ -15,6 +15,7 @@ from curator_slurm.executors.run.ray_errors import results_lost, worker_is_silen
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import (
     ExecutorError,
+    LastNodeLostError,
     LostTasksError,
     ObjectsLostError,
     WorkerLostError,
@@ -38,6 +39,8 @@ class Losses:
 
     def explain(self, error: BaseException) -> bool:
         """Whether this error comes from lost nodes or objects; waits until Ray knows about the node."""
+        if isinstance(error, LastNodeLostError):
+            return False
         ours = isinstance(error, ExecutorError)
         if ours and not isinstance(error, (ObjectsLostError, WorkerLostError, LostTasksError)):
             return False

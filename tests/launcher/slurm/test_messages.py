@@ -120,7 +120,7 @@ def test_why_a_job_was_ended_by_its_own_log(line: str, failure: str | None) -> N
     assert (state and state.failure_class) == failure
 
 
-@pytest.mark.parametrize("state", {state for _, state in messages.IN_LOG})
+@pytest.mark.parametrize("state", sorted({state for _, state in messages.IN_LOG}))
 def test_an_end_that_the_log_proves_has_a_class_and_a_message(state: SlurmState) -> None:
     assert state.failure_class is not None
     assert messages.ending(state)[0]
