@@ -26,6 +26,8 @@ cpus, gpus, port, folder = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]
 store = (int(sys.argv[5]) << 20) or None
 dashboard = {"include_dashboard": True, "dashboard_port": port} if port else {"include_dashboard": False}
 import ray
+from ray._private.node import Node
+Node.start_monitor = lambda node: None  # as the launcher, which starts Ray without an autoscaler
 context = ray.init(
     address="local", num_cpus=cpus, num_gpus=gpus, **dashboard,
     _temp_dir=folder + "/ray", log_to_driver=False, object_store_memory=store,

@@ -16,6 +16,7 @@ from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import (
     FailedTaskRecord,
     FailurePolicy,
+    LastNodeLostError,
     ObjectsLostError,
     OnTaskError,
     StageError,
@@ -114,14 +115,17 @@ def test_what_is_no_loss_ends_the_run(error: Exception) -> None:
     assert len(calls) == 1
 
 
-def test_a_stage_that_fails_ends_the_run_though_a_node_has_gone() -> None:
+@pytest.mark.parametrize(
+    "error", [StageError("stage", "process_batch", "ValueError: bad", ""), LastNodeLostError("no node is left for it")]
+)
+def test_a_stage_that_fails_or_has_no_node_left_ends_the_run_though_a_node_has_gone(error: Exception) -> None:
     monitor, sources, cluster = start(1)
 
     def run_round() -> None:
         cluster.lose()
-        raise StageError("stage", "process_batch", "ValueError: bad", "")
+        raise error
 
-    with pytest.raises(StageError):
+    with pytest.raises(type(error)):
         run_rounds(run_round, monitor, sources, cluster)
     assert len(cluster.alive) == 4
 
