@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from plain_loop import compare_random_pipelines
-from ray_nodes import wait_for_lines
 from ray_runs import BACKENDS, MARKS, Run, make, runner, values
 from xenna_ray import TestRay, start_ray
 from xenna_stages import (
@@ -225,8 +224,6 @@ def test_the_life_of_a_worker(run: Run, tmp_path: Path) -> None:
     assert len(lines[0][2]) == 56  # a real node id
     setups = [line for line in lines if line[0] == "setup"]
     assert len({line[1] for line in setups}) == 2
-    wait_for_lines(journal, 1 + 2 * len(setups))  # Ray Data does not wait for the end of its actors
-    lines = [line.split() for line in journal.read_text().splitlines()]
     assert {line[1] for line in lines if line[0] == "teardown"} == {line[1] for line in setups}
 
 
