@@ -25,13 +25,13 @@ def is_balanced(weights: Sequence[int], groups: Groups) -> bool:
 
 def rebalance(weights: Sequence[int], groups: Groups, most: int) -> Groups:
     """Groups whose heaviest is as light or lighter, of at most `most` files each; as many as before."""
-    mended = exchange(weights, groups, most)
-    if is_balanced(weights, mended):
-        return mended
+    rebalanced = exchange(weights, groups, most)
+    if is_balanced(weights, rebalanced):
+        return rebalanced
     positions = [position for group in groups for position in group]
     if len(positions) > FEW_FILES:
-        return mended
-    return _search(weights, positions, len(groups), most) or mended
+        return rebalanced
+    return _search(weights, positions, len(groups), most) or rebalanced
 
 
 def exchange(weights: Sequence[int], groups: Groups, most: int) -> Groups:

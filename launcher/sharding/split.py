@@ -1,6 +1,6 @@
 """Files into shards, balanced by bytes: the same files give the same shards, in whatever order they come. Pure.
 
-Two ways. By size: the largest file that is left goes to the shard that has least, which is mended where that is not
+Two ways. By size: the largest file that is left goes to the shard that has least, and files are exchanged where that is not
 good enough; shards are numbered from the largest. By name: shards are ranges of the sorted names, cut so that the
 largest is as small as it can be.
 """
