@@ -1,8 +1,8 @@
 """Files into shards, balanced by bytes: the same files give the same shards, in whatever order they come. Pure.
 
-Two ways. By size: the largest file that is left goes to the shard that has least, and files are exchanged where that is not
-good enough; shards are numbered from the largest. By name: shards are ranges of the sorted names, cut so that the
-largest is as small as it can be.
+Two ways. By size: the largest file that is left goes to the shard that has least, and files are exchanged where that
+is not good enough; shards are numbered from the largest. By name: shards are ranges of the sorted names, cut so that
+the largest is as small as it can be.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -63,28 +64,34 @@ def test_a_worker_that_ray_lets_go_of_ends(worker: str, two_cpus: TestRay) -> No
 
 
 _ENDLESS = """
-import time
+import pathlib, sys, time
 from curator_slurm.executors import XennaExecutor
 from xenna_stages import Step, numbers
 
 class Slowly(Step):
     def process(self, task):
-        print("slowly", flush=True)
+        pathlib.Path({began!r}).touch()
         time.sleep(3600)
 
-XennaExecutor({"resource_monitor": True}).execute([Step("a", cpus=0.25), Slowly("b", cpus=0.25)], numbers(20))
+stages = [Step("a", cpus=0.25), Slowly("b", cpus=0.25)]
+XennaExecutor({{"resource_monitor": True}}).execute(stages, numbers(20))
 """
 
 
-def test_no_worker_outlives_a_driver_that_is_killed(two_cpus: TestRay) -> None:
+def test_no_worker_outlives_a_driver_that_is_killed(two_cpus: TestRay, tmp_path: Path) -> None:
+    began, log = tmp_path / "began", tmp_path / "log"
     environment = {**os.environ, **two_cpus.env, "PYTHONPATH": python_path()}
-    with subprocess.Popen(
-        [sys.executable, "-c", _ENDLESS], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as driver:
-        assert driver.stdout is not None
-        assert any("slowly" in line for line in driver.stdout), "the stage never ran"
-        assert two_cpus.worker_pids()
-        driver.kill()
+    command = [sys.executable, "-c", _ENDLESS.format(began=str(began))]
+    with log.open("w") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as driver:
+        deadline = time.monotonic() + 120
+        try:
+            while not began.exists():
+                assert driver.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            assert two_cpus.worker_pids()
+        finally:
+            driver.kill()
     deadline = time.monotonic() + 60
     while left := two_cpus.worker_pids():
         assert time.monotonic() < deadline, left
