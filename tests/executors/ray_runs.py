@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,14 @@ def make(backend: str, **config: Any) -> Any:
     return make_executor(name, {**own, **config})
 
 
+def wait_for_no_workers(cluster: TestRay) -> None:
+    """A killed process takes a moment to go, on a busy machine a long one."""
+    deadline = time.monotonic() + 30
+    while left := cluster.worker_pids():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 def runner(backend: str, cluster: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A function that runs stages on numbers from 0, and checks that the run leaves no process of Xenna behind."""
     for name, value in cluster.env.items():
@@ -51,7 +60,7 @@ def runner(backend: str, cluster: TestRay, monkeypatch: pytest.MonkeyPatch) -> R
         try:
             outputs: list[Any] = make(backend, **config).execute(stages, tasks)
         finally:
-            assert not cluster.worker_pids()
+            wait_for_no_workers(cluster)
         return outputs
 
     return run

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from slurm_cluster import SlurmCluster
+from slurm_cluster.waiting import wait_for
 
 from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
@@ -43,7 +44,7 @@ def expected(slurm_cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFacto
 
 def test_one_spec_runs_on_one_machine_without_slurm(runs: Runs, expected: Callable[[Runs], list[str]]) -> None:
     assert len(expected(runs)) > 300
-    assert runs.cluster.processes() == []
+    wait_for("the agent to end", lambda: not runs.cluster.processes(), WAIT_S)
     assert runs.cluster.files() == []
 
 
@@ -83,8 +84,12 @@ def test_render_is_what_submit_submits(runs: Runs, slurm_cluster: SlurmCluster) 
 
 
 def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    done = runs.run(program("print('hello')"), "--set", "resources.nodes=1")
-    assert done.returncode == 0, done.output
+    gate = runs.folder / "gate"
+    text = f"print('hello') if os.path.exists({str(gate)!r}) else sys.exit(3)"
+    done = runs.run(program(f"import sys\n{text}"), "--set", "resources.nodes=1")
+    assert done.returncode == 6, done.output
+    runs.job_is_over()
+    gate.touch()
     run_dir = runs.latest()
     job = slurm_cluster.run(["sbatch", "--parsable", "job.sbatch"], cwd=run_dir, check=True).stdout.strip()
     slurm_cluster.wait_for_job(job, timeout=WAIT_S)
