@@ -34,6 +34,7 @@ quickstart: $(RUNTIME) ## Curate the standard library's source on this machine, 
 
 test: packages $(DEV) ## All checks and tests, on a real Slurm where root may start one
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) $(TESTS)
 
@@ -42,6 +43,7 @@ check: lint ## Style, types and plain tests, in three minutes: for every change
 
 lint: $(DEV) ## Style and types
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 
 unit: $(DEV) ## Tests without the real Slurm

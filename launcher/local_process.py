@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CLOCK_TOLERANCE_S = 2.0
 """The creation time of a process moves a little when the clock is set."""
 
+
 def is_process_alive(pid: int, created: float | None) -> bool:
     """Whether this very process lives: the creation time tells it from a later one with the same number."""
     return _process(pid, created) is not None

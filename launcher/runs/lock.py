@@ -191,7 +191,4 @@ def _guard(path: Path) -> Iterator[None]:
 def _busy(holder: dict[str, Any], path: Path) -> str:
     what = holder.get("purpose") or "another command"
     where = f" (process {holder['pid']} on {holder['host']})" if "pid" in holder and "host" in holder else ""
-    return (
-        f"`{what}` holds the lock on this run{where}.\n"
-        f"Try again later. If that command is gone, remove {path}"
-    )
+    return f"`{what}` holds the lock on this run{where}.\nTry again later. If that command is gone, remove {path}"

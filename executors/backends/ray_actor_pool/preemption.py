@@ -100,4 +100,3 @@ def _rank(entry: tuple[Ranked, Worker]) -> Ranked:
 def _sum(have: Need, more: Iterable[Need]) -> Need:
     given = list(more)
     return Need(have.cpus + sum(need.cpus for need in given), have.gpus + sum(need.gpus for need in given))
-

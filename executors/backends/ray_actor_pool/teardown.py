@@ -22,9 +22,7 @@ log = logging.getLogger(__name__)
 class Teardowns:
     """Those under way. `pending` is what the run waits for: references and what to do with each."""
 
-    def __init__(
-        self, stages: Sequence[StageState], nodes: Nodes, pending: dict[Any, Callable[[Any], None]]
-    ) -> None:
+    def __init__(self, stages: Sequence[StageState], nodes: Nodes, pending: dict[Any, Callable[[Any], None]]) -> None:
         self._stages = stages
         self._nodes = nodes
         self._pending = pending

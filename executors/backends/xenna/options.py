@@ -138,8 +138,7 @@ def parse_stage(stage: Any) -> StageOptions:
     if count is not None and per_node is not None:
         raise XennaOptionError(
             "num_workers_per_node",
-            f"stage {name!r} sets both num_workers() and num_workers_per_node; "
-            "only one of them can decide",
+            f"stage {name!r} sets both num_workers() and num_workers_per_node; only one of them can decide",
         )
     for key, value in (("num_workers", count), ("num_workers_per_node", per_node)):
         if value is not None and value <= 0:

@@ -65,4 +65,3 @@ def _groups(demands: Sequence[Demand], found: Fit, together: bool) -> list[list[
         for demand, cpus, workers in zip(demands, found.stage_cpus, found.stage_workers, strict=True)
     ]
     return [scaled] if together else [[demand] for demand in scaled]
-

@@ -140,4 +140,3 @@ class StageSpec(v1.StageSpec):  # type: ignore[misc]
 
 def _metadata(worker: Any) -> WorkerMetadata:
     return WorkerMetadata(worker.worker_id, worker.allocation)
-

@@ -77,9 +77,7 @@ def test_every_error_of_a_spec_is_told_and_nothing_is_written(spec: dict[str, An
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_refusal_is_an_error_and_leaves_nothing(
-    spec: dict[str, Any], fake_slurm: FakeSlurm, tmp_path: Path
-) -> None:
+def test_a_refusal_is_an_error_and_leaves_nothing(spec: dict[str, Any], fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.fail_next("sbatch", stderr="sbatch: error: invalid partition specified: nope\n")
     with pytest.raises(SlurmError, match=r"resources\.partition"):
         submit(spec)

@@ -40,5 +40,5 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_all_of_it_is_documented() -> None:
     public = {name for name in vars(Job) if not name.startswith("_")} - {"watcher", "get_info"}
-    for name in (public | {"run_dir", "notes"} | set(curator_slurm.__all__)):
+    for name in public | {"run_dir", "notes"} | set(curator_slurm.__all__):
         assert re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`", TEXT), name
