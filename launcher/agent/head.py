@@ -80,9 +80,9 @@ class Head:
         self.node.take_down()
         self.runner.close()
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
-        outcome.write(self.context.cluster)
         with contextlib.suppress(OSError):
             write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
+        outcome.write(self.context.cluster)  # last: with it the run has ended
         self._end_step()
         return outcome.exit_code
 

@@ -49,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     allocation = _allocation(plan)
     if options.clean_up:
         if allocation.is_head:
+            remove_secrets(cluster, array=plan.array)  # first: with the outcome the run has ended
             report_head_lost(cluster, allocation)
-            remove_secrets(cluster, array=plan.array)
         else:
             report_worker_lost(cluster, allocation)
         return clean_up(cluster, allocation.node_name)
@@ -95,16 +95,20 @@ def _worker(context: AgentContext, node: Node) -> int:
 
 def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
     """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end."""
+    lost = None
     if not cluster.outcome.exists():
-        without_head(
+        lost = without_head(
             f"the agent on the head node {allocation.node_name} was killed",
             allocation.nodes,
             last_lines(cluster.node(allocation.node_name).agent_log, 5),
             "submit the run again; if it happens again, check the memory of the head node",
-        ).write(cluster)
+        )
     with contextlib.suppress(OSError, ValueError):
-        write_atomic(cluster.exit_code, f"{int((read_json(cluster.outcome) or {})['exit_code'])}\n")
+        code = lost.exit_code if lost else int((read_json(cluster.outcome) or {})["exit_code"])
+        write_atomic(cluster.exit_code, f"{code}\n")
     Heartbeat(cluster.heartbeat).end()
+    if lost:
+        lost.write(cluster)  # last: with it the run has ended
 
 
 def remove_secrets(cluster: ClusterPaths, *, array: bool) -> None:

@@ -89,7 +89,7 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         evidence=detail.evidence,
         nodes=detail.nodes,
         node_reports=detail.node_reports,
-        exit_code=detail.exit_code,
+        exit_code=detail.exit_code if status.state.is_final else None,
         stages=detail.stages,
         tasks_failed=detail.tasks_failed,
         object_store=detail.object_store,

@@ -81,6 +81,14 @@ class AttemptFacts:
 NO_ATTEMPT = AttemptFacts()
 
 
+@dataclass(frozen=True, slots=True)
+class PublisherFacts:
+    """The element that has published a run of one shard; it need not be that of the newest submission."""
+
+    element_id: str
+    heartbeat: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """Everything that decides; elements by their id, such as 4711_3."""
@@ -96,6 +104,10 @@ class RunFacts:
     attempts: Mapping[int, AttemptFacts] = field(default_factory=dict)
     detailed: frozenset[int] = frozenset()
     """Shards of which everything was read."""
+    outcomes: frozenset[str] = frozenset()
+    """Elements that left an outcome, the last thing they do; looked at only where every shard is done."""
+    publisher: PublisherFacts | None = None
+    """Known where a run has one shard, and it is done."""
     cancelled_elements: frozenset[str] = frozenset()
     cancelled: float | None = None
     query_error: str = ""

@@ -22,9 +22,23 @@ from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask, ask_for_all
-from curator_slurm.launcher.status.attempt_files import AttemptReader, attempt_names, base_of, restart_of
-from curator_slurm.launcher.status.facts import FRESH_HEARTBEAT_S, AttemptFacts, ElementFacts, RunFacts, ShardPlace
+from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, ask_for_all
+from curator_slurm.launcher.status.attempt_files import (
+    AttemptReader,
+    attempt_names,
+    base_of,
+    newest_elements,
+    read_element_outcome,
+    restart_of,
+)
+from curator_slurm.launcher.status.facts import (
+    FRESH_HEARTBEAT_S,
+    AttemptFacts,
+    ElementFacts,
+    PublisherFacts,
+    RunFacts,
+    ShardPlace,
+)
 from curator_slurm.launcher.status.run_decision import RunStatus, decide
 
 
@@ -77,7 +91,7 @@ def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
         except CuratorSlurmError as error:
             known.append(RunStatus(state=RunState.UNKNOWN, message=str(error)))
     pairs = list(zip(runs, known, strict=True))
-    asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_done(run)]
+    asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_over(run)]
     answer = ask_for_all(asked)
     return [
         each if isinstance(each, RunStatus) else collect_facts(run, each, answer, Level.STATE).decide()
@@ -89,8 +103,16 @@ def _unreadable(run: Run) -> RunStatus:
     return RunStatus(state=RunState.UNKNOWN, message=f"This run cannot be read: {run.problem}.")
 
 
-def _is_done(run: Run) -> bool:
-    return run.record is not None and len(done_shards(run.paths)) >= run.record.shards
+def _is_over(run: Run) -> bool:
+    """Whether Slurm need not be asked: every shard is done, and has been for long, or the one element said so."""
+    assert run.record is not None
+    done = done_shards(run.paths)
+    if len(done) < run.record.shards:
+        return False
+    if time.time() - max(done.values(), default=0.0) > RECENT_S:
+        return True
+    publisher = _done_by(run.paths, 0) if run.record.shards == 1 else None
+    return publisher is not None and read_element_outcome(run.paths, publisher) is not None
 
 
 def collect_facts(
@@ -134,7 +156,24 @@ def collect_facts(
         facts = replace(facts, attempts=dict(_attempts(paths, facts, over)))
         if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
             facts = replace(facts, done=done_shards(paths))
-    return Gathered(facts, submissions)
+    return Gathered(facts if facts.open_shards else _with_ends(paths, facts), submissions)
+
+
+def _with_ends(paths: RunPaths, facts: RunFacts) -> RunFacts:
+    """What tells whether the elements of a run whose shards are all done have ended, too."""
+    wanted = {name for name, element in facts.elements.items() if not element.state.is_final}
+    by = _done_by(paths, 0) if facts.total == 1 else None
+    publisher = None
+    if by is not None:
+        heartbeat = facts.attempts[0].heartbeat if 0 in facts.attempts else None
+        publisher = PublisherFacts(base_of(by), heartbeat)
+        wanted.add(publisher.element_id)
+    if not wanted:
+        return facts
+    newest = newest_elements(paths)
+    folders = {name: {newest.get(name), by if base_of(by or "") == name else None} - {None} for name in wanted}
+    ended = {name for name, found in folders.items() if any(read_element_outcome(paths, str(each)) for each in found)}
+    return replace(facts, outcomes=frozenset(ended), publisher=publisher)
 
 
 def places_of(submissions: Iterable[Submission]) -> dict[int, ShardPlace]:

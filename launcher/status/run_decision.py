@@ -1,7 +1,7 @@
 """What state a run is in and why: a pure aggregate over the states of its shards.
 
 A run of one shard is what its shard is, with its stages, evidence and nodes. Of a run of many, only shards that are
-not done have a status each.
+not done have a status each. A run whose shards are all done goes on until its elements have ended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.facts import RunFacts
+from curator_slurm.launcher.status.facts import ElementFacts, RunFacts
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import (
     ShardState,
@@ -125,6 +125,37 @@ def _warnings(facts: RunFacts) -> list[str]:
 _CANNOT_TELL = "Slurm cannot be asked, and the files of the run do not tell."
 _TRY_AGAIN = "Try again in a few minutes."
 _BEING_SUBMITTED = "It is being submitted."
+_ENDING = "All outputs are published; the job is ending: Ray stops, its logs are packed, secrets are removed."
+_REQUEUED = "All outputs are published; Slurm has its job in the queue again, which will find nothing to do."
+
+
+def _is_ending(facts: RunFacts) -> bool:
+    """Whether an element of a run whose shards are all done has not ended yet.
+
+    It has when Slurm says so, or its process is gone, or it left its outcome. Where nobody can tell that (Slurm cannot
+    be asked or has forgotten the job, or it was submitted by hand), it is going on while its heartbeat is fresh.
+    """
+    if any(_goes_on(facts, name, element) for name, element in facts.elements.items()):
+        return True
+    publisher = facts.publisher
+    if publisher is None or facts.is_local or publisher.element_id in facts.outcomes:
+        return False
+    return publisher.element_id not in facts.elements and facts.is_fresh(publisher.heartbeat)
+
+
+def _goes_on(facts: RunFacts, name: str, element: ElementFacts) -> bool:
+    if element.state.is_final or element.is_unverifiable:
+        return False
+    lives_here = facts.is_local and not element.elsewhere
+    return lives_here or name not in facts.outcomes
+
+
+def _ending_words(facts: RunFacts) -> tuple[str, str]:
+    """Message and next step."""
+    going = [element for name, element in facts.elements.items() if _goes_on(facts, name, element)]
+    if not going or any(element.state.run_state is not RunState.PENDING for element in going):
+        return _ENDING, ""
+    return _REQUEUED, f"`curator-slurm cancel {facts.run_id}` takes it out of the queue."
 
 
 def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]) -> RunStatus:
@@ -138,9 +169,12 @@ def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]
         next_step = f"`curator-slurm retry {facts.run_id}` submits it."
     elif state is RunState.UNKNOWN and not message:
         message, next_step = _CANNOT_TELL, _TRY_AGAIN
+    elif shard.state is ShardState.DONE and not state.is_final:
+        message, next_step = _ending_words(facts)
     if state is RunState.CANCELLED:
         failure = FailureClass.CANCELLED
     detail = shard.detail
+    ended = detail.ended if detail.ended is not None else facts.done.get(0)
     return RunStatus(
         state=state,
         done=len(facts.done),
@@ -150,7 +184,7 @@ def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]
         message=message,
         next_step=next_step,
         started=shard.started,
-        ended=detail.ended if detail.ended is not None else facts.done.get(0),
+        ended=ended if state.is_final or shard.state is not ShardState.DONE else None,
         never_starts=detail.never_starts,
         warnings=[*_warnings(facts), *detail.warnings],
     )
@@ -189,7 +223,7 @@ def _with_class(status: RunStatus) -> RunStatus:
 
 def _run_state(facts: RunFacts, statuses: Sequence[ShardStatus]) -> RunState:
     if not statuses:
-        return RunState.COMPLETED
+        return RunState.RUNNING if _is_ending(facts) else RunState.COMPLETED
     states = {status.state for status in statuses}
     if ShardState.RUNNING in states:
         return RunState.RUNNING
@@ -221,8 +255,8 @@ def _rate(facts: RunFacts) -> float | None:
 
 def _words(facts: RunFacts, state: RunState, statuses: Sequence[ShardStatus]) -> tuple[str, str, bool]:
     """Message, next step, and whether what waits will never start."""
-    if state is RunState.COMPLETED:
-        return "", "", False
+    if not statuses:
+        return ("", "", False) if state.is_final else (*_ending_words(facts), False)
     if facts.being_submitted and not any(status.state.is_active for status in statuses):
         return _BEING_SUBMITTED, "", False
     if state is RunState.UNKNOWN:

@@ -85,12 +85,15 @@ class ShardStatus:
 def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> ShardStatus:
     """The state of a shard that these facts prove; `is_next`: it is the one that its running element starts with."""
     place, element = facts.places.get(shard), facts.element_of(shard)
-    attempt = _current(element, facts.attempts.get(shard, NO_ATTEMPT))
+    attempt = facts.attempts.get(shard, NO_ATTEMPT)
+    attempt = attempt if shard in facts.done else _current(element, attempt)
     if shard in facts.done:
         status = _done(shard, place, attempt)
     elif place is None or not place.element_id:
         unsure = place is not None and bool(facts.query_error)
         status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
+    elif facts.total == 1 and _agent_is_ending(facts, element, attempt):
+        status = _failed_but_going(facts, shard, place, attempt)
     elif _failure(attempt) is not None:
         status = _ended(facts, shard, place, element, attempt)
     elif element is not None and facts.is_active(shard):
@@ -214,6 +217,28 @@ def _elsewhere(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptF
         _status(shard, ShardState.UNKNOWN, place, attempt),
         message=f"The run was started on {facts.host or 'another machine'}; only that machine can tell if it is alive.",
         next_step=f"Run this command on {facts.host or 'that machine'}.",
+    )
+
+
+def _agent_is_ending(facts: RunFacts, element: ElementFacts | None, attempt: AttemptFacts) -> bool:
+    """Whether the only attempt of an element has failed, and the element has not ended: it cleans up after itself."""
+    if attempt.outcome is None or _failure(attempt) is None:
+        return False
+    if element is not None and (element.state.is_final or element.is_unverifiable):
+        return False
+    if facts.is_local:
+        return element is not None and not (element.elsewhere and attempt.element_outcome is not None)
+    return attempt.element_outcome is None and (element is not None or facts.is_fresh(attempt.heartbeat))
+
+
+def _failed_but_going(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
+    outcome = attempt.outcome
+    assert outcome is not None
+    message = f"The job is ending: {outcome.message}" if outcome.message else "The job is ending."
+    return replace(
+        _status(shard, ShardState.RUNNING, place, attempt),
+        message=message if facts.cancelled is None else "The run is being cancelled.",
+        started=outcome.started,
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from slurm_cluster import SlurmCluster
-from slurm_cluster.waiting import wait_for
 
 from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
@@ -44,7 +43,7 @@ def expected(slurm_cluster: SlurmCluster, tmp_path_factory: pytest.TempPathFacto
 
 def test_one_spec_runs_on_one_machine_without_slurm(runs: Runs, expected: Callable[[Runs], list[str]]) -> None:
     assert len(expected(runs)) > 300
-    wait_for("the agent to end", lambda: not runs.cluster.processes(), WAIT_S)
+    assert runs.cluster.processes() == []
     assert runs.cluster.files() == []
 
 
@@ -88,7 +87,6 @@ def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmClu
     text = f"print('hello') if os.path.exists({str(gate)!r}) else sys.exit(3)"
     done = runs.run(program(f"import sys\n{text}"), "--set", "resources.nodes=1")
     assert done.returncode == 6, done.output
-    runs.job_is_over()
     gate.touch()
     run_dir = runs.latest()
     job = slurm_cluster.run(["sbatch", "--parsable", "job.sbatch"], cwd=run_dir, check=True).stdout.strip()
@@ -217,6 +215,8 @@ def test_outputs_go_where_the_spec_says_and_secrets_reach_the_pipeline(
     done = runs.run(spec, "--set", "resources.nodes=1", env={"HF_TOKEN": secret})
     assert done.returncode == 0, done.output
     assert (target / "x").read_text() == secret
+    assert not (runs.latest() / "secrets").exists()
+    runs.job_is_over()  # now all files have been written
     kept = "\n".join(path.read_text(errors="replace") for path in runs.latest().rglob("*") if path.is_file())
     assert "s3cr3t" not in kept
     plan = yaml.safe_load((runs.latest() / "plan.yaml").read_text())

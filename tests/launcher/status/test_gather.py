@@ -12,6 +12,7 @@ from run_dirs import event, new_attempt, node_status, outcome, progress, submit_
 from sharded_runs import fail, publish, sharded_run
 
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
@@ -144,8 +145,64 @@ def test_old_failures_are_not_asked_for(tmp_path: Path, fake_slurm: FakeSlurm) -
     outcome(attempt, "failed", failure_class="app_failed", ended=time.time() - 7200)
     done = array_run(tmp_path, 1)
     publish(done, 0, "4711_0.0")
+    os.utime(done.paths.done(0), (time.time() - 7200,) * 2)
     assert [status.state for status in statuses_of([run, done])] == [RunState.FAILED, RunState.COMPLETED]
     assert fake_slurm.calls == []
+
+
+def published(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
+    """An attempt that has published its outputs, and whose agent has not ended."""
+    attempt = new_attempt(run, job_id, restart)
+    outcome(attempt)
+    attempt.cluster.outcome.unlink()
+    return attempt
+
+
+def test_a_published_run_goes_on_until_its_agent_has_ended(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    attempt = published(run)
+    for answer in (job(SlurmState.RUNNING), SlurmAnswer(), SlurmAnswer(error="no answer")):
+        assert facts_of(run, answer).decide().state is RunState.RUNNING
+    assert facts_of(run, job(SlurmState.COMPLETED)).decide().state is RunState.COMPLETED
+    outcome(attempt)
+    for answer in (job(SlurmState.RUNNING), job(SlurmState.PENDING, restarts=1), SlurmAnswer(error="no answer")):
+        found = facts_of(run, answer).decide()
+        assert (found.state, found.ended is None) == (RunState.COMPLETED, False)
+
+
+def test_the_agent_that_has_published_need_not_be_the_one_that_ends(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    published(run)
+    answer = job(SlurmState.RUNNING, restarts=1)
+    again = new_attempt(run, restart=1)
+    assert facts_of(run, answer).decide().state is RunState.RUNNING
+    again.cluster.outcome.write_text('{"schema": 1, "state": "completed"}')
+    assert facts_of(run, answer).decide().state is RunState.COMPLETED
+
+
+def test_a_run_that_was_submitted_by_hand_goes_on_until_its_agent_has_ended(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    attempt = published(run, "4712")
+    answer = job(SlurmState.FAILED)
+    assert facts_of(run, answer).decide().state is RunState.RUNNING
+    outcome(attempt)
+    assert facts_of(run, answer).decide().state is RunState.COMPLETED
+
+
+def test_the_list_says_the_same_of_runs_that_are_ending(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    single, many = submitted_run(tmp_path), array_run(tmp_path, 2)
+    published(single)
+    for shard in range(2):
+        publish(many, shard, f"4711_{shard}.0")
+    before = len(fake_slurm.calls)
+    assert [status.state for status in statuses_of([single, many])] == [RunState.RUNNING, RunState.COMPLETED]
+    assert len(fake_slurm.calls) - before <= 3
+    answer = SlurmAnswer(tasks=[ArrayTasks("4711", (1,), SlurmState.RUNNING)])
+    assert facts_of(many, answer, Level.STATE).decide().state is RunState.RUNNING
+    ending = many.paths.elements / "4711_1.0"
+    ending.mkdir(parents=True, exist_ok=True)
+    (ending / "outcome.json").write_text('{"schema": 1, "state": "completed"}')
+    assert facts_of(many, answer, Level.STATE).decide().state is RunState.COMPLETED
 
 
 def test_a_run_of_another_machine_is_known_by_its_heartbeat(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status.facts import AttemptFacts, ElementFacts, RunFacts, ShardPlace
+from curator_slurm.launcher.status.facts import AttemptFacts, ElementFacts, PublisherFacts, RunFacts, ShardPlace
 from curator_slurm.launcher.status.reports import NodeReport, OutcomeReport, outcome_of
 from curator_slurm.launcher.status.run_decision import decide
 from curator_slurm.launcher.status.shard_decision import ShardState
@@ -56,6 +56,59 @@ def outcome(failure: str | None, message: str = "it broke") -> OutcomeReport:
 )
 def test_the_state_of_the_run(more: dict[str, Any], state: RunState) -> None:
     assert decide(facts(**more)).state is state
+
+
+COMPLETING = ElementFacts(SlurmState.COMPLETING, NOW - 60)
+OVER = ElementFacts(SlurmState.FAILED, NOW - 60, NOW - 1)
+HERE = ElementFacts(SlurmState.RUNNING, NOW - 60)
+FAR = ElementFacts(SlurmState.RUNNING, NOW - 60, elsewhere=True)
+LOST = ElementFacts(SlurmState.UNKNOWN, NOW - 60, elsewhere=True)
+WROTE = frozenset({"4711_0"})
+
+
+def publisher(element_id: str = "4711_0", beat: float | None = NOW - 2) -> dict[str, Any]:
+    return {"publisher": PublisherFacts(element_id, beat)}
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({"elements": {"4711_0": RUNNING}}, RunState.RUNNING),
+        ({"elements": {"4711_0": RUNNING}, "outcomes": WROTE}, RunState.COMPLETED),
+        ({"elements": {"4711_0": COMPLETING}}, RunState.RUNNING),
+        ({"elements": {"4711_0": COMPLETING}, "outcomes": WROTE}, RunState.COMPLETED),
+        ({"elements": {"4711_0": OVER}, **publisher()}, RunState.COMPLETED),  # the agent died after publishing
+        ({"elements": {"4711_0": PENDING}}, RunState.RUNNING),  # requeued after publishing
+        # Nobody can tell: the heartbeat does.
+        (publisher(), RunState.RUNNING),
+        (publisher(beat=None), RunState.COMPLETED),
+        (publisher(beat=NOW - 600), RunState.COMPLETED),
+        ({"outcomes": WROTE, **publisher()}, RunState.COMPLETED),
+        ({"query_error": "no answer", **publisher()}, RunState.RUNNING),
+        ({"query_error": "no answer", "outcomes": WROTE, **publisher()}, RunState.COMPLETED),
+        ({"query_error": "no answer", **publisher(beat=NOW - 600)}, RunState.COMPLETED),
+        ({"elements": {"4711_0": OVER}, **publisher("4712")}, RunState.RUNNING),  # submitted by hand
+        # A process of this machine, or of another one.
+        ({"is_local": True, "elements": {"4711_0": HERE}, "outcomes": WROTE}, RunState.RUNNING),
+        ({"is_local": True, "outcomes": WROTE, **publisher()}, RunState.COMPLETED),
+        ({"is_local": True, **publisher()}, RunState.COMPLETED),
+        ({"is_local": True, "elements": {"4711_0": FAR}}, RunState.RUNNING),
+        ({"is_local": True, "elements": {"4711_0": FAR}, "outcomes": WROTE}, RunState.COMPLETED),
+        ({"is_local": True, "elements": {"4711_0": LOST}}, RunState.COMPLETED),
+        # Of many shards: the elements that have not ended.
+        ({"total": 3, "done": 3, "elements": {"4711_0": OVER, "4711_1": RUNNING}}, RunState.RUNNING),
+        ({"total": 3, "done": 3, "elements": {"4711_0": COMPLETING}, "outcomes": WROTE}, RunState.COMPLETED),
+    ],
+)
+def test_a_run_goes_on_until_its_elements_have_ended(more: dict[str, Any], state: RunState) -> None:
+    found = decide(facts(**{"done": 1, "detailed": frozenset({0}), **more}))
+    assert found.state is state
+    assert (found.ended is None, "published" in found.message) == (state is RunState.RUNNING,) * 2
+
+
+def test_a_job_that_is_queued_again_after_publishing_is_named() -> None:
+    found = decide(facts(done=1, detailed=frozenset({0}), elements={"4711_0": PENDING}))
+    assert ("queue" in found.message, "cancel r" in found.next_step) == (True, True)
 
 
 def test_who_is_active() -> None:

@@ -58,9 +58,9 @@ def outcome(state: str, **more: Any) -> OutcomeReport:
 @pytest.mark.parametrize("element", [None, job(SlurmState.COMPLETED), job(SlurmState.COMPLETING)])
 def test_what_is_done_is_done(element: ElementFacts | None) -> None:
     attempt = left(outcome=outcome("completed", outputs="/out"))
-    done = status(element, attempt, done={0: NOW - 1})
+    done = status(element, attempt, done={0: NOW - 1}, outcomes=frozenset({"7"}))
     assert (done.state, detail(done).outputs, done.ended, done.started) == (RunState.COMPLETED, "/out", 2.0, 1.0)
-    assert status(element, done={0: NOW - 1}).ended == NOW - 1
+    assert status(element, done={0: NOW - 1}, outcomes=frozenset({"7"})).ended == NOW - 1
 
 
 def test_a_failure_keeps_its_class_and_evidence() -> None:
@@ -87,7 +87,25 @@ def test_a_requeued_job_has_left_its_outcome_behind() -> None:
     old = left(outcome=outcome("failed", failure_class="preempted"))
     assert status(job(SlurmState.PENDING, reason="BeginTime"), old).state is RunState.PENDING
     assert status(job(SlurmState.RUNNING, restarts=1), old).state is RunState.STARTING
-    assert status(job(SlurmState.RUNNING, restarts=0), old).state is RunState.FAILED
+    ended = left(outcome=old.outcome, element_outcome=old.outcome)
+    assert status(job(SlurmState.RUNNING, restarts=0), ended).state is RunState.FAILED
+
+
+@pytest.mark.parametrize("state", [SlurmState.RUNNING, SlurmState.COMPLETING])
+def test_a_run_that_has_failed_goes_on_until_its_agent_has_ended(state: SlurmState) -> None:
+    failed = outcome("failed", failure_class="app_failed")
+    ending = status(job(state), left(outcome=failed))
+    assert (ending.state, ending.message, ending.ended) == (RunState.RUNNING, "The job is ending: as it was", None)
+    (shard,) = ending.open
+    assert shard.state.is_active  # `retry` would take its secrets away
+    assert "cancelled" in status(job(state), left(outcome=failed), cancelled=NOW).message
+    assert status(job(state), left(outcome=failed, element_outcome=failed)).state is RunState.FAILED
+    assert status(job(SlurmState.FAILED), left(outcome=failed, heartbeat=NOW)).state is RunState.FAILED
+    assert status(None, left(outcome=failed, heartbeat=NOW), query_error="no answer").state is RunState.RUNNING
+    assert status(None, left(outcome=failed, heartbeat=NOW - 600), query_error="no answer").state is RunState.FAILED
+    lives = status(job(state), left(outcome=failed, element_outcome=failed), is_local=True)
+    assert lives.state is RunState.RUNNING
+    assert status(None, left(outcome=failed, heartbeat=NOW), is_local=True).state is RunState.FAILED
     again = left(name="7.1", restart=1, events=DRIVING)
     assert status(job(SlurmState.RUNNING, restarts=1), again, begun={0: "7.1"}).state is RunState.RUNNING
 
