@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from curator_slurm.launcher.plan.resolve import resolve
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.overrides import Override, parse_override
+from curator_slurm.launcher.spec.spec_file import Reading
 
 ORIGIN = "retry --set"
 CHANGEABLE = (
@@ -57,6 +59,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
             changed.append(key)
             if reason := _refusal(key):
                 reading.problems.append(SpecProblem(key, f"`{key}` cannot change in a retry: {reason}", "--set"))
+    _say_how_to_leave_out(reading, run_id, set_options, changed)
     new = resolve(reading, Path(plan.spec_dir), plan.cluster, environ, plan.python or sys.executable)
     if new is not None:
         for key, message in checks.problems(new.spec, environ, Path(plan.spec_dir)):
@@ -71,6 +74,18 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         for key, origin in new.origins.items()
     }
     return new.model_copy(update={"origins": origins})
+
+
+_SBATCH = "resources.sbatch."
+
+
+def _say_how_to_leave_out(reading: Reading, run_id: str, set_options: Sequence[str], changed: Sequence[str]) -> None:
+    """Where the plan has options of sbatch that this version refuses: the command that retries without them."""
+    wrong = [each for each in reading.problems if each.key.startswith(_SBATCH) and each.key not in changed]
+    settings = [*set_options, *(f"{problem.key}=null" for problem in wrong)]
+    command = shlex.join(["curator-slurm", "retry", run_id, *(part for each in settings for part in ("--set", each))])
+    for problem in wrong:
+        problem.message += f"; the plan of the run has it. To retry without it: {command}"
 
 
 def _refusal(key: str) -> str:

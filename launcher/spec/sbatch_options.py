@@ -139,7 +139,10 @@ MAX_OPTIONS = 200
 
 
 def normalise(options: Mapping[str, Any]) -> tuple[dict[str, str | bool], list[tuple[str, str]]]:
-    """Long names with strings (or True for a flag), and the problems as (key, message)."""
+    """Long names with strings (or True for a flag), and the problems as (key, message).
+
+    null takes an option away, also one that cannot be set here: a plan may be older than the launcher that owns it.
+    """
     result: dict[str, str | bool] = {}
     problems: list[tuple[str, str]] = []
     given: dict[str, str] = {}
@@ -147,6 +150,9 @@ def normalise(options: Mapping[str, Any]) -> tuple[dict[str, str | bool], list[t
         return {}, [("", f"`resources.sbatch` has {len(options):,} options; sbatch has fewer than {MAX_OPTIONS}")]
     for key, value in options.items():
         name = long_name(key)
+        if value is None and name in _NAMES:
+            result.pop(name, None)
+            continue
         problem = _problem_of_name(key, name) or _problem_of_value(key, name, value)
         if not problem and name in given:
             problem = f"`resources.sbatch.{key}` and `resources.sbatch.{given[name]}` are the same option"

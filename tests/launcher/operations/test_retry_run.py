@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.spec import sbatch_options
 
 __all__ = ["own_home"]
 
@@ -52,10 +55,10 @@ def only_run(folder: Path) -> Run:
     return registry.load_run(path)
 
 
-def failed_run(folder: Path, fake: FakeSlurm) -> Run:
+def failed_run(folder: Path, fake: FakeSlurm, *options: str) -> Run:
     """A run that has failed on Slurm."""
     python = fake_python(folder / "python", state="failed", outcome={"failure_class": "out_of_memory"})
-    call("submit", write_spec(folder, python))
+    call("submit", write_spec(folder, python), *options)
     fake.wait(fake.jobs[0].id)
     fake_python(folder / "python")  # from now on it succeeds
     call("status", "demo", expect=6)
@@ -73,6 +76,32 @@ def test_a_failed_run_is_submitted_again_in_its_directory(slurm_jobs: FakeSlurm,
     assert f"run {run.run_id} is completed" in call("retry", run.run_id).stdout
     assert len(slurm_jobs.jobs) == 2
     assert registry.find_run(str(slurm_jobs.jobs[1].id), [tmp_path / "runs"]).run_id == run.run_id
+
+
+def test_a_plan_with_options_that_a_later_version_sets_itself(
+    slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = failed_run(tmp_path, slurm_jobs, "--set", "resources.sbatch.qos=low", "--set", "resources.sbatch.nice=5")
+    monkeypatch.setitem(sbatch_options.OWNED, "qos", "use `resources.priority`")
+    monkeypatch.setitem(sbatch_options.OWNED, "nice", "use `resources.priority`")
+    mine = ("--set", "environment.env.NOTE=a b")
+    refused = call("retry", run.run_id, *mine, expect=2)
+    commands = re.findall("To retry without it: (curator-slurm .*)", refused.stderr)
+    assert (len(commands), len(set(commands)), len(slurm_jobs.jobs)) == (2, 1, 1)
+    call(*shlex.split(commands[0])[1:])
+    script = (read_submissions(run.paths)[1].paths.root / "job.sbatch").read_text()
+    assert ("#SBATCH --qos" in script, "#SBATCH --nice" in script, "'a b'" in script) == (False, False, True)
+    slurm_jobs.wait(slurm_jobs.jobs[1].id)
+    assert call_json("status", run.run_id)["state"] == "completed"
+
+
+def test_a_plan_is_retried_unchanged_whatever_a_later_version_sets_itself(
+    slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = failed_run(tmp_path, slurm_jobs, "--set", "resources.sbatch.qos=low")
+    monkeypatch.setitem(sbatch_options.OWNED, "qos", "use `resources.priority`")
+    call("retry", run.run_id)
+    assert len(slurm_jobs.jobs) == 2
 
 
 def test_with_changed_resources(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:

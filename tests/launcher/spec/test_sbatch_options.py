@@ -39,6 +39,12 @@ def test_what_is_passed_on(options, expected):
 def test_options_of_the_launcher_are_refused_in_every_spelling(option):
     for key in (option, option.replace("-", "_"), f"--{option}"):
         assert "cannot be set here" in only({key: "x"})
+        assert normalise({key: None}) == ({}, [])  # for a plan that has it from an earlier version
+
+
+def test_null_takes_an_option_away_in_every_spelling():
+    for key in ("constraint", "--constraint", "C"):
+        assert normalise({"constraint": "h100", "qos": "low"} | {key: None}) == ({"qos": "low"}, [])
 
 
 @pytest.mark.parametrize("letter", [letter for letter, name in SHORT.items() if name in OWNED])
