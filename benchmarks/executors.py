@@ -68,7 +68,7 @@ def main() -> None:
         python = {"ours": sys.executable, "floor": sys.executable, "theirs": str(peer_python(options.peer_python))}
         versions = {side: package_versions(python[side]) for side in ("ours", "theirs")}
         results["machine"] = {**machine(options.cpus), "versions": versions}
-        names = [name for name in case_names() if any(fnmatch.fnmatch(name, wish) for wish in options.cases)]
+        names = [name for name in case_names() if any(fnmatch.fnmatch(name, pattern) for pattern in options.cases)]
         if not names:
             raise SystemExit(f"no case is called like that; there are {', '.join(case_names())}")
         measure(names, python, options, results)

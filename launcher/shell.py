@@ -14,7 +14,7 @@ def is_plain(value: str) -> bool:
 
 def quote(value: str) -> str:
     """`value` as one bash word on one line: plain where it is plain, else quoted, control characters as escapes."""
-    if _PLAIN.fullmatch(value):
+    if is_plain(value):
         return value
     if not any(ord(c) < 32 or ord(c) == 127 for c in value):
         return "'" + value.replace("'", "'\\''") + "'"
@@ -28,6 +28,6 @@ def sbatch_quote(value: str) -> str:
     Seen with Slurm 22.05: blanks end a value and `#` starts a comment unless in quotes; inside of double quotes a
     backslash keeps the next character, and nothing is expanded.
     """
-    if _PLAIN.fullmatch(value):
+    if is_plain(value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -20,8 +20,12 @@ _WORDS = {
 }
 
 
-def what(error: OSError) -> str:
-    """What is wrong, with the path where the system names one."""
+def what(error: OSError | ValueError) -> str:
+    """What is wrong, with the path where the system names one; of a ValueError, what Python has against the path."""
+    if isinstance(error, UnicodeError):
+        return "the name has characters that file names cannot have"
+    if isinstance(error, ValueError):
+        return str(error)
     error = _first(error)
     words = _WORDS[error.errno][0] if error.errno in _WORDS else error.strerror or str(error)
     return f"{words} ({error.filename})" if error.filename else words

@@ -13,7 +13,7 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from curator_slurm.launcher.files import append_jsonl, write_json
-from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, add_job_ids, create_run, run_comment
 from curator_slurm.launcher.runs.shard_records import DoneRecord, Element
 from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
@@ -75,7 +75,7 @@ def submit_again(run: Run, job_id: str, **more: Any) -> Run:
 
 def new_attempt(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
     """An attempt whose agent has started."""
-    attempt = run.paths.attempt(0, job_id, restart)
+    attempt = ClusterPaths(run.paths.element(job_id, restart), run.paths).attempt(0)
     attempt.root.mkdir(parents=True)
     attempt.cluster.nodes.mkdir(parents=True)
     event(attempt, "agent_started")

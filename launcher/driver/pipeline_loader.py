@@ -111,15 +111,26 @@ def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
             traceback.format_exc(),
         ) from error
     changes = _overrides(spec)
-    return stage.with_(**changes) if changes else stage
+    try:
+        return stage.with_(**changes) if changes else stage
+    except TypeError as error:
+        raise PipelineLoadError(
+            f"{key}: with_() of {spec.use} does not take {' and '.join(changes)}: {error}",
+            FailureClass.APP_FAILED,
+            "leave the setting out, or install a newer version of what the stage comes from",
+            traceback.format_exc(),
+        ) from error
+
+
+_SETTINGS = (
+    *("name", "batch_size", "num_workers", "num_workers_per_node"),
+    *("runtime_env", "xenna_stage_spec", "ray_stage_spec"),
+)
+"""Of a stage in a spec, what `with_` takes as it is."""
 
 
 def _overrides(spec: StageSpec) -> dict[str, Any]:
-    changes: dict[str, Any] = {
-        key: getattr(spec, key)
-        for key in ("name", "batch_size", "num_workers", "runtime_env", "xenna_stage_spec", "ray_stage_spec")
-        if getattr(spec, key) is not None
-    }
+    changes: dict[str, Any] = {key: value for key in _SETTINGS if (value := getattr(spec, key)) is not None}
     if spec.resources is not None:
         from curator_slurm.executors import Resources
 

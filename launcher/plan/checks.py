@@ -25,7 +25,7 @@ def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[t
         try:
             yield from check(spec)
         except (OSError, ValueError) as error:
-            yield key, f"`{key}`: {storage_errors.what(error) if isinstance(error, OSError) else error}"
+            yield key, f"`{key}`: {storage_errors.what(error)}"
     yield from _executor(spec, folder)
     yield from _secrets(spec.environment, environ)
 
@@ -64,7 +64,7 @@ def _input_paths(spec: Spec) -> Iterator[tuple[str, str]]:
             if not is_remote(pattern) and not _names_a_file(local_path(pattern)):
                 yield key, f"`input.paths`: {pattern}: {_why_no_file(Path(local_path(pattern)))}"
         except (OSError, ValueError) as error:
-            yield key, f"`input.paths`: {storage_errors.what(error) if isinstance(error, OSError) else error}"
+            yield key, f"`input.paths`: {storage_errors.what(error)}"
 
 
 def _input_manifest(spec: Spec) -> Iterator[tuple[str, str]]:

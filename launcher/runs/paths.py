@@ -127,10 +127,6 @@ class RunPaths:
         """Output of the batch script; `job_id` as in %j, or `A_a` for an array element."""
         return (self.elements if "_" in job_id else self.root) / f"slurm-{job_id}.log"
 
-    def attempt(self, shard: int, job_id: str, restart: int) -> AttemptPaths:
-        """`job_id` is `4711` or, in an array, `4711_12`; `restart` is SLURM_RESTART_COUNT."""
-        return AttemptPaths(self.attempts / f"{shard:05d}" / f"{job_id}.{restart}", self)
-
     def existing_attempts(self) -> list[AttemptPaths]:
         """Attempts that have a directory, oldest first."""
         found = [AttemptPaths(path, self) for path in self.attempts.glob("*/*") if path.is_dir()]

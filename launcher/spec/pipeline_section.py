@@ -32,6 +32,9 @@ class StageSpec(Section):
     num_workers: Whole | None = Field(
         default=None, ge=1, description="fixed number of workers; default: scales with the load"
     )
+    num_workers_per_node: Number | None = Field(
+        default=None, gt=0, description="fixed number of workers for each node, instead of num_workers; fractions too"
+    )
     runtime_env: dict[str, Any] | None = Field(default=None, description="Ray's runtime environment of the workers")
     xenna_stage_spec: dict[str, Any] | None = Field(
         default=None, description="options of cosmos-xenna for this stage; used by the executor xenna"
@@ -44,6 +47,16 @@ class StageSpec(Section):
     @classmethod
     def _from_target(cls, data: Any) -> Any:
         return from_target(data) if isinstance(data, dict) and TARGET in data else data
+
+    @model_validator(mode="after")
+    def _one_number_of_workers(self) -> StageSpec:
+        if self.num_workers_per_node is None:
+            return self
+        if self.num_workers is not None:
+            raise problem("a stage has either `num_workers` or `num_workers_per_node`; found both")
+        if "num_workers_per_node" in (self.xenna_stage_spec or {}):
+            raise problem("`num_workers_per_node` is given beside `use` and in `xenna_stage_spec`; give it once")
+        return self
 
 
 class PipelineSpec(Section):

@@ -43,7 +43,7 @@ def make(backend: str, **config: Any) -> Any:
 
 def wait_for_no_workers(cluster: TestRay) -> None:
     """A killed process takes a moment to go, on a busy machine a long one."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while left := cluster.worker_pids():
         assert time.monotonic() < deadline, left
         time.sleep(0.05)

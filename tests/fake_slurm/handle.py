@@ -104,10 +104,10 @@ class FakeSlurm:
         """Undo `pause`."""
         (self.folder / "paused").unlink(missing_ok=True)
 
-    def wish(self, shown_id: str | int, want: str) -> None:
+    def request(self, shown_id: str | int, request: str) -> None:
         """Do to a job what Slurm may do: `node_fail`, `preempt`, `requeue`, `cancel`, `hold`, `release`."""
         for job, elements in self.store.find([str(shown_id)]):
-            record(job.folder, [e.task for e in elements], want=want)
+            record(job.folder, [e.task for e in elements], request=request)
 
     def set_state(self, shown_id: str | int, state: str, **more: Any) -> None:
         """Claim a state for a job that nothing runs for any more, such as OUT_OF_MEMORY."""

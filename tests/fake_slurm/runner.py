@@ -46,7 +46,7 @@ class Runner:
     def run(self) -> None:
         """Go on until nothing waits or runs."""
         while self.waiting or self.running:
-            self._read_wishes()
+            self._read_requests()
             self._start_some()
             for task in list(self.running):
                 self._look_after(task)
@@ -55,28 +55,28 @@ class Runner:
     def _note(self, tasks: list[int | None], **event: Any) -> None:
         record(self.job.folder, tasks, **event)
 
-    def _read_wishes(self) -> None:
+    def _read_requests(self) -> None:
         size = (self.job.folder / "events.jsonl").stat().st_size
         if size == self.read:
             return
         for event in events(self.job.folder, self.read):
-            for task in event["tasks"] if "want" in event else []:
-                self._wish(task, event["want"])
+            for task in event["tasks"] if "request" in event else []:
+                self._obey(task, event["request"])
         self.read = size
 
-    def _wish(self, task: int | None, want: str) -> None:
-        if want == "hold":
+    def _obey(self, task: int | None, request: str) -> None:
+        if request == "hold":
             self.held.add(task)
             self._note([task], state="PENDING", reason="JobHeldUser") if task in self.waiting else None
-        elif want == "release":
+        elif request == "release":
             self.held.discard(task)
             self._note([task], state="PENDING") if task in self.waiting else None
-        elif task in self.waiting and want == "cancel":
+        elif task in self.waiting and request == "cancel":
             self.waiting.remove(task)
             self._note([task], state="CANCELLED")
         elif task in self.running and task not in self.ending:
             states = {"cancel": "CANCELLED", "node_fail": "NODE_FAIL", "requeue": "REQUEUE", "preempt": "REQUEUE"}
-            self._end(task, states[want])
+            self._end(task, states[request])
 
     def _start_some(self) -> None:
         limit = self.job.max_running or self.settings["running_elements"]

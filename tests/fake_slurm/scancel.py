@@ -18,7 +18,7 @@ def main(store: Store, arguments: list[str]) -> int:
             for element in alive:
                 _signal(store, element, options)
         elif alive:
-            record(job.folder, [e.task for e in alive], want="cancel")
+            record(job.folder, [e.task for e in alive], request="cancel")
     return 0
 
 
@@ -30,10 +30,9 @@ def _chosen(store: Store, options: dict[str, str], words: list[str]) -> Iterable
             except KeyError:
                 continue
         return
-    wishes = {"user": "user", "name": "name", "partition": "partition"}
-    wanted = {fact: options[option] for option, fact in wishes.items() if option in options}
+    filters = {fact: options[fact] for fact in ("user", "name", "partition") if fact in options}
     for job in store.all():
-        if (wanted or "me" in options) and all(job.facts[fact] == value for fact, value in wanted.items()):
+        if (filters or "me" in options) and all(job.facts[fact] == value for fact, value in filters.items()):
             yield job, job.elements
 
 

@@ -28,18 +28,18 @@ def main(store: Store, arguments: list[str]) -> int:
         case ["ping"]:
             print("Slurmctld(primary) at login is UP")
         case ["requeue" | "hold" | "release" as verb, *ids]:
-            return _wish(store, verb, [i for word in ids for i in word.split(",")])
+            return _request(store, verb, [i for word in ids for i in word.split(",")])
         case _:
             print(f"invalid entity or keyword: {' '.join(words)}", file=sys.stderr)
             return 1
     return 0
 
 
-def _wish(store: Store, verb: str, ids: list[str]) -> int:
+def _request(store: Store, verb: str, ids: list[str]) -> int:
     for word in ids:
         try:
             for job, elements in store.find([word]):
-                record(job.folder, [e.task for e in elements], want=verb)
+                record(job.folder, [e.task for e in elements], request=verb)
         except KeyError:
             print(f"Invalid job id specified for job {word}", file=sys.stderr)
             return 1

@@ -193,7 +193,7 @@ def events(folder: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
 
 
 def apply(element: Element, event: dict[str, Any]) -> None:
-    """Change an element as an event says; a wish (`want`) changes nothing until the runner acts on it."""
+    """Change an element as an event says; a `request` changes nothing until the runner acts on it."""
     if "state" not in event:
         return
     element.state = event["state"]

@@ -93,7 +93,7 @@ def test_requeue_and_node_failure_start_the_script_again(fake_slurm: FakeSlurm, 
     fake_slurm.wait(job, "RUNNING")
     call("scontrol", "requeue", job)
     wait_for("the second run", lambda: "run 1" in (tmp_path / "log").read_text())
-    fake_slurm.wish(job, "node_fail")
+    fake_slurm.request(job, "node_fail")
 
     assert fake_slurm.wait(job)[0].state == "COMPLETED"
     assert (tmp_path / "log").read_text().splitlines()[-1] == "run 2"

@@ -143,7 +143,7 @@ def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: Fak
     (element,) = (path for path in run.elements.iterdir() if path.is_dir())
     job = element.name.partition("_")[0]
     gate.touch()
-    fake_slurm.wish(int(job), "requeue")
+    fake_slurm.request(int(job), "requeue")
     wait_for("the restart", lambda: (run.elements / f"{job}_0.1/outcome.json").exists() or run.done(1).exists())
     fake_slurm.wait(f"{job}_0")
     assert rows(run) == [0, 1]

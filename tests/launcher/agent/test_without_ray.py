@@ -99,12 +99,12 @@ def test_a_node_that_does_not_come_is_named(tmp_path: Path, fake_slurm: FakeSlur
     assert not (found.paths.outputs / "env.json").exists()
 
 
-@pytest.mark.parametrize("wish", [None, "false"])
-def test_curator_s_own_arrays_are_off_in_a_shard(tmp_path: Path, wish: str | None) -> None:
+@pytest.mark.parametrize("enabled", [None, "false"])
+def test_curator_s_own_arrays_are_off_in_a_shard(tmp_path: Path, enabled: str | None) -> None:
     """NeMo Curator's source stages would drop most of a shard: in an array element they divide what they read."""
     for name in "ab":
         (tmp_path / f"{name}.txt").write_text(name)
-    environment = {"python": sys.executable, "env": {"NEMO_CURATOR_SLURM_ARRAY_ENABLED": wish} if wish else {}}
+    environment = {"python": sys.executable, "env": {"NEMO_CURATOR_SLURM_ARRAY_ENABLED": enabled} if enabled else {}}
     result, found = run(
         tmp_path,
         "local",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.plan.resolve import make_plan
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 
 
 def drive(tmp_path: Path, command: str, environ: dict[str, str]) -> tuple[subprocess.CompletedProcess[str], Path]:
@@ -14,7 +14,7 @@ def drive(tmp_path: Path, command: str, environ: dict[str, str]) -> tuple[subpro
     spec = tmp_path / "spec.yaml"
     spec.write_text(f"name: demo\npipeline:\n  command: {command}\ncluster: {{ray: false}}\n")
     run = RunPaths(tmp_path / "run")
-    attempt = run.attempt(0, "1", 0)
+    attempt = ClusterPaths(run.element("1", 0), run).attempt(0)
     attempt.outputs.mkdir(parents=True, exist_ok=True)
     run.plan.write_text(make_plan(spec, [], Cluster.LOCAL, {"HOME": str(tmp_path)}).to_yaml())
     arguments = ["--run-dir", run.root, "--attempt-dir", attempt.root, "--plan", run.plan]

@@ -62,9 +62,9 @@ def mishap(rng: random.Random, fake: FakeSlurm, run: Path) -> str:
     """A process is killed, or a node fails under a job, or Slurm takes a job off its node and starts it anew."""
     running = sorted(e.shown_id for job in fake.jobs for e in job.elements if e.state == "RUNNING")
     if running and rng.random() < 0.3:
-        want, element = rng.choice(["node_fail", "requeue", "preempt", "cancel"]), rng.choice(running)
-        fake.wish(element, want)
-        return f"{want} of {element}"
+        request, element = rng.choice(["node_fail", "requeue", "preempt", "cancel"]), rng.choice(running)
+        fake.request(element, request)
+        return f"{request} of {element}"
     return kill_one(rng, run)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from curator_slurm.launcher.driver.instantiate import instantiate
+from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_stage, import_named
 from curator_slurm.launcher.errors import SpecError
 from curator_slurm.launcher.plan.model import Cluster
@@ -93,6 +94,46 @@ def test_a_stage_is_built_with_them(tmp_path: Path) -> None:
     (stage,) = spec(text).pipeline.stages or []
     made = build_stage(stage, "pipeline.stages[0]", {"output_dir": str(tmp_path)})
     assert (made.path, made.name, made.resources.cpus) == (str(tmp_path), "mine", 0.5)
+
+
+STAGE = "use: curator_slurm.executors.stages:JsonlWriter, with: {path: /x}"
+
+
+@pytest.mark.parametrize("count", [3, 0.5])
+def test_workers_for_each_node(count: float) -> None:
+    (stage,) = spec(f"{{stages: [{{{STAGE}, num_workers_per_node: {count}}}]}}").pipeline.stages or []
+    made = build_stage(stage, "pipeline.stages[0]", {})
+    assert (made.num_workers_per_node(), made.num_workers()) == (count, None)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("num_workers_per_node: 0", "must be more than 0"),
+        ("num_workers_per_node: true", "must be a number"),
+        ("num_workers: 2, num_workers_per_node: 1", "either `num_workers` or `num_workers_per_node`; found both"),
+        ("num_workers_per_node: 1, xenna_stage_spec: {num_workers_per_node: 1}", "give it once"),
+    ],
+)
+def test_workers_for_each_node_given_wrongly(more: str, message: str) -> None:
+    (found,) = problems(f"{{stages: [{{{STAGE}, {more}}}]}}")
+    assert message in found
+
+
+class Older:
+    """A stage as of an older NeMo Curator, whose with_() does not know the setting."""
+
+    name = "older"
+
+    def with_(self, num_workers: int | None = None) -> Older:
+        return self
+
+
+def test_a_setting_that_a_stage_does_not_know() -> None:
+    (stage,) = spec(f"{{stages: [{{use: '{__name__}:Older', num_workers_per_node: 2}}]}}").pipeline.stages or []
+    with pytest.raises(PipelineLoadError, match=r"with_\(\) of .*:Older does not take num_workers_per_node") as found:
+        build_stage(stage, "pipeline.stages[0]", {})
+    assert "newer version" in found.value.next_step
 
 
 def test_executors_by_class() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ray_runs import wait_for_no_workers
 from xenna_ray import TestRay, python_path
 
 pytestmark = pytest.mark.ray
@@ -92,10 +93,7 @@ def test_no_worker_outlives_a_driver_that_is_killed(two_cpus: TestRay, tmp_path:
             assert two_cpus.worker_pids()
         finally:
             driver.kill()
-    deadline = time.monotonic() + 60
-    while left := two_cpus.worker_pids():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    wait_for_no_workers(two_cpus)
 
 
 def wait_until_gone(pid: int) -> None:
