@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.node_board import NodeBoard
+from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
-from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 
 _WATCH_S = 2.0
+_LOOK_S = 0.2
 _BACK_S = 30.0
 """How long a node may be out of Ray's cluster between two shards."""
+_STEP_S = 7.0
+"""The most that counts between two looks while nodes are waited for: Ray has some seconds for its answer."""
 
 
 class AgentProbe:
     """The nodes of a cluster without Ray: those whose agents say that they have joined."""
 
-    def __init__(self, cluster: ClusterPaths) -> None:
-        self._cluster = cluster
+    def __init__(self, board: NodeBoard) -> None:
+        self._board = board
 
     def alive_nodes(self) -> set[str] | None:
-        statuses = [read_node_status(paths) for paths in self._cluster.existing_nodes()]
-        return {str(status.get("address")) for status in statuses if status.get("state") == NodeState.JOINED}
+        names = self._board.in_state(NodeState.JOINED)
+        return {str(self._board.status(name).get("address")) for name in names}
 
 
 class Bootstrap:
@@ -46,6 +50,7 @@ class Bootstrap:
         events: EventLog,
         tell: Callable[[dict[str, Any]], None],
         interrupted: Callable[[], Outcome | None],
+        board: NodeBoard,
     ) -> None:
         self.context = context
         self.node = node
@@ -53,6 +58,7 @@ class Bootstrap:
         self.joined: set[str] = set()
         self._tell = tell
         self._interrupted = interrupted
+        self._board = board
         self._started = time.time()
         self._probe: GcsProbe | AgentProbe | None = None
         self._over = threading.Event()
@@ -69,7 +75,7 @@ class Bootstrap:
         self.events.add("preflight_passed", "checks passed", node=self.context.allocation.node_name)
         if not self.context.plan.spec.cluster.ray:
             self._tell({"address": self.node.address, "versions": preflight.versions()})
-            self._probe = AgentProbe(self.context.cluster)
+            self._probe = AgentProbe(self._board)
             return
         ray = self.node.start_ray()
         self._tell(self._cluster(ray.node.gcs_address))
@@ -108,12 +114,12 @@ class Bootstrap:
             BootstrapError: too many were lost since the cluster was ready.
         """
         enough = self._enough
-        deadline = time.monotonic() + (_BACK_S if self.node.ray is not None else 0.0)
+        patience = Patience(_BACK_S if self.node.ray is not None else 0.0, _STEP_S)
         while (left := self._present()) is not None and len(left) < enough:
-            if self.context.stop.wait(0.2):
+            if self.context.stop.wait(self._board.pause_s(_LOOK_S)):
                 return
-            if time.monotonic() > deadline:
-                names = self._names()
+            if patience.is_over():
+                names = self._names(everybody=True)
                 lost = sorted(set(self.context.allocation.nodes) - {names.get(address, "") for address in left})
                 raise BootstrapError(
                     FailureClass.NODE_FAILED,
@@ -125,6 +131,7 @@ class Bootstrap:
     def _present(self) -> set[str] | None:
         """Addresses of the nodes that are in the cluster now; None if unknown."""
         if isinstance(self._probe, AgentProbe):
+            self._board.look_at_all()
             return self._probe.alive_nodes()
         return GcsProbe(self.address, self.context.cluster.token).alive_nodes()
 
@@ -138,7 +145,7 @@ class Bootstrap:
     def _wait_for_head(self, probe: GcsProbe) -> Outcome | None:
         """Until Ray's head answers. The workers know its address already: their Ray waits for the head's."""
         assert self.node.ray is not None
-        deadline = time.monotonic() + self.context.plan.spec.cluster.join_timeout_s
+        patience = Patience(self.context.plan.spec.cluster.join_timeout_s, _STEP_S)
         while self.node.address not in (probe.alive_nodes() or ()):
             early = self._interrupted()
             if early is not None:
@@ -146,14 +153,14 @@ class Bootstrap:
             if self.node.check_ray():
                 probe.address = self.node.ray.node.gcs_address
                 self._tell(self._cluster(probe.address))
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 raise BootstrapError(
                     FailureClass.BOOTSTRAP_TIMEOUT,
                     f"Ray's head did not answer on {self.context.allocation.node_name} within "
                     f"{self.context.plan.spec.cluster.join_timeout_s:g} s",
                     f"read {self.context.node.ray_output}; raise cluster.join_timeout_s on slow storage",
                 )
-            self.context.stop.wait(0.2)
+            self.context.stop.wait(_LOOK_S)
         address = self.node.ray.node.gcs_address
         self.joined = {self.node.address}
         self.context.report(NodeState.JOINED, "runs Ray's head")
@@ -181,9 +188,10 @@ class Bootstrap:
         """Until all nodes have joined, or none more can, or time is up and there are enough."""
         allocation, spec = self.context.allocation, self.context.plan.spec
         wanted, enough = len(allocation.nodes), self._enough
-        deadline = time.monotonic() + spec.cluster.join_timeout_s
+        patience = Patience(spec.cluster.join_timeout_s, _STEP_S)
         failed: dict[str, dict[str, Any]] = {}
         while True:
+            self._board.look(self._awaited(failed))
             self._note_nodes(probe.alive_nodes())
             self._note_failures(failed)
             early = self._interrupted()
@@ -201,11 +209,11 @@ class Bootstrap:
                 raise self._too_few(failed, enough)
             if len(self.joined) >= wanted - len(failed) and len(self.joined) >= enough:
                 break
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 if len(self.joined) >= enough:
                     break
                 raise self._too_few(failed, enough)
-            self.context.stop.wait(0.2)
+            self.context.stop.wait(self._board.pause_s(_LOOK_S))
         missing = self._missing()
         kind = "Ray cluster" if self.node.ray is not None else "cluster"
         for name in missing:
@@ -224,27 +232,32 @@ class Bootstrap:
             self.joined.add(address)
             self.events.add("node_joined", f"joined with address {address}", node=names.get(address, address))
 
-    def _note_failures(self, failed: dict[str, dict[str, Any]]) -> None:
-        for paths in self._nodes():
-            if paths.name in failed or paths.name == self.context.allocation.node_name:
-                continue
-            status = read_node_status(paths)
-            if status.get("state") == NodeState.FAILED:
-                failed[paths.name] = status
-                self.events.add("node_failed", str(status.get("message")), node=paths.name)
+    def _awaited(self, failed: Container[str]) -> list[str]:
+        """Nodes of which more must be known: those that have neither joined with a name nor failed."""
+        present = self._present_names() | {self.context.allocation.node_name}
+        return [name for name in self.context.allocation.nodes if name not in present and name not in failed]
 
-    def _names(self) -> dict[str, str]:
-        """Address -> name of the nodes that have said theirs."""
-        found = {}
-        for paths in self._nodes():
-            status = read_node_status(paths)
-            if status.get("address"):
-                found[str(status["address"])] = paths.name
-        return found
+    def _note_failures(self, failed: dict[str, dict[str, Any]]) -> None:
+        for name in sorted(self._board.in_state(NodeState.FAILED)):
+            if name not in failed and name != self.context.allocation.node_name:
+                failed[name] = self._board.status(name)
+                self.events.add("node_failed", str(failed[name].get("message")), node=name)
+
+    def _names(self, *, everybody: bool = False) -> dict[str, str]:
+        """Address -> name of the nodes that have said theirs; `everybody`: look again where one is not known."""
+        names = self._board.names()
+        if everybody and len(names) < len(self.context.allocation.nodes):
+            self._board.look_at_all()
+            names = self._board.names()
+        return {**names, self.node.address: self.context.allocation.node_name}
+
+    def _present_names(self) -> set[str]:
+        names = self._names()
+        return {names[address] for address in self.joined if address in names}
 
     def _missing(self) -> list[str]:
-        names = self._names()
-        present = {names.get(address) for address in self.joined} | {self.context.allocation.node_name}
+        self._names(everybody=True)
+        present = self._present_names() | {self.context.allocation.node_name}
         return [name for name in self.context.allocation.nodes if name not in present]
 
     def _too_few(self, failed: dict[str, dict[str, Any]], enough: int) -> BootstrapError:
@@ -264,17 +277,14 @@ class Bootstrap:
             str((known or {}).get("next_step") or f"read the agents' logs in {logs}, or lower cluster.min_nodes"),
         )
 
-    def _nodes(self) -> list[NodePaths]:
-        return self.context.cluster.existing_nodes()
-
     def _watch_nodes(self, address: str) -> None:
         """Note nodes that come and go while the driver runs."""
         probe = GcsProbe(address, self.context.cluster.token)
-        while not self._over.wait(_WATCH_S):
+        while not self._over.wait(self._board.pause_s(_WATCH_S)):
             alive = probe.alive_nodes()
             if alive is None:
                 continue
-            names = self._names()
+            names = self._names(everybody=alive != self.joined)
             for gone in sorted(self.joined - alive):
                 self.joined.discard(gone)
                 words = "left the Ray cluster; the run continues without it"

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import threading
-import time
 from collections.abc import Sequence
-from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
 from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
-from curator_slurm.launcher.agent.heartbeat import Heartbeat
+from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
+from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 from curator_slurm.launcher.states import RunState
 
-_BEAT_S = 2.0
 _LEAVE_S = 15.0
 """How long the other nodes have for taking their Ray down and keeping its logs."""
 
@@ -36,8 +34,9 @@ class Head:
         self.context = context
         self.node = node
         self.events = EventLog(context.cluster.events, log.info)
-        self.heartbeat = Heartbeat(context.cluster.heartbeat)
-        self.outcomes = Outcomes(context, node, self.events)
+        self.heartbeat = Beating(Heartbeat(context.cluster.heartbeat))
+        self.board = NodeBoard(context.cluster, context.allocation.nodes)
+        self.outcomes = Outcomes(context, node, self.events, self.board)
         drivers = Drivers(context, node, self.events, self.outcomes)
         self.runner = ShardRunner(
             context, drivers, self.events, self.outcomes, shards, lambda: self.bootstrap.check_nodes()
@@ -46,16 +45,14 @@ class Head:
             context,
             node,
             self.events,
-            tell=lambda cluster: self._send(cluster=cluster),
+            tell=self.heartbeat.tell,
             interrupted=lambda: self.outcomes.before_start(self.runner.last_driver),
+            board=self.board,
         )
-        self._beat_lock = threading.Lock()
-        self._beat_stop = threading.Event()
 
     def run(self) -> int:
         """Run to the end; the exit code of the job."""
-        beats = threading.Thread(target=self._beat, daemon=True)
-        beats.start()
+        self.heartbeat.start()
         try:
             outcome = self._attempt()
         except BootstrapError as error:
@@ -71,8 +68,7 @@ class Head:
                 RunState.FAILED, f"the head agent failed: {error!r}", 1, FailureClass.UNKNOWN
             )
         finally:
-            self._beat_stop.set()
-            self._send(ended=True)
+            self.heartbeat.end()
         if outcome.state is not RunState.COMPLETED:
             outcome = self.runner.abandon(outcome)
         self.bootstrap.end()
@@ -89,7 +85,6 @@ class Head:
     def _attempt(self) -> Outcome:
         context = self.context
         allocation = context.allocation
-        self._send()
         self.events.add("agent_started", f"{len(allocation.nodes)} nodes: {', '.join(allocation.nodes)}")
         nothing_to_do = self.runner.prepare()
         if nothing_to_do is not None:
@@ -114,25 +109,15 @@ class Head:
         if self.context.allocation.local or self.context.stop.requested or step is None:
             return
         others = set(self.context.allocation.nodes) - {self.context.allocation.node_name}
-        deadline = time.monotonic() + _LEAVE_S
-        while stuck := {name for name in others if not self._has_left(name)}:
+        patience = Patience(_LEAVE_S + self.board.seconds_for_all, _LEAVE_S / 3)
+        while stuck := others - self.board.in_state(NodeState.LEFT, NodeState.FAILED):
+            self.board.look(stuck)
             if self.context.stop.wait(0.2):
                 return
-            if time.monotonic() > deadline:
+            if patience.is_over():
                 log.warning("ending the step: no response from %s", ", ".join(sorted(stuck)))
                 cancel_step(self.context.environment["SLURM_JOB_ID"], step)
                 return
-
-    def _has_left(self, node: str) -> bool:
-        return read_node_status(self.context.cluster.node(node)).get("state") in (NodeState.LEFT, NodeState.FAILED)
-
-    def _beat(self) -> None:
-        while not self._beat_stop.wait(_BEAT_S):
-            self._send()
-
-    def _send(self, *, cluster: dict[str, Any] | None = None, ended: bool = False) -> None:
-        with self._beat_lock, contextlib.suppress(OSError):
-            self.heartbeat.send(cluster=cluster, ended=ended)
 
     def _make_token(self) -> None:
         """Ray's token of this cluster: random, readable by the owner alone, passed by path."""

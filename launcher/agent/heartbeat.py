@@ -10,14 +10,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-import time
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.agent.patience import Patience
+
+BEAT_S = 2.0
+"""Between two beats of a head."""
+STEP_S = 5.0
+"""The most that counts as silence between two readings, where readings are not further apart."""
+MOST_READINGS = 200.0
+"""Readings of the heartbeat in a second, over all workers of a run."""
+
+_END_WAIT_S = 10.0
 _END = "\n#end\n"
 _SIZE = 4096
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,23 +86,87 @@ class Heartbeat:
             self.send(ended=True)
 
 
+class Beating:
+    """A thread that beats until the end, and alone writes the heartbeat: storage that stalls keeps nobody else."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+        self._cluster: dict[str, Any] | None = None
+        self._ended = False
+        self._wake = threading.Event()
+        self._written = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def tell(self, cluster: dict[str, Any]) -> None:
+        """Hand a description of the cluster to the workers, at once."""
+        self._cluster = cluster
+        self._wake.set()
+
+    def end(self, timeout_s: float = _END_WAIT_S) -> bool:
+        """Tell the workers that it is over; False where storage did not take it in time."""
+        self._ended = True
+        self._wake.set()
+        return self._written.wait(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            ended = self._ended
+            with contextlib.suppress(OSError):
+                self._heartbeat.send(cluster=self._cluster, ended=ended)
+                if ended:
+                    self._written.set()
+                    return
+            self._wake.wait(BEAT_S)
+
+
 class HeartbeatReader:
     """A worker's side: the last good signal, and for how long it has not changed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, step_s: float = STEP_S) -> None:
         self.path = path
         self.signal = Signal()
-        self._changed = time.monotonic()
+        self._silence = Patience(math.inf, step_s)
+        self._discounted = False
 
     def read(self) -> Signal:
-        with contextlib.suppress(OSError):
-            signal = decode(self.path.read_bytes())
-            if signal is not None and signal != self.signal:
-                self.signal = signal
-                self._changed = time.monotonic()
+        """Read it once. A reading that fails proves nothing, and one that took long only that it took long."""
+        try:
+            signal = decode(_content(self.path))
+        except OSError:
+            self._silence.skip()
+            return self.signal
+        if self._discounted:
+            self._silence.skip()
+            self._discounted = False
+        if signal is None or signal == self.signal:
+            self._silence.tick()
+        else:
+            self.signal = signal
+            self._silence.restart()
         return self.signal
+
+    def discount(self) -> None:
+        """Storage is in trouble: the time until the next reading proves nothing."""
+        self._discounted = True
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the head last showed life, by this node's clock alone."""
-        return time.monotonic() - self._changed
+        """Seconds since the head last showed life, by this node's clock alone, in which readings went through."""
+        return self._silence.spent_s
+
+
+def reading_pause(nodes: int, shortest_s: float = 0.5) -> float:
+    """Seconds between two readings on each worker: all workers together make a limited number in a second."""
+    return max(shortest_s, nodes / MOST_READINGS)
+
+
+def _content(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, _MOST_BYTES)
+    finally:
+        os.close(descriptor)

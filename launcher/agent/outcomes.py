@@ -9,9 +9,10 @@ from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.job_control import reason_of_end
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, read_node_status
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, reason_of_others
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.states import RunState
 
@@ -21,8 +22,9 @@ DRIVER_GRACE_S = 4.0
 class Outcomes:
     """Makes outcomes, for one attempt after the other: `begin` starts the clock and the count of memory kills."""
 
-    def __init__(self, context: AgentContext, node: Node, events: EventLog) -> None:
+    def __init__(self, context: AgentContext, node: Node, events: EventLog, board: NodeBoard) -> None:
         self.context = context
+        self._board = board
         self.node = node
         self.events = events
         self.started = time.time()
@@ -31,7 +33,7 @@ class Outcomes:
     def begin(self) -> None:
         """What follows belongs to a new attempt."""
         self.started = time.time()
-        self._kills = self._all_memory_kills()
+        self._kills = self._all_memory_kills(fresh=False)
 
     def outcome(
         self,
@@ -107,6 +109,9 @@ class Outcomes:
         self.events.add("signal_received", f"{name}: stopping")
         if driver is not None:
             driver.stop(DRIVER_GRACE_S)
+        if (given_up := reason_of_others(self.context.cluster)) is not None:
+            given_up.started = self.started
+            return given_up
         state, failure, why = self._reason_of_signal()
         return self.outcome(state, f"{why} ({name})", 128 + (self.context.stop.signum or 15), failure)
 
@@ -125,11 +130,10 @@ class Outcomes:
 
     def _memory_kills(self) -> dict[str, int]:
         """Node -> processes that the kernel killed there for memory in this attempt."""
-        counts = {name: count - self._kills.get(name, 0) for name, count in self._all_memory_kills().items()}
+        kills = self._all_memory_kills(fresh=True)
+        counts = {name: count - self._kills.get(name, 0) for name, count in kills.items()}
         return {name: count for name, count in sorted(counts.items()) if count > 0}
 
-    def _all_memory_kills(self) -> dict[str, int]:
-        nodes = self.context.cluster.existing_nodes()
-        counts = {paths.name: int(read_node_status(paths).get("memory_kills") or 0) for paths in nodes}
-        counts[self.context.allocation.node_name] = self.context.memory.kills()
-        return counts
+    def _all_memory_kills(self, *, fresh: bool) -> dict[str, int]:
+        self._board.look_at_all(fresh=fresh)
+        return {**self._board.memory_kills(), self.context.allocation.node_name: self.context.memory.kills()}

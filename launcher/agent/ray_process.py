@@ -159,7 +159,10 @@ class RayProcess:
 
     def last_lines(self, count: int = 15) -> list[str]:
         """The end of what `ray start` printed."""
-        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        try:
+            text = self.output.read_text(errors="replace")
+        except FileNotFoundError:
+            return []
         return [line for line in text.splitlines() if line.strip()][-count:]
 
     def stop(self, grace_s: float) -> None:

@@ -2,133 +2,165 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-import time
+import threading
+from collections.abc import Iterator
 
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext, log
-from curator_slurm.launcher.agent.heartbeat import HeartbeatReader
+from curator_slurm.launcher.agent.head_watch import HeadWatch
+from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader, reading_pause
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 
-HEAD_SILENCE_S = 60.0
-"""The head beats every two seconds; after this long without a beat it is taken for lost."""
-
-_ORPHANED_SILENCE_S = 15.0
-"""The same, once this node's Ray has lost the cluster as well."""
-
-_POLL_MIN_S, _POLL_MAX_S = 0.1, 2.0
 _STARTED = "Ray runtime started"
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+"""Between two looks for the head's address, on small clusters."""
+_LOOKS_AT_STATUS = 5
+"""Before the head's first beat, its status is read at every so manieth look: its node may have failed before."""
+_REASON_S = 60.0
+"""How long a worker that gives up waits for storage to take the reason."""
+_LONGEST_TURN_S = 30.0
 
 
 def run_worker(context: AgentContext, node: Node) -> int:
     """Run the role; the exit code is 0 unless the head was lost: srun reports the highest code of all nodes."""
-    heartbeat = HeartbeatReader(context.cluster.heartbeat)
+    pause = reading_pause(len(context.allocation.nodes))
+    heartbeat = HeartbeatReader(context.cluster.heartbeat, max(STEP_S, 2 * pause))
+    watch = HeadWatch(context, heartbeat)
     node.prepare()
-    address = _wait_for_cluster(context, heartbeat)
+    address = _wait_for_cluster(context, heartbeat, watch)
     if address is None:
-        return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context)
+        return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context, watch)
     preflight.check_versions(preflight.versions(), heartbeat.signal.cluster["versions"])
     if not context.plan.spec.cluster.ray:
         context.report(NodeState.JOINED, "waiting")
-        return _wait_for_end(context, heartbeat)
+        return _wait_for_end(context, heartbeat, watch)
     node.start_ray(address)
-    return _follow(context, node, heartbeat, address)
+    return _follow(context, node, heartbeat, watch, address)
 
 
-def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader) -> str | None:
+def _pauses(context: AgentContext) -> Iterator[float]:
+    """Between two readings of the heartbeat: the same for ever, a little different on each node."""
+    pause = reading_pause(len(context.allocation.nodes))
+    while True:
+        yield pause * random.uniform(0.8, 1.2)
+
+
+def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> str | None:
     """The head's Ray address; None when there will be none."""
-    pause = _POLL_MIN_S
-    deadline = time.monotonic() + context.plan.spec.cluster.join_timeout_s + HEAD_SILENCE_S
+    nodes = len(context.allocation.nodes)
+    pause = reading_pause(nodes, _FIRST_PAUSE_S)
+    spec = context.plan.spec.cluster
+    patience = Patience(spec.join_timeout_s + spec.heartbeat_timeout_s, max(STEP_S, 2 * pause))
     head = context.cluster.node(context.allocation.head_name)
-    while not context.stop.wait(pause * random.uniform(0.8, 1.2)):
+    for look in itertools.count(1):
+        if context.stop.wait(pause * random.uniform(0.8, 1.2)):
+            return None
         signal = heartbeat.read()
         if signal.ended:
             return None
         if signal.cluster:
             return str(signal.cluster["address"])
-        if signal.beat == 0 and read_node_status(head).get("state") == NodeState.FAILED:
+        waits = signal.beat == 0 and look % _LOOKS_AT_STATUS == 0
+        if waits and read_node_status(head).get("state") == NodeState.FAILED:
             log.warning("the head node failed before it could start")
             return None
-        if time.monotonic() > deadline or (signal.beat and heartbeat.silent_s > HEAD_SILENCE_S):
-            log.warning("no heartbeat from the head")
+        if patience.is_over() or (signal.beat and watch.is_lost()):
             return None
-        pause = min(pause * 1.5, _POLL_MAX_S)
+        pause = reading_pause(nodes, min(pause * 1.5, _LONGEST_PAUSE_S))
     return None
 
 
-def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, address: str) -> int:
+def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch: HeadWatch, address: str) -> int:
     assert node.ray is not None
-    joined = False
-    while not context.stop.wait(0.5):
-        if heartbeat.read().ended:
+    for pause in _pauses(context):
+        if context.stop.wait(pause) or heartbeat.read().ended:
             return 0
-        if not joined and any(_STARTED in line for line in node.ray.last_lines(40)):
-            joined = True
+        if not watch.joined and any(_STARTED in line for line in node.ray.last_lines(40)):
+            watch.joined = True
             context.report(NodeState.JOINED, "joined the Ray cluster")
             log.info("joined the Ray cluster at %s", address)
-        if context.memory.kills() > context.status.memory_kills:
-            log.warning("the kernel killed a process on this node for lack of memory")
-            context.report(context.status.state)
-        if heartbeat.silent_s > HEAD_SILENCE_S:
-            return _head_lost(context)
+        _report_memory_kills(context)
+        if watch.is_lost():
+            return _head_lost(context, watch)
         current = str(heartbeat.signal.cluster["address"])
         if current != address:
             log.info("the head restarted at %s", current)
-            address, joined = current, False
+            address, watch.joined = current, False
             node.start_ray(address)
         if node.ray.exit_code() is not None:
-            if _outlived_by_head(context, heartbeat):
+            if _outlived_by_head(context, heartbeat, watch):
                 node.check_ray(address)
-                joined = False
+                watch.joined = False
             else:
-                return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context)
+                return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context, watch)
     return 0
 
 
-def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader) -> int:
+def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> int:
     """Without Ray there is nothing to run here but what the command starts itself."""
-    while not context.stop.wait(0.5):
-        if heartbeat.read().ended:
+    for pause in _pauses(context):
+        if context.stop.wait(pause) or heartbeat.read().ended:
             return 0
-        if heartbeat.silent_s > HEAD_SILENCE_S:
-            return _head_lost(context)
-        if context.memory.kills() > context.status.memory_kills:
-            context.report(context.status.state)
+        if watch.is_lost():
+            return _head_lost(context, watch)
+        _report_memory_kills(context)
     return 0
 
 
-def _outlived_by_head(context: AgentContext, heartbeat: HeartbeatReader) -> bool:
-    """Our Ray is gone: whether the head still beats (True), or has ended or fallen silent (False)."""
+def _report_memory_kills(context: AgentContext) -> None:
+    if context.memory.kills() > context.status.memory_kills:
+        log.warning("the kernel killed a process on this node for lack of memory")
+        context.report(context.status.state)
+
+
+def _outlived_by_head(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> bool:
+    """Our Ray is gone: whether the head still shows life (True), or has ended or is lost (False)."""
     first = heartbeat.read().beat
-    while not context.stop.wait(0.5):
-        signal = heartbeat.read()
-        if signal.ended or heartbeat.silent_s > _ORPHANED_SILENCE_S:
+    for pause in _pauses(context):
+        if context.stop.wait(pause):
             return False
-        if signal.beat > first + 1:
+        signal = heartbeat.read()
+        if signal.ended or watch.is_lost(orphaned=True):
+            return False
+        if signal.beat > first + 1 or watch.answered:
             return True
     return False
 
 
-def _head_lost(context: AgentContext) -> int:
-    """Make sure that the allocation ends: without its batch host, Slurm would keep it until its time limit."""
+def _head_lost(context: AgentContext, watch: HeadWatch) -> int:
+    """Make sure that the allocation ends: without its batch host, Slurm would keep it until its time limit.
+
+    The reason is left first, for a head that is there after all and for users, unless storage takes nothing at all.
+    """
     allocation = context.allocation
-    log.error("the head node %s is lost", allocation.head_name)
-    if context.stop.wait(allocation.node_id - 1):
+    if context.stop.wait(min(allocation.node_id - 1.0, _LONGEST_TURN_S)):
         return 1
-    if not context.cluster.outcome.exists():
-        without_head(
-            f"the head node {allocation.head_name} was lost",
-            allocation.nodes,
-            [f"{allocation.node_name} lost contact with it"],
-            "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
-        ).write(context.cluster)
+    writer = threading.Thread(target=_leave_reason, args=(context, watch.reason), daemon=True)
+    writer.start()
+    writer.join(_REASON_S)
     if not allocation.local:
         cancel_job(allocation.job_id)
     return 1
+
+
+def _leave_reason(context: AgentContext, reason: str) -> None:
+    """In a thread, since logs are on the same storage."""
+    allocation = context.allocation
+    if not context.cluster.outcome.exists():
+        without_head(
+            f"the head node {allocation.head_name} was lost: {reason}",
+            allocation.nodes,
+            [f"{allocation.node_name} gave the run up: {reason} (cluster.heartbeat_timeout_s)"],
+            "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
+        ).write(context.cluster)
+    log.error("the head node %s is lost: %s", allocation.head_name, reason)
 
 
 def fail_worker(context: AgentContext, error: BootstrapError) -> int:

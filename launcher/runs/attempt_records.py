@@ -115,3 +115,18 @@ def without_head(message: str, nodes: Sequence[str], evidence: list[str], next_s
         evidence=evidence,
         next_step=next_step,
     )
+
+
+def reason_of_others(paths: ClusterPaths) -> Outcome | None:
+    """The outcome that a worker has left which took the head for lost; None where there is none, or not of this kind.
+
+    For a head that lives all the same: its job is being cancelled by its own run, and not by a user.
+    """
+    try:
+        value = read_json(paths.outcome)
+        if not isinstance(value, dict) or value.get("failure_class") != FailureClass.NODE_FAILED:
+            return None
+        evidence = [str(line) for line in value.get("evidence") or ()]
+        return without_head(str(value["message"]), value.get("nodes") or (), evidence, str(value.get("next_step")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

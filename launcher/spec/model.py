@@ -108,6 +108,9 @@ class ClusterSpec(Section):
         default=None, ge=1, description="start once this many nodes have joined; default: all"
     )
     join_timeout_s: Number = Field(default=300, gt=0, description="seconds that the head waits for the other nodes")
+    heartbeat_timeout_s: Number = Field(
+        default=100, ge=10, description="seconds without a heartbeat after which the head node counts as lost"
+    )
     object_store_fraction: Number = Field(
         default=0.3, gt=0, lt=1, description="share of each node's memory for Ray's object store"
     )

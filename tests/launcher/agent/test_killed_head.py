@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from curator_slurm.launcher.agent.allocation import Allocation
+from curator_slurm.launcher.agent.context import StopRequest
 from curator_slurm.launcher.agent.heartbeat import Heartbeat, HeartbeatReader
 from curator_slurm.launcher.agent.node_agent import report_head_lost, report_worker_lost
-from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status
+from curator_slurm.launcher.agent.node_board import NodeBoard
+from curator_slurm.launcher.agent.outcomes import Outcomes
+from curator_slurm.launcher.agent.worker import _head_lost
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, NodeStatus, Outcome, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.states import RunState
 
 ALLOCATION = Allocation(job_id="7", restart=0, node_id=0, nodes=("n1", "n2"), cpus=1, memory=1, gpus=0)
 
@@ -60,3 +70,52 @@ def test_a_worker_that_was_killed_in_the_middle_has_failed(cluster: ClusterPaths
     assert ("was killed" in status["message"]) is not is_over
     if state is not None:
         assert (status["session_dir"], status["memory_kills"]) == ("/tmp/cs-1", 2)
+
+
+def stopped_head(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """What a head says that lives, and gets the signal of a job that is cancelled."""
+    monkeypatch.setattr("curator_slurm.launcher.agent.outcomes.reason_of_end", lambda _: FailureClass.CANCELLED)
+    stop = StopRequest()
+    stop.signum = signal.SIGTERM
+    context: Any = SimpleNamespace(cluster=cluster, stop=stop, allocation=ALLOCATION)
+    events = EventLog(cluster.events, lambda _: None)
+    outcomes = Outcomes(context, SimpleNamespace(), events, NodeBoard(cluster, ALLOCATION.nodes))  # type: ignore[arg-type]
+    return outcomes.stopped(None)
+
+
+def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a worker does that takes its head for lost; gives the jobs that it has cancelled."""
+    cancelled: list[str] = []
+    monkeypatch.setattr("curator_slurm.launcher.agent.worker.cancel_job", cancelled.append)
+    context: Any = SimpleNamespace(cluster=cluster, stop=StopRequest(), allocation=replace(ALLOCATION, node_id=1))
+    assert _head_lost(context, SimpleNamespace(reason="no heartbeat for 45 s")) == 1  # type: ignore[arg-type]
+    return cancelled
+
+
+def test_a_head_that_a_worker_gave_up_is_not_told_as_cancelled(
+    cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert give_up(cluster, monkeypatch) == ["7"]
+    outcome = stopped_head(cluster, monkeypatch)
+    assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.NODE_FAILED)
+    assert outcome.message == "the head node n1 was lost: no heartbeat for 45 s"
+    assert "n2" in outcome.evidence[0]
+    assert outcome.next_step
+    outcome.write(cluster)
+    assert json.loads(cluster.outcome.read_text())["failure_class"] == "node_failed"
+
+
+def test_without_a_reason_of_others_it_was_cancelled(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stopped_head(cluster, monkeypatch).state is RunState.CANCELLED
+    cluster.outcome.write_text("{")
+    assert stopped_head(cluster, monkeypatch).state is RunState.CANCELLED
+
+
+def test_a_worker_that_gives_up_does_not_wait_for_storage_for_ever(
+    cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr("curator_slurm.launcher.agent.worker._leave_reason", lambda *_: go_on.wait(60))
+    monkeypatch.setattr("curator_slurm.launcher.agent.worker._REASON_S", 0.05)
+    assert give_up(cluster, monkeypatch) == ["7"]
+    go_on.set()

@@ -22,6 +22,7 @@ from curator_slurm.launcher.agent.context import AgentContext, StopRequest
 from curator_slurm.launcher.agent.driver_process import Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.publish import Publisher
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
@@ -110,7 +111,7 @@ def element(
     context = AgentContext(the_plan, allocation, cluster, StopRequest(), {}, run.plan)
     node = Node(context)
     events = EventLog(cluster.events, lambda _: None)
-    outcomes = Outcomes(context, node, events)
+    outcomes = Outcomes(context, node, events, NodeBoard(cluster, allocation.nodes))
     drivers = FakeDrivers(outcomes, actions or {})
     work = ShardRunner(context, cast(Drivers, drivers), events, outcomes, shards, check_nodes)
     outcome = work.prepare()
