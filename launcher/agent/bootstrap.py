@@ -11,11 +11,11 @@ from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
-from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 
 _WATCH_S = 2.0

@@ -16,10 +16,10 @@ from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 from curator_slurm.launcher.states import RunState
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.heartbeat import HeartbeatReader
-from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
+from curator_slurm.launcher.patience import Patience
 
 ASK_AFTER = 0.3
 """The share of cluster.heartbeat_timeout_s after which Ray is asked."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.launcher.agent.patience import Patience
+from curator_slurm.launcher.patience import Patience
 
 BEAT_S = 2.0
 """Between two beats of a head."""

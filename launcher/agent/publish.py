@@ -27,6 +27,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.inventory import sync, take_inventory
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.done_records import published_record, read_done, recover_done
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
@@ -35,6 +36,8 @@ log = logging.getLogger("curator_slurm.agent")
 
 VISIBLE_WITHIN_S = 60.0
 """Network storage may hide a new name for so long from a node that has looked for it before."""
+_STEP_S = 2.0
+"""The most that counts as waiting between two looks at a marker: storage may stall in between."""
 _TRIES = 3
 
 
@@ -172,12 +175,12 @@ class Publisher:
 
     def _marker(self, shard: int, patience_s: float) -> DoneRecord | None:
         """The marker in published outputs; waits for it, because it may be hidden from us still."""
-        deadline = time.monotonic() + patience_s
+        patience = Patience(patience_s, _STEP_S)
         while True:
             found = published_record(self.run, shard)
             if found is not None:
                 return found
-            if time.monotonic() >= deadline:
+            if patience.tick() >= patience_s:
                 return None
             with contextlib.suppress(OSError):
                 os.listdir(self.run.shard_outputs(shard))  # noqa: PTH208 (makes network storage look again)

@@ -13,9 +13,9 @@ from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader, reading_pause
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.node import Node
-from curator_slurm.launcher.agent.patience import Patience
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 
 _STARTED = "Ray runtime started"

@@ -2,7 +2,8 @@
 
 The lock is a file that is made by `link`, which is atomic on network file systems too, where `flock` often is not
 available. Its holder touches it every few seconds. A lock whose holder is dead is broken: at once where the holder was
-a process of this machine; after a minute without a touch, by our own clock, where it was one of another.
+a process of this machine; after a minute without a touch, by our own clock, where it was one of another. Time in which
+storage stalled does not count.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from typing import Any
 
 from curator_slurm.launcher.errors import RunBusyError, StorageError
 from curator_slurm.launcher.local_process import is_process_alive
+from curator_slurm.launcher.patience import Patience
 
 TOUCH_S = 5.0
 STALE_S = 60.0
 PATIENCE_S = 90.0
 _POLL_S = 0.2
+_STEP_S = 2.0
+"""The most that counts between two looks, as waiting or as silence of the holder: storage may stall in between."""
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -58,16 +62,20 @@ class RunLock:
         self._toucher = threading.Thread(target=self._touch, daemon=True)
 
     def __enter__(self) -> RunLock:
-        deadline = time.monotonic() + self._patience_s
-        seen: tuple[Any, float] = (None, time.monotonic())
-        while not self._take():
+        waited = Patience(self._patience_s, _STEP_S)
+        silence = Patience(self._stale_s, _STEP_S)
+        seen: Any = None
+        while (
+            not self._take()
+        ):  # which writes: while storage takes no writes of ours, it takes no touch of the holder's
             holder, touched = _read(self.path)
-            if (holder.get("token"), touched) != seen[0]:
-                seen = ((holder.get("token"), touched), time.monotonic())
-            if touched is not None and self._is_stale(holder, time.monotonic() - seen[1]):
+            if (holder.get("token"), touched) != seen:
+                seen = (holder.get("token"), touched)
+                silence.restart()
+            if touched is not None and self._is_stale(holder, silence.tick()):
                 _break(self.path, holder.get("token"))
                 continue
-            if time.monotonic() > deadline:
+            if waited.is_over():
                 raise RunBusyError(_busy(holder, self.path))
             time.sleep(_POLL_S)
         self._toucher.start()

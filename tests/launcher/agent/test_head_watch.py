@@ -11,7 +11,7 @@ import pytest
 
 from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat, HeartbeatReader, reading_pause
-from curator_slurm.launcher.agent.patience import Patience
+from curator_slurm.launcher.patience import Patience
 
 LIMIT_S = 100.0
 STALL_S = 300.0

@@ -149,3 +149,23 @@ def test_storage_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_storage_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="nowhere"), RunLock(tmp_path / "nowhere" / ".lock", "retry"):
         pass
+
+
+def test_storage_that_stalls_is_no_silence_of_the_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no write goes through, neither the one who waits nor the holder on another machine can show life."""
+    path, now, holder_ends = tmp_path / ".lock", [1000.0], 3
+    held_by(path)
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    take, takes = RunLock._take, []
+
+    def stall(lock: RunLock) -> bool:
+        takes.append(path.exists())
+        now[0] += 100
+        if len(takes) == holder_ends:
+            path.unlink()
+        return take(lock)
+
+    monkeypatch.setattr(RunLock, "_take", stall)
+    with RunLock(path, "retry", stale_s=60):
+        assert takes == [True] * holder_ends
