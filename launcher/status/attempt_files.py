@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, order_of
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
+    NodeReport,
     OutcomeReport,
     read_events,
     read_nodes,
@@ -75,8 +76,9 @@ def read_element_outcome(paths: RunPaths, element: str) -> OutcomeReport | None:
 class AttemptReader:
     """Reads the newest attempt at one shard after the other; what shards of an element share is read once."""
 
-    def __init__(self, paths: RunPaths) -> None:
+    def __init__(self, paths: RunPaths, nodes: Callable[[ClusterPaths], tuple[NodeReport, ...]] = read_nodes) -> None:
         self._paths = paths
+        self._read_nodes = nodes
         self._newest = newest_elements(paths)
         self._elements: dict[str, AttemptFacts] = {}
         self._logs = 0
@@ -133,7 +135,7 @@ class AttemptReader:
                 heartbeat = cluster.heartbeat.stat().st_mtime
         return AttemptFacts(
             element_outcome=outcome,
-            nodes=read_nodes(cluster) if cluster else (),
+            nodes=self._read_nodes(cluster) if cluster else (),
             heartbeat=heartbeat,
             log_tail=_log_tail(self._logs_of(element_id, cluster)) if outcome is None else (),
         )

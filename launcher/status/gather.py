@@ -39,6 +39,7 @@ from curator_slurm.launcher.status.facts import (
     RunFacts,
     ShardPlace,
 )
+from curator_slurm.launcher.status.reports import NodeReader, read_nodes
 from curator_slurm.launcher.status.run_decision import RunStatus, decide
 
 
@@ -123,8 +124,9 @@ def collect_facts(
     *,
     shard: int | None = None,
     being_submitted: bool | None = None,
+    nodes: NodeReader | None = None,
 ) -> Gathered:
-    """The facts from an answer of Slurm and the files as they are now."""
+    """The facts from an answer of Slurm and the files as they are now; `nodes` where they are looked at repeatedly."""
     record, paths = run.record, run.paths
     assert record is not None
     places = places_of(submissions)
@@ -153,7 +155,7 @@ def collect_facts(
     facts = replace(facts, begun=dict(_begun(paths, facts, active)))
     over = [] if level is Level.STATE else [n for n in facts.open_shards if n in places and not facts.is_active(n)]
     if over or detailed:
-        facts = replace(facts, attempts=dict(_attempts(paths, facts, over)))
+        facts = replace(facts, attempts=dict(_attempts(paths, facts, over, nodes)))
         if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
             facts = replace(facts, done=done_shards(paths))
     return Gathered(facts if facts.open_shards else _with_ends(paths, facts), submissions)
@@ -236,9 +238,11 @@ def _begun(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[
             yield shard, names[-1]
 
 
-def _attempts(paths: RunPaths, facts: RunFacts, over: Sequence[int]) -> Iterator[tuple[int, AttemptFacts]]:
+def _attempts(
+    paths: RunPaths, facts: RunFacts, over: Sequence[int], nodes: NodeReader | None
+) -> Iterator[tuple[int, AttemptFacts]]:
     """What is left of the newest attempt at shards that are over, and at those that are asked for in detail."""
-    reader = AttemptReader(paths)
+    reader = AttemptReader(paths, nodes or read_nodes)
     for shard in sorted({*over, *facts.detailed}):
         place = facts.places.get(shard)
         done_by = _done_by(paths, shard) if shard in facts.done else None

@@ -6,6 +6,8 @@ Files of other versions, or cut short by a full disk, must never keep `status` f
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -19,6 +21,9 @@ from curator_slurm.launcher.states import RunState
 
 Json = Mapping[str, Any]
 _State = TypeVar("_State", bound=StrEnum)
+
+MOST_READINGS = 50.0
+"""Statuses of nodes in a second that one who follows a run reads, on average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +149,21 @@ def read_nodes(cluster: ClusterPaths) -> tuple[NodeReport, ...]:
     """What the nodes of an element wrote last, by name."""
     found = ((paths.name, read_object(paths.status)) for paths in cluster.existing_nodes())
     return tuple(node_of(value, name) for name, value in found if value is not None)
+
+
+class NodeReader:
+    """`read_nodes` for one who looks again and again: many nodes are read less often, so many files in a second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._read: dict[str, tuple[float, tuple[NodeReport, ...]]] = {}
+
+    def __call__(self, cluster: ClusterPaths) -> tuple[NodeReport, ...]:
+        at, nodes = self._read.get(cluster.name, (-math.inf, ()))
+        if self._clock() - at >= len(nodes) / MOST_READINGS:
+            nodes = read_nodes(cluster)
+            self._read[cluster.name] = (self._clock(), nodes)
+        return nodes
 
 
 def node_of(value: Json, name: str = "?") -> NodeReport:

@@ -11,6 +11,7 @@ from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
 from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, status_of
+from curator_slurm.launcher.status.reports import NodeReader
 from curator_slurm.launcher.status.run_decision import RunStatus
 
 SLURM_INTERVAL_S = 10.0
@@ -31,6 +32,7 @@ class Watcher:
         self._answer = SlurmAnswer()
         self._submissions: Sequence[Submission] = ()
         self._last: RunStatus | None = None
+        self._nodes = NodeReader(clock)
         self.gathered: Gathered | None = None
         """The facts of the last look; None where the run's files cannot be read."""
 
@@ -54,7 +56,8 @@ class Watcher:
         if fresh:
             self._submissions, self._answer = ask(self.run)
             self._asked = self._clock()
-        self.gathered = collect_facts(self.run, self._submissions, self._answer, level)
+        nodes = self._nodes if level is Level.STATE else None
+        self.gathered = collect_facts(self.run, self._submissions, self._answer, level, nodes=nodes)
         return self.gathered.decide()
 
     def _is_due(self) -> bool:

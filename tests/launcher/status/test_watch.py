@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm
-from run_dirs import event, new_attempt, outcome, submitted_run
+from run_dirs import event, new_attempt, node_status, outcome, submitted_run
 
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status import gather
+from curator_slurm.launcher.status import gather, reports
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
 from curator_slurm.launcher.status.gather import status_of
 from curator_slurm.launcher.status.watch import Watcher
@@ -73,3 +73,33 @@ def test_an_outcome_written_while_we_looked_is_not_missed(tmp_path: Path, monkey
 
     monkeypatch.setattr(gather, "ask", late)
     assert status_of(run).state is RunState.COMPLETED
+
+
+def test_many_nodes_are_read_seldom_and_all_of_them_at_the_end(
+    tmp_path: Path, fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = new_attempt(run := submitted_run(tmp_path))
+    event(attempt, "driver_started")
+    names = [f"n{number}" for number in range(200)]
+    for name in names:
+        node_status(attempt, name, "joined")
+    read: list[str] = []
+    read_object = reports.read_object
+
+    def count(path: Path | str) -> reports.Json | None:
+        if Path(path).name == "status.json":
+            read.append(Path(path).parent.name)
+        return read_object(path)
+
+    monkeypatch.setattr(reports, "read_object", count)
+    watcher = Watcher(run, clock := Clock())
+    for _ in range(60):
+        status = watcher.poll()
+        assert status.only is not None
+        assert len(status.only.detail.node_reports) == len(names)
+        clock.now += 1
+    assert 0 < len(read) <= 60 * reports.MOST_READINGS + len(names)
+    read.clear()
+    outcome(attempt, "failed", failure_class="app_failed")
+    assert watcher.poll().state is RunState.FAILED
+    assert set(read) == set(names)
