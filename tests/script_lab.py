@@ -18,6 +18,7 @@ _RECORDER = """\
 printf '%s\\0' "$@" >"$RECORD.argv"
 env -0 >"$RECORD.env"
 pwd >"$RECORD.cwd"
+cat /proc/$PPID/cmdline >"$RECORD.shell"
 exit "${FAKE_EXIT:-0}"
 """
 
@@ -25,6 +26,7 @@ _SRUN = """\
 #!/bin/bash
 folder=$(dirname "$0")
 while [[ $1 == --* ]]; do echo "$1" >>"$folder/srun.argv"; shift; done
+[[ -x $folder/storage ]] && "$folder/storage" "${!#}"
 exec "$@"
 """
 
@@ -112,6 +114,16 @@ class ScriptLab:
             dict(item.split("=", 1) for item in environment),
             self.record.with_name("record.cwd").read_text().removesuffix("\n"),
         )
+
+    def shell(self) -> str:
+        """The command line of the shell that started the recording Python."""
+        return self.record.with_name("record.shell").read_bytes().decode(errors="surrogateescape")
+
+    def program(self, name: str, *lines: str) -> None:
+        """Put a bash script first on PATH; `storage` runs between the batch script and a node, with the node's file."""
+        path = self.bin / name
+        path.write_text("\n".join(["#!/bin/bash", *lines, ""]))
+        path.chmod(0o755)
 
     def node_status(self) -> dict[str, object]:
         """The status.json that node_fail wrote."""

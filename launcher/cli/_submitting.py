@@ -88,6 +88,8 @@ def show_dry_run(request: SubmitRequest, *, as_json: bool) -> None:
     choice = choose_cluster(request.cluster)
     prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ)
     command = show_command(prepared.command)
+    for warning in prepared.warnings:
+        say(f"Note: {warning}", err=True)
     if as_json:
         say_json(
             {

@@ -20,6 +20,8 @@ from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.sharding.plan_arrays import arrays_for
 from curator_slurm.launcher.slurm.client import Slurm
+from curator_slurm.launcher.spec import exposed_secrets
+from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
 from curator_slurm.launcher.status.gather import collect_facts
 from curator_slurm.launcher.status.reconcile import reconcile
@@ -112,6 +114,8 @@ def _prepare(
         return Retry(run, choice, {}, nothing=_nothing(run, status, request))
     changes, warnings = changed_settings(gathered, choice.shards, request.set_options)
     plan, files = revised_plan(run, changes, environ)
+    exposed = [f"--set: {message}" for path, message in exposed_secrets.warnings(plan.spec) if dotted(path) in changes]
+    warnings = [*warnings, *exposed]
     arrays, after = _arrays(plan, choice.shards, submissions, answer)
     return Retry(run, choice, changes, arrays, after, warnings, plan, files)
 

@@ -50,6 +50,7 @@ class Prepared:
     folder: Path
     shards: ShardPlan
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    warnings: Sequence[str] = ()
 
     @property
     def command(self) -> list[str]:
@@ -153,6 +154,7 @@ def prepare_reading(
         folder=Path(storage) if storage else registry.default_folder(environ),
         secret_environment=collect_secrets(plan.spec.environment.secrets, environ, reading.source),
         shards=plan_shards(plan, progress),
+        warnings=[str(warning) for warning in reading.warnings()],
     )
 
 
@@ -180,7 +182,7 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     if error is not None and not launched.accepted and not (isinstance(error, SlurmError) and error.may_have_worked):
         registry.remove_run(run)
         raise explain_first(error, order)
-    notes = [*prepared.shards.notes, *launched.notes]
+    notes = [*prepared.warnings, *prepared.shards.notes, *launched.notes]
     if problem := submit_collect_job(launched.run, plan, launched.job_ids):
         notes.append(problem)
     return Submitted(launched, notes)

@@ -18,15 +18,15 @@ COLLECT_TEMPLATE = "collect.sbatch.j2"
 COLLECT_MEMORY = "4G"
 _KEPT_FOR_COLLECT = frozenset({"qos", "reservation", "wckey", "mail-type", "mail-user", "nice"})
 """Options of the user that a small job without GPUs shares; the others are about the nodes of the run."""
-MAX_SCRIPT = 120_000
-"""Bytes: nearly all of a script is one argument of srun, and Linux takes at most 128 KiB in one."""
+MAX_SCRIPT = 1_000_000
+"""Bytes: a quarter of what Slurm takes by default (max_script_size), half of what Linux takes as environment."""
 
 
 def render(plan: Plan) -> str:
     """The whole script, byte for byte what `submit` gives to sbatch (or to bash, on the local cluster).
 
     Raises:
-        UsageError: environment.env and environment.setup are too long for a command line.
+        UsageError: environment.env and environment.setup make it longer than Slurm takes.
     """
     slurm = plan.cluster is Cluster.SLURM
     environment = plan.spec.environment
@@ -122,11 +122,12 @@ def _outlives_nodes(plan: Plan) -> bool:
 
 
 def _functions(plan: Plan) -> list[str]:
-    functions = ["start_agent", "prepare_software", "run_agent", "node_fail", "json_text"]
+    """What the nodes run, in the order of the file: what starts it comes last."""
+    functions = ["json_text", "node_fail", "run_agent", "prepare_software", "start_agent"]
     if plan.spec.environment.modules:
-        functions.append("find_module_command")
+        functions.insert(0, "find_module_command")
     if plan.python is None:
-        functions.append("activate_conda")
+        functions.insert(0, "activate_conda")
     return functions
 
 

@@ -200,6 +200,11 @@ class ClusterPaths:
         return self.root / "slurm.log"
 
     @property
+    def node_script(self) -> Path:
+        """node.sh: what the nodes run, written by the batch script; no command line shows it."""
+        return self.root / "node.sh"
+
+    @property
     def events(self) -> Path:
         return self.root / "events.jsonl"
 

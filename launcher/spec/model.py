@@ -7,6 +7,7 @@ and applies `--set`; `plan` resolves and freezes. Units are in the field names o
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import Any
 
@@ -67,6 +68,10 @@ class ResourcesSpec(Section):
         return int(self.gpus_per_node.rsplit(":", 1)[-1]) if self.gpus_per_node else 0
 
 
+MAX_VARIABLE = 131_072
+"""Bytes that Linux takes in one variable, with its name, `=` and the end."""
+
+
 class EnvironmentSpec(Section):
     """The software on the nodes: at most one of `python`, `venv` and `conda`; default: the submitter's Python."""
 
@@ -98,6 +103,18 @@ class EnvironmentSpec(Section):
                 f"{' and '.join(both)} must be in `environment.env` or in `environment.secrets`, not in both",
                 f"environment.env.{both[0]}",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_giants(self) -> EnvironmentSpec:
+        for name, value in self.env.items():
+            size = len(os.fsencode(f"{name}={value}\0"))
+            if size > MAX_VARIABLE:
+                raise problem(
+                    f"`environment.env.{name}` takes {size:,} bytes, and Linux passes at most {MAX_VARIABLE:,} in one "
+                    "variable; put the value into a file on shared storage, and its path here",
+                    f"environment.env.{name}",
+                )
         return self
 
 

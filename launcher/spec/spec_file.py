@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from curator_slurm.executors import known_options
 from curator_slurm.launcher.errors import SpecError, SpecProblem
-from curator_slurm.launcher.spec import overrides, sbatch_options
+from curator_slurm.launcher.spec import exposed_secrets, overrides, sbatch_options
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
 from curator_slurm.launcher.spec.placeholders import errors_in, find
@@ -67,6 +67,11 @@ class Reading:
         if str(problem) not in self._noted:
             self._noted.add(str(problem))
             self.problems.append(problem)
+
+    def warnings(self) -> list[SpecProblem]:
+        """What is allowed, and is probably not meant."""
+        found = exposed_secrets.warnings(self.spec) if self.spec is not None else ()
+        return [SpecProblem(dotted(path), message, self.where(path)) for path, message in found]
 
     @property
     def is_full(self) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from slurm_cluster import SlurmCluster
 
+from on_slurm.eavesdropper import command_lines_of_all
 from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -202,19 +203,40 @@ def test_stages_given_in_the_spec(runs: Runs) -> None:
     assert sorted(table["text"].to_pylist()) == sorted(f"é{n} {line}" for n in range(3) for line in range(5))
 
 
-def test_outputs_go_where_the_spec_says_and_secrets_reach_the_pipeline(
-    runs: Runs, make_shared_dir: Callable[..., Path]
+def test_outputs_go_where_the_spec_says_secrets_reach_the_pipeline_and_nobody_else(
+    runs: Runs, slurm_cluster: SlurmCluster, make_shared_dir: Callable[..., Path]
 ) -> None:
+    """mallory reads every command line on every node for the whole life of the run, and asks Slurm about it."""
     target = make_shared_dir() / "published here"
+    canary, secret = "canary-7f3a", "s3cr3t \"'$(id)"
     spec = {
-        **program("open(os.environ['CURATOR_SLURM_OUTPUT_DIR'] + '/x', 'w').write(os.environ['HF_TOKEN'])"),
-        "environment": {"secrets": ["HF_TOKEN"]},
+        "name": "private",
+        "pipeline": {"command": f'printf %s "${{env:HF_TOKEN}}$A" >"$CURATOR_SLURM_OUTPUT_DIR/x" # {canary}'},
+        "environment": {"secrets": ["HF_TOKEN"], "env": {"A": canary}, "setup": [f"export B={canary}"]},
         "output": {"path": str(target)},
+        "resources": {**SMALL, "nodes": 2},
     }
-    secret = "s3cr3t \"'$(id)"
-    done = runs.run(spec, "--set", "resources.nodes=1", env={"HF_TOKEN": secret})
+    with command_lines_of_all(slurm_cluster, make_shared_dir()) as lines:
+        done = runs.run(spec, env={"HF_TOKEN": secret})
     assert done.returncode == 0, done.output
-    assert (target / "x").read_text() == secret
+    assert (target / "x").read_text() == secret + canary
+
+    text = "\n".join(lines)
+    for part in ("srun", "node.sh", "node_agent", "command.sh", "raylet"):
+        assert part in text, "the sampler has missed it"
+    job = str(runs.status()["job_id"])
+    for question in (
+        ["scontrol", "show", "job", "-dd", job],
+        ["scontrol", "write", "batch_script", job, "-"],
+        ["squeue", "--states=all", "-o", "%all"],
+        ["sacct", "-P", "-o", "ALL", "-j", job],
+    ):
+        answer = slurm_cluster.run(question, user=slurm_cluster.other_user)
+        text += answer.stdout + answer.stderr
+    assert f"JobId={job}" in text
+    assert canary not in text
+    assert "s3cr3t" not in text
+
     assert not (runs.latest() / "secrets").exists()
     runs.job_is_over()  # now all files have been written
     kept = "\n".join(path.read_text(errors="replace") for path in runs.latest().rglob("*") if path.is_file())

@@ -103,7 +103,13 @@ def test_validate_reports_all_errors(run, here):
 def test_validate_as_json(run, here):
     (here / "s.yaml").write_text("name: x\npipeline: {command: a}\n")
     result = run("validate", "s.yaml", "--json", "--cluster", "local")
-    assert json.loads(result.stdout) == {"valid": True, "problems": [], "name": "x", "cluster": "local"}
+    assert json.loads(result.stdout) == {
+        "valid": True,
+        "problems": [],
+        "warnings": [],
+        "name": "x",
+        "cluster": "local",
+    }
     result = run("validate", "s.yaml", "--json", "--set", "nodes=3")
     assert result.exit_code == 2
     assert json.loads(result.stdout) == {
@@ -115,6 +121,7 @@ def test_validate_as_json(run, here):
                 "message": "`nodes` is not a known setting; did you mean `resources.nodes`?",
             }
         ],
+        "warnings": [],
     }
 
 
@@ -146,3 +153,25 @@ def test_schema(run):
     assert "restart" not in schema["properties"]
     assert '"ge"' not in result.stdout
     assert "resources" in schema["properties"]
+
+
+def test_validate_warns_of_what_looks_like_a_secret(run, here):
+    """With the line and the cure; a warning is no error, and stands beside errors."""
+    (here / "s.yaml").write_text("name: n\npipeline: {command: 'true'}\nenvironment:\n  env: {HF_TOKEN: x1y2z3}\n")
+    result = run("validate", "s.yaml", "--cluster", "local")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: s.yaml:4: `environment.env.HF_TOKEN` looks like a secret")
+    assert "environment.secrets" in result.stderr
+    assert "x1y2z3" not in result.output
+    wrong = run("validate", "s.yaml", "--cluster", "local", "--set", "resources.nodes=0")
+    assert wrong.exit_code == 2
+    assert "Warning: s.yaml:4" in wrong.stderr
+    document = json.loads(run("validate", "s.yaml", "--cluster", "local", "--json").stdout)
+    assert [warning["key"] for warning in document["warnings"]] == ["environment.env.HF_TOKEN"]
+
+
+def test_submit_warns_too(run, here):
+    (here / "s.yaml").write_text("name: n\npipeline: {command: 'true'}\nenvironment:\n  env: {HF_TOKEN: x1y2z3}\n")
+    result = run("submit", "s.yaml", "--cluster", "local", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "Note: s.yaml:4: `environment.env.HF_TOKEN`" in result.stderr

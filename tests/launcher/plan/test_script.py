@@ -12,6 +12,7 @@ from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.script import render, render_collect, sbatch_lines
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 
 VARIANTS = {
     "plain": {},
@@ -342,9 +343,72 @@ def test_a_storage_that_cannot_be_written(lab):
     assert "cannot write" in outcome.stderr
 
 
-def test_an_environment_too_long_for_a_command_line(lab):
+def test_an_environment_too_long_for_slurm(lab):
     with pytest.raises(UsageError, match="put long values into a file"):
-        render(lab.plan(Cluster.SLURM, environment={"env": {"A": "x" * 130_000}}))
+        render(lab.plan(Cluster.SLURM, environment={"env": {f"A{i}": "x" * 130_000 for i in range(8)}}))
+
+
+def test_a_long_environment_arrives(lab, cluster):
+    """It is on no command line, so that only the limit of one variable counts."""
+    variables = {"A": "é" * 65_500, "B": "x" * (131_072 - 3)}
+    outcome = lab.run(lab.plan(cluster, environment={"env": variables}))
+    assert outcome.returncode == 0, outcome.stderr
+    assert {name: outcome.environment[name] for name in variables} == variables
+
+
+CANARY = "canary-7f3a"
+SECRETIVE = {"env": {"TOKEN": CANARY}, "setup": [f"export OTHER={CANARY}", f": {CANARY} # '"]}
+
+
+def test_nothing_of_the_plan_is_on_a_command_line(lab, cluster):
+    """Everybody on a node reads command lines with ps; the file that the nodes run is the user's alone."""
+    outcome = lab.run(lab.plan(cluster, environment=SECRETIVE))
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.environment["OTHER"] == CANARY
+    assert CANARY not in lab.shell()
+    [file] = lab.run_dir.glob("elements/*/node.sh")
+    assert CANARY in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file == ClusterPaths(file.parent, RunPaths(lab.run_dir)).node_script
+
+
+def test_command_lines_of_all_plans_are_equal(lab, cluster):
+    """But for paths: what is on them is ours, whatever the spec says."""
+    shells = set()
+    for environment in ({}, SECRETIVE, {"setup": ["true"] * 9}):
+        assert lab.run(lab.plan(cluster, environment=environment), CURATOR_SLURM_JOB_ID="local-1-2").returncode == 0
+        shells.add(lab.shell().replace(".0/node.sh", "").replace(".1/node.sh", "").replace(".2/node.sh", ""))
+    assert len(shells) == 1
+
+
+def test_a_file_that_a_node_sees_late(lab):
+    lab.program("storage", 'mv -- "$1" "$1.hidden"')
+    lab.program("sleep", f"mv -- {lab.run_dir}/elements/*/node.sh.hidden {lab.run_dir}/elements/4711.0/node.sh")
+    outcome = lab.run(lab.plan(Cluster.SLURM))
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.argv
+
+
+@pytest.mark.parametrize(
+    "damage", ['rm -- "$1"', ': >"$1"', 'truncate --size=-2 -- "$1"', 'truncate --size=200 -- "$1"']
+)
+def test_a_node_that_does_not_get_the_whole_file(lab, damage):
+    lab.program("storage", damage)
+    lab.program("sleep")
+    outcome = lab.run(lab.plan(Cluster.SLURM, environment=SECRETIVE))
+    assert outcome.returncode == 78
+    assert "node.sh: is it on shared storage" in outcome.stderr
+    assert not outcome.argv
+
+
+def test_a_file_for_the_nodes_that_cannot_be_written(lab, cluster):
+    lab.program("ln", 'mkdir -- "$(dirname -- "${!#}")/node.sh"', 'exec /bin/ln "$@"')
+    path = {} if cluster is Cluster.SLURM else {"PATH": f"{lab.bin}:/usr/bin:/bin"}
+    outcome = lab.run(lab.plan(cluster), **path)
+    assert outcome.returncode == 78
+    assert "cannot write" in outcome.stderr
+    assert "node.sh: is the storage full" in outcome.stderr
+    assert not outcome.argv
 
 
 SHARDED = VARIANTS["sharded"]
