@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from curator_slurm.launcher.visible import visible
+
 if TYPE_CHECKING:
     from curator_slurm.launcher.failure_classes import FailureClass
 
 
 class CuratorSlurmError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package; whatever a message quotes, it is fit for a terminal."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(CuratorSlurmError):

@@ -257,7 +257,9 @@ def test_help_loads_nothing_slower_than_click(tmp_path):
         "curator_slurm.launcher",
         "curator_slurm.launcher._version",
         "curator_slurm.launcher.cli",
+        "curator_slurm.launcher.cli._terminal",
         "curator_slurm.launcher.errors",
+        "curator_slurm.launcher.visible",
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
-from html import escape
 
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.visible import visible
 
 _COLOURS = {
     RunState.COMPLETED: "#2e7d32",
@@ -17,6 +18,11 @@ _COLOURS = {
     RunState.RUNNING: "#1565c0",
 }
 _EVIDENCE_LINES = 10
+
+
+def escape(text: str) -> str:
+    """Text as HTML; what would turn the direction of writing is shown as in a terminal."""
+    return html.escape(visible(text))
 
 
 def job_html(run: Run, status: RunStatus) -> str:

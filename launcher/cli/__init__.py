@@ -11,12 +11,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.cli._terminal import say
 from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.visible import visible
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -99,18 +103,23 @@ class Verbs(click.Group):
             with formatter.section(heading):
                 formatter.write_dl([(verb.ljust(width), text) for verb, text in verbs.items()])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _visible_usage_errors():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _visible_usage_errors():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except CuratorSlurmError as error:
             if _debugging():
                 _print_traceback()
-            click.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             # Python would complain once more when it flushes stdout at its end.
@@ -121,6 +130,15 @@ class Verbs(click.Group):
             ctx.exit(CuratorSlurmError.exit_code)
 
 
+@contextmanager
+def _visible_usage_errors() -> Iterator[None]:
+    """click prints its own errors, which quote what it was given."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise click.UsageError(visible(error.format_message()), error.ctx) from error
+
+
 def _debugging() -> bool:
     return os.environ.get("CURATOR_SLURM_DEBUG", "") not in ("", "0")
 
@@ -128,14 +146,14 @@ def _debugging() -> bool:
 def _print_traceback() -> None:
     import traceback
 
-    click.echo(traceback.format_exc(), err=True, nl=False)
+    say(traceback.format_exc(), err=True, nl=False)
 
 
 def _report_bug(error: Exception) -> None:
     """Say that this should not have happened, and keep the traceback for the report."""
     import traceback
 
-    click.echo(f"Error: this is a bug in curator-slurm {__version__}: {type(error).__name__}: {error}", err=True)
+    say(f"Error: this is a bug in curator-slurm {__version__}: {type(error).__name__}: {error}", err=True)
     if _debugging():
         return _print_traceback()
     import tempfile
@@ -147,7 +165,7 @@ def _report_bug(error: Exception) -> None:
             stream.write(traceback.format_exc())
     except OSError:
         return _print_traceback()
-    click.echo(f"Please report it with the traceback in {stream.name}", err=True)
+    say(f"Please report it with the traceback in {stream.name}", err=True)
     return None
 
 

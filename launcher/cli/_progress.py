@@ -11,6 +11,7 @@ from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
 from curator_slurm.launcher.status.run_decision import RunStatus
+from curator_slurm.launcher.visible import visible, visible_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -106,7 +107,7 @@ class BarView:
         text = " ".join(status.message.split())
         self._progress.update(self._state_bar, description=status.state.value, visible=not status.stages)
         if text and text != self._said and not status.state.is_final:
-            self._progress.console.print(text, markup=False)
+            self._progress.console.print(visible(text), markup=False)
         self._said = text
 
     def _show_stage(self, number: int, stage: StageReport) -> None:
@@ -147,4 +148,4 @@ def _plain(stage: StageReport) -> str:
     """The name of a stage; rich would read [brackets] as markup."""
     from rich.markup import escape
 
-    return escape(stage.name)
+    return escape(visible_line(stage.name))

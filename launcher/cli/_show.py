@@ -7,17 +7,18 @@ import time
 from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._terminal import coloured_state
+from curator_slurm.launcher.cli._terminal import coloured_state, shown_line
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import StageReport
 from curator_slurm.launcher.status.views import RunView
+from curator_slurm.launcher.visible import visible_line
 
 _INDENT = 11
 
 
 def status_lines(view: RunView, width: int) -> list[str]:
     """Everything about a run, for a reader who wants to know what to do next."""
-    lines = [f"{'Run':<{_INDENT}}{view.run_id}  ({view.name})"]
+    lines = entry("Run", f"{view.run_id}  ({view.name})")
     failure = _failure(view)
     lines += entry("State", coloured_state(view.state) + (f"  {failure}" if failure else ""))
     for warning in view.warnings:
@@ -39,7 +40,7 @@ def summary_lines(view: RunView, width: int) -> list[str]:
     """How a run ended: what was read, kept and dropped, what failed, and where everything is."""
     state = coloured_state(view.state)
     failure = _failure(view)
-    head = f"Run {view.run_id} {state}" + (f": {failure}" if failure else "")
+    head = f"Run {visible_line(view.run_id)} {state}" + (f": {failure}" if failure else "")
     took = _elapsed(view)
     lines = [head + (f" after {words.duration(took)}" if took is not None else "")]
     lines += wrapped("", view.message, width)
@@ -60,7 +61,7 @@ def _failure(view: RunView) -> str:
 
 def entry(label: str, text: str) -> list[str]:
     """A line beside its label; none without text."""
-    return [f"{label:<{_INDENT}}{text}"] if text else []
+    return [f"{label:<{_INDENT}}{shown_line(text)}"] if text else []
 
 
 def wrapped(label: str, text: str | None, width: int) -> list[str]:
@@ -123,7 +124,7 @@ def _now(view: RunView, width: int) -> list[str]:
     """What each stage is at, while the run goes on."""
     if view.state != RunState.RUNNING:
         return []
-    busy = [(words.shorten(stage.name, 28), words.stage_notes(stage)) for stage in view.stages]
+    busy = [(words.shorten(visible_line(stage.name), 28), words.stage_notes(stage)) for stage in view.stages]
     text = "\n".join(f"{name}: {', '.join(notes.values())}" for name, notes in busy if notes)
     return wrapped("Now", text, width)
 

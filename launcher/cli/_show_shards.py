@@ -13,6 +13,7 @@ from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.shard_decision import ShardState
 from curator_slurm.launcher.status.views import AttemptView, OpenShard, RunView, ShardsView, ShardView, SubmissionView
+from curator_slurm.launcher.visible import visible_line
 
 _BAR = 30
 
@@ -112,7 +113,7 @@ def failed_lines(rows: Sequence[OpenShard], width: int) -> list[str]:
 def _cells(row: OpenShard) -> list[str]:
     why = row.failure_class.value if row.failure_class else row.state.replace("_", " ")
     message = " ".join(row.message.split()) or "-"
-    return [str(row.shard), why, row.job_id or "-", words.count(row.attempts), message]
+    return [str(row.shard), why, visible_line(row.job_id or "-"), words.count(row.attempts), visible_line(message)]
 
 
 def shard_lines(view: ShardView, width: int) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
+from curator_slurm.launcher.visible import visible_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -86,7 +87,7 @@ class BarSteps:
         if not self._bars:
             self._progress.start()
         if step not in self._bars:
-            self._bars[step] = self._progress.add_task(step, total=total, note="")
+            self._bars[step] = self._progress.add_task(visible_line(step), total=total, note="")
         self._progress.update(self._bars[step], completed=done, total=total, note=amount(step, done, total))
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.cli._steps import open_steps
-from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
 from curator_slurm.launcher.operations.submit import (
     ClusterChoice,
     Submitted,
@@ -110,4 +110,4 @@ def show_dry_run(request: SubmitRequest, *, as_json: bool) -> None:
         local = choice.cluster is Cluster.LOCAL
         say(f"for {count}, one after the other" if local else f"and --array, for {count}", err=True)
     say("where job.sbatch is\n", err=True)
-    say(prepared.script, nl=not prepared.script.endswith("\n"))
+    say_exactly(prepared.script)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
+from curator_slurm.launcher.visible import visible_line
 
 
 def duration(seconds: float | None) -> str:
@@ -51,6 +52,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, lef
 
     The first column gives way where there is not enough room.
     """
+    lines = [[visible_line(cell) for cell in row] for row in lines]
     widths = [max(len(row[column]) for row in [header, *lines]) for column in range(len(header))]
     over = sum(widths) + 2 * (len(widths) - 1) - limit
     widths[0] = max(widths[0] - max(over, 0), 8)
@@ -94,7 +96,7 @@ def _share(part: object, whole: object) -> str:
 def stage_progress(stage: StageReport) -> str:
     """`reader 12/40`, `reader 12/~40` where that is an estimate, `reader 12` where nothing is known; notes follow."""
     notes = ", ".join(stage_notes(stage).values())
-    return f"{stage.name} {stage_share(stage)}" + (f" ({notes})" if notes else "")
+    return f"{visible_line(stage.name)} {stage_share(stage)}" + (f" ({notes})" if notes else "")
 
 
 def stage_share(stage: StageReport) -> str:

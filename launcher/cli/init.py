@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from curator_slurm.launcher.cli._terminal import say
+
 KINDS = ("stages", "entry", "command")
 
 
@@ -26,7 +28,7 @@ def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kind
 
     if list_kinds:
         for each in KINDS:
-            click.echo(f"{each:8} {starters.PURPOSES[each]}")
+            say(f"{each:8} {starters.PURPOSES[each]}")
         return
     if name is not None and not starters.is_name(name):
         raise UsageError(f"--name {name!r}: a name has letters, digits, dots, hyphens and underscores, at most 63")
@@ -39,4 +41,4 @@ def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kind
         spec_path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(f"cannot write {spec_path}: {error.strerror}") from None
-    click.echo(f"Wrote {spec_path}. Next: edit it, then `curator-slurm validate {spec_path}`.")
+    say(f"Wrote {spec_path}. Next: edit it, then `curator-slurm validate {spec_path}`.")

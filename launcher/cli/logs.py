@@ -10,12 +10,13 @@ import click
 
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
-from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status import logs
 from curator_slurm.launcher.status.logs import LogFile, Wanted
+from curator_slurm.launcher.visible import visible_line, visible_log
 
 STATE_INTERVAL_S = 2.0
 FAILED_LINES = 20
@@ -32,6 +33,7 @@ FAILED_LINES = 20
 @click.option("--failed", is_flag=True, help="The last lines of the driver logs of all failed shards.")
 @click.option("-f", "--follow", is_flag=True, help="Keep printing as they grow, until the run ends.")
 @click.option("-n", "--tail", "lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
+@click.option("--raw", is_flag=True, help="With control characters as they are; otherwise they are made visible.")
 @click.option("--list", "list_only", is_flag=True, help="Print the names of the logs instead.")
 @json_option
 @runs_dir_option
@@ -45,6 +47,7 @@ def command(
     failed: bool,
     follow: bool,
     lines: int | None,
+    raw: bool,
     list_only: bool,
     as_json: bool,
     runs_dir: Path | None,
@@ -53,6 +56,8 @@ def command(
 
     The driver's log by default; while there is none yet, the log of the batch script instead, with a note on
     stderr. Of a sharded run, those of the newest attempt, or of the newest attempt at --shard N.
+
+    Control characters in logs are shown, such as \\x1b, and colours are left out; --raw prints logs unchanged.
     """
     if sum([driver, slurm, agent is not None, everything]) > 1:
         raise click.UsageError("give one of --driver, --slurm, --agent and --all")
@@ -61,16 +66,17 @@ def command(
     found = registry.check_readable(registry.find_run(run, folders_of(runs_dir)))
     if (shard is not None or failed) and not (found.record and found.record.array):
         raise UsageError(f"run {found.run_id} has no shards")
+    write = _say_raw if raw else _say_log
     if failed:
-        _failed(found, FAILED_LINES if lines is None else lines)
+        _failed(found, FAILED_LINES if lines is None else lines, write)
         return
     wanted = Wanted(slurm=slurm, agent=agent, everything=everything, driver=driver, shard=shard)
     if list_only:
         _list(logs.log_files(found, shard), as_json)
     elif follow:
-        _follow(found, wanted, lines)
+        _follow(found, wanted, lines, write)
     else:
-        _print(found, wanted, lines)
+        _print(found, wanted, lines, write)
 
 
 def _list(files: list[LogFile], as_json: bool) -> None:
@@ -79,10 +85,10 @@ def _list(files: list[LogFile], as_json: bool) -> None:
         say_json(entries)
         return
     for file in files:
-        say(f"{file.label:<16} {file.path}")
+        say(visible_line(f"{file.label:<16} {file.path}"))
 
 
-def _print(run: Run, wanted: Wanted, lines: int | None) -> None:
+def _print(run: Run, wanted: Wanted, lines: int | None, write: Callable[[str], None]) -> None:
     files = logs.select(logs.log_files(run, wanted.shard), wanted)
     if not files:
         say(_none_yet(run, wanted), err=True)
@@ -92,10 +98,10 @@ def _print(run: Run, wanted: Wanted, lines: int | None) -> None:
         if len(files) > 1:
             _header(file, first=number == 0)
         text = logs.read(file, lines)
-        say(text, nl=bool(text) and not text.endswith("\n"))
+        write(text if not text or text.endswith("\n") else f"{text}\n")
 
 
-def _follow(run: Run, wanted: Wanted, lines: int | None) -> None:
+def _follow(run: Run, wanted: Wanted, lines: int | None, write: Callable[[str], None]) -> None:
     last: LogFile | None = None
     for chunk in logs.follow(run, wanted, lines, _is_over(run, wanted.shard)):
         if last is None:
@@ -103,16 +109,16 @@ def _follow(run: Run, wanted: Wanted, lines: int | None) -> None:
         if chunk.file != last and (last is not None or wanted.everything):
             _header(chunk.file, first=last is None)
         last = chunk.file
-        say(chunk.text, nl=False)
+        write(chunk.text)
     if last is None:
         say(_none_yet(run, wanted), err=True)
 
 
-def _failed(run: Run, lines: int) -> None:
+def _failed(run: Run, lines: int, write: Callable[[str], None]) -> None:
     shown = 0
     for log in logs.failed_logs(run, lines):
         say(f"{chr(10) if shown else ''}==> shard {log.shard} ({log.failure_class}): {log.path or 'no log'} <==")
-        say(log.text, nl=not log.text.endswith("\n"))
+        write(log.text if log.text.endswith("\n") else f"{log.text}\n")
         shown += 1
     if not shown:
         say("No shard has failed.", err=True)
@@ -136,7 +142,15 @@ def _is_over(run: Run, shard: int | None) -> Callable[[], bool]:
 
 
 def _header(file: LogFile, *, first: bool) -> None:
-    say(f"{'' if first else chr(10)}==> {file.label}: {file.path} <==")
+    say(f"{'' if first else chr(10)}==> {visible_line(f'{file.label}: {file.path}')} <==")
+
+
+def _say_log(text: str) -> None:
+    say(visible_log(text), nl=False)
+
+
+def _say_raw(text: str) -> None:
+    say_exactly(text, on_terminal=True)
 
 
 def _say_fallback(file: LogFile, wanted: Wanted) -> None:

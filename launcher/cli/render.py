@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher.cli import _options
+from curator_slurm.launcher.cli._terminal import say_exactly
 
 
 @click.command("render")
@@ -23,4 +24,4 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str) -> None:
     from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
 
     plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)
-    click.echo(script.render(plan).encode(), nl=False)
+    say_exactly(script.render(plan))

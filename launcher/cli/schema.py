@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from curator_slurm.launcher.cli._terminal import say_exactly
+
 DOCUMENTS = ("spec", "status", "status-shard", "status-failed", "list")
 
 
@@ -30,4 +32,4 @@ def command(document: str) -> None:
         from curator_slurm.launcher.status.view_schema import schema_of
 
         found = schema_of(document)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    say_exactly(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

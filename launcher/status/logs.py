@@ -115,10 +115,11 @@ def select(files: Sequence[LogFile], wanted: Wanted) -> list[LogFile]:
 
 
 def read(file: LogFile, lines: int | None) -> str:
-    """The text of a log, or its last lines."""
+    """The text of a log, or its last lines; ends of lines as they are, progress bars among them."""
     if lines is not None:
         return tail(file.path, lines)
-    return file.path.read_text(encoding="utf-8", errors="replace")
+    with file.path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        return stream.read()
 
 
 @dataclass(frozen=True)

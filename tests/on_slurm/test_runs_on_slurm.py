@@ -209,14 +209,19 @@ def test_outputs_go_where_the_spec_says_secrets_reach_the_pipeline_and_nobody_el
     """mallory reads every command line on every node for the whole life of the run, and asks Slurm about it."""
     target = make_shared_dir() / "published here"
     canary, secret = "canary-7f3a", "s3cr3t \"'$(id)"
+    seen = make_shared_dir()
+    command = f"""\
+printf %s "${{env:HF_TOKEN}}$A" >"$CURATOR_SLURM_OUTPUT_DIR/x" # {canary}
+until grep -qs command[.]sh {seen}/command-lines-*; do sleep 0.2; done
+"""
     spec = {
         "name": "private",
-        "pipeline": {"command": f'printf %s "${{env:HF_TOKEN}}$A" >"$CURATOR_SLURM_OUTPUT_DIR/x" # {canary}'},
+        "pipeline": {"command": command},
         "environment": {"secrets": ["HF_TOKEN"], "env": {"A": canary}, "setup": [f"export B={canary}"]},
         "output": {"path": str(target)},
         "resources": {**SMALL, "nodes": 2},
     }
-    with command_lines_of_all(slurm_cluster, make_shared_dir()) as lines:
+    with command_lines_of_all(slurm_cluster, seen) as lines:
         done = runs.run(spec, env={"HF_TOKEN": secret})
     assert done.returncode == 0, done.output
     assert (target / "x").read_text() == secret + canary

@@ -18,7 +18,7 @@ import pytest
 import submitit
 import submitit.helpers
 from fake_slurm import FakeSlurm
-from run_dirs import fake_python, keep_element, own_home, submitted_run, write_spec
+from run_dirs import fake_python, keep_element, new_attempt, outcome, own_home, submitted_run, write_spec
 from sharded_runs import orders, plan, submit_shards
 
 import curator_slurm
@@ -188,6 +188,14 @@ def test_a_handle_that_goes_leaves_the_run_unless_told_otherwise(slurm_jobs: Fak
     slurm_jobs.wait(ids[1], "CANCELLED")
     del runs[0]
     assert slurm_jobs.element(ids[0]).state == "RUNNING"
+
+
+def test_a_notebook_shows_what_would_mislead(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = submitted_run(tmp_path)
+    outcome(new_attempt(run), "failed", failure_class="app_failed", message="\u202e<b>\x1b[2J", evidence=["\x9b31m"])
+    html = Job(run.paths.root)._repr_html_()
+    assert "\\u202e&lt;b&gt;\\x1b[2J" in html
+    assert "\\x9b31m" in html
 
 
 def test_a_job_shows_itself(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
