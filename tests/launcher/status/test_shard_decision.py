@@ -321,3 +321,17 @@ def test_every_slurm_state_gives_a_state() -> None:
             assert isinstance(found.state, RunState)
             assert found.only is not None
             assert isinstance(found.only.state, ShardState)
+
+
+def test_a_job_that_its_workers_cancelled_had_lost_its_head() -> None:
+    """They could not leave the reason: storage took no writes."""
+    cancelled = job(SlurmState.CANCELLED, ended=NOW)
+    lost = status(cancelled, left(heartbeat=NOW - 110))
+    assert (lost.state, lost.failure_class) == (RunState.FAILED, FailureClass.NODE_FAILED)
+    assert "110 s after the last heartbeat" in lost.message
+    by_user = {"cancelled": NOW - 5}
+    assert status(cancelled, left(heartbeat=NOW - 110), **by_user).failure_class is FailureClass.CANCELLED
+    assert status(cancelled, left(heartbeat=NOW - 5)).failure_class is FailureClass.CANCELLED
+    assert status(cancelled, left()).failure_class is FailureClass.CANCELLED
+    told = outcome("cancelled", failure_class="cancelled")
+    assert status(cancelled, left(heartbeat=NOW - 110, element_outcome=told)).state is RunState.CANCELLED
