@@ -19,6 +19,10 @@ FRESH_HEARTBEAT_S = 60.0
 SETTLING_S = 30.0
 """How long after the end of an element that Slurm calls a success its done files may still be on their way to us."""
 
+LOST_AFTER_S = 75.0
+"""A job that is cancelled so long after the last heartbeat of its head had lost it: a head that lives beats, and writes
+an outcome."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShardPlace:
@@ -138,5 +142,22 @@ class RunFacts:
         """Whether Slurm calls it a success so lately that its done files may not be visible here yet."""
         return element.state is SlurmState.COMPLETED and self.now - (element.ended or 0.0) < SETTLING_S
 
+    def was_cancelled(self, place: ShardPlace) -> bool:
+        """Whether a user has asked for its end with `curator-slurm cancel`."""
+        return self.cancelled is not None or place.element_id in self.cancelled_elements
+
     def is_fresh(self, heartbeat: float | None) -> bool:
         return heartbeat is not None and abs(self.now - heartbeat) < FRESH_HEARTBEAT_S
+
+
+def silence_at_end(element: ElementFacts | None, attempt: AttemptFacts) -> float | None:
+    """How long the head had shown no life when Slurm cancelled the job; None where that was no long time.
+
+    Workers cancel the job of a head that is lost, and cannot say so where storage takes no writes.
+    """
+    if element is None or element.failure_class is not FailureClass.CANCELLED:
+        return None
+    if element.ended is None or attempt.heartbeat is None:
+        return None
+    silent = element.ended - attempt.heartbeat
+    return silent if silent > LOST_AFTER_S else None

@@ -13,7 +13,14 @@ from enum import StrEnum
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status.facts import NO_ATTEMPT, AttemptFacts, ElementFacts, RunFacts, ShardPlace
+from curator_slurm.launcher.status.facts import (
+    NO_ATTEMPT,
+    AttemptFacts,
+    ElementFacts,
+    RunFacts,
+    ShardPlace,
+    silence_at_end,
+)
 from curator_slurm.launcher.status.reports import (
     EventsReport,
     NodeReport,
@@ -24,9 +31,6 @@ from curator_slurm.launcher.status.reports import (
 )
 
 EVIDENCE_LINES = 15
-LOST_AFTER_S = 75.0
-"""A job that is cancelled so long after the last heartbeat of its head had lost it: a head that lives beats, and writes
-an outcome."""
 
 
 class ShardState(StrEnum):
@@ -252,7 +256,7 @@ def _ended(
     facts: RunFacts, shard: int, place: ShardPlace, element: ElementFacts | None, attempt: AttemptFacts
 ) -> ShardStatus:
     failure, message, next_step = _why(facts, place, element, attempt)
-    asked = _was_asked(facts, place)
+    asked = facts.was_cancelled(place)
     outcome = _failure(attempt)
     killed = failure is FailureClass.NODE_FAILED and _ended_after(outcome, facts.cancelled)
     unproved = killed or failure in (None, FailureClass.UNKNOWN, FailureClass.CANCELLED)
@@ -266,24 +270,6 @@ def _ended(
         next_step="" if cancelled else next_step,
         started=_first(outcome.started if outcome else None, element.started if element else None),
     )
-
-
-def _was_asked(facts: RunFacts, place: ShardPlace) -> bool:
-    """Whether a user has cancelled it with `curator-slurm cancel`."""
-    return facts.cancelled is not None or place.element_id in facts.cancelled_elements
-
-
-def _silence_at_end(element: ElementFacts | None, attempt: AttemptFacts) -> float | None:
-    """How long the head had shown no life when Slurm cancelled the job; None where that was no long time.
-
-    Workers cancel the job of a head that is lost, and cannot say so where storage takes no writes.
-    """
-    if element is None or element.failure_class is not FailureClass.CANCELLED:
-        return None
-    if element.ended is None or attempt.heartbeat is None:
-        return None
-    silent = element.ended - attempt.heartbeat
-    return silent if silent > LOST_AFTER_S else None
 
 
 def _ended_after(outcome: OutcomeReport | None, cancelled: float | None) -> bool:
@@ -301,7 +287,7 @@ def _why(
         cancelled = outcome.state is RunState.CANCELLED
         failure = outcome.failure_class or (FailureClass.CANCELLED if cancelled else None)
         return failure, outcome.message, outcome.next_step
-    if not _was_asked(facts, place) and (silent := _silence_at_end(element, attempt)) is not None:
+    if not facts.was_cancelled(place) and (silent := silence_at_end(element, attempt)) is not None:
         words = f"Job {place.element_id} was cancelled {silent:.0f} s after the last heartbeat of its head node."
         return FailureClass.NODE_FAILED, words, ""
     if element is not None and element.failure_class is not None:
