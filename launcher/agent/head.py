@@ -23,6 +23,8 @@ from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 from curator_slurm.launcher.states import RunState
 
+_TELL_S = 5.0
+"""How long the end is told to the workers before a signal is looked for."""
 _LEAVE_S = 15.0
 """How long the other nodes have for taking their Ray down and keeping its logs."""
 
@@ -68,7 +70,7 @@ class Head:
                 RunState.FAILED, f"the head agent failed: {error!r}", 1, FailureClass.UNKNOWN
             )
         finally:
-            self.heartbeat.end()
+            self._tell_end()
         if outcome.state is not RunState.COMPLETED:
             outcome = self.runner.abandon(outcome)
         self.bootstrap.end()
@@ -99,6 +101,15 @@ class Head:
             return stopped
         self.bootstrap.watch()
         return self.runner.run(self.bootstrap.address)
+
+    def _tell_end(self) -> None:
+        """Before Ray goes down: workers that see Ray go and read nothing take the head for lost.
+
+        So storage that stalls is waited for, unless a signal has come: then there is no time.
+        """
+        while not self.heartbeat.end(_TELL_S):
+            if self.context.stop.requested:
+                return
 
     def _end_step(self) -> None:
         """End the step if a node does not leave: its agent hangs, or the node is gone and Slurm waits for it.

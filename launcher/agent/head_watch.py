@@ -26,6 +26,7 @@ _NO_ANSWER = 0.1
 """The share of it for which Ray must have been asked without an answer."""
 
 _CONNECT_S = 3.0
+_MOMENT_S = 3.0
 _ANSWER_S = 5.0
 _ASK_PAUSE_S = 3.0
 _ASKS = 3
@@ -78,6 +79,13 @@ class HeadWatch:
                 return self._asks >= _ASKS and self._no_answer.spent_s > self._no_answer.limit_s
         self._touch_storage()
         return silent > self._limit_s
+
+    def shows_life_after_a_write(self) -> bool:
+        """Write to storage, which may take long, and give a head that waited for the same a moment to beat."""
+        before = self._heartbeat.signal
+        self._touch_storage()
+        self._context.stop.wait(_MOMENT_S)
+        return self._heartbeat.read() != before
 
     @property
     def reason(self) -> str:

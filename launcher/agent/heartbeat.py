@@ -8,7 +8,6 @@ fetches its current content; so what workers wait for comes by content, never by
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -26,7 +25,7 @@ STEP_S = 5.0
 MOST_READINGS = 200.0
 """Readings of the heartbeat in a second, over all workers of a run."""
 
-_END_WAIT_S = 10.0
+_TRIES = 5
 _END = "\n#end\n"
 _SIZE = 4096
 _MOST_BYTES = 1 << 20
@@ -105,22 +104,26 @@ class Beating:
         self._cluster = cluster
         self._wake.set()
 
-    def end(self, timeout_s: float = _END_WAIT_S) -> bool:
-        """Tell the workers that it is over; False where storage did not take it in time."""
+    def end(self, timeout_s: float) -> bool:
+        """Tell the workers that it is over; False where storage has not taken it yet, which it may do later."""
         self._ended = True
         self._wake.set()
         return self._written.wait(timeout_s)
 
     def _run(self) -> None:
-        while True:
+        tries = 0
+        while tries < _TRIES:
             self._wake.clear()
             ended = self._ended
-            with contextlib.suppress(OSError):
+            try:
                 self._heartbeat.send(cluster=self._cluster, ended=ended)
+            except OSError:  # storage that refuses is no reason to end a run, nor to wait for ever at its end
+                tries += ended
+            else:
                 if ended:
-                    self._written.set()
-                    return
+                    break
             self._wake.wait(BEAT_S)
+        self._written.set()
 
 
 class HeartbeatReader:

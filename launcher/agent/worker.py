@@ -36,7 +36,8 @@ def run_worker(context: AgentContext, node: Node) -> int:
     node.prepare()
     address = _wait_for_cluster(context, heartbeat, watch)
     if address is None:
-        return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context, watch)
+        over = heartbeat.signal.ended or context.stop.requested
+        return 0 if over or not _give_up(context, watch) else 1
     preflight.check_versions(preflight.versions(), heartbeat.signal.cluster["versions"])
     if not context.plan.spec.cluster.ray:
         context.report(NodeState.JOINED, "waiting")
@@ -87,8 +88,8 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
             context.report(NodeState.JOINED, "joined the Ray cluster")
             log.info("joined the Ray cluster at %s", address)
         _report_memory_kills(context)
-        if watch.is_lost():
-            return _head_lost(context, watch)
+        if watch.is_lost() and _give_up(context, watch):
+            return 1
         current = str(heartbeat.signal.cluster["address"])
         if current != address:
             log.info("the head restarted at %s", current)
@@ -98,8 +99,10 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
             if _outlived_by_head(context, heartbeat, watch):
                 node.check_ray(address)
                 watch.joined = False
-            else:
-                return 0 if heartbeat.signal.ended or context.stop.requested else _head_lost(context, watch)
+            elif heartbeat.signal.ended or context.stop.requested:
+                return 0
+            elif _give_up(context, watch):
+                return 1
     return 0
 
 
@@ -108,8 +111,8 @@ def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader, watch: Head
     for pause in _pauses(context):
         if context.stop.wait(pause) or heartbeat.read().ended:
             return 0
-        if watch.is_lost():
-            return _head_lost(context, watch)
+        if watch.is_lost() and _give_up(context, watch):
+            return 1
         _report_memory_kills(context)
     return 0
 
@@ -134,25 +137,33 @@ def _outlived_by_head(context: AgentContext, heartbeat: HeartbeatReader, watch: 
     return False
 
 
-def _head_lost(context: AgentContext, watch: HeadWatch) -> int:
+def _give_up(context: AgentContext, watch: HeadWatch) -> bool:
     """Make sure that the allocation ends: without its batch host, Slurm would keep it until its time limit.
 
     The reason is left first, for a head that is there after all and for users, unless storage takes nothing at all.
+    False where the head has shown life meanwhile: storage that took no writes may have kept both of us.
     """
     allocation = context.allocation
+    reason = watch.reason
     if context.stop.wait(min(allocation.node_id - 1.0, _LONGEST_TURN_S)):
-        return 1
-    writer = threading.Thread(target=_leave_reason, args=(context, watch.reason), daemon=True)
+        return True
+    lives = threading.Event()
+    writer = threading.Thread(target=_leave_reason, args=(context, watch, reason, lives), daemon=True)
     writer.start()
     writer.join(_REASON_S)
+    if lives.is_set():
+        return False
     if not allocation.local:
         cancel_job(allocation.job_id)
-    return 1
+    return True
 
 
-def _leave_reason(context: AgentContext, reason: str) -> None:
+def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: threading.Event) -> None:
     """In a thread, since logs are on the same storage."""
     allocation = context.allocation
+    if watch.shows_life_after_a_write():
+        lives.set()
+        return
     if not context.cluster.outcome.exists():
         without_head(
             f"the head node {allocation.head_name} was lost: {reason}",

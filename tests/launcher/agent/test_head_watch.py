@@ -43,10 +43,15 @@ class Worker:
             plan=SimpleNamespace(spec=SimpleNamespace(cluster=SimpleNamespace(heartbeat_timeout_s=LIMIT_S, ray=ray))),
             allocation=SimpleNamespace(nodes=("n1", "n2", "n3")),
             node=SimpleNamespace(status=self.status),
+            stop=SimpleNamespace(wait=self._pass),
         )
         self.watch = HeadWatch(context, self.reader, self._answer)
         self.watch.joined = ray
         self.look(0.0)
+
+    def _pass(self, seconds: float) -> bool:
+        self.clock.now += seconds
+        return False
 
     def _answer(self, _context: object, address: str) -> bool:
         assert address == "10.0.0.1:20000"
@@ -226,3 +231,27 @@ def test_storage_that_stalls_does_not_keep_the_end_waiting(tmp_path: Path, monke
     assert beating.end(30)
     signal = HeartbeatReader(heartbeat.path).read()
     assert (signal.ended, signal.cluster) == (True, {"address": "a:1"})
+
+
+def test_a_head_that_waited_for_the_same_storage_shows_life_after_it(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not worker.watch.shows_life_after_a_write()
+    monkeypatch.setattr("os.utime", lambda _: worker.heartbeat.send())
+    assert worker.watch.shows_life_after_a_write()
+
+
+def test_storage_that_refuses_the_end_is_not_tried_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat = Heartbeat(tmp_path / "heartbeat")
+    monkeypatch.setattr("curator_slurm.launcher.agent.heartbeat.BEAT_S", 0.01)
+    tries: list[bool] = []
+
+    def refuse(*, ended: bool, **_: Any) -> None:
+        tries.append(ended)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(heartbeat, "send", refuse)
+    beating = Beating(heartbeat)
+    beating.start()
+    assert beating.end(30)
+    assert tries.count(True) == 5

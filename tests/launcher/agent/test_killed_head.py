@@ -18,7 +18,7 @@ from curator_slurm.launcher.agent.heartbeat import Heartbeat, HeartbeatReader
 from curator_slurm.launcher.agent.node_agent import report_head_lost, report_worker_lost
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.worker import _head_lost
+from curator_slurm.launcher.agent.worker import _give_up
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, NodeStatus, Outcome, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
@@ -83,12 +83,13 @@ def stopped_head(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Outc
     return outcomes.stopped(None)
 
 
-def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, *, lives: bool = False) -> list[str]:
     """What a worker does that takes its head for lost; gives the jobs that it has cancelled."""
     cancelled: list[str] = []
     monkeypatch.setattr("curator_slurm.launcher.agent.worker.cancel_job", cancelled.append)
     context: Any = SimpleNamespace(cluster=cluster, stop=StopRequest(), allocation=replace(ALLOCATION, node_id=1))
-    assert _head_lost(context, SimpleNamespace(reason="no heartbeat for 45 s")) == 1  # type: ignore[arg-type]
+    watch: Any = SimpleNamespace(reason="no heartbeat for 45 s", shows_life_after_a_write=lambda: lives)
+    assert _give_up(context, watch) is not lives
     return cancelled
 
 
@@ -119,3 +120,9 @@ def test_a_worker_that_gives_up_does_not_wait_for_storage_for_ever(
     monkeypatch.setattr("curator_slurm.launcher.agent.worker._REASON_S", 0.05)
     assert give_up(cluster, monkeypatch) == ["7"]
     go_on.set()
+
+
+def test_a_head_that_beats_again_is_not_given_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage took no writes: neither its beat nor our reason."""
+    assert give_up(cluster, monkeypatch, lives=True) == []
+    assert not cluster.outcome.exists()
