@@ -12,6 +12,22 @@ from typing import Any
 from curator_slurm.common.atomic_files import write_atomic
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something at `path`, as far as we may look: what lies in a locked folder is not there."""
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises where we may not look)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, by name, as far as we may look; none where it cannot be read."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir():
+                    found.append(folder / entry.name)
+    return sorted(found)
+
+
 def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
     """`write_atomic` of indented JSON."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", mode)
@@ -36,7 +52,11 @@ def append_jsonl(path: Path, value: Any) -> None:
 
 
 def read_jsonl(path: Path) -> Iterator[Any]:
-    """The lines of a JSONL file; none where it is missing; a last line cut short by a crash is skipped."""
+    """The lines of a JSONL file; none where it is missing; a last line cut short by a crash is skipped.
+
+    Raises:
+        OSError: it may not be read.
+    """
     try:
         stream = path.open(encoding="utf-8", errors="replace")
     except FileNotFoundError:

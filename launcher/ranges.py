@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_PART = re.compile(r"^(\d+)(?:-(\d+)(?::(\d+))?)?$")
+_PART = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})(?::([0-9]{1,18}))?)?")
+
+
+_LONGEST = 18
+"""Digits: more are no number of anything here, and Python refuses to read thousands."""
+
+
+def whole_number(text: str) -> int | None:
+    """The number that `text` is in plain digits; None where it is none. (`str.isdigit` is true of `²` and `٣`, too.)"""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST else None
 
 
 def parse_numbers(text: str) -> list[int]:
@@ -16,7 +25,7 @@ def parse_numbers(text: str) -> list[int]:
     """
     numbers: set[int] = set()
     for part in text.partition("%")[0].strip("[] ").split(","):
-        match = _PART.match(part.strip())
+        match = _PART.fullmatch(part.strip())
         if not match:
             raise ValueError(f"{text!r} is not a list of numbers such as 3,7-9")
         first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)

@@ -11,11 +11,13 @@ _WORDS = {
     errno.ENOSPC: ("the storage is full", "make room on it"),
     errno.EDQUOT: ("your quota is used up", "make room, or ask for more quota (see: quota, lfs quota)"),
     errno.EROFS: ("the storage is read-only", "wait until it is writable again, or ask its administrators"),
-    errno.EACCES: ("permission denied", "check who may write there"),
-    errno.EPERM: ("permission denied", "check who may write there"),
+    errno.EACCES: ("permission denied", "check who may read and write there"),
+    errno.EPERM: ("permission denied", "check who may read and write there"),
     errno.EIO: ("the storage reports an input/output error", "ask its administrators"),
     errno.ESTALE: ("the storage was remounted or the folder was removed", "check the folder"),
     errno.ENAMETOOLONG: ("a name is too long for the storage", "choose shorter names"),
+    errno.ELOOP: ("links lead in a circle", "remove one of them"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "check the path"),
     errno.EMFILE: ("too many open files", "raise the limit with environment.setup: ulimit -n 65536"),
 }
 

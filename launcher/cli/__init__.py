@@ -19,7 +19,7 @@ import click
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.cli._terminal import say
-from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.visible import visible
 
 INTERRUPTED = 130
@@ -125,9 +125,10 @@ class Verbs(click.Group):
             # Python would complain once more when it flushes stdout at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(BROKEN_PIPE)
+        except OSError as error:
+            ctx.exit(_report_storage(error) or _report_bug(error))
         except Exception as error:
-            _report_bug(error)
-            ctx.exit(CuratorSlurmError.exit_code)
+            ctx.exit(_report_bug(error))
 
 
 @contextmanager
@@ -149,24 +150,40 @@ def _print_traceback() -> None:
     say(traceback.format_exc(), err=True, nl=False)
 
 
-def _report_bug(error: Exception) -> None:
-    """Say that this should not have happened, and keep the traceback for the report."""
+def _report_storage(error: OSError) -> int:
+    """Say what the file system refuses, and what to do: the exit code, or 0 where that is not what went wrong."""
+    from curator_slurm.launcher import storage_errors
+
+    step = storage_errors.next_step(error)
+    if not step:
+        return 0
+    if _debugging():
+        _print_traceback()
+    say(f"Error: {storage_errors.what(error)}; {step}", err=True)
+    return StorageError.exit_code
+
+
+def _report_bug(error: Exception) -> int:
+    """Say that this should not have happened, and keep the traceback for the report; the exit code."""
     import traceback
 
     say(f"Error: this is a bug in curator-slurm {__version__}: {type(error).__name__}: {error}", err=True)
+    code = CuratorSlurmError.exit_code
     if _debugging():
-        return _print_traceback()
+        _print_traceback()
+        return code
     import tempfile
 
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="curator-slurm-bug-", suffix=".log", delete=False, encoding="utf-8"
+            "w", prefix="curator-slurm-bug-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as stream:
             stream.write(traceback.format_exc())
     except OSError:
-        return _print_traceback()
+        _print_traceback()
+        return code
     say(f"Please report it with the traceback in {stream.name}", err=True)
-    return None
+    return code
 
 
 @click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -32,7 +32,7 @@ def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kind
         return
     if name is not None and not starters.is_name(name):
         raise UsageError(f"--name {name!r}: a name has letters, digits, dots, hyphens and underscores, at most 63")
-    text = starters.starter(kind, name or starters.name_for(spec_path), str(spec_path))
+    text = starters.starter(kind, name or starters.name_for(spec_path), _as_text(spec_path))
     if spec_path.is_dir():
         raise UsageError(f"{spec_path} is a folder; give the name of the file to write, such as {spec_path}/spec.yaml")
     if spec_path.exists() and not force:
@@ -42,3 +42,8 @@ def command(spec_path: Path, kind: str, name: str | None, force: bool, list_kind
     except OSError as error:
         raise StorageError(f"cannot write {spec_path}: {error.strerror}") from None
     say(f"Wrote {spec_path}. Next: edit it, then `curator-slurm validate {spec_path}`.")
+
+
+def _as_text(path: Path) -> str:
+    """The name of a file as the text in it can have it."""
+    return str(path).encode(errors="replace").decode()

@@ -11,7 +11,8 @@ import click
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
 from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
-from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.errors import StorageError, UsageError
+from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status import logs
@@ -97,7 +98,13 @@ def _print(run: Run, wanted: Wanted, lines: int | None, write: Callable[[str], N
     for number, file in enumerate(files):
         if len(files) > 1:
             _header(file, first=number == 0)
-        text = logs.read(file, lines)
+        try:
+            text = logs.read(file, lines)
+        except StorageError as error:
+            if len(files) == 1:
+                raise
+            say(f"Error: {error}", err=True)
+            continue
         write(text if not text or text.endswith("\n") else f"{text}\n")
 
 
@@ -134,7 +141,7 @@ def _is_over(run: Run, shard: int | None) -> Callable[[], bool]:
     def check() -> bool:
         nonlocal checked, over
         if not over and time.monotonic() - checked >= STATE_INTERVAL_S:
-            over = (shard is not None and run.paths.done(shard).exists()) or watcher.poll().state.is_final
+            over = (shard is not None and is_there(run.paths.done(shard))) or watcher.poll().state.is_final
             checked = time.monotonic()
         return over
 

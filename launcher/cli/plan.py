@@ -84,10 +84,10 @@ def command(
 def _run_named(name: str) -> Run:
     """The run that --compare names."""
     from curator_slurm.launcher.cli._folders import folders_of
-    from curator_slurm.launcher.errors import CuratorSlurmError
+    from curator_slurm.launcher.errors import StorageError
     from curator_slurm.launcher.runs import registry
 
     run = registry.find_run(name, folders_of(None))
     if run.record is None:
-        raise CuratorSlurmError(f"run {run.run_id} cannot be compared: {run.problem}")
+        raise StorageError(f"run {run.run_id} cannot be compared: {run.problem}")
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 
-from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, latest_submission
@@ -20,7 +20,7 @@ def active_elements(run: Run, submissions: Sequence[Submission]) -> Active:
 
     Raises:
         SlurmError: Slurm cannot be asked.
-        CuratorSlurmError: a local run belongs to another machine.
+        UsageError: a local run belongs to another machine.
     """
     assert run.record is not None
     if run.record.is_local:
@@ -39,7 +39,7 @@ def _local(run: Run, submissions: Sequence[Submission]) -> Active:
         return {}
     record = latest.record
     if record.host != socket.gethostname():
-        raise CuratorSlurmError(f"run {run.run_id} runs on {record.host}: cancel it there")
+        raise UsageError(f"run {run.run_id} runs on {record.host}: cancel it there")
     if record.pid is None or not is_process_alive(record.pid, record.pid_started):
         return {}
     return {record.number: [each.element for each in latest.elements]}

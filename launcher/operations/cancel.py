@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, UsageError
+from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError, UsageError
 from curator_slurm.launcher.local_process import stop_process, wait_for_end
 from curator_slurm.launcher.operations.active import Active, active_elements, elements_to_end
 from curator_slurm.launcher.operations.launch import LOCK
@@ -110,7 +110,7 @@ def request_cancel(run: Run) -> None:
 def _request(run: Run, shards: Sequence[int] | None = None, numbers: Sequence[int] | None = None) -> _Requested:
     """Record what is to end, then tell Slurm or the process; without shards and numbers, everything."""
     if run.record is None:
-        raise CuratorSlurmError(f"run {run.run_id} cannot be cancelled: {run.problem}")
+        raise StorageError(f"run {run.run_id} cannot be cancelled: {run.problem}")
     whole = shards is None and numbers is None
     with RunLock(run.paths.lock(LOCK), "cancel"):
         run, submissions = reconcile(registry.load_run(run.paths.root))

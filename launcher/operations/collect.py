@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.dataset.verify import Progress
-from curator_slurm.launcher.errors import CuratorSlurmError, RunIncompleteError, StorageError
+from curator_slurm.launcher.errors import RunIncompleteError, StorageError
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.registry import Run, load_run
@@ -38,7 +38,7 @@ def collect(
         StorageError: the outputs cannot be published.
     """
     if run.record is None:
-        raise CuratorSlurmError(f"run {run.run_id} cannot be collected: {run.problem}")
+        raise StorageError(f"run {run.run_id} cannot be collected: {run.problem}")
     if not run.record.array:
         return _published_already(run)
     plan = read_plan(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, UsageError
+from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, launch
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
@@ -97,7 +97,7 @@ def preview(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retr
 
 def _check(run: Run, request: RetryRequest) -> None:
     if run.record is None:
-        raise CuratorSlurmError(f"run {run.run_id} cannot be submitted again: {run.problem}")
+        raise StorageError(f"run {run.run_id} cannot be submitted again: {run.problem}")
     if request.selection.shards is not None and not run.record.array:
         raise UsageError(f"run {run.run_id} has no `shards`; it is submitted again as a whole, without --shard")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from curator_slurm.launcher.errors import CuratorSlurmError, SpecError, SpecProblem
+from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.errors import SpecError, SpecProblem, StorageError
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.spec.keys import dotted
@@ -17,7 +18,7 @@ def read_plan(run: Run) -> Plan:
     try:
         return Plan.from_yaml(run.paths.plan.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CuratorSlurmError(f"the plan of run {run.run_id} cannot be read: {error}") from error
+        raise StorageError(f"the plan of run {run.run_id} cannot be read: {storage_errors.what(error)}") from error
 
 
 def changed_settings(

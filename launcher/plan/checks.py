@@ -44,6 +44,8 @@ def _checkpoint(spec: Spec) -> Iterator[tuple[str, str]]:
         yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` must be a folder; found {checkpoint}"
     elif Path(checkpoint).exists() and not Path(checkpoint).is_dir():
         yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} is a file, not a folder"
+    elif problem := _cannot_create(Path(checkpoint)):
+        yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} cannot be created: {problem}"
 
 
 def _executor(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:

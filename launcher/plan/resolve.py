@@ -13,7 +13,7 @@ from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.registry import default_folder
 from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
-from curator_slurm.launcher.spec.locations import absolute
+from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.model import ClusterSpec, EnvironmentSpec, Spec, StorageSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
@@ -73,6 +73,14 @@ class _Locator:
             self.reading.add_at(key, f"`{key}` {error}")
             return None
 
+    def found(self, key: str, what: str, path: str) -> str | None:
+        """A path that is not from the spec, such as that of its folder; `key` is the nearest setting."""
+        try:
+            return writable(path)
+        except ValueError as error:
+            self.reading.add_at(key, f"{what} {error}")
+            return None
+
 
 def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str) -> Plan | None:
     """The plan of a spec that was read; None if there is no usable spec. Paths that cannot be resolved are noted."""
@@ -82,9 +90,11 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
     origins = spec_file.origins(reading)
     locate = _Locator(reading, folder, environ)
     environment = _environment(spec.environment, locate)
+    spec_dir = locate.found("", "the folder of the spec", str(folder))
+    python = locate.found("environment.python", "the Python interpreter", python) or ""
     runs = locate.path("storage.runs", spec.storage.runs)
     if spec.storage.runs is None:
-        runs = str(default_folder(environ))
+        runs = locate.found("storage.runs", "the runs folder", str(default_folder(environ)))
         origins["storage.runs"] = "$CURATOR_SLURM_RUNS" if environ.get("CURATOR_SLURM_RUNS") else "default"
     sections: dict[str, object] = {
         "environment": environment,
@@ -104,7 +114,7 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
         version=__version__,
         cluster=cluster,
         spec=spec.model_copy(update=sections),
-        spec_dir=str(folder),
+        spec_dir=spec_dir or "/",
         python=_interpreter(environment, python),
         origins=origins,
     )

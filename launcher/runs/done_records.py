@@ -7,7 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import is_there, read_json, write_json
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
 
@@ -16,7 +19,11 @@ _FOLDER = "shard-"
 
 
 def done_shards(run: RunPaths) -> dict[int, float]:
-    """Finished shards and when they were; one that was published, but whose element died then, gets its done file."""
+    """Finished shards and when they were; one that was published, but whose element died then, gets its done file.
+
+    Raises:
+        StorageError: the folder of done files may not be read, so that nobody can tell what is left.
+    """
     done = _done_files(run)
     for shard in published_shards(run) - done.keys():
         record = recover_done(run, shard)
@@ -27,22 +34,27 @@ def done_shards(run: RunPaths) -> dict[int, float]:
 
 def _done_files(run: RunPaths) -> dict[int, float]:
     found = {}
-    with contextlib.suppress(FileNotFoundError), os.scandir(run.shards) as entries:
-        for entry in entries:
-            number = entry.name.removesuffix(_SUFFIX)
-            if number.isdigit() and entry.name.endswith(_SUFFIX):
-                with contextlib.suppress(FileNotFoundError):
-                    found[int(number)] = entry.stat().st_mtime
+    try:
+        with os.scandir(run.shards) as entries:
+            for entry in entries:
+                number = whole_number(entry.name.removesuffix(_SUFFIX))
+                if number is not None and entry.name.endswith(_SUFFIX):
+                    with contextlib.suppress(FileNotFoundError):
+                        found[number] = entry.stat().st_mtime
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        raise StorageError(f"the run cannot be read: {storage_errors.what(error)}") from error
     return found
 
 
 def published_shards(run: RunPaths) -> set[int]:
     """Shards whose outputs are in their place, as it seems from names."""
     if run.target is not None:
-        return {0} if (run.target / MARKER).exists() else set()
+        return {0} if is_there(run.target / MARKER) else set()
     with contextlib.suppress(OSError), os.scandir(run.outputs) as entries:
-        numbers = (entry.name.removeprefix(_FOLDER) for entry in entries if entry.name.startswith(_FOLDER))
-        return {int(number) for number in numbers if number.isdigit()}
+        names = (entry.name.removeprefix(_FOLDER) for entry in entries if entry.name.startswith(_FOLDER))
+        return {number for number in map(whole_number, names) if number is not None}
     return set()
 
 

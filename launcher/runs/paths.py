@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.launcher.files import folders_in
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -129,12 +131,12 @@ class RunPaths:
 
     def existing_attempts(self) -> list[AttemptPaths]:
         """Attempts that have a directory, oldest first."""
-        found = [AttemptPaths(path, self) for path in self.attempts.glob("*/*") if path.is_dir()]
+        found = [AttemptPaths(path, self) for shard in folders_in(self.attempts) for path in folders_in(shard)]
         return sorted(found, key=lambda attempt: order_of(attempt.name))
 
     def existing_elements(self) -> list[ClusterPaths]:
         """Jobs and array elements that have a directory, oldest first."""
-        found = [ClusterPaths(path, self) for path in self.elements.glob("*.*") if path.is_dir()]
+        found = [ClusterPaths(path, self) for path in folders_in(self.elements) if "." in path.name]
         return sorted(found, key=lambda element: order_of(element.name))
 
 
@@ -244,7 +246,7 @@ class ClusterPaths:
         return NodePaths(self.nodes / name)
 
     def existing_nodes(self) -> list[NodePaths]:
-        return [NodePaths(path) for path in sorted(self.nodes.glob("*")) if path.is_dir()]
+        return [NodePaths(path) for path in folders_in(self.nodes)]
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
-from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.files import is_there, read_json, write_json
 from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import Shard
@@ -354,9 +355,14 @@ def latest_run(folders: Sequence[Path]) -> Run:
 def _find_by_path(text: str) -> Run:
     path = Path(text).expanduser().absolute()
     for candidate in (path, *path.parents):
-        if RUN_ID.match(candidate.name) and (candidate / "run.json").exists():
-            return load_run(candidate)
-    what = "is not in a run directory" if path.exists() else "does not exist"
+        if not RUN_ID.fullmatch(candidate.name):
+            continue
+        try:
+            if (candidate / "run.json").exists():
+                return load_run(candidate)
+        except OSError as error:
+            raise StorageError(f"run {candidate.name} cannot be read: {storage_errors.what(error)}") from error
+    what = "is not in a run directory" if is_there(path) else "does not exist, or you may not look there"
     raise RunNotFoundError(f"{path} {what}.\n`curator-slurm list` shows your runs.")
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json, write_json
-from curator_slurm.launcher.ranges import parse_numbers
+from curator_slurm.launcher.ranges import parse_numbers, whole_number
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
 
@@ -124,9 +125,11 @@ def read_submissions(run: RunPaths) -> list[Submission]:
         StorageError: one of them cannot be read: without it one cannot tell what is running.
     """
     try:
-        folders = sorted(path for path in run.submissions.iterdir() if path.name.isdigit())
+        folders = sorted(path for path in run.submissions.iterdir() if whole_number(path.name) is not None)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise StorageError(f"the submissions of the run cannot be read: {storage_errors.what(error)}") from error
     return [_read(SubmissionPaths(folder, run)) for folder in folders]
 
 
@@ -139,7 +142,9 @@ def _read(paths: SubmissionPaths) -> Submission:
     try:
         record = SubmissionRecord.from_json(read_json(paths.record))
         elements = tuple(map(Element.from_line, paths.elements.read_text(encoding="utf-8").splitlines()))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StorageError(f"the submission in {paths.root} cannot be read: {storage_errors.what(error)}") from error
+    except ValueError as error:
         raise StorageError(f"the submission in {paths.root} is damaged: {error}") from error
     return Submission(paths, record, elements)
 

@@ -18,14 +18,30 @@ def absolute(path: str, folder: Path, environ: Mapping[str, str]) -> str:
     Addresses, links and `..` stay as they are. `$$` is a dollar sign.
 
     Raises:
-        ValueError: a variable is not set, or a home directory is not known.
+        ValueError: a variable is not set, a home directory is not known, or the path is no text.
     """
     if is_address(path):
         return path
     expanded = _expand_home(_expand_variables(path, environ), environ)
     if any(ord(c) < 32 or ord(c) == 127 for c in expanded):
         raise ValueError("contains a control character once its variables are expanded")
-    return str(folder / expanded)
+    return writable(str(folder / expanded))
+
+
+def writable(path: str) -> str:
+    """The same path, which plans and scripts can contain.
+
+    Raises:
+        ValueError: its bytes are no text in UTF-8.
+    """
+    if not is_utf8(path):
+        raise ValueError(f"is {path!r}, which is not UTF-8; plans and scripts contain text, so rename that folder")
+    return path
+
+
+def is_utf8(text: str) -> bool:
+    """Whether it has no bytes that were no UTF-8, which Python hides in surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _expand_variables(path: str, environ: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.spec.keys import dotted, section_at, settings
+from curator_slurm.launcher.spec.locations import is_utf8
 from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
 
 WHERE = "--set"
@@ -23,6 +24,9 @@ class Override:
 
 def parse_override(text: str) -> Override | SpecProblem:
     """KEY=VALUE, where KEY is dotted (list items by number) and VALUE is YAML."""
+    if not is_utf8(text):
+        key = text.partition("=")[0].encode(errors="replace").decode()
+        return SpecProblem(key, f"the value of `{key}` is not UTF-8; a spec contains text, names of files too", WHERE)
     key, equals, value_text = text.partition("=")
     key = re.sub(r"\[(\d+)\]", r".\1", key.strip())
     if not equals:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from curator_slurm.executors import known_options
 from curator_slurm.launcher.errors import SpecError, SpecProblem
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.spec import exposed_secrets, overrides, sbatch_options
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
@@ -80,7 +81,8 @@ class Reading:
 
     def add_at(self, key: str, message: str) -> None:
         """Note an error at a dotted key."""
-        self.add(tuple(int(part) if part.isascii() and part.isdigit() else part for part in key.split(".")), message)
+        parts = key.split(".") if key else ()
+        self.add(tuple(part if (index := whole_number(part)) is None else index for part in parts), message)
 
     def finish(self) -> None:
         """Raise SpecError if there is any error, in the order of the file."""

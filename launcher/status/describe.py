@@ -15,6 +15,7 @@ from curator_slurm.launcher.errors import (
     StorageError,
     UsageError,
 )
+from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import read_shard
@@ -236,7 +237,7 @@ def _outputs(run: Run, status: RunStatus) -> str | None:
 
 
 def _existing(path: Path | None) -> str | None:
-    return str(path) if path is not None and path.exists() else None
+    return str(path) if path is not None and is_there(path) else None
 
 
 # Many runs

@@ -94,10 +94,14 @@ def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
     pairs = list(zip(runs, known, strict=True))
     asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_over(run)]
     answer = ask_for_all(asked)
-    return [
-        each if isinstance(each, RunStatus) else collect_facts(run, each, answer, Level.STATE).decide()
-        for run, each in pairs
-    ]
+    return [each if isinstance(each, RunStatus) else _status_in(answer, run, each) for run, each in pairs]
+
+
+def _status_in(answer: SlurmAnswer, run: Run, submissions: Sequence[Submission]) -> RunStatus:
+    try:
+        return collect_facts(run, submissions, answer, Level.STATE).decide()
+    except CuratorSlurmError as error:
+        return RunStatus(state=RunState.UNKNOWN, message=str(error))
 
 
 def _unreadable(run: Run) -> RunStatus:
@@ -107,7 +111,10 @@ def _unreadable(run: Run) -> RunStatus:
 def _is_over(run: Run) -> bool:
     """Whether Slurm need not be asked: every shard is done, and has been for long, or the one element said so."""
     assert run.record is not None
-    done = done_shards(run.paths)
+    try:
+        done = done_shards(run.paths)
+    except CuratorSlurmError:
+        return True
     if len(done) < run.record.shards:
         return False
     if time.time() - max(done.values(), default=0.0) > RECENT_S:

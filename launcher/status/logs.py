@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError, UsageError
+from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
@@ -48,7 +50,7 @@ def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
         for node in cluster.existing_nodes() if cluster else ():
             files.append(LogFile("agent", node.agent_log, node.name))
             files.append(LogFile("ray", node.ray_output, node.name))
-    return [file for file in files if file.path.exists()]
+    return [file for file in files if is_there(file.path)]
 
 
 def _element_id(run: Run, shard: int | None) -> str | None:
@@ -115,11 +117,19 @@ def select(files: Sequence[LogFile], wanted: Wanted) -> list[LogFile]:
 
 
 def read(file: LogFile, lines: int | None) -> str:
-    """The text of a log, or its last lines; ends of lines as they are, progress bars among them."""
-    if lines is not None:
-        return tail(file.path, lines)
-    with file.path.open(encoding="utf-8", errors="replace", newline="") as stream:
-        return stream.read()
+    """The text of a log, or its last lines; ends of lines as they are, progress bars among them.
+
+    Raises:
+        StorageError: it may not be read.
+    """
+    try:
+        if lines is None:
+            with file.path.open(encoding="utf-8", errors="replace", newline="") as stream:
+                return stream.read()
+        file.path.open("rb").close()
+    except OSError as error:
+        raise StorageError(f"the {file.label} log cannot be read: {storage_errors.what(error)}") from error
+    return tail(file.path, lines)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Files of other versions, or cut short by a full disk, must never keep `status` f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -211,7 +212,9 @@ def stage_of(value: Json) -> StageReport:
 
 def read_events(path: Path) -> EventsReport:
     """The events of an element, as far as it has come."""
-    events = [event for event in read_jsonl(path) if isinstance(event, dict)]
+    events: list[Json] = []
+    with contextlib.suppress(OSError):
+        events = [event for event in read_jsonl(path) if isinstance(event, dict)]
     if not events:
         return EventsReport()
     return EventsReport(

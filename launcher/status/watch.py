@@ -37,7 +37,11 @@ class Watcher:
         """The facts of the last look; None where the run's files cannot be read."""
 
     def poll(self) -> RunStatus:
-        """The status now, with an answer of Slurm that may be some seconds old; a final one with a fresh answer."""
+        """The status now, with an answer of Slurm that may be some seconds old; a final one with a fresh answer.
+
+        Raises:
+            StorageError: its files cannot be read from the start; later, they are unknown for as long.
+        """
         self.run = load_run(self.run.paths.root)
         self.gathered = None
         if self.run.record is None:
@@ -48,6 +52,8 @@ class Watcher:
             if status.state.is_final:
                 status = self._look(fresh=not fresh, level=Level.FAILURES)
         except CuratorSlurmError as error:
+            if self._last is None:
+                raise
             status = RunStatus(state=RunState.UNKNOWN, message=str(error))
         self._last = status
         return status
