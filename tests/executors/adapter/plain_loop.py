@@ -26,7 +26,7 @@ class Arithmetic(ProcessingStage[Any, Any]):
     whole_batches: bool
 
     def __post_init__(self) -> None:
-        self.resources = Resources(cpus=0.25)
+        self.resources = Resources(cpus=0.3)
 
     def numbers(self, number: int) -> list[int]:
         if self.fail and number % self.fail == 0:
