@@ -9,6 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # as the launcher sets it: Ray Data keeps no actor for them either
+
 pytest_plugins = ["fake_slurm.fixtures", "hostile", "selection", "slurm_cluster.fixtures"]
 
 _status = pytest.StashKey[int]()
