@@ -14,6 +14,13 @@ SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
 ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
 CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_scale.py", "test_chaos.py")
+ON_TWO_CPUS = (
+    "tests/executors/adapter/test_joined_batches.py",
+    "tests/executors/backends/test_failure_matrix.py",
+    "tests/executors/backends/xenna/engine/test_xenna_orphans.py",
+    "tests/executors/backends/xenna/test_xenna.py",
+)
+"""Modules that share a Ray of two CPUs; `test_backends.py`, which takes as long as all of them, has one for itself."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,7 +47,7 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """A worker takes a whole module, with the fixtures that its tests share, or all tests of the session's Slurm."""
+    """A worker takes a whole module, with what its tests share, or all tests that share a Slurm or a Ray."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -56,4 +63,4 @@ def group_of(nodeid: str) -> str:
     module = nodeid.partition("::")[0]
     if module.startswith(ON_ONE_SLURM) and not module.endswith(CLUSTER_OF_THEIR_OWN):
         return "slurm"
-    return module
+    return "two CPUs" if module in ON_TWO_CPUS else module

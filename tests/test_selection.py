@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from selection import CLUSTER_OF_THEIR_OWN, group_of
+from selection import CLUSTER_OF_THEIR_OWN, ON_TWO_CPUS, group_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,6 +16,14 @@ def test_groups():
     arrays = "tests/on_slurm/test_arrays_on_slurm.py"
     assert group_of(f"{arrays}::test_c") == arrays
     assert all((ROOT / "tests" / "on_slurm" / name).exists() for name in CLUSTER_OF_THEIR_OWN)
+
+
+def test_modules_that_share_a_ray():
+    texts = {path: path.read_text("utf-8") for path in (ROOT / "tests" / "executors").rglob("test_*.py")}
+    sharing = {str(path.relative_to(ROOT)) for path, text in texts.items() if "two_cpus: TestRay" in text}
+    own = {str(path.relative_to(ROOT)) for path, text in texts.items() if "def two_cpus()" in text}
+    assert sharing - own - {"tests/executors/backends/test_backends.py"} == set(ON_TWO_CPUS)
+    assert {group_of(f"{module}::test_d") for module in ON_TWO_CPUS} == {"two CPUs"}
 
 
 def test_workers_take_whole_modules(tmp_path):
