@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import sharded_runs
+import shard_endings
 
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.runs.paths import RunPaths
@@ -50,11 +50,11 @@ for shard in shards:
     if order == "die":
         os._exit(9)
     if isinstance(order, str):
-        sharded_runs.fail(run, shard, attempt, order)
+        shard_endings.fail(run, shard, attempt, order)
         failed.append(shard)
     else:
         time.sleep(order)
-        sharded_runs.publish(run, shard, attempt)
+        shard_endings.publish(run, shard, attempt)
 state = "failed" if failed else "completed"
 write_json(element / "outcome.json", {"schema": 1, "state": state, "failure_class": None, "message": ""})
 sys.exit(1 if failed else 0)
