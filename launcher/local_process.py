@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -49,16 +50,24 @@ def wait_for_end(pid: int, created: float | None, timeout_s: float) -> bool:
 
 
 def reap(pid: int, created: float | None) -> None:
-    """Let this very process go where it is a child of ours that has ended; else it stays a zombie as long as we live.
+    """Let this very process go where it is a child of ours that ends; else it stays a zombie as long as we live.
 
-    Only a process that lives on after starting runs needs this, such as a notebook.
+    Only a process that lives on after starting runs needs this, such as a notebook. A run is over a moment before its
+    process: a thread waits for that.
     """
     import psutil
 
     with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
         process = psutil.Process(pid)
         if created is not None and abs(process.create_time() - created) < CLOCK_TOLERANCE_S:
-            os.waitpid(pid, os.WNOHANG)
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                threading.Thread(target=_wait_for_child, args=(pid,), daemon=True).start()
+
+
+def _wait_for_child(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _process(pid: int, created: float | None) -> psutil.Process | None:
