@@ -1,13 +1,12 @@
-"""Ports for one node's Ray: a block that no other run on the node holds, and that nobody listens on.
+"""Ports for one node's Ray: a block that no other run on the node holds, and that nobody uses.
 
-The lock is a socket bound to a name in Linux's abstract namespace. It has the scope of the ports themselves (the
-network namespace), works between users, is released by the kernel when the agent dies however it dies, and leaves
-no file behind: all of which a lock file in /tmp lacks.
+The lock is made of ports too: the agent binds a few of its block, its guards, and never listens on them. That has
+exactly the scope of what it protects (the network namespace), works between users, is released by the kernel when
+the agent dies however it dies, and leaves no file behind. Nobody can hold it without using up ports themselves.
 """
 
 from __future__ import annotations
 
-import errno
 import random
 import socket
 from dataclasses import dataclass, field
@@ -28,7 +27,17 @@ SERVICES = (
     "metrics_export",
 )
 _SLOT = 50
-"""Ports are handed out in slots of this many, so that blocks of different sizes do not overlap unseen."""
+"""Ports are handed out in slots of this many, each with a guard, so that no block lies unseen inside a larger one."""
+
+
+def guards(first: int, last: int) -> list[int]:
+    """Ports of a block that are bound and not used: both ends, and the first of every slot.
+
+    Two blocks that overlap have one of these in common, or the end of one lies inside the other. Slots are counted
+    from port 0, so that all ranges agree on them.
+    """
+    slots = range(-(-first // _SLOT) * _SLOT, last + 1, _SLOT)
+    return sorted({first, last, *slots})
 
 
 @dataclass(frozen=True)
@@ -37,19 +46,23 @@ class PortBlock:
 
     first: int
     last: int
-    _locks: list[socket.socket] = field(repr=False, compare=False)
+    _locks: list[socket.socket] = field(default_factory=list, repr=False, compare=False)
 
     def __getitem__(self, service: str) -> int:
-        return self.first + SERVICES.index(service)
+        return self._usable[SERVICES.index(service)]
 
     @property
     def workers(self) -> tuple[int, int]:
-        return self.first + len(SERVICES), self.last
+        """Guards lie between them: Ray gives a worker only ports that can be bound."""
+        return self._usable[len(SERVICES)], self._usable[-1]
+
+    @property
+    def _usable(self) -> list[int]:
+        kept = set(guards(self.first, self.last))
+        return [port for port in range(self.first, self.last + 1) if port not in kept]
 
     def release(self) -> None:
-        for lock in self._locks:
-            lock.close()
-        self._locks.clear()
+        _close(self._locks)
 
 
 def ports_wanted(cpus: int) -> int:
@@ -65,34 +78,22 @@ def reserve_ports(port_range: tuple[int, int], cpus: int, seed: int | None = Non
     The search starts at a random slot, so that runs that start together do not fight for the first one.
 
     Raises:
-        BootstrapError: every possible block is held by another run, or has a port that something listens on.
+        BootstrapError: every possible block is held by another run, or has a port that something uses.
     """
     first, last = port_range
-    size = ports_wanted(cpus)
-    smallest = len(SERVICES) + 2 * cpus + 8
     available = last - first + 1
+    size = min(ports_wanted(cpus), available)
+    smallest = len(SERVICES) + 2 * cpus + 8 + len(guards(first, first + size - 1))
     if available < smallest:
         raise _exhausted(port_range, f"it has {available} ports, and Ray needs {smallest} on a node of {cpus} CPUs")
-    size = min(size, available)
     starts = list(range(first, last - size + 2, _SLOT))
     offset = random.Random(seed).randrange(len(starts))
-    held = busy = 0
     for start in starts[offset:] + starts[:offset]:
-        end = start + size - 1
-        locks = _lock_slots(start, end)
-        if locks is None:
-            held += 1
-            continue
-        taken = next((port for port in range(start, end + 1) if not _is_free(port)), None)
-        if taken is None:
-            return PortBlock(start, end, locks)
-        busy += 1
-        for lock in locks:
-            lock.close()
+        locks = _lock(start, start + size - 1)
+        if locks is not None:
+            return PortBlock(start, start + size - 1, locks)
     raise _exhausted(
-        port_range,
-        f"of {len(starts)} blocks of {size} ports, {held} are held by other runs on this node and "
-        f"{busy} have a port in use",
+        port_range, f"each of the {len(starts)} blocks of {size} ports has a port that another run or program uses"
     )
 
 
@@ -104,29 +105,41 @@ def _exhausted(port_range: tuple[int, int], why: str) -> BootstrapError:
     )
 
 
-def _lock_slots(first: int, last: int) -> list[socket.socket] | None:
-    """Hold every slot that the ports touch; slots are counted from port 0, so that all ranges agree on them."""
-    locks: list[socket.socket] = []
-    for slot in range(first // _SLOT, last // _SLOT + 1):
-        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            lock.bind(f"\0curator-slurm/ports/{slot * _SLOT}")
-        except OSError as error:
-            lock.close()
-            for held in locks:
-                held.close()
-            if error.errno == errno.EADDRINUSE:
-                return None
-            raise
-        locks.append(lock)
-    return locks
+def _lock(first: int, last: int) -> list[socket.socket] | None:
+    """Hold the guards of a block whose other ports are free; None if they are not, or if it is held."""
+    held: list[socket.socket] = []
+    kept = guards(first, last)
+    for port in kept:
+        guard = _bind(port)
+        if guard is None:
+            break
+        held.append(guard)
+    if len(held) == len(kept) and all(map(_is_free, set(range(first, last + 1)) - set(kept))):
+        return held
+    _close(held)
+    return None
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
+    sockets.clear()
 
 
 def _is_free(port: int) -> bool:
     """Whether a listener could bind `port` on all addresses right now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
+    probe = _bind(port)
+    if probe is not None:
+        probe.close()
+    return probe is not None
+
+
+def _bind(port: int) -> socket.socket | None:
+    """A socket bound to `port` on all addresses; without SO_REUSEADDR nobody else can bind it then."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.bind(("", port))
+    except OSError:
+        bound.close()
+        return None
+    return bound
