@@ -79,7 +79,7 @@ class Bootstrap:
             return
         ray = self.node.start_ray()
         self._tell(self._cluster(ray.node.gcs_address))
-        self._probe = GcsProbe(ray.node.gcs_address, self.context.cluster.token)
+        self._probe = GcsProbe(ray.node.gcs_address, self.context.credentials)
 
     def wait(self) -> Outcome | None:
         """Until the cluster is there; an outcome where the run has ended before.
@@ -133,7 +133,7 @@ class Bootstrap:
         if isinstance(self._probe, AgentProbe):
             self._board.look_at_all()
             return self._probe.alive_nodes()
-        return GcsProbe(self.address, self.context.cluster.token).alive_nodes()
+        return GcsProbe(self.address, self.context.credentials).alive_nodes()
 
     @property
     def _enough(self) -> int:
@@ -146,7 +146,7 @@ class Bootstrap:
         """Until Ray's head answers. The workers know its address already: their Ray waits for the head's."""
         assert self.node.ray is not None
         patience = Patience(self.context.plan.spec.cluster.join_timeout_s, _STEP_S)
-        while self.node.address not in (probe.alive_nodes() or ()):
+        while self.node.address not in (probe.alive_nodes() or ()) or not self.node.refuses_strangers():
             early = self._interrupted()
             if early is not None:
                 return early
@@ -162,6 +162,7 @@ class Bootstrap:
                 )
             self.context.stop.wait(_LOOK_S)
         address = self.node.ray.node.gcs_address
+        self.events.add("strangers_refused", "Ray refuses callers who do not have the token of the run")
         self.joined = {self.node.address}
         self.context.report(NodeState.JOINED, "runs Ray's head")
         self.events.add("ray_head_started", f"Ray's head answers at {address}", node=self.context.allocation.node_name)
@@ -279,7 +280,7 @@ class Bootstrap:
 
     def _watch_nodes(self, address: str) -> None:
         """Note nodes that come and go while the driver runs."""
-        probe = GcsProbe(address, self.context.cluster.token)
+        probe = GcsProbe(address, self.context.credentials)
         while not self._over.wait(self._board.pause_s(_WATCH_S)):
             alive = probe.alive_nodes()
             if alive is None:

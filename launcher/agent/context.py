@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from curator_slurm.launcher.agent.allocation import Allocation
+from curator_slurm.launcher.agent.credentials import Credentials, credentials_of
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -77,6 +78,11 @@ class AgentContext:
     @property
     def node(self) -> NodePaths:
         return self.cluster.node(self.allocation.node_name)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What lets this node into the run's Ray."""
+        return credentials_of(self.cluster, self.allocation.node_name, tls=self.plan.spec.cluster.tls)
 
     def report(
         self,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Sequence
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
+from curator_slurm.launcher.agent.credentials import make_credentials
 from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
@@ -93,7 +93,7 @@ class Head:
             return nothing_to_do
         context.environment = job_environment(context.environment, context.run, context.plan)
         if context.plan.spec.cluster.ray:
-            self._make_token()
+            make_credentials(context.cluster, tls=context.plan.spec.cluster.tls)
         self.bootstrap.start()
         self.runner.start()
         stopped = self.bootstrap.wait()
@@ -129,8 +129,3 @@ class Head:
                 log.warning("ending the step: no response from %s", ", ".join(sorted(stuck)))
                 cancel_step(self.context.environment["SLURM_JOB_ID"], step)
                 return
-
-    def _make_token(self) -> None:
-        """Ray's token of this cluster: random, readable by the owner alone, passed by path."""
-        self.context.run.secrets.mkdir(mode=0o700, exist_ok=True)
-        write_atomic(self.context.cluster.token, secrets.token_hex(32), mode=0o600)

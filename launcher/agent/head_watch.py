@@ -40,7 +40,7 @@ def ray_answers(context: AgentContext, address: str) -> bool:
     host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError, ValueError):
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-        return GcsProbe(address, context.cluster.token).alive_nodes(_ANSWER_S) is not None
+        return GcsProbe(address, context.credentials).alive_nodes(_ANSWER_S) is not None
     return False
 
 

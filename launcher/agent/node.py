@@ -6,8 +6,9 @@ import shutil
 import time
 from pathlib import Path
 
-from curator_slurm.launcher.agent import ports, preflight, processes, ray_logs, ray_process
+from curator_slurm.launcher.agent import ports, preflight, processes, ray_access, ray_logs, ray_process
 from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.credentials import issue_certificate
 from curator_slurm.launcher.agent.network import node_address
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -43,7 +44,7 @@ class Node:
         context = self.context
         spec, allocation = context.plan.spec, context.allocation
         if spec.cluster.ray:
-            preflight.check_ray_installed()
+            ray_access.check_version()
             self.address = node_address(spec.network.interface, local=allocation.local)
             preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
         else:
@@ -99,8 +100,14 @@ class Node:
             head_address=head_address,
         )
         Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
+        if context.plan.spec.cluster.tls:
+            issue_certificate(context.cluster, allocation.node_name, self.address)
         self.environment = ray_process.ray_environment(
-            context.environment, node, context.cluster.token, xenna=context.plan.spec.uses_xenna
+            context.environment,
+            node,
+            context.credentials,
+            xenna=context.plan.spec.uses_xenna,
+            metrics=context.plan.spec.cluster.metrics,
         )
         self.ray = ray_process.RayProcess(node, self.environment, context.node.ray_output)
         log.info("started Ray (pid %d) with ports %d-%d", self.ray.pid, self._ports.first, self._ports.last)
@@ -129,6 +136,21 @@ class Node:
         self.context.stop.wait(0.5 * self.starts)
         self.start_ray(head_address)
         return True
+
+    def refuses_strangers(self) -> bool:
+        """Whether Ray on this node turns away callers without the token; False while it does not answer.
+
+        Raises:
+            BootstrapError: it lets them in.
+        """
+        assert self.ray is not None
+        ray, name = self.ray.node, self.context.allocation.node_name
+        manager = f"{ray.address}:{ray.ports['node_manager']}"
+        doors = [ray_access.Door(f"Ray's node manager on {name}", manager, ray_access.NODE_MANAGER)]
+        if ray.head_address is None:
+            control = ray_access.Door(f"Ray's control service on {name}", ray.gcs_address, ray_access.CONTROL_SERVICE)
+            doors.append(control)
+        return all(ray_access.refuses_strangers(door, self.context.credentials) for door in doors)
 
     def take_down(self) -> None:
         """Stop Ray, kill what is left of it, keep its logs, remove the session folder. Never raises."""

@@ -18,6 +18,7 @@ from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
+from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.heartbeat import Heartbeat
 from curator_slurm.launcher.agent.node import Node
@@ -112,8 +113,8 @@ def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
 
 
 def remove_secrets(cluster: ClusterPaths, *, array: bool) -> None:
-    """Remove the token of a killed head's cluster; other elements of an array still need what else is secret."""
-    cluster.token.unlink(missing_ok=True)
+    """Remove token and keys of a killed head's cluster; other elements of an array still need what else is secret."""
+    remove_credentials(cluster)
     if not array:
         shutil.rmtree(cluster.run.secrets, ignore_errors=True)
 

@@ -106,18 +106,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_ray_installed() -> None:
-    """Fail early and clearly where the environment has no Ray."""
-    try:
-        metadata.version("ray")
-    except metadata.PackageNotFoundError as error:
-        raise BootstrapError(
-            FailureClass.ENVIRONMENT,
-            "ray is not installed in the environment of the nodes",
-            "install curator-slurm with its dependencies in the environment that the spec names",
-        ) from error
-
-
 def check_versions(own: dict[str, str], head: dict[str, str]) -> None:
     """Ray refuses nodes of another version only after a while and in its own words; we say it at once."""
     different = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from curator_slurm.executors import ray_internals
 from curator_slurm.launcher.agent.context import log
+from curator_slurm.launcher.agent.credentials import Credentials
 
 
 class GcsProbe:
@@ -17,10 +17,10 @@ class GcsProbe:
     installed Ray has changed that client, the question is asked as a driver all the same.
     """
 
-    def __init__(self, address: str, token: Path) -> None:
+    def __init__(self, address: str, credentials: Credentials) -> None:
         self.address = address
         self._list: Callable[[float], set[str]] | None = None
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token))
+        os.environ.update(credentials.environment())
 
     def alive_nodes(self, timeout_s: float = 5.0) -> set[str] | None:
         """Addresses of the nodes that are alive."""

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
+from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
 
 _SHM = Path("/dev/shm")
+NO_PORT = 65536
+"""Ray's dashboard serves its own metrics on all addresses, and has no switch for that; it goes on without where the
+port cannot be bound, as this one cannot."""
+
 MIN_OBJECT_STORE = 80 * (1 << 20)
 """Ray refuses less than 75 MB."""
 
@@ -91,16 +96,15 @@ def start_command(node: RayNode) -> list[str]:
     ]
 
 
-def ray_environment(base: Mapping[str, str], node: RayNode, token: Path, *, xenna: bool) -> dict[str, str]:
+def ray_environment(
+    base: Mapping[str, str], node: RayNode, access: credentials.Credentials, *, xenna: bool, metrics: bool = False
+) -> dict[str, str]:
     """Environment of `ray start` and the driver, and so of every worker process of the node.
 
     With `xenna`, Ray leaves the visible GPUs of workers to cosmos-xenna; any other program expects Ray to set them.
-
-    The authentication mode is always set: Ray guesses it from files in the home directory otherwise, differently on
-    the head and on workers. The token goes by path, never by value.
     """
     drop = (
-        "RAY_AUTH_TOKEN",
+        *credentials.VARIABLES,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
         "RAY_TMPDIR",
         "RAY_NAMESPACE",
@@ -112,11 +116,11 @@ def ray_environment(base: Mapping[str, str], node: RayNode, token: Path, *, xenn
     environment.update(
         {
             "RAY_ADDRESS": node.gcs_address,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(token),
+            **access.environment(),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
-            "DASHBOARD_METRIC_PORT": str(node.ports["dashboard_metrics"]),
+            "RAY_enable_metrics_collection": str(int(metrics)),
+            "DASHBOARD_METRIC_PORT": str(node.ports["dashboard_metrics"] if metrics else NO_PORT),
             "TMPDIR": node.temporary_dir,
             MARKER: node.session_dir,
         }

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.context import AgentContext, log
+from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_driver
 from curator_slurm.launcher.agent.outcomes import Outcomes
@@ -114,11 +115,11 @@ class ShardRunner:
         return self._summary(outcome)
 
     def close(self) -> None:
-        """Staged outputs of attempts that failed go, and the token; the run's secrets go with its last shard."""
+        """Staged outputs of failed attempts go, and token and keys; the run's secrets go with its last shard."""
         for attempt in self._abandoned if not self._publisher.keeps_staging else ():
             self._publisher.discard(attempt)
         with contextlib.suppress(OSError):
-            self.context.cluster.token.unlink()
+            remove_credentials(self.context.cluster)
         if not self.context.plan.array or self._run_is_done():
             shutil.rmtree(self.context.run.secrets, ignore_errors=True)
 

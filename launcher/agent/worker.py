@@ -83,7 +83,7 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
     for pause in _pauses(context):
         if context.stop.wait(pause) or heartbeat.read().ended:
             return 0
-        if not watch.joined and any(_STARTED in line for line in node.ray.last_lines(40)):
+        if not watch.joined and _has_started(node) and node.refuses_strangers():
             watch.joined = True
             context.report(NodeState.JOINED, "joined the Ray cluster")
             log.info("joined the Ray cluster at %s", address)
@@ -104,6 +104,10 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
             elif _give_up(context, watch):
                 return 1
     return 0
+
+
+def _has_started(node: Node) -> bool:
+    return node.ray is not None and any(_STARTED in line for line in node.ray.last_lines(40))
 
 
 def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> int:

@@ -238,6 +238,11 @@ class ClusterPaths:
         """Ray's authentication token of this cluster."""
         return self.run.secrets / f"ray-token.{self.root.name}"
 
+    @property
+    def tls(self) -> Path:
+        """Certificates and keys of this cluster's nodes, and of the authority that they trust (`cluster.tls`)."""
+        return self.run.secrets / f"ray-tls.{self.root.name}"
+
     def attempt(self, shard: int) -> AttemptPaths:
         """The attempt that this job makes at a shard."""
         return AttemptPaths(self.run.attempts / f"{shard:05d}" / self.name, self.run)

@@ -131,6 +131,12 @@ class ClusterSpec(Section):
     object_store_fraction: Number = Field(
         default=0.3, gt=0, lt=1, description="share of each node's memory for Ray's object store"
     )
+    tls: bool = Field(
+        default=False, description="encrypt Ray's traffic between nodes, with certificates made for the run"
+    )
+    metrics: bool = Field(
+        default=False, description="Ray's metrics for Prometheus, on ports that answer anybody in the network"
+    )
     ray: bool = Field(default=True, description="false: do not start Ray, for a pipeline.command that does not need it")
 
 
