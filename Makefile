@@ -103,19 +103,20 @@ $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || tests/slurm_cluster/install-packages.sh python$(VERSION)-venv
 	$(PYTHON) -m venv --clear $(VENV)
 
-$(RUNTIME): $(VENV)/pyvenv.cfg pyproject.toml
+$(RUNTIME): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing curator-slurm into $(VENV) ..."
-	@$(PIP) install --editable .
+	@$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
-$(DEV): $(VENV)/pyvenv.cfg pyproject.toml
+$(DEV): $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 	@echo "Installing curator-slurm and its tools into $(VENV) ..."
-	@$(PIP) install --editable '.[dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $(RUNTIME) $@
 
-$(CURATOR)/installed: pyproject.toml
+$(CURATOR)/installed: pyproject.toml constraints.txt
 	@echo "Installing curator-slurm and NeMo Curator into $(CURATOR); this takes some minutes ..."
 	@$(PYTHON) -m venv --clear $(CURATOR)
 	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install torch==2.13.0
-	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install nemo-curator==1.4.0 --editable '.[dev,languages]'
+	@$(CURATOR)/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt \
+	    nemo-curator==1.4.0 --editable '.[dev,languages]'
 	@touch $@
