@@ -237,7 +237,7 @@ def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
     for process in processes(run, "agent.node_agent"):
         process.send_signal(signal.SIGTERM)
-    wait_for("the outcome", lambda: list(run.elements.glob("*/exit-code")))
+    wait_for("the outcome", lambda: list(run.elements.glob("*/outcome.json")))
     (element,) = run.elements.iterdir()
     outcome = read_json(element / "outcome.json")
     assert outcome is not None
