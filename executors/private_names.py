@@ -190,5 +190,5 @@ def _mismatch(shown: str, found: Any, takes: tuple[str, ...], owner: Any) -> str
 
 def _numbers(version: str) -> tuple[int, ...]:
     """The numbers of a release; what follows them does not count."""
-    found = re.match(r"\d+(\.\d+)*", version)
+    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
     return tuple(int(part) for part in found.group().split(".")) if found else ()

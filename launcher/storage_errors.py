@@ -43,7 +43,7 @@ def _first(error: OSError) -> OSError:
     """The first of the errors that copying a folder collects, as text."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list) and error.args[0]:
         _, copy, why = error.args[0][0]
-        number = re.search(r"\[Errno (\d+)\]", str(why))
+        number = re.search(r"\[Errno ([0-9]+)\]", str(why))
         if number:
             return OSError(int(number[1]), os.strerror(int(number[1])), str(copy))
     return error

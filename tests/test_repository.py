@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from numbers_and_patterns import careless
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -56,3 +57,41 @@ def test_issue_forms(form):
 
 def test_bug_reports_ask_for_the_status_as_json():
     assert "curator-slurm status RUN --json" in (ROOT / ".github/ISSUE_TEMPLATE/bug_report.yml").read_text("utf-8")
+
+
+SOURCES = [path for part in ("common", "launcher", "executors") for path in sorted((ROOT / part).rglob("*.py"))]
+TEXTS_OF_USERS = {"executors/stages/filters/quality.py"}
+"""Modules that look for digits in texts in any language."""
+
+
+def test_numbers_and_patterns_take_what_is_meant_alone():
+    assert len(SOURCES) > 200
+    found = [
+        f"{name}:{line}: {reason}"
+        for name, path in ((str(path.relative_to(ROOT)), path) for path in SOURCES)
+        if name not in TEXTS_OF_USERS
+        for line, reason in careless(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("text.isdigit()", 1),
+        ("text.isdigit() and other.isascii()", 1),
+        ("text.isascii() or text.isdigit()", 1),
+        ("text.isascii() and text.isdigit() and len(text) < 9", 0),
+        (r"re.compile('[0-9]+$')", 1),
+        (r"re.match('(?:a|b$)', x)", 1),
+        (r"re.search(f'{name}$', x)", 1),
+        (r"re.compile(r'[$]a\$')", 0),
+        (r"re.compile('^a$', re.MULTILINE)", 0),
+        (r"re.fullmatch(r'\d+', x)", 1),
+        (r"re.fullmatch(r'a|(?:[\d,]+)', x)", 1),
+        (r"re.fullmatch(r'\d+', x, re.ASCII)", 0),
+        (r"re.fullmatch(r'[0-9]+\Z', x)", 0),
+    ],
+)
+def test_what_is_careless(source, count):
+    assert len(list(careless(source))) == count

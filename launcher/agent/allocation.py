@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm.parse import expand_nodelist
 
 MEGABYTE = 1 << 20
@@ -48,7 +49,7 @@ class Allocation:
 def expand_per_node(text: str) -> list[int]:
     """Numbers of a per-node list such as `4(x2),8`, one for each node."""
     numbers: list[int] = []
-    for number, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text):
+    for number, times in re.findall(r"([0-9]+)(?:\(x([0-9]+)\))?", text):
         numbers.extend([int(number)] * int(times or 1))
     return numbers
 
@@ -125,6 +126,6 @@ def machine_memory() -> int:
             text = Path(name).read_text().strip()
         except OSError:
             continue
-        if text.isdigit() and int(text) > 0:
-            limits.append(int(text))
+        if limit := whole_number(text):
+            limits.append(limit)
     return min(limits)

@@ -23,7 +23,7 @@ def counter_file(memberships: str, root: Path = _ROOT) -> Path | None:
 
 def kills_in(text: str) -> int:
     """The count in the text of memory.oom_control or memory.events."""
-    match = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    match = re.search(r"^oom_kill ([0-9]+)$", text, re.MULTILINE)
     return int(match[1]) if match else 0
 
 

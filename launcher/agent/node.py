@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -49,7 +50,7 @@ class Node:
             preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
         else:
             self.address = allocation.node_name
-        tag = "".join(part for part in allocation.job_id if part.isdigit())[-8:]
+        tag = re.sub("[^0-9]", "", allocation.job_id)[-8:]
         self.session_dir = preflight.make_session_dir(spec.storage.node_local, tag)
         context.report(
             NodeState.READY,

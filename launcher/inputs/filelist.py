@@ -21,7 +21,7 @@ from curator_slurm.launcher.inputs.remote import open_remote
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _decode = json.JSONDecoder().decode
-_DIGITS = re.compile(r"\d+")
+_DIGITS = re.compile(r"[0-9]+")
 KINDS = (".txt", ".jsonl", ".csv")
 _BOM = b"\xef\xbb\xbf"
 

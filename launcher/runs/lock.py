@@ -184,16 +184,40 @@ def _break(path: Path, token: str | None) -> None:
 
 @contextlib.contextmanager
 def _guard(path: Path) -> Iterator[None]:
-    """Keeps breakers apart where `flock` works; elsewhere their window is a few microseconds."""
+    """Keeps breakers apart where `flock` works; elsewhere their window is a few microseconds.
+
+    The file is removed while it is locked. Whoever has waited for a file that is gone by then holds nothing: somebody
+    else may have made and locked the next one.
+    """
     guard = path.with_name(f"{path.name}.guard")
-    descriptor = os.open(guard, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _lock_file(guard)
+    while not _is_same(guard, descriptor):
+        os.close(descriptor)
+        descriptor = _lock_file(guard)
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        with contextlib.suppress(OSError):
+            guard.unlink()
         os.close(descriptor)
-        guard.unlink(missing_ok=True)
+
+
+def _lock_file(path: Path) -> int:
+    """Open and lock a file, which is made where it is missing; the descriptor."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _busy(holder: dict[str, Any], path: Path) -> str:

@@ -142,7 +142,7 @@ class RunPaths:
 
 def order_of(name: str) -> list[int]:
     """Orders names such as 4711_12.1 by time: job ids only grow, and so do restarts of one job."""
-    return [int(part) for part in re.findall(r"\d+", name)]
+    return [int(part) for part in re.findall(r"[0-9]+", name)]
 
 
 @dataclass(frozen=True)

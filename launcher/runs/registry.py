@@ -29,11 +29,11 @@ from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import Shard
 
-RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9]{4}$")
+RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{4}")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
 SCHEMA = 2
 """Of run directories. In those of schema 1, runs without `shards` had neither submissions nor elements."""
-_JOB_ID = re.compile(r"^(?:\d+(?:_\d+)?|local-\d+-\d+)$")
+_JOB_ID = re.compile(r"[0-9]+(?:_[0-9]+)?|local-[0-9]+-[0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +301,7 @@ def run_directories(folders: Iterable[Path], name: str = "*") -> list[Path]:
     for folder in folders:
         for parent in _subdirectories(folder) if name == "*" else [folder / name]:
             for path in _subdirectories(parent):
-                if RUN_ID.match(path.name):
+                if RUN_ID.fullmatch(path.name):
                     found[path] = None
     return sorted(found, key=lambda path: path.name, reverse=True)
 
@@ -323,7 +323,7 @@ def find_run(text: str, folders: Sequence[Path]) -> Run:
     for path in directories:
         if text in (path.name, path.parent.name):
             return load_run(path)
-    if _JOB_ID.match(text) and (run := _find_by_job(text, directories)) is not None:
+    if _JOB_ID.fullmatch(text) and (run := _find_by_job(text, directories)) is not None:
         return run
     matching = [path for path in directories if path.name.startswith(text)]
     if len(matching) == 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
 from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
 from curator_slurm.launcher.tails import last_lines
@@ -149,7 +150,7 @@ class Slurm:
     def max_array_size(self) -> int | None:
         """The cluster's MaxArraySize, which array indices must stay below; None if scontrol does not show it."""
         text = parse.parse_setting(self.run(["scontrol", *self._cluster_option, "show", "config"]), "MaxArraySize")
-        return int(text) if text and text.isdigit() else None
+        return whole_number(text or "")
 
     def job_states(
         self, job_ids: Iterable[str], *, details: bool = False, forgotten: Container[str] | None = None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.states import SlurmState
 
 SQUEUE_FORMAT = "%i|%F|%K|%T|%r|%N|%V|%S|%e|%l|%j"
@@ -35,8 +36,8 @@ _REASONS_OF_END = {
 }
 _NOTHING = frozenset({"", "N/A", "(null)", "Unknown", "None", "None assigned", "NONE"})
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w:/.-]*)=")
-_TASKS = re.compile(r"^(\d+)(?:-(\d+)(?::(\d+))?)?$")
-_RANGES = re.compile(r"^[\d,-]+$")
+_TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
+_RANGES = re.compile(r"[0-9,-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def parse_job_id(text: str) -> tuple[str, str | None]:
     Sites print banners around it; the id is the last line that looks like one.
     """
     for line in reversed(text.splitlines()):
-        if match := re.fullmatch(r"(\d+)(?:;(\S+))?", line.strip()):
+        if match := re.fullmatch(r"([0-9]+)(?:;(\S+))?", line.strip()):
             return match[1], match[2]
     raise ValueError(f"sbatch printed no job id: {text!r}")
 
@@ -151,7 +152,8 @@ def parse_arrays(text: str) -> list[ArrayTasks]:
         for time_ in (started, ended):
             if time_ not in times:
                 times[time_] = parse_time(time_)
-        numbers = (int(tasks),) if tasks.isdigit() else _task_numbers(tasks)
+        number = whole_number(tasks)
+        numbers = _task_numbers(tasks) if number is None else (number,)
         parsed = states[state]
         end = times[ended] if parsed.is_final else None
         found.append(ArrayTasks(job_id, numbers, parsed, times[started], end, _text(reason) or ""))
@@ -162,7 +164,7 @@ def _task_numbers(text: str) -> tuple[int, ...] | None:
     """The numbers in `1-9%1` or `3,7-20:2`; None where there are none."""
     numbers: list[int] = []
     for part in text.partition("%")[0].strip("[]").split(","):
-        match = _TASKS.match(part)
+        match = _TASKS.fullmatch(part)
         if not match:
             return None
         first = int(match[1])
@@ -196,7 +198,7 @@ def parse_scontrol(text: str) -> list[JobInfo]:
         task = _text(fields.get("ArrayTaskId", ""))
         job_id = fields["JobId"].split()[0]
         if array_job and task:
-            job_id = f"{array_job}_{task}" if task.isdigit() else f"{array_job}_[{task}]"
+            job_id = f"{array_job}_[{task}]" if whole_number(task) is None else f"{array_job}_{task}"
         jobs.append(
             JobInfo(
                 job_id=job_id,
@@ -209,9 +211,9 @@ def parse_scontrol(text: str) -> list[JobInfo]:
                 started=parse_time(fields.get("StartTime", "")),
                 ended=parse_time(fields.get("EndTime", "")) if state.is_final else None,
                 time_limit=fields.get("TimeLimit", ""),
-                exit_code=_number(status),
-                signal=_number(signal),
-                restarts=_number(fields.get("Restarts", "")),
+                exit_code=whole_number(status),
+                signal=whole_number(signal),
+                restarts=whole_number(fields.get("Restarts", "")),
                 work_dir=fields.get("WorkDir", ""),
                 output=fields.get("StdOut", ""),
                 name=fields.get("JobName", ""),
@@ -252,8 +254,8 @@ def parse_sacct(text: str) -> list[JobInfo]:
             started=parse_time(start),
             ended=parse_time(end),
             time_limit=limit,
-            exit_code=_number(status),
-            signal=_number(signal),
+            exit_code=whole_number(status),
+            signal=whole_number(signal),
             restarts=0 if earlier is None else (earlier.restarts or 0) + 1,
         )
     return list(jobs.values())
@@ -311,7 +313,7 @@ def _expand_group(group: str) -> list[str]:
 
 
 def _expand_ranges(text: str) -> list[str]:
-    if not _RANGES.match(text):
+    if not _RANGES.fullmatch(text):
         raise ValueError(f"not a range of nodes: {text!r}")
     numbers = []
     for part in text.split(","):
@@ -344,7 +346,3 @@ def _nodes(field: str) -> tuple[str, ...]:
         return tuple(expand_nodelist(text))
     except ValueError:
         return (text,)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

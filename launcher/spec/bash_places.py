@@ -31,10 +31,10 @@ class _Open:
     """`case` statements in it that are still open: their patterns end with a `)` that closes nothing."""
 
 
-_SINGLE = re.compile(r"'[^']*(?:'|$)|\$'(?:[^'\\]|\\.)*(?:'|$)", re.DOTALL)
+_SINGLE = re.compile(r"'[^']*(?:'|\Z)|\$'(?:[^'\\]|\\.)*(?:'|\Z)", re.DOTALL)
 _HEREDOC = re.compile(r"(?<!<)<<(?!<)-?\s*[\"'\\A-Za-z_]")
 _COMMENT = re.compile(r"(?:(?<=[\s;&|()])|^)#[^\n]*", re.MULTILINE)
-_COMMAND_BEGINS = re.compile(r"(?:^|[;&|()\n{]|\b(?:then|do|else|if|while|until|time|!))\s*$")
+_COMMAND_BEGINS = re.compile(r"(?:^|[;&|()\n{]|\b(?:then|do|else|if|while|until|time|!))\s*\Z")
 _CASE = re.compile(r"case\s")
 _ESAC = re.compile(r"(?<![\w-])esac(?![\w-])")
 _EVALUATED = re.compile(r"\$\{[!#]?\w+(?:\[|:(?![-=+?]))")

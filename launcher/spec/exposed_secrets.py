@@ -25,7 +25,7 @@ _ABOUT = re.compile(
 """Last words of names of variables that are about a secret, and hold none."""
 _OF_TEXTS = re.compile(r"(?:\A|_)(?:PAD|EOS|BOS|UNK|MASK|SEP|CLS|SPECIAL|STOP|START|END|NEXT|MAX|MIN|PER)_TOKEN\Z")
 """`PAD_TOKEN` and the like are tokens of a language model."""
-_HARMLESS = re.compile(r"(?:true|false|yes|no|on|off|none|null|\d{1,4}|[~./].*)?\Z", re.IGNORECASE)
+_HARMLESS = re.compile(r"(?:true|false|yes|no|on|off|none|null|[0-9]{1,4}|[~./].*)?\Z", re.IGNORECASE)
 """Switches, numbers and paths."""
 _MIXED = r"(?=[A-Za-z_-]*[0-9A-Z])"
 _VALUES: Mapping[str, re.Pattern[str]] = {

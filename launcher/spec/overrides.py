@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.launcher.errors import SpecProblem
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.spec.keys import dotted, section_at, settings
 from curator_slurm.launcher.spec.locations import is_utf8
 from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
@@ -28,7 +29,7 @@ def parse_override(text: str) -> Override | SpecProblem:
         key = text.partition("=")[0].encode(errors="replace").decode()
         return SpecProblem(key, f"the value of `{key}` is not UTF-8; a spec contains text, names of files too", WHERE)
     key, equals, value_text = text.partition("=")
-    key = re.sub(r"\[(\d+)\]", r".\1", key.strip())
+    key = re.sub(r"\[([0-9]+)\]", r".\1", key.strip())
     if not equals:
         return SpecProblem(key, f"`{text}` has no value; write KEY=VALUE, such as resources.nodes=8", WHERE)
     parts = key.split(".")
@@ -74,8 +75,8 @@ def apply(document: Document, override: Override) -> SpecProblem | None:
 
 def _known_spelling(parent: Path, part: str) -> str | int:
     """A list index as a number; a setting's own spelling for `gpus-per-node`; else as it is."""
-    if part.isdigit() and part.isascii():
-        return int(part)
+    if (index := whole_number(part)) is not None:
+        return index
     section = section_at(parent)
     underscored = part.replace("-", "_")
     return underscored if section and underscored in settings(section) else part

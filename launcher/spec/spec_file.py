@@ -319,5 +319,5 @@ def _check_executor(reading: Reading) -> None:
 
 
 def _line_number(where: str) -> int:
-    last = where.rpartition(":")[2]
-    return int(last) if last.isascii() and last.isdigit() else 10**9
+    last = whole_number(where.rpartition(":")[2])
+    return 10**9 if last is None else last

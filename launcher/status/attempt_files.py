@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, order_of
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
@@ -32,7 +33,7 @@ def base_of(name: str) -> str:
 def restart_of(name: str | None) -> int:
     """The restart in the name of an attempt."""
     text = (name or "").rpartition(".")[2]
-    return int(text) if text.isdigit() else 0
+    return whole_number(text) or 0
 
 
 def attempt_names(paths: RunPaths, shard: int) -> list[str]:

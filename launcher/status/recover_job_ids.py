@@ -17,7 +17,7 @@ from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.submissions import Submission
 
-_ELEMENT = re.compile(r"(\d+)(?:_\d+)?\.\d+$")
+_ELEMENT = re.compile(r"([0-9]+)(?:_[0-9]+)?\.[0-9]+")
 Commented = Callable[[], Iterable[tuple[str, str, str]]]
 """Asks Slurm for id, work dir and comment of all jobs of this user."""
 
@@ -59,7 +59,7 @@ def _jobs_with_elements(run: RunPaths) -> list[str]:
     """Ids of the jobs whose elements left a folder, oldest first."""
     names: set[str] = set()
     with contextlib.suppress(OSError), os.scandir(run.elements) as entries:
-        names = {match[1] for entry in entries if (match := _ELEMENT.match(entry.name))}
+        names = {match[1] for entry in entries if (match := _ELEMENT.fullmatch(entry.name))}
     return sorted(names, key=int)
 
 

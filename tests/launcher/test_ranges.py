@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.ranges import format_numbers, parse_numbers, some_numbers
+from curator_slurm.launcher.ranges import format_numbers, parse_numbers, some_numbers, whole_number
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,22 @@ def test_what_is_written_is_read_back(numbers: set[int]) -> None:
 def test_long_lists_are_cut_at_a_comma() -> None:
     assert some_numbers(range(5)) == "0-4"
     assert some_numbers(range(0, 100, 2), limit=10) == "0,2,4,6,8,..."
+
+
+NO_NUMBERS = ["", "-1", " 1", "1\n", "1_0", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 5000]
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_no_whole_number(text: str) -> None:
+    assert whole_number(text) is None
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("007", 7), ("18446744073709551615", 2**64 - 1)])
+def test_whole_numbers(text: str, number: int) -> None:
+    assert whole_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["\N{SUPERSCRIPT TWO}", "1-\N{ARABIC-INDIC DIGIT THREE}", "9" * 5000])
+def test_digits_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a list of numbers"):
+        parse_numbers(text)

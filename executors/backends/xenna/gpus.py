@@ -45,7 +45,7 @@ def gpu_names(visible: str | None, count: int) -> list[str]:
 
 def gpu_indices(names: list[str]) -> list[int]:
     """A number for each device: its own where the list holds numbers, else its position."""
-    if all(name.isdecimal() and int(name) <= _MAX_INDEX for name in names):
+    if all(name.isascii() and name.isdecimal() and int(name) <= _MAX_INDEX for name in names):
         return [int(name) for name in names]
     return list(range(len(names)))
 

@@ -169,3 +169,33 @@ def test_storage_that_stalls_is_no_silence_of_the_holder(tmp_path: Path, monkeyp
     monkeypatch.setattr(RunLock, "_take", stall)
     with RunLock(path, "retry", stale_s=60):
         assert takes == [True] * holder_ends
+
+
+def test_one_breaker_at_a_time_though_each_removes_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has waited for a guard that is gone by then must not go on beside somebody who made the next one."""
+    path, guard = tmp_path / ".lock", tmp_path / ".lock.guard"
+    waits, is_inside, may_leave = threading.Event(), threading.Event(), threading.Event()
+    flock = locks.fcntl.flock
+
+    def waiting(descriptor: int, operation: int) -> None:
+        waits.set()  # the file is open
+        flock(descriptor, operation)
+
+    def second() -> None:
+        with locks._guard(path):
+            is_inside.set()
+            may_leave.wait(60)
+
+    thread = threading.Thread(target=second)
+    with locks._guard(path):
+        monkeypatch.setattr(locks.fcntl, "flock", waiting)
+        thread.start()
+        assert waits.wait(60)
+    try:
+        assert is_inside.wait(60)
+        with guard.open("a") as third, pytest.raises(BlockingIOError):
+            flock(third.fileno(), locks.fcntl.LOCK_EX | locks.fcntl.LOCK_NB)
+    finally:
+        may_leave.set()
+        thread.join()
+    assert list(tmp_path.iterdir()) == []

@@ -193,3 +193,20 @@ def test_a_setting_of_the_cluster() -> None:
     text = "Configuration data\nMaxArraySize            = 1001\nMaxArraySizeX = 7\n"
     assert parse.parse_setting(text, "MaxArraySize") == "1001"
     assert parse.parse_setting(text, "MaxJobCount") is None
+
+
+@pytest.mark.parametrize("digit", ["\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}"])
+def test_digits_of_other_scripts_are_no_numbers(digit: str) -> None:
+    (tasks,) = parse.parse_arrays(f"4711|{digit}|RUNNING|N/A|N/A|None\n")
+    assert tasks.tasks is None
+    (job,) = parse.parse_scontrol(f"JobId=9 JobState=FAILED ExitCode={digit}:{digit} Restarts={digit}")
+    assert (job.exit_code, job.signal, job.restarts) == (None, None, None)
+    with pytest.raises(ValueError, match="no job id"):
+        parse.parse_job_id(f"{digit}\n")
+    with pytest.raises(ValueError, match="not a range"):
+        parse.expand_nodelist(f"n[1-{digit}]")
+
+
+def test_a_newline_is_no_part_of_a_range_of_nodes() -> None:
+    with pytest.raises(ValueError, match="not a range"):
+        parse.expand_nodelist("n[1-2\n]")
