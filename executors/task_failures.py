@@ -117,6 +117,10 @@ class WorkerLostError(ExecutorError):
     """Workers of a stage die before they can process anything, or no node has room for them."""
 
 
+class DoesNotFitError(ExecutorError, ValueError):
+    """The nodes that are there cannot hold the workers of the stages."""
+
+
 class LastNodeLostError(WorkerLostError):
     """The last node that could hold workers of a stage has gone, and none has come in its place: to begin again is no
     use."""

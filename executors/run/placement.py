@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from curator_slurm.executors.ray_internals import is_head
-from curator_slurm.executors.task_failures import ExecutorError, LastNodeLostError
+from curator_slurm.executors.task_failures import DoesNotFitError, LastNodeLostError
+
+log = logging.getLogger(__name__)
 
 NODE_PATIENCE_S = 60.0
 """How long a stage waits for a node to join that could hold its workers, where the last one has gone."""
+_POLL_S = 1.0
 _TOLERANCE = 1e-6
+_Placed = TypeVar("_Placed")
 
 
 @dataclass(frozen=True)
@@ -61,17 +67,41 @@ def shrunk(need: Need, nodes: Iterable[ClusterNode]) -> Need:
 
 
 def check_fits(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> None:
-    """Refuse at the start what cannot be.
+    """Refuse what cannot be.
 
     Raises:
-        ExecutorError: no node could hold a worker of the stage.
+        DoesNotFitError: no node could hold a worker of the stage.
     """
     if not nodes:
-        raise ExecutorError("no node is left for workers: Ray has its head node only, and ignore_head_node is set")
+        raise DoesNotFitError("no node is left for workers: Ray has its head node only, and ignore_head_node is set")
     if not any(need.within(node.cpus, node.gpus) for node in nodes):
-        raise ExecutorError(
-            f"stage {stage!r} needs {need} per worker, and no node has that; nodes: {_described(nodes)}"
+        raise DoesNotFitError(
+            f"stage {stage!r} needs {need} per worker, and no node has that; nodes: {_described(nodes)}. Give the "
+            "nodes more of them, or lower `resources` of the stage."
         )
+
+
+def placed_after_loss(place: Callable[[], _Placed]) -> _Placed:
+    """What `place` returns, which is called again for NODE_PATIENCE_S while the nodes that are left are too few.
+
+    Raises:
+        LastNodeLostError: they still are.
+    """
+    deadline = time.monotonic() + NODE_PATIENCE_S
+    waits = False
+    while True:
+        try:
+            return place()
+        except DoesNotFitError as error:
+            if time.monotonic() >= deadline:
+                raise LastNodeLostError(
+                    f"nodes have gone, and none has joined within {NODE_PATIENCE_S:g} s that could take their place: "
+                    f"{error}"
+                ) from None
+            if not waits:
+                log.warning("waiting up to %g s for another node: %s", NODE_PATIENCE_S, error)
+            waits = True
+            time.sleep(_POLL_S)
 
 
 def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> LastNodeLostError | None:

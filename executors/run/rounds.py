@@ -1,7 +1,8 @@
 """A run in rounds: when results are lost with their node, the engine starts again with what is missing.
 
 A round succeeds, or ends with the error that the loss has led to. Only a loss starts another round: an exception of a
-stage or the limit on failed tasks ends the run, whatever happened to nodes.
+stage or the limit on failed tasks ends the run, whatever happened to nodes. Before a round the stages are placed on the
+nodes: what does not fit is refused at once before the first one, and waits for other nodes after a loss.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.placement import placed_after_loss
 from curator_slurm.executors.run.ray_errors import results_lost, worker_is_silent
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import (
@@ -28,6 +31,7 @@ _MAX_FRUITLESS = 3
 """How many rounds in a row may end in a loss without a single source being finished."""
 _NOTICE_S = 75.0
 """How long Ray may take after a loss to declare the node dead: five missed health checks."""
+_Placed = TypeVar("_Placed")
 
 
 class Losses:
@@ -57,18 +61,27 @@ class Losses:
 
 
 def run_rounds(
-    run_round: Callable[[], None], monitor: RunMonitor, sources: Sources, alive_nodes: Callable[[], set[str]]
+    place: Callable[[], _Placed],
+    run_round: Callable[[_Placed], None],
+    monitor: RunMonitor,
+    sources: Sources,
+    alive_nodes: Callable[[], set[str]],
 ) -> None:
     """Call `run_round`, which runs what is not finished of the sources, until it returns.
 
+    It gets what `place` returns, which looks anew at the nodes that are there.
+
     Raises:
-        Exception: whatever `run_round` raised for another reason than a loss, or too often without getting any further.
+        DoesNotFitError: `place` raised it at the start.
+        LastNodeLostError: `place` raised it after a loss, until the patience was over.
+        Exception: whatever a round raised for another reason than a loss, or too often without getting any further.
     """
     fruitless, settled = 0, (0, -1)
+    lost = False
     while True:
         losses = Losses(alive_nodes)
         try:
-            return run_round()
+            return run_round(placed_after_loss(place) if lost else place())
         except Exception as error:
             if not losses.explain(error):
                 raise
@@ -77,6 +90,7 @@ def run_rounds(
             settled = now_settled
             if fruitless > _MAX_FRUITLESS:
                 raise
+            lost = True
             sources.restart()
             monitor.restore(sources.settled, sources.failures)
             monitor.checkpoint.restart(sources.first_stage, sources.unfinished, sources.failures)

@@ -52,25 +52,33 @@ class RayActorPoolExecutor(BaseExecutor):
                 for index, stage in enumerate(stages)
             ]
             from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
+            from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
             from curator_slurm.executors.backends.ray_actor_pool.run import PoolRun
+            from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState
 
             sources = Sources(len(adapters), tasks)
             prepared: dict[int, set[str]] = {}
 
-            def run_round() -> None:
+            def place() -> tuple[list[StageState], Nodes]:
                 nodes = Nodes(
                     ray.nodes,
                     ignore_head_node=self.ignore_head_node,
                     reserved_cpus=self.option("reserved_cpus"),
                     reserved_gpus=self.option("reserved_gpus"),
                 )
+                stages = [StageState(index, adapter) for index, adapter in enumerate(adapters[sources.first_stage :])]
+                fit_stages(stages, nodes)
+                return stages, nodes
+
+            def run_round(placed: tuple[list[StageState], Nodes]) -> None:
+                stages, nodes = placed
                 store = float(ray.cluster_resources().get("object_store_memory", 0))
                 progress = self._progress(monitor)
-                PoolRun(adapters, monitor, sources, prepared, nodes, store, self._actor_options, progress).run()
+                PoolRun(stages, monitor, sources, prepared, nodes, store, self._actor_options, progress).run()
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
-            run_rounds(run_round, monitor, sources, alive_nodes)
+            run_rounds(place, run_round, monitor, sources, alive_nodes)
         return sources.outputs
 
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:

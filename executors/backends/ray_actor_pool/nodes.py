@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curator_slurm.executors.run.placement import ClusterNode, Need, usable_nodes
-from curator_slurm.executors.task_failures import ExecutorError
+from curator_slurm.executors.task_failures import DoesNotFitError
 
 _EPSILON = 1e-6
 _REFRESH_S = 5.0
@@ -136,7 +136,7 @@ class Nodes:
         cpus, gpus = self._reserved.cpus, self._reserved.gpus
         there = sum(node.cpus for node in self._nodes.values())
         if 0 < there <= cpus + _EPSILON:
-            raise ExecutorError(
+            raise DoesNotFitError(
                 f"reserved_cpus is {cpus:g}, and the nodes that workers may use have {there:g} CPUs in all: nothing is "
                 "left for workers. Reserve less, or use larger nodes or more of them."
             )

@@ -16,16 +16,18 @@ def fit_stages(stages: Sequence[StageState], nodes: Nodes) -> None:
     """Make the requests of the stages fit the nodes.
 
     Raises:
-        ExecutorError: that is not possible.
+        DoesNotFitError: that is not possible.
     """
+    empty = nodes.empty()
     for stage in stages:
-        fitting = shrunk(stage.need, nodes.empty())
+        check_fits(stage.name, shrunk(stage.need, empty), empty)
+    for stage in stages:
+        fitting = shrunk(stage.need, empty)
         if fitting != stage.need:
             log.warning(
                 "stage %r requests %g CPUs; no node has more than %g", stage.name, stage.need.cpus, fitting.cpus
             )
             stage.need = fitting
-        check_fits(stage.name, stage.need, nodes.empty())
         room = max(1, nodes.capacity(stage.need))
         if stage.fixed is not None and stage.fixed > room:
             log.warning("stage %r requests %d workers; the nodes can hold %d", stage.name, stage.fixed, room)

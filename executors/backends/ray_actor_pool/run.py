@@ -21,7 +21,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
-from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
 from curator_slurm.executors.backends.ray_actor_pool.queue import (
     Batch,
     CallResult,
@@ -60,7 +59,7 @@ class PoolRun:
 
     def __init__(
         self,
-        adapters: Sequence[StageAdapter],
+        stages: Sequence[StageState],
         monitor: RunMonitor,
         sources: Sources,
         prepared: dict[int, set[str]],
@@ -69,7 +68,7 @@ class PoolRun:
         actor_options: Callable[[StageState, str], dict[str, Any]],
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self.stages = [StageState(index, adapter) for index, adapter in enumerate(adapters[sources.first_stage :])]
+        self.stages = stages
         self._offset = sources.first_stage
         self._sources = sources
         for stage in self.stages:
@@ -87,7 +86,6 @@ class PoolRun:
         self._teardowns = Teardowns(self.stages, nodes, self._pending)
         self._node_wait = NodeWait()
         self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
-        fit_stages(self.stages, nodes)
 
     def run(self) -> None:
         """Run all sources that are not settled through the stages; the sources collect the outputs.

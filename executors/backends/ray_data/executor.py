@@ -53,20 +53,27 @@ class RayDataExecutor(BaseExecutor):
                 for index, stage in enumerate(stages)
             ]
             ray_internals.warn_of_changes(log.warning, ray_internals.DATA_STEPS)
+            from curator_slurm.executors.backends.ray_data.operators import plan_operators
+            from curator_slurm.executors.backends.ray_data.placement import Placement
             from curator_slurm.executors.backends.ray_data.run import DataRun
 
             outputs: list[Any] = []
 
-            def run_round() -> None:
+            def place() -> Placement:
+                placement = Placement(plan_operators(adapters), ignore_head_node=self.ignore_head_node)
+                placement.check()
+                return placement
+
+            def run_round(placement: Placement) -> None:
                 nonlocal outputs
-                run = DataRun(adapters, self.policy, ignore_head_node=self.ignore_head_node)
+                run = DataRun(placement, self.policy)
                 monitor.progress.gauge(0, expected=len(tasks))
                 with _Poller(monitor, run.updates):
                     outputs = run.execute(tasks, monitor.progress.unfinished)
                 monitor.check_counts(len(tasks), len(outputs))
 
             # Ray Data recomputes lost blocks by itself; where it gives up, all sources run again.
-            run_rounds(run_round, monitor, Sources(len(stages), tasks), alive_nodes)
+            run_rounds(place, run_round, monitor, Sources(len(stages), tasks), alive_nodes)
         return outputs
 
 

@@ -33,7 +33,8 @@ class Placement:
         ignore_head_node: bool,
         list_nodes: Callable[[], Sequence[Mapping[str, Any]]] = ray.nodes,
     ) -> None:
-        self._plans = plans
+        self.plans = plans
+        """The operators, in order."""
         self._list_nodes = list_nodes
         self._ignore_head = ignore_head_node
         head = head_node_id(list_nodes()) if ignore_head_node else None
@@ -47,12 +48,12 @@ class Placement:
         self._looked = 0.0
 
     def check(self) -> None:
-        """Refuse at the start what cannot be.
+        """Refuse what cannot be.
 
         Raises:
-            ExecutorError: no node can hold a worker of some stage.
+            DoesNotFitError: no node can hold a worker of some stage.
         """
-        for plan, need in zip(self._plans, self._needs, strict=True):
+        for plan, need in zip(self.plans, self._needs, strict=True):
             check_fits(plan.name, need, self.nodes)
 
     def cpus_of(self, plan: OperatorPlan) -> float:
@@ -79,7 +80,7 @@ class Placement:
         """The decision of `look`."""
         needs = {
             index: (plan.name, need)
-            for index, (plan, need) in enumerate(zip(self._plans, self._needs, strict=True))
+            for index, (plan, need) in enumerate(zip(self.plans, self._needs, strict=True))
             if any(step.index in unfinished for step in plan.steps)
         }
         self._wait.check(needs, self._usable(), now)

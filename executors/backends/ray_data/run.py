@@ -6,21 +6,20 @@ import contextlib
 import inspect
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter.adapter import NodeInfo, WorkerMetadata
 from curator_slurm.executors.adapter.deadline import TEARDOWN_S
 from curator_slurm.executors.backends.ray_data.ledger import Ledger, LedgerUpdate, RemoteLedger
 from curator_slurm.executors.backends.ray_data.operators import (
     OperatorPlan,
     block_count,
     block_rows,
-    plan_operators,
 )
 from curator_slurm.executors.backends.ray_data.placement import LookStep, Placement
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
@@ -38,16 +37,15 @@ _RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when to give
 class DataRun:
     """One run; used once."""
 
-    def __init__(self, adapters: Sequence[StageAdapter], policy: FailurePolicy, *, ignore_head_node: bool) -> None:
-        self._plans = plan_operators(adapters)
+    def __init__(self, placement: Placement, policy: FailurePolicy) -> None:
+        self._placement = placement
+        self._plans = placement.plans
         most = policy.max_failed_tasks if policy.skips else None
         # Not soft: Ray would then place an actor without CPUs on any node, whose loss would end the run.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         ledger = ray.remote(num_cpus=0, max_concurrency=1)(Ledger).options(scheduling_strategy=here)
         self._actor = ledger.remote(most, alive_nodes)
         self._ledger = RemoteLedger(self._actor)
-        self._placement = Placement(self._plans, ignore_head_node=ignore_head_node)
-        self._placement.check()
 
     def updates(self) -> LedgerUpdate:
         """What workers have reported since the last call."""

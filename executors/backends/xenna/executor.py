@@ -17,7 +17,7 @@ from curator_slurm.executors.backends.xenna.chunks import batches_per_chunk, mak
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.engine.leftovers import end_worker_processes
 from curator_slurm.executors.backends.xenna.engine.patches import Replacements, replaced_parts
-from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand, DoesNotFitError
+from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
 from curator_slurm.executors.backends.xenna.placement import AliveNodes
@@ -29,15 +29,13 @@ from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, XENNA_METR
 from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.known_options import COMMON_KEYS
 from curator_slurm.executors.ray_connection import alive_nodes, ray_session
-from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.payload import size_of
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, WorkerLostError
+from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError
 
-_POLL_S = 1.0
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
 
 
@@ -83,13 +81,13 @@ class XennaExecutor(BaseExecutor):
             sources = Sources(len(stages), tasks)
             prepared: set[tuple[int, str]] = set()
             outputs: list[Any] = []
-            patience_s = 0.0
 
-            def run_round() -> None:
-                nonlocal outputs, patience_s
+            def place() -> _Placed:
                 first = sources.first_stage
-                placed = self._place(adapters[first:], settings[first:], sources, features, patience_s)
-                patience_s = placement.NODE_PATIENCE_S
+                return self._place(adapters[first:], settings[first:], sources, features)
+
+            def run_round(placed: _Placed) -> None:
+                nonlocal outputs
                 if names.WORKERS in features:
                     self._run(adapters, settings, sources, prepared, monitor, placed)
                     sources.check_finished()
@@ -98,7 +96,7 @@ class XennaExecutor(BaseExecutor):
                     outputs = self._run_plain(adapters, settings, tasks, monitor, placed)
                 monitor.check_counts(len(tasks), len(outputs))
 
-            run_rounds(run_round, monitor, sources, alive_nodes)
+            run_rounds(place, run_round, monitor, sources, alive_nodes)
         return outputs
 
     def _run(
@@ -172,38 +170,25 @@ class XennaExecutor(BaseExecutor):
         settings: Sequence[StageOptions],
         sources: Sources,
         features: frozenset[str],
-        patience_s: float,
     ) -> _Placed:
-        """Place the stages on the nodes that are alive; where they do not fit, wait so many seconds for nodes to join.
+        """Place the stages on the nodes that are alive.
 
         Raises:
-            DoesNotFitError: they do not fit together, or there was no waiting.
-            WorkerLostError: no node has joined that could hold a worker of some stage.
+            DoesNotFitError: they do not fit.
         """
-        deadline = time.monotonic() + patience_s
         batches = -(-len(sources.unfinished) // adapters[0].batch_size)
-        while True:
-            cluster = AliveNodes(ignore_head_node=self.ignore_head_node)
-            workers = [setting.workers(len(cluster.nodes)) for setting in settings]
-            if workers[0] is None and batches == 1:
-                workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
-            demands = _demands([adapter.stage for adapter in adapters], workers)
-            if names.CLUSTER not in features:
-                return _Placed(cluster, None, [max(demand.cpus, MIN_CPUS) for demand in demands], workers, features)
-            try:
-                described, found = cluster.plan(
-                    demands,
-                    self._options.cpu_share,
-                    together=not self._options.batch,
-                    ask_engine=names.SOLVER in features,
-                )
-            except DoesNotFitError as error:
-                if time.monotonic() >= deadline:
-                    raise (_lost_last_node(adapters, cluster) if patience_s else None) or error from None
-                time.sleep(_POLL_S)
-            else:
-                workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
-                return _Placed(cluster, described, found.stage_cpus, workers, features)
+        cluster = AliveNodes(ignore_head_node=self.ignore_head_node)
+        workers = [setting.workers(len(cluster.nodes)) for setting in settings]
+        if workers[0] is None and batches == 1:
+            workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
+        demands = _demands([adapter.stage for adapter in adapters], workers)
+        if names.CLUSTER not in features:
+            return _Placed(cluster, None, [max(demand.cpus, MIN_CPUS) for demand in demands], workers, features)
+        described, found = cluster.plan(
+            demands, self._options.cpu_share, together=not self._options.batch, ask_engine=names.SOLVER in features
+        )
+        workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
+        return _Placed(cluster, described, found.stage_cpus, workers, features)
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
         if setting.ignore_failures is None:
@@ -290,17 +275,6 @@ class _Inputs(list[Any]):
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> _Inputs:
         return self
-
-
-def _lost_last_node(adapters: Sequence[StageAdapter], cluster: AliveNodes) -> WorkerLostError | None:
-    """The error of the first stage that no node could hold a worker of."""
-    nodes = cluster.nodes
-    for adapter in adapters:
-        asked = adapter.stage.resources
-        need = placement.shrunk(placement.Need(float(asked.cpus), float(asked.gpus)), nodes)
-        if error := placement.lost_last_node(adapter.name, need, nodes):
-            return error
-    return None
 
 
 def _demands(stages: Sequence[Any], workers: Sequence[int | None]) -> list[Demand]:

@@ -13,18 +13,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from curator_slurm.executors.run.placement import ClusterNode
-from curator_slurm.executors.task_failures import ExecutorError
+from curator_slurm.executors.run.placement import ClusterNode, Need, check_fits, shrunk
+from curator_slurm.executors.task_failures import DoesNotFitError
 
 MIN_CPUS = 0.01
 """The smallest CPU request of a worker; cosmos-xenna rejects a worker that asks for nothing."""
 
 _STEPS = 60  # bisection steps: far below the 1/1000 CPU that requests are rounded to
 _EPSILON = 1e-6
-
-
-class DoesNotFitError(ExecutorError, ValueError):
-    """No amount of CPU time-sharing makes this pipeline fit."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +49,11 @@ class Fit:
 
 
 def fit(nodes: Sequence[ClusterNode], demands: Sequence[Demand], cpu_share: float, *, together: bool) -> Fit:
-    """Find CPU counts and requests under which all stages run, ``together`` or one after the other."""
-    if not nodes:
-        raise DoesNotFitError("the Ray cluster has no node that workers may run on")
+    """Find CPU counts and requests under which all stages run, ``together`` or one after the other.
+
+    Raises:
+        DoesNotFitError: no amount of CPU time-sharing makes this pipeline fit.
+    """
     demands = [replace(demand, cpus=max(demand.cpus, MIN_CPUS)) for demand in demands]
     groups = [list(demands)] if together else [[demand] for demand in demands]
     for group in groups:
@@ -170,18 +168,13 @@ def _take_gpus(free: list[float], wanted: float) -> bool:
 
 
 def _check_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand], *, together: bool) -> None:
-    largest = max(node.gpus for node in nodes)
     total = sum(node.gpus for node in nodes)
     for demand in group:
         if demand.gpus > 1 and not float(demand.gpus).is_integer():
             raise DoesNotFitError(
                 f"stage {demand.stage!r} asks for {demand.gpus} GPUs: above 1, only whole numbers are possible"
             )
-        if demand.gpus > largest:
-            raise DoesNotFitError(
-                f"stage {demand.stage!r} needs {demand.gpus:g} GPU(s) per worker, but the largest node of the "
-                f"Ray cluster has {largest}; give the nodes more GPUs or lower `resources.gpus` of the stage"
-            )
+        check_fits(demand.stage, shrunk(Need(demand.cpus, demand.gpus), nodes), nodes)
     gpu_only = [replace(demand, cpus=0.0) for demand in group]
     if not _packs(nodes, gpu_only):
         wanted = sum(demand.gpus * demand.workers for demand in group)

@@ -17,7 +17,7 @@ from curator_slurm.executors.run.placement import (
     shrunk,
     usable_nodes,
 )
-from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.task_failures import DoesNotFitError, WorkerLostError
 
 CPU_NODE, GPU_NODE = ClusterNode("a", 4), ClusterNode("b", 2, 1)
 ON_GPU = {0: ("model", Need(1, 1))}
@@ -45,9 +45,9 @@ def test_cpus_are_shrunk_to_the_largest_node_with_the_gpus_and_gpus_never() -> N
 
 def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
     check_fits("model", Need(2, 1), [CPU_NODE, GPU_NODE])
-    with pytest.raises(ExecutorError, match=r"'model' needs 1 CPUs and 2 GPUs per worker, .* has that; nodes: 4"):
+    with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPUs and 2 GPUs per worker, .* has that; nodes: 4"):
         check_fits("model", Need(1, 2), [CPU_NODE, GPU_NODE])
-    with pytest.raises(ExecutorError, match="ignore_head_node is set"):
+    with pytest.raises(DoesNotFitError, match="ignore_head_node is set"):
         check_fits("model", Need(1, 0), [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,20 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostErro
 
 from curator_slurm.executors import ProcessingStage, Task
 from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.placement import NODE_PATIENCE_S, ClusterNode, Need, check_fits
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import (
+    DoesNotFitError,
     FailedTaskRecord,
     FailurePolicy,
     LastNodeLostError,
     ObjectsLostError,
     OnTaskError,
     StageError,
+    WorkerLostError,
 )
 
 
@@ -43,6 +48,51 @@ class Cluster:
         self.alive.pop()
 
 
+def nowhere() -> None:
+    """A round that needs no nodes."""
+
+
+class Model:
+    """A stage that needs a GPU, placed on nodes that come and go; `joins` is how many looks it takes."""
+
+    need = Need(1, 1)
+
+    def __init__(self, cluster: Cluster, joins: int = 1000) -> None:
+        self._cluster = cluster
+        self._joins = joins
+        self.looks = 0
+
+    def place(self) -> int:
+        """How many GPU nodes there are."""
+        self.looks += 1
+        nodes = [ClusterNode(name, 4) for name in self._cluster.alive]
+        if len(nodes) == 5 or self.looks >= self._joins:
+            nodes.append(ClusterNode("gpu", 4, 1))
+        check_fits("model", self.need, nodes)
+        return sum(node.gpus > 0 for node in nodes)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time passes only where somebody sleeps."""
+    made = Clock()
+    monkeypatch.setattr(placement, "time", made)
+    return made
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 @pytest.fixture
 def failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CURATOR_SLURM_FAILURES", str(tmp_path / "failures.jsonl"))
@@ -64,7 +114,7 @@ def test_only_what_is_not_finished_runs_again_and_counts_go_back(failures: Path)
     monitor, sources, cluster = start(3)
     rounds: list[list[int]] = []
 
-    def run_round() -> None:
+    def run_round(_placed: None) -> None:
         rounds.append([task.data for task in sources.unfinished])
         for group in sources.unfinished_groups:
             report = one(failed=group == 1)
@@ -76,7 +126,7 @@ def test_only_what_is_not_finished_runs_again_and_counts_go_back(failures: Path)
             sources.finish([group] if made else [], made)
         monitor.check_counts(3, len(sources.outputs))
 
-    run_rounds(run_round, monitor, sources, cluster)
+    run_rounds(nowhere, run_round, monitor, sources, cluster)
     assert rounds == [[0, 1, 2], [2]]
     assert sources.outputs == [0, 2]
     assert len(monitor.failures) == 1
@@ -88,12 +138,12 @@ def test_records_of_what_runs_again_are_taken_back(failures: Path) -> None:
     monitor.record(0, one(failed=True))
     assert len(failures.read_text().splitlines()) == 2
 
-    def run_round() -> None:
+    def run_round(_placed: None) -> None:
         if len(cluster.alive) == 5:
             cluster.lose()
             raise ObjectsLostError("gone")
 
-    run_rounds(run_round, monitor, sources, cluster)
+    run_rounds(nowhere, run_round, monitor, sources, cluster)
     assert failures.read_text() == '{"of": "another pipeline"}\n'
     assert (monitor.failures, monitor.progress.stages[0].tasks_in) == ([], 0)
 
@@ -106,12 +156,12 @@ def test_what_is_no_loss_ends_the_run(error: Exception) -> None:
     monitor, sources, cluster = start(1)
     calls = []
 
-    def run_round() -> None:
+    def run_round(_placed: None) -> None:
         calls.append(1)
         raise error
 
     with pytest.raises(type(error)):
-        run_rounds(run_round, monitor, sources, cluster)
+        run_rounds(nowhere, run_round, monitor, sources, cluster)
     assert len(calls) == 1
 
 
@@ -121,24 +171,24 @@ def test_what_is_no_loss_ends_the_run(error: Exception) -> None:
 def test_a_stage_that_fails_or_has_no_node_left_ends_the_run_though_a_node_has_gone(error: Exception) -> None:
     monitor, sources, cluster = start(1)
 
-    def run_round() -> None:
+    def run_round(_placed: None) -> None:
         cluster.lose()
         raise error
 
     with pytest.raises(type(error)):
-        run_rounds(run_round, monitor, sources, cluster)
+        run_rounds(nowhere, run_round, monitor, sources, cluster)
     assert len(cluster.alive) == 4
 
 
 def test_losses_without_progress_end_the_run() -> None:
     monitor, sources, cluster = start(1)
 
-    def run_round() -> None:
+    def run_round(_placed: None) -> None:
         cluster.lose()
         raise RuntimeError("of the engine")
 
     with pytest.raises(RuntimeError):
-        run_rounds(run_round, monitor, sources, cluster)
+        run_rounds(nowhere, run_round, monitor, sources, cluster)
     assert len(cluster.alive) == 1
 
 
@@ -152,9 +202,60 @@ def test_a_silent_worker_is_a_loss_once_ray_calls_its_node_dead() -> None:
             cluster.lose()
         return cluster()
 
-    def run_round() -> None:
+    def run_round(_placed: None) -> None:
         if not asked[1:]:
             raise ActorUnavailableError("no answer", b"1" * 16)
 
-    run_rounds(run_round, monitor, sources, alive)
+    run_rounds(nowhere, run_round, monitor, sources, alive)
     assert len(cluster.alive) == 4
+
+
+def test_what_fits_on_no_node_at_the_start_is_refused_at_once(clock: Clock) -> None:
+    monitor, sources, cluster = start(1)
+    cluster.lose()
+    model = Model(cluster)
+    with pytest.raises(DoesNotFitError, match="'model' needs 1 CPUs and 1 GPUs"):
+        run_rounds(model.place, lambda _gpus: pytest.fail("began"), monitor, sources, cluster)
+    assert (model.looks, clock.now) == (1, 1000)
+
+
+def lose_one(cluster: Cluster) -> Callable[[int], None]:
+    """The first round ends with the loss of a worker, and the node is gone."""
+
+    def run_round(gpus: int) -> None:
+        assert gpus
+        if len(cluster.alive) == 5:
+            cluster.lose()
+            raise WorkerLostError("workers have died")
+
+    return run_round
+
+
+def test_after_a_loss_the_next_round_waits_for_a_node_that_fits(clock: Clock) -> None:
+    monitor, sources, cluster = start(1)
+    model = Model(cluster, joins=30)
+    run_rounds(model.place, lose_one(cluster), monitor, sources, cluster)
+    assert model.looks == 30
+    assert 1000 < clock.now < 1000 + NODE_PATIENCE_S
+
+
+def test_the_wait_ends_with_the_stage_and_what_it_needs(clock: Clock) -> None:
+    monitor, sources, cluster = start(1)
+    words = r"none has joined within 60 s .* 'model' needs 1 CPUs and 1 GPUs .* nodes: 4 CPUs and 0 GPUs, "
+    with pytest.raises(LastNodeLostError, match=words):
+        run_rounds(Model(cluster).place, lose_one(cluster), monitor, sources, cluster)
+    assert clock.now >= 1000 + NODE_PATIENCE_S
+
+
+def test_a_node_that_is_lost_while_stages_are_placed_is_a_loss_like_another(clock: Clock) -> None:
+    monitor, sources, cluster = start(1)
+    rounds = []
+
+    def place() -> int:
+        if len(cluster.alive) == 5:
+            cluster.lose()
+            raise ActorDiedError()
+        return len(cluster.alive)
+
+    run_rounds(place, rounds.append, monitor, sources, cluster)
+    assert rounds == [4]

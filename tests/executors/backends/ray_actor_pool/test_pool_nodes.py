@@ -8,7 +8,7 @@ import pytest
 
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.run.placement import Need
-from curator_slurm.executors.task_failures import ExecutorError
+from curator_slurm.executors.task_failures import DoesNotFitError
 
 
 def ray_node(name: str, cpus: float, gpus: float = 0, *, head: bool = False, alive: bool = True) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def test_reserved_cpus_and_gpus_are_left_free() -> None:
 
 
 def test_a_reservation_of_all_cpus_is_refused_where_there_are_any() -> None:
-    with pytest.raises(ExecutorError, match=r"reserved_cpus is 4, .* have 4 CPUs in all: nothing is left"):
+    with pytest.raises(DoesNotFitError, match=r"reserved_cpus is 4, .* have 4 CPUs in all: nothing is left"):
         Nodes(lambda: [ray_node("a", 2), ray_node("b", 2)], reserved_cpus=4)
     assert placed(Nodes(lambda: [ray_node("a", 0, 1)], reserved_cpus=1), Need(0, 1)) == ["a"]
 

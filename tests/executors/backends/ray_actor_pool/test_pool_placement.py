@@ -11,7 +11,7 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState
-from curator_slurm.executors.task_failures import ExecutorError
+from curator_slurm.executors.task_failures import DoesNotFitError
 
 
 def node(name: str, cpus: float, gpus: float = 0.0, alive: bool = True) -> dict[str, Any]:
@@ -30,5 +30,5 @@ def test_requests_shrink_to_the_largest_node() -> None:
 
 
 def test_gpus_that_no_node_has_are_refused() -> None:
-    with pytest.raises(ExecutorError, match="no node has that"):
+    with pytest.raises(DoesNotFitError, match="no node has that"):
         fit_stages([stage(gpus=1)], Nodes(lambda: [node("a", 2)]))

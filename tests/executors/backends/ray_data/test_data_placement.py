@@ -10,7 +10,7 @@ from xenna_stages import Step
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_data.operators import plan_operators
 from curator_slurm.executors.backends.ray_data.placement import Placement
-from curator_slurm.executors.task_failures import ExecutorError, WorkerLostError
+from curator_slurm.executors.task_failures import DoesNotFitError, WorkerLostError
 
 HEAD = "node:__internal_head__"
 
@@ -27,9 +27,9 @@ def place(nodes: list[dict[str, Any]], *, ignore_head_node: bool = False) -> Pla
 
 def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
     place([node("a", 2, head=True), node("b", 2, gpus=1)], ignore_head_node=True).check()
-    with pytest.raises(ExecutorError, match="stage 'model' needs 1 CPUs and 1 GPUs"):
+    with pytest.raises(DoesNotFitError, match="stage 'model' needs 1 CPUs and 1 GPUs"):
         place([node("a", 2, head=True), node("b", 2)]).check()
-    with pytest.raises(ExecutorError, match="ignore_head_node is set"):
+    with pytest.raises(DoesNotFitError, match="ignore_head_node is set"):
         place([node("a", 2, gpus=1, head=True)], ignore_head_node=True).check()
 
 

@@ -15,6 +15,7 @@ from ray_runs import MARKS, runner
 from xenna_ray import start_ray
 from xenna_stages import Step
 
+from curator_slurm.executors.backends.ray_data.placement import Placement
 from curator_slurm.executors.backends.ray_data.run import DataRun
 from curator_slurm.executors.ray_connection import ray_session
 from curator_slurm.executors.task_failures import FailurePolicy
@@ -34,7 +35,7 @@ def test_the_ledger_is_where_the_driver_is(head_without_cpus: RayNodes, monkeypa
     for name, value in head_without_cpus.env.items():
         monkeypatch.setenv(name, value)
     with ray_session(stages=[]):
-        runs = [DataRun([], FailurePolicy(), ignore_head_node=False) for _ in range(8)]
+        runs = [DataRun(Placement([], ignore_head_node=False), FailurePolicy()) for _ in range(8)]
         assert [run.updates().reports for run in runs] == [[]] * 8
         here = ray.get_runtime_context().get_node_id()
         ledgers = [actor for actor in actors().values() if actor["State"] == "ALIVE"]

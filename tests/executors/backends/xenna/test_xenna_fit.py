@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from curator_slurm.executors.backends.xenna.fit import Demand, DoesNotFitError, fit, shrink_further
+from curator_slurm.executors.backends.xenna.fit import Demand, fit, shrink_further
 from curator_slurm.executors.run.placement import ClusterNode
+from curator_slurm.executors.task_failures import DoesNotFitError
 
 
 def demands(*cpus: float, gpus: float = 0.0) -> list[Demand]:
@@ -82,7 +83,7 @@ def test_a_number_of_workers_chosen_by_the_user_stays() -> None:
 @pytest.mark.parametrize(
     ("demand", "words"),
     [
-        (Demand("model", 1, 4), "largest node"),
+        (Demand("model", 1, 4), "no node has that"),
         (Demand("model", 1, 1.5), "whole numbers"),
         (Demand("model", 1, 1, workers=5), "at the same time"),
     ],
