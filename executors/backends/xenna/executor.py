@@ -17,7 +17,7 @@ from curator_slurm.executors.backends.xenna.chunks import batches_per_chunk, mak
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.engine.leftovers import end_worker_processes
 from curator_slurm.executors.backends.xenna.engine.patches import Replacements, replaced_parts
-from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand
+from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand, check_each_fits
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
 from curator_slurm.executors.backends.xenna.placement import AliveNodes
@@ -183,6 +183,7 @@ class XennaExecutor(BaseExecutor):
             workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
         demands = _demands([adapter.stage for adapter in adapters], workers)
         if names.CLUSTER not in features:
+            check_each_fits(cluster.nodes, demands)
             return _Placed(cluster, None, [max(demand.cpus, MIN_CPUS) for demand in demands], workers, features)
         described, found = cluster.plan(
             demands, self._options.cpu_share, together=not self._options.batch, ask_engine=names.SOLVER in features

@@ -75,6 +75,16 @@ def fit(nodes: Sequence[ClusterNode], demands: Sequence[Demand], cpu_share: floa
     return Fit(_by_id(counted), stage_cpus, workers, _explain(nodes, demands, stage_cpus))
 
 
+def check_each_fits(nodes: Sequence[ClusterNode], demands: Iterable[Demand]) -> None:
+    """Refuse a stage that not even one worker of fits on any node.
+
+    Raises:
+        DoesNotFitError: there is one.
+    """
+    for demand in demands:
+        check_fits(demand.stage, shrunk(Need(demand.cpus, demand.gpus), nodes), nodes)
+
+
 def shrink_further(previous: Fit, factor: float) -> Fit:
     """The same fit with smaller requests, for an engine that packs less tightly than `fit`."""
     return replace(previous, stage_cpus=[_round_down(cpus * factor) for cpus in previous.stage_cpus])
@@ -174,7 +184,7 @@ def _check_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand], *, togeth
             raise DoesNotFitError(
                 f"stage {demand.stage!r} asks for {demand.gpus} GPUs: above 1, only whole numbers are possible"
             )
-        check_fits(demand.stage, shrunk(Need(demand.cpus, demand.gpus), nodes), nodes)
+    check_each_fits(nodes, group)
     gpu_only = [replace(demand, cpus=0.0) for demand in group]
     if not _packs(nodes, gpu_only):
         wanted = sum(demand.gpus * demand.workers for demand in group)
@@ -187,12 +197,12 @@ def _check_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand], *, togeth
 
 def _explain(nodes: Sequence[ClusterNode], demands: Sequence[Demand], stage_cpus: Sequence[float]) -> str:
     total = sum(node.cpus for node in nodes)
-    shrunk = ", ".join(
+    reduced = ", ".join(
         f"{demand.stage} {demand.cpus:g} -> {cpus:g}"
         for demand, cpus in zip(demands, stage_cpus, strict=True)
         if cpus < demand.cpus
     )
     return (
         f"The Ray cluster has {total:g} CPU(s) on {len(nodes)} node(s), too few for one worker of every stage and "
-        f"all GPUs in use: the stages share the CPUs. CPUs per worker: {shrunk}"
+        f"all GPUs in use: the stages share the CPUs. CPUs per worker: {reduced}"
     )

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from xenna_stages import Step
 
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.xenna import XennaExecutor, placement
+from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.fit import Demand, fit, shrink_further
+from curator_slurm.executors.backends.xenna.options import parse_stage
 from curator_slurm.executors.run.placement import ClusterNode
+from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import DoesNotFitError
 
 
@@ -105,3 +111,14 @@ def test_shrinking_further_keeps_the_node_counts() -> None:
     smaller = shrink_further(found, 0.5)
     assert smaller.node_cpus == found.node_cpus
     assert smaller.stage_cpus == [0.333] * 3
+
+
+@pytest.mark.parametrize("features", [frozenset(), frozenset({names.CLUSTER})])
+def test_a_gpu_that_no_node_has_is_refused_whatever_of_the_engine_can_be_used(
+    features: frozenset[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "usable_nodes", lambda _listed, **_kwargs: [ClusterNode("a", 4)])
+    monkeypatch.setattr(placement.ray, "nodes", list)
+    stage = Step("model", gpus=1)
+    with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPUs and 1 GPUs .* nodes: 4 CPUs and 0 GPUs"):
+        XennaExecutor()._place([StageAdapter(stage)], [parse_stage(stage)], Sources(1, [stage]), features)
