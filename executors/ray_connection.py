@@ -61,6 +61,13 @@ def alive_nodes() -> set[str]:
     return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
+def dead_nodes() -> set[str]:
+    """Ids of the nodes that Ray has had and has no more."""
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+
+
 def cpus_for(stages: Sequence[Any]) -> int:
     """CPUs for the fixed number of workers, or one, of every stage, plus what the engines reserve."""
     total = 0.0

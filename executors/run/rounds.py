@@ -35,11 +35,14 @@ _Placed = TypeVar("_Placed")
 
 
 class Losses:
-    """Decides whether a round's error comes from the loss of a node; created when the round begins."""
+    """Decides whether a round's error comes from the loss of a node; created when the round begins.
 
-    def __init__(self, alive_nodes: Callable[[], set[str]]) -> None:
-        self._alive_nodes = alive_nodes
-        self._at_start = alive_nodes()
+    By the nodes that are dead: one that has joined since may be lost as well.
+    """
+
+    def __init__(self, dead_nodes: Callable[[], set[str]]) -> None:
+        self._dead_nodes = dead_nodes
+        self._at_start = dead_nodes()
 
     def explain(self, error: BaseException) -> bool:
         """Whether this error comes from lost nodes or objects; waits until Ray knows about the node."""
@@ -57,7 +60,7 @@ class Losses:
         return lost_objects or self._node_is_gone()
 
     def _node_is_gone(self) -> bool:
-        return bool(self._at_start - self._alive_nodes())
+        return bool(self._dead_nodes() - self._at_start)
 
 
 def run_rounds(
@@ -65,7 +68,7 @@ def run_rounds(
     run_round: Callable[[_Placed], None],
     monitor: RunMonitor,
     sources: Sources,
-    alive_nodes: Callable[[], set[str]],
+    dead_nodes: Callable[[], set[str]],
 ) -> None:
     """Call `run_round`, which runs what is not finished of the sources, until it returns.
 
@@ -79,7 +82,7 @@ def run_rounds(
     fruitless, settled = 0, (0, -1)
     lost = False
     while True:
-        losses = Losses(alive_nodes)
+        losses = Losses(dead_nodes)
         try:
             return run_round(placed_after_loss(place) if lost else place())
         except Exception as error:

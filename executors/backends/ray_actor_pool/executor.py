@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.known_options import POOL_DEFAULTS
-from curator_slurm.executors.ray_connection import alive_nodes, ray_session
+from curator_slurm.executors.ray_connection import dead_nodes, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
@@ -78,7 +78,7 @@ class RayActorPoolExecutor(BaseExecutor):
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
-            run_rounds(place, run_round, monitor, sources, alive_nodes)
+            run_rounds(place, run_round, monitor, sources, dead_nodes)
         return sources.outputs
 
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from curator_slurm.executors import ray_internals
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
-from curator_slurm.executors.ray_connection import alive_nodes, environment, ray_session
+from curator_slurm.executors.ray_connection import dead_nodes, environment, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
@@ -73,7 +73,7 @@ class RayDataExecutor(BaseExecutor):
                 monitor.check_counts(len(tasks), len(outputs))
 
             # Ray Data recomputes lost blocks by itself; where it gives up, all sources run again.
-            run_rounds(place, run_round, monitor, Sources(len(stages), tasks), alive_nodes)
+            run_rounds(place, run_round, monitor, Sources(len(stages), tasks), dead_nodes)
         return outputs
 
 

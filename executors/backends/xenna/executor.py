@@ -28,7 +28,7 @@ from curator_slurm.executors.backends.xenna.worker_process import Place, Request
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, XENNA_METRICS_PORT, scoped_environment
 from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.known_options import COMMON_KEYS
-from curator_slurm.executors.ray_connection import alive_nodes, ray_session
+from curator_slurm.executors.ray_connection import dead_nodes, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.payload import size_of
 from curator_slurm.executors.run.ray_errors import executor_error
@@ -96,7 +96,7 @@ class XennaExecutor(BaseExecutor):
                     outputs = self._run_plain(adapters, settings, tasks, monitor, placed)
                 monitor.check_counts(len(tasks), len(outputs))
 
-            run_rounds(place, run_round, monitor, sources, alive_nodes)
+            run_rounds(place, run_round, monitor, sources, dead_nodes)
         return outputs
 
     def _run(

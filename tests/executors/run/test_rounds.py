@@ -40,12 +40,13 @@ class Cluster:
 
     def __init__(self) -> None:
         self.alive = {"a", "b", "c", "d", "e"}
+        self.dead: set[str] = set()
 
     def __call__(self) -> set[str]:
-        return set(self.alive)
+        return set(self.dead)
 
     def lose(self) -> None:
-        self.alive.pop()
+        self.dead.add(self.alive.pop())
 
 
 def nowhere() -> None:
@@ -196,7 +197,7 @@ def test_a_silent_worker_is_a_loss_once_ray_calls_its_node_dead() -> None:
     monitor, sources, cluster = start(1)
     asked: list[set[str]] = []
 
-    def alive() -> set[str]:
+    def dead() -> set[str]:
         asked.append(cluster())
         if len(asked) == 3:  # at first Ray still thinks that the node is there
             cluster.lose()
@@ -206,7 +207,7 @@ def test_a_silent_worker_is_a_loss_once_ray_calls_its_node_dead() -> None:
         if not asked[1:]:
             raise ActorUnavailableError("no answer", b"1" * 16)
 
-    run_rounds(nowhere, run_round, monitor, sources, alive)
+    run_rounds(nowhere, run_round, monitor, sources, dead)
     assert len(cluster.alive) == 4
 
 
@@ -259,3 +260,17 @@ def test_a_node_that_is_lost_while_stages_are_placed_is_a_loss_like_another(cloc
 
     run_rounds(place, rounds.append, monitor, sources, cluster)
     assert rounds == [4]
+
+
+def test_a_node_that_has_joined_since_the_round_began_is_a_loss_too() -> None:
+    monitor, sources, cluster = start(1)
+    rounds = []
+
+    def run_round(_placed: None) -> None:
+        rounds.append(1)
+        if not rounds[1:]:
+            cluster.dead.add("joined")
+            raise WorkerLostError("workers have died")
+
+    run_rounds(nowhere, run_round, monitor, sources, cluster)
+    assert len(rounds) == 2
