@@ -7,6 +7,7 @@ hits every Ray of the user on the node.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -76,8 +77,20 @@ def kill_ours(session: str, grace_s: float = 1.0) -> list[str]:
 
 
 def reap(keep: Iterable[int] = ()) -> None:
-    """Collect adopted children that have ended; `keep` are those whose exit status somebody else waits for."""
+    """Collect adopted children that have ended; `keep` are those whose exit status somebody else waits for.
+
+    Asked ten times a second, so the kernel is asked, and not all of /proc: a large node has thousands of processes.
+    """
     kept = set(keep)
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid in kept:  # and would hide the others
+                _reap_others(kept)
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
+
+
+def _reap_others(kept: set[int]) -> None:
     for child in psutil.Process().children():
         try:
             if child.pid not in kept and child.status() == psutil.STATUS_ZOMBIE:
