@@ -60,14 +60,18 @@ class HeadWatch:
         self._heartbeat = heartbeat
         self._ray_answers = ray_answers
         self._limit_s = float(context.plan.spec.cluster.heartbeat_timeout_s)
-        self._no_answer = Patience(self._limit_s * _NO_ANSWER, _CONNECT_S + _ANSWER_S + _ASK_PAUSE_S)
+        self._no_answer = Patience(math.inf, _CONNECT_S + _ANSWER_S + _ASK_PAUSE_S)
         self._asks = 0
         self._until_asked = Patience(0.0, math.inf)
 
     def is_lost(self, *, orphaned: bool = False) -> bool:
-        """Whether the head must be taken for lost, after a reading of its heartbeat; asks Ray from time to time."""
-        silent = self._heartbeat.silent_s
-        if silent <= self._limit_s * (ORPHANED_AFTER if orphaned else ASK_AFTER):
+        """Whether the head must be taken for lost, after a reading of its heartbeat; asks Ray from time to time.
+
+        `orphaned`: this node's Ray has ended. Then Ray's silence for the whole limit is enough, should nothing be read.
+        """
+        silent, limit = self._heartbeat.silent_s, self._limit_s
+        is_silent = silent > limit * (ORPHANED_AFTER if orphaned else ASK_AFTER)
+        if not (is_silent or orphaned):
             self._until_asked.limit_s = 0.0
             self._note(answered=False, asks=0)
             return False
@@ -75,10 +79,13 @@ class HeadWatch:
             self._ask()
             if self.answered:
                 return False
-            if self.joined:
-                return self._asks >= _ASKS and self._no_answer.spent_s > self._no_answer.limit_s
+            enough = limit * _NO_ANSWER if is_silent and self.joined else limit
+            if self._asks >= _ASKS and self._no_answer.spent_s > enough:
+                return True
+        if not is_silent or (self._has_ray and self.joined):
+            return False
         self._touch_storage()
-        return silent > self._limit_s
+        return silent > limit
 
     def shows_life_after_a_write(self) -> bool:
         """Write to storage, which may take long, and give a head that waited for the same a moment to beat."""

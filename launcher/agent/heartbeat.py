@@ -137,8 +137,11 @@ class HeartbeatReader:
 
     def read(self) -> Signal:
         """Read it once. A reading that fails proves nothing, and one that took long only that it took long."""
+        signal = None
         try:
             signal = decode(_content(self.path))
+        except FileNotFoundError:  # storage has answered: the run directory was removed
+            pass
         except OSError:
             self._silence.skip()
             return self.signal

@@ -110,11 +110,37 @@ def test_a_job_that_was_suspended_goes_on(worker: Worker) -> None:
 
 def test_readings_that_fail_are_no_silence(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     worker.answers = False
-    content = worker.heartbeat.path
-    content.rename(content.with_name("away"))
-    assert worker.seconds_until_lost(STALL_S) is None
-    content.with_name("away").rename(content)
+
+    def fail(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("curator_slurm.launcher.agent.heartbeat._content", fail)
+        assert worker.seconds_until_lost(STALL_S) is None
     assert worker.seconds_until_lost(25) is None
+
+
+def test_a_node_without_ray_and_storage_gives_up_in_the_end(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("curator_slurm.launcher.agent.heartbeat._content", fail)
+    worker = Worker(tmp_path, clock)
+    assert worker.seconds_until_lost(STALL_S, orphaned=True) is None  # never heard of a head
+    worker.reader.signal = worker.heartbeat.signal
+    assert worker.seconds_until_lost(STALL_S, orphaned=True) is None
+    worker.answers = False
+    seconds = worker.seconds_until_lost(STALL_S, orphaned=True)
+    assert seconds is not None
+    assert LIMIT_S - 5 < seconds < LIMIT_S + 20
+
+
+def test_a_run_directory_that_was_removed_is_silence(worker: Worker) -> None:
+    worker.answers = False
+    worker.heartbeat.path.unlink()
+    assert worker.seconds_until_lost(STALL_S) is not None
 
 
 def test_ray_that_answers_is_a_head_that_lives(tmp_path: Path, clock: Clock) -> None:
@@ -134,7 +160,7 @@ def test_a_head_that_is_gone(tmp_path: Path, clock: Clock, *, orphaned: bool) ->
     worker.answers = False
     seconds = worker.seconds_until_lost(STALL_S, orphaned=orphaned)
     assert seconds is not None
-    assert (20 < seconds < 40) if orphaned else (35 < seconds < 60)
+    assert (15 < seconds < 40) if orphaned else (35 < seconds < 60)
     assert worker.asked >= 3
     assert "no heartbeat for" in worker.watch.reason
     assert "no answer from Ray at 10.0.0.1:20000" in worker.watch.reason
