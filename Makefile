@@ -12,6 +12,9 @@ RUNTIME := $(VENV)/installed
 DEV     := $(VENV)/installed-dev
 CURATOR := $(VENV)-curator
 
+# A run starts hundreds of processes, which would all compile the same modules where this is set, as in many images.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Nothing may hang: pytest shows where it is stuck after FAULT_AFTER seconds in one test, and is told
 # to stop, with its fixtures, after TEST_TIMEOUT.
 FAULT_AFTER  ?= 600

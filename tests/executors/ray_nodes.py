@@ -45,6 +45,7 @@ class RayNodes:
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.env['RAY_ADDRESS']}",
             f"--num-cpus={cpus:g}", f"--num-gpus={gpus}", "--object-store-memory=200000000", "--block",
+            "--include-log-monitor=false",
             f'--resources={{"{mark}": 1}}',
         ]  # fmt: skip
         outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -57,18 +58,12 @@ class RayNodes:
 
     def _joined(self, node: subprocess.Popen[bytes], mark: str) -> bool:
         """Wait until the cluster has this node, or it has given up."""
-        code = f"""
-import os, ray, time
-ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level="ERROR")
-while not any(node["Alive"] and {mark!r} in node["Resources"] for node in ray.nodes()):
-    time.sleep(0.2)
-"""
-        look = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **self.env})
         deadline = time.monotonic() + 120
-        while node.poll() is None and look.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        look.kill()
-        return look.wait() == 0
+        while node.poll() is None and time.monotonic() < deadline:
+            if mark in self.head.resources():
+                return True
+            time.sleep(0.2)
+        return False
 
     def cut(self, number: int) -> None:
         """End all processes of a node at once, as when its power fails."""

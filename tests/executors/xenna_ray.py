@@ -28,15 +28,23 @@ dashboard = {"include_dashboard": True, "dashboard_port": port} if port else {"i
 import ray
 from ray._private.node import Node
 Node.start_monitor = lambda node: None  # as the launcher, which starts Ray without an autoscaler
+Node.start_log_monitor = lambda node: None  # workers' logs stay where they are
 context = ray.init(
     address="local", num_cpus=cpus, num_gpus=gpus, **dashboard,
     _temp_dir=folder + "/ray", log_to_driver=False, object_store_memory=store,
 )
+def tell(name, text):
+    with open(f"{folder}/{name}.tmp", "w") as file:
+        file.write(text)
+    os.rename(f"{folder}/{name}.tmp", f"{folder}/{name}")
+
+def tell_nodes(*_):
+    tell("nodes", " ".join(key for node in ray.nodes() if node["Alive"] for key in node["Resources"]))
+
 ended = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: ended.set())
-with open(folder + "/address.tmp", "w") as file:
-    file.write(context.address_info["gcs_address"])
-os.rename(folder + "/address.tmp", folder + "/address")
+signal.signal(signal.SIGUSR1, tell_nodes)
+tell("address", context.address_info["gcs_address"])
 ended.wait()
 ray.shutdown()
 """
@@ -53,6 +61,14 @@ class TestRay:
     folder: Path
     start_env: dict[str, str]
     """What further nodes need when they are started."""
+    holder: subprocess.Popen[bytes]
+
+    def resources(self) -> set[str]:
+        """Names of the resources of nodes that are alive, from the holder: a driver that asks costs two seconds."""
+        answer = self.folder / "nodes"
+        answer.unlink(missing_ok=True)
+        self.holder.send_signal(signal.SIGUSR1)
+        return set(_wait_for(answer, self.holder).split())
 
     def worker_pids(self) -> set[int]:
         """Processes of the engine that belong to this Ray, whoever their parent is by now."""
@@ -101,7 +117,7 @@ def start_ray(
     try:
         address = _wait_for(folder / "address", holder)
         driver = {name: value for name, value in variables.items() if name.startswith("RAY_AUTH")}
-        yield TestRay({**driver, "RAY_ADDRESS": address}, folder, variables)
+        yield TestRay({**driver, "RAY_ADDRESS": address}, folder, variables, holder)
     finally:
         holder.send_signal(signal.SIGTERM)
         try:
@@ -176,7 +192,7 @@ def _wait_for(path: Path, holder: subprocess.Popen[bytes]) -> str:
         if holder.poll() is not None:
             break
         time.sleep(0.1)
-    raise RuntimeError(f"Ray did not start:\n{(path.parent / 'log').read_text()[-3000:]}")
+    raise RuntimeError(f"Ray gave no {path.name}:\n{(path.parent / 'log').read_text()[-3000:]}")
 
 
 def _free_port() -> int:

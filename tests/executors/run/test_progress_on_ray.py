@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from typing import Any
 
 import pytest
 from ray_runs import BACKENDS, MARKS, make
-from xenna_ray import TestRay, start_ray
+from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import Step, Twice, numbers
 
 from curator_slurm.executors.run import progress
@@ -74,6 +77,21 @@ def test_every_figure_is_filled_in(
     assert store["capacity_bytes"] > 1 << 20
     assert 0 <= store["used_bytes"] <= store["peak_bytes"] <= store["capacity_bytes"]
     assert store["spilled_bytes"] >= 0
+
+
+def test_the_resource_monitor_of_xenna_comes_through_with_a_token(cluster: TestRay) -> None:
+    code = (
+        "from xenna_stages import Step, numbers; from curator_slurm.executors import XennaExecutor\n"
+        "print('outputs', len(XennaExecutor({'resource_monitor': True}).execute([Step('a')], numbers(5))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],  # in a process of its own, which reads the token for the first time
+        env={**os.environ, **cluster.env, "PYTHONPATH": python_path()},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "outputs 5" in done.stdout, done.stderr
 
 
 def _watch(path: Path, over: threading.Event, seen: list[dict[str, Any]]) -> None:

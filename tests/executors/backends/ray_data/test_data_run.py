@@ -12,7 +12,6 @@ import ray
 from ray._private.state import actors
 from ray_nodes import RayNodes, start_nodes
 from ray_runs import MARKS, runner
-from xenna_ray import start_ray
 from xenna_stages import Step
 
 from curator_slurm.executors.backends.ray_data.placement import Placement
@@ -63,9 +62,8 @@ def test_nodes_without_room_for_a_stage_are_not_set_up(
     assert len((tmp_path / "journal").read_text().split()) == 1
 
 
-def test_no_thread_goes_on_asking_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_goes_on_asking_ray(head_without_cpus: RayNodes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray ends a process of which a thread asks it something while it disconnects."""
     before = set(threading.enumerate())
-    with start_ray(cpus=2, dashboard=False) as cluster:
-        assert len(runner("ray_data", cluster, monkeypatch)([Step("a")], 4)) == 4
+    assert len(runner("ray_data", head_without_cpus.head, monkeypatch)([Step("a")], 4)) == 4
     assert [thread.name for thread in threading.enumerate() if thread not in before] == []

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ray_runs import Run, runner, values
-from xenna_ray import TestRay, python_path, start_ray
+from xenna_ray import TestRay, start_ray
 from xenna_stages import Environment, KeepEven, Raise, Step
 
 from curator_slurm.executors.backends.xenna.run import XennaRun
@@ -76,28 +73,21 @@ def no_cpu() -> Iterator[TestRay]:
         yield ray
 
 
-@pytest.mark.parametrize("cluster", ["two_cpus", "one_cpu", "no_cpu"])
-def test_tiny_clusters(cluster: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_stages = runner("xenna", request.getfixturevalue(cluster), monkeypatch)
-    assert values(run_stages([Step("a"), Step("b", cpus=4), Step("c")], 6)) == list(range(6))
-    many = [Step(name) for name in "abcdef"]
-    assert values(run_stages(many, 6)) == list(range(6))
-    assert values(run_stages(many[:3], 6, execution_mode="batch")) == list(range(6))
+@pytest.fixture
+def run_on_little(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return runner("xenna", request.getfixturevalue(request.param), monkeypatch)
 
 
-def test_token_authentication(tmp_path: Path) -> None:
-    env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": "{folder}/token"}
-    code = (
-        "from xenna_stages import Step, numbers; from curator_slurm.executors import XennaExecutor\n"
-        "print('outputs', len(XennaExecutor({'resource_monitor': True}).execute([Step('a')], numbers(5))))"
-    )
-    with start_ray(cpus=2, env=env) as cluster:
-        # Ray reads its token once in a process, so this driver has one of its own.
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, **cluster.env, "PYTHONPATH": python_path()},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-    assert "outputs 5" in done.stdout, done.stderr
+@pytest.mark.parametrize("run_on_little", ["two_cpus", "no_cpu"], indirect=True)  # one CPU: test_backends.py
+def test_a_stage_that_asks_for_more_than_there_is(run_on_little: Run) -> None:
+    assert values(run_on_little([Step("a"), Step("b", cpus=4), Step("c")], 6)) == list(range(6))
+
+
+@pytest.mark.parametrize("run_on_little", ["one_cpu", "no_cpu"], indirect=True)
+def test_many_stages_on_little(run_on_little: Run) -> None:
+    assert values(run_on_little([Step(name) for name in "abcdef"], 6)) == list(range(6))
+
+
+@pytest.mark.parametrize("run_on_little", ["no_cpu"], indirect=True)
+def test_stages_one_after_the_other_on_little(run_on_little: Run) -> None:
+    assert values(run_on_little([Step(name) for name in "abc"], 6, execution_mode="batch")) == list(range(6))

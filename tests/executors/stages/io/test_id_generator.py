@@ -72,7 +72,7 @@ def test_an_actor_needs_a_cluster_that_outlives_it(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    with start_ray(cpus=4) as ray:
+    with start_ray(cpus=2, dashboard=False) as ray:
         yield ray
 
 
