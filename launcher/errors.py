@@ -106,6 +106,10 @@ class StorageError(CuratorSlurmError):
     exit_code = 2
 
 
+class ForeignRunError(StorageError):
+    """A run, or a file of one, belongs to another user, or may have been written by one."""
+
+
 class RunBusyError(CuratorSlurmError):
     """Another command is changing this run."""
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import psutil
 
+JOB_ID_VARIABLE = "CURATOR_SLURM_JOB_ID"
+"""In the environment of everything that a job of this machine has started."""
 CLOCK_TOLERANCE_S = 2.0
 """The creation time of a process moves a little when the clock is set."""
 
@@ -21,12 +23,24 @@ def is_process_alive(pid: int, created: float | None) -> bool:
     return _process(pid, created) is not None
 
 
-def stop_process(pid: int, created: float | None, signum: signal.Signals) -> None:
-    """Send a signal to the process group that this process leads; SIGKILL also to all its descendants."""
+def stop_job(pid: int, created: float | None, job_id: str, signum: signal.Signals) -> bool:
+    """Signal the process group that this process of a job leads; SIGKILL also to all its descendants.
+
+    False where the process lives, but was not started by us for this job: then nothing is signalled.
+    """
     process = _process(pid, created)
     if process is None:
-        return
+        return True
     import psutil
+
+    try:
+        same = process.uids().real == os.geteuid() and process.environ().get(JOB_ID_VARIABLE) == job_id
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+    if created is None or not same:
+        return _process(pid, created) is None
 
     descendants = []
     if signum is signal.SIGKILL:
@@ -37,6 +51,7 @@ def stop_process(pid: int, created: float | None, signum: signal.Signals) -> Non
     for descendant in descendants:
         with contextlib.suppress(psutil.Error):
             descendant.send_signal(signum)
+    return True
 
 
 def wait_for_end(pid: int, created: float | None, timeout_s: float) -> bool:

@@ -73,6 +73,14 @@ def submit_again(run: Run, job_id: str, **more: Any) -> Run:
     return add_job_ids(run, [job_id])
 
 
+def renamed(run: Run, run_id: str) -> str:
+    """Give a run another id, such as an older one."""
+    value = json.loads(run.paths.record.read_text())
+    write_json(run.paths.record, {**value, "run_id": run_id}, mode=0o600)
+    run.paths.root.rename(run.paths.root.with_name(run_id))
+    return run_id
+
+
 def new_attempt(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
     """An attempt whose agent has started."""
     attempt = ClusterPaths(run.paths.element(job_id, restart), run.paths).attempt(0)

@@ -13,6 +13,7 @@ from curator_slurm.launcher.agent.credentials import make_credentials
 from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
+from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
@@ -80,7 +81,10 @@ class Head:
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         with contextlib.suppress(OSError):
             write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
+        remove_secrets_of(self.context.cluster, array=self.context.plan.array)
         outcome.write(self.context.cluster)  # last: with it the run has ended
+        if self.context.plan.array:
+            remove_secrets_of(self.context.cluster, array=True)  # again: another one may have ended at the same time
         self._end_step()
         return outcome.exit_code
 

@@ -18,16 +18,17 @@ from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
-from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.heartbeat import Heartbeat
+from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
-from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status, without_head
+from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, SubmissionPaths
 from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
 from curator_slurm.launcher.tails import last_lines
@@ -38,19 +39,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="curator-slurm node agent")
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--element-dir", type=Path, required=True, help="the folder of this job, or of this element")
+    parser.add_argument("--run-id", help="what the job was submitted for; not known of a script submitted by hand")
     parser.add_argument("--submission", help="number of the submission, the name of its folder")
     parser.add_argument("--clean-up", action="store_true", help="after an agent that was killed")
     options = parser.parse_args(arguments)
     run = RunPaths(options.run_dir)
     submission = SubmissionPaths(run.submissions / options.submission, run) if options.submission else None
-    path = plan_file(run, submission)
-    plan = Plan.from_yaml(path.read_text(encoding="utf-8"))
+    try:
+        preflight.check_owner(run, options.run_id)
+        path = plan_file(run, submission)
+        plan = Plan.from_yaml(read_own(path))
+    except BootstrapError as error:
+        return _refuse(error)
+    except ForeignRunError as error:
+        return _refuse(BootstrapError(FailureClass.STORAGE, str(error)))
     run = RunPaths.of_run(run.root, array=plan.array, output_path=plan.spec.output.path)
     cluster = ClusterPaths(options.element_dir, run)
     allocation = _allocation(plan)
     if options.clean_up:
         if allocation.is_head:
-            remove_secrets(cluster, array=plan.array)  # first: with the outcome the run has ended
+            remove_secrets_of(cluster, array=plan.array)  # first: with the outcome the run has ended
             report_head_lost(cluster, allocation)
         else:
             report_worker_lost(cluster, allocation)
@@ -63,9 +71,15 @@ def main(arguments: list[str] | None = None) -> int:
         preflight.check_run_directory(cluster, allocation.node_name)
         shards = shards_of_job(run, submission, os.environ, stop.wait) if allocation.is_head else []
     except BootstrapError as error:
-        print(f"curator-slurm: {allocation.node_name}: {error}; {error.next_step}", file=sys.stderr)
-        return 78
+        return _refuse(error)
     return run_agent(AgentContext(plan, allocation, cluster, stop, dict(os.environ), path), shards)
+
+
+def _refuse(error: BootstrapError) -> int:
+    """This node can take no part in the run, nor write into its directory."""
+    step = f"; {error.next_step}" if error.next_step else ""
+    print(f"curator-slurm: {socket.gethostname().split('.', 1)[0]}: {error}{step}", file=sys.stderr)
+    return 78
 
 
 def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
@@ -110,13 +124,6 @@ def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
     Heartbeat(cluster.heartbeat).end()
     if lost:
         lost.write(cluster)  # last: with it the run has ended
-
-
-def remove_secrets(cluster: ClusterPaths, *, array: bool) -> None:
-    """Remove token and keys of a killed head's cluster; other elements of an array still need what else is secret."""
-    remove_credentials(cluster)
-    if not array:
-        shutil.rmtree(cluster.run.secrets, ignore_errors=True)
 
 
 def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:

@@ -17,13 +17,35 @@ import psutil
 from curator_slurm.launcher import __version__
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.runs.paths import ClusterPaths
+from curator_slurm.launcher.runs.owners import check_own
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.registry import load_run
 
 MAX_TEMP_DIR = 40
 """Characters of Ray's --temp-dir: it appends up to 66 more, and the path of a socket ends at 107 bytes."""
 
 SESSION_PREFIX = "cs-"
 _OWNER = "owner.json"
+
+
+def check_owner(run: RunPaths, run_id: str | None) -> None:
+    """The run directory must be that of this run, ours, and closed to others' writing.
+
+    Raises:
+        ForeignRunError: somebody else's is in its place, or others may have changed it.
+        BootstrapError: another run of ours is in its place.
+    """
+    check_own(run, "a job")
+    if run_id is None:
+        return
+    found = load_run(run.root)
+    if found.record is None or found.record.run_id != run_id:
+        raise BootstrapError(
+            FailureClass.STORAGE,
+            f"{run.root} is not the directory of run {run_id}, for which this job was submitted: "
+            f"{found.problem or f'it is that of run {found.run_id}'}",
+            "see what has been moved there; then submit the spec again",
+        )
 
 
 def check_run_directory(cluster: ClusterPaths, node: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -24,8 +23,7 @@ from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_jsonl
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
-from curator_slurm.launcher.runs.done_records import done_shards
-from curator_slurm.launcher.runs.manifest import count_shards, read_shard
+from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard
 from curator_slurm.launcher.sharding.changes import check_inputs
@@ -115,18 +113,11 @@ class ShardRunner:
         return self._summary(outcome)
 
     def close(self) -> None:
-        """Staged outputs of failed attempts go, and token and keys; the run's secrets go with its last shard."""
+        """Staged outputs of attempts that failed go, and token and keys of the cluster."""
         for attempt in self._abandoned if not self._publisher.keeps_staging else ():
             self._publisher.discard(attempt)
         with contextlib.suppress(OSError):
             remove_credentials(self.context.cluster)
-        if not self.context.plan.array or self._run_is_done():
-            shutil.rmtree(self.context.run.secrets, ignore_errors=True)
-
-    def _run_is_done(self) -> bool:
-        with contextlib.suppress(OSError, StorageError):
-            return len(done_shards(self.context.run)) >= count_shards(self.context.run.manifest)
-        return False
 
     # -- one shard ---------------------------------------------------------------------------------------------
 

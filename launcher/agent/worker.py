@@ -12,6 +12,7 @@ from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader, reading_pause
 from curator_slurm.launcher.agent.job_control import cancel_job
+from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -168,6 +169,7 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
     if watch.shows_life_after_a_write():
         lives.set()
         return
+    remove_secrets_of(context.cluster, array=context.plan.array)
     if not context.cluster.outcome.exists():
         without_head(
             f"the head node {allocation.head_name} was lost: {reason}",

@@ -1,13 +1,24 @@
-"""Where verbs look for runs."""
+"""Where verbs look for runs, and whose they find."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.cli._terminal import say
+from curator_slurm.launcher.runs import owners, registry
+from curator_slurm.launcher.runs.registry import Run
 
 
 def folders_of(runs_dir: Path | None) -> list[Path]:
     """The folder that was given, else every folder that this user has submitted to."""
     return [runs_dir.expanduser().absolute()] if runs_dir else registry.known_folders(os.environ)
+
+
+def run_to_read(text: str | None, runs_dir: Path | None) -> Run:
+    """The run that `text` means, else the latest; of somebody else's, stderr says whose it is."""
+    folders = folders_of(runs_dir)
+    run = registry.find_run(text, folders) if text else registry.latest_run(folders)
+    if note := owners.whose(run.paths):
+        say(f"Note: {note}", err=True)
+    return run

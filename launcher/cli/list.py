@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._terminal import coloured_state, say, say_json, width
+from curator_slurm.launcher.runs.owners import user_name
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.run_list import list_runs
 from curator_slurm.launcher.status.views import RunRow, to_json
@@ -32,10 +34,11 @@ from curator_slurm.launcher.status.views import RunRow, to_json
 def command(name: str | None, state: str | None, limit: int, as_json: bool, runs_dir: Path | None) -> None:
     """List your runs, newest first.
 
-    TIME is how long a run has been running, or ran; a run id begins with the time of its submission.
+    TIME is how long a run has been running, or ran; a run id begins with the time of its submission. In a folder
+    that is given with --runs-dir, runs of other users are listed too, as far as you may read them, with their OWNER.
     """
     folders = folders_of(runs_dir)
-    rows, total = list_runs(folders, name=name, state=state, limit=limit)
+    rows, total = list_runs(folders, name=name, state=state, limit=limit, of_others=runs_dir is not None)
     if as_json:
         say_json(to_json(rows))
         return
@@ -50,11 +53,16 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
 
 def _table(rows: list[RunRow], limit: int) -> list[str]:
     header = ["NAME", "RUN", "STATE", "JOB", "TIME"]
+    me = user_name(os.geteuid())
     cells = [[row.name, row.run_id, row.state, _job(row), _time(row)] for row in rows]
     if any(row.array for row in rows):
         header.insert(3, "SHARDS")
         for cell, row in zip(cells, rows, strict=True):
             cell.insert(3, f"{row.shards_done}/{row.shards}" if row.array else "-")
+    if any(row.owner != me for row in rows):
+        header.insert(3, "OWNER")
+        for cell, row in zip(cells, rows, strict=True):
+            cell.insert(3, row.owner or "-")
     lines = words.table(header, cells, limit, left=len(header) - 1)
     coloured = [
         line.replace(f"  {row.state}", f"  {coloured_state(row.state)}", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._folders import run_to_read
 from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
 from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
 from curator_slurm.launcher.errors import StorageError, UsageError
@@ -64,7 +64,7 @@ def command(
         raise click.UsageError("give one of --driver, --slurm, --agent and --all")
     if as_json and not list_only:
         raise click.UsageError("--json requires --list")
-    found = registry.check_readable(registry.find_run(run, folders_of(runs_dir)))
+    found = registry.check_readable(run_to_read(run, runs_dir))
     if (shard is not None or failed) and not (found.record and found.record.array):
         raise UsageError(f"run {found.run_id} has no shards")
     write = _say_raw if raw else _say_log

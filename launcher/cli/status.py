@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli._folders import folders_of
+from curator_slurm.launcher.cli._folders import run_to_read
 from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._show import status_lines
 from curator_slurm.launcher.cli._show_shards import failed_lines, shard_lines, shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.describe import describe, describe_shard, exit_code, open_shards
 from curator_slurm.launcher.status.gather import observe
@@ -42,8 +41,7 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
     ended run are done, 8 cancelled, 3 no such run, 5 Slurm cannot be asked and
     the run's files do not tell.
     """
-    folders = folders_of(runs_dir)
-    found = registry.find_run(run, folders) if run else registry.latest_run(folders)
+    found = run_to_read(run, runs_dir)
     array = found.record is not None and found.record.array
     if (shard is not None or failed) and not array:
         raise UsageError(f"run {found.run_id} has no shards")

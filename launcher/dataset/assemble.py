@@ -27,6 +27,7 @@ from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.secrets import remove_secrets
 
 LOCK = "collect"
 
@@ -90,7 +91,7 @@ def collect_run(
         published = {"schema": 1, "target": str(goal.target), "time": time.time(), **summary}
         write_json(run.paths.collected, published, mode=0o600)
         if not missing:
-            shutil.rmtree(run.paths.secrets, ignore_errors=True)
+            remove_secrets(run.paths)
         return Collected(goal.target, summary, found.problems)
 
 

@@ -25,6 +25,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
+from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.spec.command_text import argument_list, bash_script
 
@@ -37,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plan", type=Path, required=True)
     options = parser.parse_args(arguments)
     attempt = AttemptPaths(options.attempt_dir, RunPaths(options.run_dir))
-    plan = Plan.from_yaml(options.plan.read_text(encoding="utf-8"))
     try:
+        plan = Plan.from_yaml(read_own(options.plan))
         message = _drive(plan, attempt)
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)

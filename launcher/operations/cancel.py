@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError, UsageError
-from curator_slurm.launcher.local_process import stop_process, wait_for_end
+from curator_slurm.launcher.local_process import stop_job, wait_for_end
 from curator_slurm.launcher.operations.active import Active, active_elements, elements_to_end
 from curator_slurm.launcher.operations.launch import LOCK
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
-from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.secrets import remove_secrets
 from curator_slurm.launcher.runs.submissions import CancelRequest, Submission, collect_jobs
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
@@ -63,7 +63,9 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
 
     Raises:
         SlurmError: Slurm cannot be asked, or refuses.
+        ForeignRunError: it is somebody else's.
     """
+    owners.check_own(run.paths, "cancel")
     before = status_of(run)
     if before.state.is_final:
         return Cancelled(run.run_id, before.state, f"has ended already: {before.state}")
@@ -76,7 +78,7 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
         return Cancelled(run.run_id, RunState.CANCELLED, f"did not end within {grace_s:.0f} seconds and was killed")
     deadline = time.monotonic() + patience_s
     if _have_ended(requested, deadline):
-        shutil.rmtree(run.paths.secrets, ignore_errors=True)
+        remove_secrets(run.paths)
     return _outcome(run, deadline)
 
 
@@ -111,6 +113,7 @@ def _request(run: Run, shards: Sequence[int] | None = None, numbers: Sequence[in
     """Record what is to end, then tell Slurm or the process; without shards and numbers, everything."""
     if run.record is None:
         raise StorageError(f"run {run.run_id} cannot be cancelled: {run.problem}")
+    owners.check_own(run.paths, "cancel")
     whole = shards is None and numbers is None
     with RunLock(run.paths.lock(LOCK), "cancel"):
         run, submissions = reconcile(registry.load_run(run.paths.root))
@@ -154,8 +157,7 @@ def _tell(run: Run, ending: Sequence[Submission], chosen: Active, *, whole: bool
     assert run.record is not None
     if run.record.is_local:
         for submission in ending:
-            assert submission.record.pid is not None
-            stop_process(submission.record.pid, submission.record.pid_started, signal.SIGTERM)
+            _signal(submission, signal.SIGTERM)
         return
     ids: dict[str | None, list[str]] = {}
     for submission in ending:
@@ -175,9 +177,24 @@ def _ends(submission: Submission, grace_s: float) -> bool:
     assert pid is not None
     if wait_for_end(pid, started, grace_s):
         return True
-    stop_process(pid, started, signal.SIGKILL)
+    _signal(submission, signal.SIGKILL)
     wait_for_end(pid, started, 5)
     return False
+
+
+def _signal(submission: Submission, signum: signal.Signals) -> None:
+    """Signal the process of a local run, which must be of that very run whatever the record says.
+
+    Raises:
+        CuratorSlurmError: it is not.
+    """
+    record = submission.record
+    assert record.pid is not None
+    if not stop_job(record.pid, record.pid_started, str(record.job_id), signum):
+        raise CuratorSlurmError(
+            f"process {record.pid}, which {submission.paths.record} names, was not started for job {record.job_id}: "
+            "it was not signalled. If the run still goes on, look for its processes with ps and end them by hand"
+        )
 
 
 def _have_ended(requested: _Requested, deadline: float) -> bool:

@@ -9,6 +9,7 @@ from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.dataset.verify import Progress
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError
 from curator_slurm.launcher.operations.revised_plan import read_plan
+from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
@@ -36,9 +37,11 @@ def collect(
     Raises:
         RunIncompleteError: shards are not done, and `partial` is not asked for.
         StorageError: the outputs cannot be published.
+        ForeignRunError: it is somebody else's.
     """
     if run.record is None:
         raise StorageError(f"run {run.run_id} cannot be collected: {run.problem}")
+    owners.check_own(run.paths, "collect")
     if not run.record.array:
         return _published_already(run)
     plan = read_plan(run)

@@ -43,7 +43,11 @@ def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:
     from curator_slurm.launcher.slurm.submitit_adapter import CuratorSlurmExecutor
 
     write_atomic(run.collect_script, render_collect(plan), mode=0o700)
-    call = SbatchCall(comment=f"curator-slurm:{run.run_id}:collect:{len(collect_jobs(run))}", after=tuple(job_ids))
+    call = SbatchCall(
+        comment=f"curator-slurm:{run.run_id}:collect:{len(collect_jobs(run))}",
+        after=tuple(job_ids),
+        arguments=["", run.run_id],
+    )
     job = CuratorSlurmExecutor(run.root).submit_script(run.collect_script, call)
     note_collect_job(run, {"job_id": job.job_id, "submitted": time.time(), "after": list(job_ids)})
 

@@ -152,7 +152,10 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
 
     record, paths = submission.record, submission.paths
     call = SbatchCall(
-        array=record.array, comment=record.comment, after=record.after, arguments=[f"{record.number:04d}"]
+        array=record.array,
+        comment=record.comment,
+        after=record.after,
+        arguments=[f"{record.number:04d}", done.run.run_id],
     )
     script = paths.script if paths.script.exists() else done.run.paths.script
     found: dict[str, Any]

@@ -11,10 +11,10 @@ from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, laun
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
 from curator_slurm.launcher.plan.model import Plan
-from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.secrets import collect_secrets
+from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets
 from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import JobArray
@@ -60,6 +60,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         SlurmError: Slurm cannot be asked what is still running, or accepts nothing.
         SpecError: a changed setting is wrong, or may not change.
         UsageError: a named shard does not exist.
+        ForeignRunError: it is somebody else's.
     """
     _check(run, request)
     with RunLock(run.paths.lock(LOCK), "retry") as lock:
@@ -69,7 +70,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         if not found.choice.shards:
             return found
         assert found.plan is not None
-        registry.write_secrets(run.paths, _secrets(run, found.plan, environ))
+        write_secrets(run.paths, _secrets(run, found.plan, environ))
         run = registry.mark_cancelled(run, None)
         order = Order(
             arrays=found.arrays,
@@ -98,6 +99,7 @@ def preview(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retr
 def _check(run: Run, request: RetryRequest) -> None:
     if run.record is None:
         raise StorageError(f"run {run.run_id} cannot be submitted again: {run.problem}")
+    owners.check_own(run.paths, "retry")
     if request.selection.shards is not None and not run.record.array:
         raise UsageError(f"run {run.run_id} has no `shards`; it is submitted again as a whole, without --shard")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SpecError, SpecProblem, StorageError
 from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.overrides import parse_override
@@ -16,7 +17,7 @@ from curator_slurm.launcher.status.gather import Gathered
 def read_plan(run: Run) -> Plan:
     """The plan of a run."""
     try:
-        return Plan.from_yaml(run.paths.plan.read_text(encoding="utf-8"))
+        return Plan.from_yaml(read_own(run.paths.plan))
     except (OSError, ValueError) as error:
         raise StorageError(f"the plan of run {run.run_id} cannot be read: {storage_errors.what(error)}") from error
 

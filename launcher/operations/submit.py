@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, explain_first, launch
+from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from curator_slurm.launcher.spec.spec_file import Reading
 
 RUN_DIR_PLACEHOLDER = "<run directory>"
+RUN_ID_PLACEHOLDER = "<run id>"
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class Prepared:
         """The command that will submit it, with a placeholder where the run directory will stand."""
         run_dir = self.folder / self.plan.spec.name / RUN_DIR_PLACEHOLDER
         if self.plan.cluster is Cluster.LOCAL:
-            return ["bash", str(RunPaths(run_dir).script), "0000"]
+            return ["bash", str(RunPaths(run_dir).script), "0000", RUN_ID_PLACEHOLDER]
         comment = str(self.plan.spec.resources.sbatch.get("comment") or "")
-        call = client.SbatchCall(comment=run_comment("<run id>", comment), arguments=["0000"])
+        call = client.SbatchCall(
+            comment=run_comment(RUN_ID_PLACEHOLDER, comment), arguments=["0000", RUN_ID_PLACEHOLDER]
+        )
         return client.submit_command(run_dir, RunPaths(run_dir).script, call)
 
 
@@ -182,10 +186,23 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     if error is not None and not launched.accepted and not (isinstance(error, SlurmError) and error.may_have_worked):
         registry.remove_run(run)
         raise explain_first(error, order)
-    notes = [*prepared.warnings, *prepared.shards.notes, *launched.notes]
+    notes = [*prepared.warnings, *prepared.shards.notes, *launched.notes, *_exposed(prepared.folder)]
     if problem := submit_collect_job(launched.run, plan, launched.job_ids):
         notes.append(problem)
+    sweep_secrets(prepared.folder, but=run.paths.root)
     return Submitted(launched, notes)
+
+
+def _exposed(folder: Path) -> list[str]:
+    """What is to be said of a place where everybody can swap run directories."""
+    where = owners.open_to_all(folder)
+    if where is None:
+        return []
+    return [
+        f"everybody may rename what is in {where} (it is writable by all, without the sticky bit), and so put a "
+        "folder of theirs in the place of this run's. The job refuses to read it, but its log may go there: "
+        f"chmod +t {where}, or choose another storage.runs"
+    ]
 
 
 def _new_run(prepared: Prepared) -> NewRun:

@@ -11,6 +11,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import is_there, read_json, write_json
 from curator_slurm.launcher.ranges import whole_number
+from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
 
@@ -88,8 +89,9 @@ def recover_done(run: RunPaths, shard: int) -> DoneRecord | None:
     record = published_record(run, shard)
     if record is None:
         return None
-    with contextlib.suppress(OSError):  # a reader without the right to write knows it all the same
-        write_json(run.done(shard), record.to_json())
+    if is_own(run.root):
+        with contextlib.suppress(OSError):  # a reader without the right to write knows it all the same
+            write_json(run.done(shard), record.to_json())
     return record
 
 

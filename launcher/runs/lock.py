@@ -139,10 +139,10 @@ class RunLock:
                     os.utime(self.path)
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a command holds this lock, as far as can be seen without waiting."""
+def is_locked(path: Path, besides: str = "") -> bool:
+    """Whether a command holds this lock, for another purpose than `besides`, as far as can be seen without waiting."""
     holder, touched = _read(path)
-    if touched is None:
+    if touched is None or (besides and holder.get("purpose") == besides):
         return False
     if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
         return is_process_alive(holder["pid"], holder.get("pid_started"))

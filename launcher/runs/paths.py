@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,6 +144,12 @@ class RunPaths:
 def order_of(name: str) -> list[int]:
     """Orders names such as 4711_12.1 by time: job ids only grow, and so do restarts of one job."""
     return [int(part) for part in re.findall(r"[0-9]+", name)]
+
+
+def newest_names(names: Iterable[str]) -> dict[str, str]:
+    """Element id -> name of the folder of its newest restart, of the names in `elements/`."""
+    folders = [name for name in names if not name.startswith("slurm-")]
+    return {name.rpartition(".")[0]: name for name in sorted(folders, key=order_of)}
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,10 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.files import is_there, read_json, write_json
+from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.secrets import write_secrets
 from curator_slurm.launcher.runs.shard_records import Shard
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{4}")
@@ -170,6 +172,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
     run_id = new_run_id(now)
     parent = folder / new.name
     temporary = parent / f".new-{run_id}"
+    elsewhere = "Give the run another name, or another folder with storage.runs in the spec or $CURATOR_SLURM_RUNS."
     record = RunRecord(
         run_id=run_id,
         name=new.name,
@@ -185,8 +188,8 @@ def create_run(folder: Path, new: NewRun) -> Run:
         shards=len(new.shards),
     )
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir(mode=0o700)
+        owners.make_private(parent, elsewhere)
+        owners.make_private(temporary, elsewhere)
         _fill(RunPaths(temporary), new, record)
         temporary.rename(parent / run_id)
         sync_folder(parent)
@@ -210,13 +213,6 @@ def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
     write_atomic(paths.script, new.script, mode=0o700)
     write_manifest(paths.manifest, new.shards)
     write_json(paths.record, record.to_json(), mode=0o600)
-
-
-def write_secrets(paths: RunPaths, values: Mapping[str, str]) -> None:
-    """The secret environment of a run's jobs, readable by the owner alone."""
-    paths.secrets.mkdir(mode=0o700, exist_ok=True)
-    if values:
-        write_json(paths.secret_environment, dict(values), mode=0o600)
 
 
 def _user() -> str:
@@ -278,6 +274,8 @@ def load_run(root: Path) -> Run:
         return Run(paths, None, problem)
     try:
         record = RunRecord.from_json(data)
+        if record.run_id != root.name:
+            raise ValueError(f"it is that of run {record.run_id}")
         return Run(RunPaths.of_run(root, array=record.array, output_path=record.output_path), record)
     except ValueError as error:
         return Run(paths, None, f"{paths.record} is damaged: {error}")
@@ -295,13 +293,13 @@ def _of_another_version(data: Mapping[str, Any], root: Path) -> str:
     )
 
 
-def run_directories(folders: Iterable[Path], name: str = "*") -> list[Path]:
-    """Directories that have the name of a run, newest first; other users' are left out."""
+def run_directories(folders: Iterable[Path], name: str = "*", *, of_others: bool = False) -> list[Path]:
+    """Directories that have the name of a run, newest first; other users' only if they are asked for."""
     found: dict[Path, None] = {}
     for folder in folders:
         for parent in _subdirectories(folder) if name == "*" else [folder / name]:
             for path in _subdirectories(parent):
-                if RUN_ID.fullmatch(path.name):
+                if RUN_ID.fullmatch(path.name) and (of_others or owners.is_own(path)):
                     found[path] = None
     return sorted(found, key=lambda path: path.name, reverse=True)
 
@@ -371,7 +369,7 @@ def _find_by_job(job_id: str, directories: Iterable[Path]) -> Run | None:
     base = job_id if job_id.startswith("local-") else job_id.partition("_")[0]
     for path in directories:
         run = load_run(path)
-        if run.record and base in run.record.job_ids:
+        if run.record and base in run.record.job_ids and owners.is_own(run.paths.record):
             return run
     return None
 
@@ -386,7 +384,16 @@ def _unknown(text: str, directories: Sequence[Path], folders: Sequence[Path]) ->
     words = list(dict.fromkeys(word for path in directories for word in (path.parent.name, path.name)))
     close = get_close_matches(text, words, n=3)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
-    return f"there is no run {text!r}{hint}\n`curator-slurm list` shows your runs{_looked_in(folders)}"
+    others = _of_others(text, folders)
+    return f"there is no run {text!r}{hint}\n{others}`curator-slurm list` shows your runs{_looked_in(folders)}"
+
+
+def _of_others(text: str, folders: Sequence[Path]) -> str:
+    """Whose run it may be that was meant: such are read by their path."""
+    for path in run_directories(folders, of_others=True):
+        if text in (path.name, path.parent.name) and not owners.is_own(path):
+            return f"{path} belongs to {owners.owner_of(path)}; give its path to read it.\n"
+    return ""
 
 
 def _looked_in(folders: Sequence[Path]) -> str:

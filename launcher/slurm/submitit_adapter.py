@@ -18,12 +18,14 @@ from submitit.local import local as submitit_local
 from submitit.slurm import slurm as submitit_slurm
 
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.local_process import JOB_ID_VARIABLE
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.slurm import client
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
 
-LOCAL_JOB_ID_VARIABLE = "CURATOR_SLURM_JOB_ID"
+_IN_OWN_FOLDER = 'cd -- "$0" && [[ -O . ]] && exec bash "$@"'
+"""The script is read from the folder that was looked at, whatever its path leads to by now."""
 
 
 class CuratorSlurmJob(submitit_slurm.SlurmJob):  # type: ignore[misc]
@@ -67,8 +69,9 @@ class CuratorLocalExecutor(submitit_local.LocalExecutor):  # type: ignore[misc]
     def submit_script(self, script: Path, call: SbatchCall, job_id: str) -> CuratorLocalJob:
         """Start a script as the job of this id; of `call` only the arguments matter here."""
         job = CuratorLocalJob(self.folder, job_id)
-        environment = {**local_environment(os.environ), LOCAL_JOB_ID_VARIABLE: job.job_id}
-        command = ["bash", "-c", 'cd -- "$0" && exec bash "$@"', str(self.folder), str(script), *call.arguments]
+        environment = {**local_environment(os.environ), JOB_ID_VARIABLE: job.job_id}
+        own = str(script.relative_to(self.folder))
+        command = ["bash", "-c", _IN_OWN_FOLDER, str(self.folder), f"./{own}", *call.arguments]
         try:
             job.pid = start_detached(command, environment, output=RunPaths(self.folder).slurm_log(job.job_id))
         except OSError as error:

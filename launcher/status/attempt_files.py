@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, order_of
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, newest_names, order_of
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
     NodeReport,
@@ -53,12 +53,9 @@ def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:
 
 def newest_elements(paths: RunPaths) -> dict[str, str]:
     """Element id -> name of the folder of its newest restart."""
-    newest: dict[str, str] = {}
     with contextlib.suppress(OSError):
-        names = [name for name in os.listdir(paths.elements) if not name.startswith("slurm-")]  # noqa: PTH208
-        for name in sorted(names, key=order_of):
-            newest[base_of(name)] = name
-    return newest
+        return newest_names(os.listdir(paths.elements))  # noqa: PTH208 (thousands of folders)
+    return {}
 
 
 def newest_element(paths: RunPaths, element_id: str | None = None) -> str | None:

@@ -19,6 +19,7 @@ from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import read_shard
+from curator_slurm.launcher.runs.owners import owner_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import DoneRecord
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
@@ -104,6 +105,7 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         ended=status.ended,
         cancelled=record.cancelled if record else None,
         user=record.user if record else None,
+        owner=owner_of(run.paths.root),
         host=record.host if record else None,
         version=record.version if record else None,
         spec_path=record.spec_path if record else None,
@@ -265,6 +267,7 @@ def _row(run: Run, status: RunStatus) -> RunRow:
         ended=status.ended,
         message=run.problem or status.message,
         run_dir=str(run.paths.root),
+        owner=owner_of(run.paths.root),
     )
 
 

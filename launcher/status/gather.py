@@ -20,6 +20,7 @@ from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, ask_for_all
@@ -41,6 +42,9 @@ from curator_slurm.launcher.status.facts import (
 )
 from curator_slurm.launcher.status.reports import NodeReader, read_nodes
 from curator_slurm.launcher.status.run_decision import RunStatus, decide
+
+_FIRST_S = 600.0
+"""A run without any submission is being submitted for the first time, unless it is older than this."""
 
 
 class Level(Enum):
@@ -80,7 +84,32 @@ def observe(
         gathered = collect_facts(run, submissions, answer, level, shard=shard, being_submitted=being_submitted)
     except CuratorSlurmError as error:
         return None, RunStatus(state=RunState.UNKNOWN, message=str(error))
-    return gathered, gathered.decide()
+    return gathered, conclude(run, gathered)
+
+
+def conclude(run: Run, gathered: Gathered) -> RunStatus:
+    """What the facts prove; of a run that is over, the secrets go, if it is ours."""
+    status = gathered.decide()
+    if _nothing_can_follow(gathered, status):
+        known = [submission.record.number for submission in gathered.submissions]
+
+        def unchanged() -> bool:
+            return [submission.record.number for submission in read_submissions(run.paths)] == known
+
+        remove_secrets_if(run.paths, unchanged)
+    return status
+
+
+def _nothing_can_follow(gathered: Gathered, status: RunStatus) -> bool:
+    """Whether nothing of the run is active any more, and certainly so: not while its job ends, nor before its first."""
+    facts = gathered.facts
+    if not status.state.is_final or (facts.query_error and status.state is not RunState.COMPLETED):
+        return False
+    if not gathered.submissions and facts.now - (facts.created or facts.now) < _FIRST_S:
+        return False
+    ours = {submission.record.job_id for submission in gathered.submissions}
+    active = (name for name, element in facts.elements.items() if not element.state.is_final)
+    return not any(name.partition("_")[0] in ours for name in active)
 
 
 def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
@@ -99,7 +128,7 @@ def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
 
 def _status_in(answer: SlurmAnswer, run: Run, submissions: Sequence[Submission]) -> RunStatus:
     try:
-        return collect_facts(run, submissions, answer, Level.STATE).decide()
+        return conclude(run, collect_facts(run, submissions, answer, Level.STATE))
     except CuratorSlurmError as error:
         return RunStatus(state=RunState.UNKNOWN, message=str(error))
 
@@ -152,7 +181,7 @@ def collect_facts(
         cancelled_elements=frozenset(_cancelled(submissions)),
         cancelled=record.cancelled,
         query_error=answer.error,
-        being_submitted=is_locked(paths.lock("submissions")) if being_submitted is None else being_submitted,
+        being_submitted=is_locked(paths.lock("submissions"), REMOVING) if being_submitted is None else being_submitted,
         submitted=max((s.record.submitted for s in submissions if s.record.submitted is not None), default=None),
         created=record.created,
         is_local=record.is_local,

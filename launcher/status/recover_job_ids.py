@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.submissions import Submission
 
@@ -38,14 +39,16 @@ def recover_job_ids(run: RunPaths, submissions: Sequence[Submission], commented:
         if submission.record.is_interrupted:
             found = jobs.get(submission.record.comment) or _by_elements(run, submission, unknown, alone=len(lost) == 1)
             if found is not None:
-                submission = _record(submission, found)
+                submission = _record(submission, found, write=is_own(run.root))
                 unknown = [job_id for job_id in unknown if job_id != found]
         result.append(submission)
     return result
 
 
-def _record(submission: Submission, job_id: str) -> Submission:
+def _record(submission: Submission, job_id: str, *, write: bool) -> Submission:
     record = replace(submission.record, job_id=job_id, recovered=True, submitted=submission.record.prepared)
+    if not write:
+        return replace(submission, record=record)
     with contextlib.suppress(StorageError):  # not ours to write: known for this command only
         return submission.write(record)
     return replace(submission, record=record)

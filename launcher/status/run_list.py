@@ -12,10 +12,15 @@ from curator_slurm.launcher.status.views import RunRow
 
 
 def list_runs(
-    folders: Sequence[Path], *, name: str | None = None, state: str | None = None, limit: int = 0
+    folders: Sequence[Path],
+    *,
+    name: str | None = None,
+    state: str | None = None,
+    limit: int = 0,
+    of_others: bool = False,
 ) -> tuple[list[RunRow], int]:
-    """The newest runs, and how many there are in all; `limit` 0 is no limit."""
-    directories = run_directories(folders, name or "*")
+    """The newest runs (also those `of_others`), and how many there are in all; `limit` 0 is no limit."""
+    directories = run_directories(folders, name or "*", of_others=of_others)
     shown = directories[:limit] if limit and state is None else directories
     runs = [load_run(path) for path in shown]
     found = rows(runs, statuses_of(runs))

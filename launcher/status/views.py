@@ -147,6 +147,9 @@ class RunView:
     ended: float | None
     cancelled: float | None
     user: str | None
+    """Who submitted it, by its record."""
+    owner: str | None
+    """Whose the run directory is."""
     host: str | None
     version: str | None
     spec_path: str | None
@@ -171,6 +174,7 @@ class RunRow:
     ended: float | None
     message: str
     run_dir: str
+    owner: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
-from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, status_of
+from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, conclude, status_of
 from curator_slurm.launcher.status.reports import NodeReader
 from curator_slurm.launcher.status.run_decision import RunStatus
 
@@ -64,7 +64,7 @@ class Watcher:
             self._asked = self._clock()
         nodes = self._nodes if level is Level.STATE else None
         self.gathered = collect_facts(self.run, self._submissions, self._answer, level, nodes=nodes)
-        return self.gathered.decide()
+        return self.gathered.decide() if level is Level.STATE else conclude(self.run, self.gathered)
 
     def _is_due(self) -> bool:
         now = self._clock()

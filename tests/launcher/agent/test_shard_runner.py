@@ -21,6 +21,7 @@ from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest
 from curator_slurm.launcher.agent.driver_process import Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError
+from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
@@ -122,6 +123,7 @@ def element(
         outcome = work.abandon(outcome)
     work.close()
     outcome.write(cluster)
+    remove_secrets_of(cluster, array=the_plan.array)
     return outcome, drivers
 
 

@@ -115,7 +115,7 @@ def test_submit_gives_sbatch_exactly_what_render_prints(fake_slurm: FakeSlurm, t
     (run_id,) = run_ids(tmp_path)
     script = tmp_path / "runs" / "demo" / run_id / "job.sbatch"
     assert script.read_text() == rendered
-    assert fake_slurm.calls_of("sbatch")[0][-2:] == [str(script), "0000"]
+    assert fake_slurm.calls_of("sbatch")[0][-3:] == [str(script), "0000", run_id]
 
 
 def test_submit_json(fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

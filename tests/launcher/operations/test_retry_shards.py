@@ -116,7 +116,7 @@ def test_changed_resources_have_a_plan_and_a_script_of_their_own(fake_slurm: Fak
     assert new["spec"]["resources"]["mem_per_node"] == "2G"
     assert new["origins"]["resources.mem_per_node"] == "retry --set"
     assert "#SBATCH --mem=2G\n" in submission.paths.script.read_text()
-    assert fake_slurm.calls_of("sbatch")[1][-2:] == [str(submission.paths.script), "0001"]
+    assert fake_slurm.calls_of("sbatch")[1][-3:] == [str(submission.paths.script), "0001", run.run_id]
     assert (run.paths.plan.read_bytes(), run.paths.script.read_bytes()) == (plan_before, script_before)
 
 

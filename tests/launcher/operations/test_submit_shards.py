@@ -60,7 +60,7 @@ def test_one_sbatch_call_for_each_array(fake_slurm: FakeSlurm, tmp_path: Path) -
         ["--array=0-1%1", f"--comment=curator-slurm:{run.run_id}:0001", str(run.paths.script)],
         ["--array=0-1%1", f"--comment=curator-slurm:{run.run_id}:0002", str(run.paths.script)],
     ]
-    assert [call[-1] for call in calls] == ["0000", "0001", "0002"]
+    assert [call[-2:] for call in calls] == [[number, run.run_id] for number in ("0000", "0001", "0002")]
     assert fake_slurm.calls_of("scontrol") == [["show", "config"]]
     submissions = read_submissions(run.paths)
     assert [s.record.job_id for s in submissions] == launched.job_ids == [str(job.id) for job in fake_slurm.jobs]

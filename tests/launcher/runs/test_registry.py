@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from run_dirs import new_run, own_home, submitted_run
+from run_dirs import new_run, own_home, renamed, submitted_run
 
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.runs import registry
@@ -97,8 +97,8 @@ def test_a_run_that_was_refused_leaves_nothing(tmp_path: Path) -> None:
 
 def test_finding_by_id_prefix_name_job_and_path(tmp_path: Path) -> None:
     old = submitted_run(tmp_path, "100", name="alpha")
-    new = rename(submitted_run(tmp_path, "200", name="alpha"), "29990101-000000-aaaa")
-    other = rename(submitted_run(tmp_path, "local-1795-000042", name="beta", cluster="local"), "29990102-000000-bbbb")
+    new = renamed(submitted_run(tmp_path, "200", name="alpha"), "29990101-000000-aaaa")
+    other = renamed(submitted_run(tmp_path, "local-1795-000042", name="beta", cluster="local"), "29990102-000000-bbbb")
     find = lambda text: registry.find_run(text, [tmp_path]).run_id  # noqa: E731
     assert find(old.run_id) == old.run_id
     assert find("29990102") == other
@@ -112,13 +112,8 @@ def test_finding_by_id_prefix_name_job_and_path(tmp_path: Path) -> None:
     assert registry.latest_run([tmp_path]).run_id == other
 
 
-def rename(run: registry.Run, run_id: str) -> str:
-    run.paths.root.rename(run.paths.root.with_name(run_id))
-    return run_id
-
-
 def test_an_ambiguous_prefix_lists_the_candidates(tmp_path: Path) -> None:
-    ids = [rename(submitted_run(tmp_path, str(n)), f"29990101-00000{n}-aaaa") for n in range(3)]
+    ids = [renamed(submitted_run(tmp_path, str(n)), f"29990101-00000{n}-aaaa") for n in range(3)]
     with pytest.raises(RunNotFoundError) as caught:
         registry.find_run("2999", [tmp_path])
     assert all(run_id in str(caught.value) for run_id in ids)

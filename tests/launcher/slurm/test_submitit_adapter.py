@@ -13,7 +13,7 @@ from fake_slurm import FakeSlurm
 from run_dirs import new_run
 
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.local_process import is_process_alive, reap, stop_process, wait_for_end
+from curator_slurm.launcher.local_process import is_process_alive, reap, stop_job, wait_for_end
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import new_local_job_id
 from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalExecutor, CuratorSlurmExecutor
@@ -88,9 +88,11 @@ def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path) -> N
     folder = run_dir(tmp_path, seconds=60)
     job = CuratorLocalExecutor(folder).submit_script(folder / "job.sbatch", SbatchCall(), "local-1-2")
     assert job.pid_started is not None
-    stop_process(job.pid, job.pid_started - 100, signal.SIGKILL)
+    assert stop_job(job.pid, job.pid_started - 100, "local-1-2", signal.SIGKILL)
+    assert not stop_job(job.pid, job.pid_started, "local-1-3", signal.SIGKILL), "it was started for another job"
+    assert not stop_job(job.pid, None, "local-1-2", signal.SIGKILL), "it may be a later one with this number"
     assert is_process_alive(job.pid, job.pid_started)
-    stop_process(job.pid, job.pid_started, signal.SIGKILL)
+    assert stop_job(job.pid, job.pid_started, "local-1-2", signal.SIGKILL)
     assert wait_for_end(job.pid, job.pid_started, 30)
     reap(job.pid, job.pid_started - 100)
     reap(job.pid, job.pid_started)

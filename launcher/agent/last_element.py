@@ -1,0 +1,58 @@
+"""Secrets at the end of an element: its token and keys go, and with the run's last element all that is secret."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from curator_slurm.launcher.agent.credentials import remove_credentials
+from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.manifest import count_shards
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, newest_names
+from curator_slurm.launcher.runs.secrets import remove_secrets, remove_secrets_if
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+
+
+def remove_secrets_of(cluster: ClusterPaths, *, array: bool) -> None:
+    """Call it at the end of an element, of an array once more when its outcome is written: two may be the last."""
+    with contextlib.suppress(OSError):
+        remove_credentials(cluster)
+    if not array:
+        remove_secrets(cluster.run)
+    else:
+        remove_secrets_if(cluster.run, lambda: _is_done(cluster.run) or _have_all_ended(cluster))
+
+
+def _is_done(run: RunPaths) -> bool:
+    with contextlib.suppress(OSError, StorageError):
+        return len(done_shards(run)) >= count_shards(run.manifest)
+    return False
+
+
+def _have_all_ended(cluster: ClusterPaths) -> bool:
+    """Whether this is the last element that may exist; of those that Slurm has ended, commands know."""
+    run = cluster.run
+    try:
+        newest = newest_names(os.listdir(run.elements))  # noqa: PTH208 (thousands of folders)
+        submissions = [each for each in read_submissions(run) if each.record.may_exist]
+    except (OSError, StorageError):
+        return False
+    return bool(submissions) and all(_has_ended(cluster, submission, newest) for submission in reversed(submissions))
+
+
+def _has_ended(cluster: ClusterPaths, submission: Submission, newest: dict[str, str]) -> bool:
+    """The last elements first: they begin last, so that one look is enough while others are to come."""
+    record = submission.record
+    if record.job_id is None:
+        return False
+    cancelled = record.cancelled_elements()
+    for each in reversed(submission.elements):
+        name = newest.get(record.element_id(each.element, record.job_id))
+        if name is None and each.element in cancelled:
+            continue  # it was pending
+        if name is None:
+            return False
+        if name != cluster.name and not ClusterPaths(cluster.run.elements / name, cluster.run).outcome.exists():
+            return False
+    return True
