@@ -115,6 +115,7 @@ def _placeholders(plan: Plan, attempt: AttemptPaths) -> dict[str, Any]:
         "run_dir": str(attempt.run.root),
         "shard.index": attempt.shard,
         "env": dict(os.environ),
+        "secrets": frozenset(spec.environment.secrets),
     }
     if spec.input is not None:
         files = read_shard(attempt.run.manifest, attempt.shard).paths

@@ -7,7 +7,7 @@ the place of the placeholder: whatever a file is called, bash expands it and nev
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from curator_slurm.launcher.errors import PlaceholderError
@@ -28,7 +28,8 @@ def argument_list(command: Sequence[str], context: Mapping[str, Any]) -> list[st
 def bash_script(text: str, context: Mapping[str, Any]) -> str:
     """The script of a command given as text: a line for each value, then the text with references to them.
 
-    Values of the environment are not written down: bash takes them from its own.
+    Values of the environment are not written down, bash takes them from its own; where it cannot, those that are plain
+    and no secrets are.
 
     Raises:
         PlaceholderError: a value is missing, or stands where bash expands no variable (single quotes, backticks, a
@@ -48,7 +49,7 @@ def bash_script(text: str, context: Mapping[str, Any]) -> str:
         value = value_of(found.name, context)
         variable = "curator_slurm_" + re.sub(r"\W", "_", found.name)
         if place is Quoting.OTHER:
-            parts.append(_literal(found.name, value))
+            parts.append(_literal(found.name, value, context.get("secrets", ())))
             continue
         bindings[variable] = _binding(found.name, value)
         reference = f"${{{variable}[@]}}" if isinstance(value, (list, tuple)) else f"${{{variable}}}"
@@ -76,8 +77,14 @@ def _binding(name: str, value: Any) -> str:
     return quote(str(value))
 
 
-def _literal(name: str, value: Any) -> str:
-    """The value itself, which only plain characters make safe wherever it stands."""
+def _literal(name: str, value: Any, secrets: Collection[str]) -> str:
+    """The value itself, which only plain characters make safe wherever it stands; of a secret, nothing."""
+    if name.removeprefix("env:") in secrets:
+        raise PlaceholderError(
+            f"`${{{name}}}` is inside single quotes, a comment, backticks, a here-document or arithmetic of "
+            "pipeline.command, where the secret itself would be written into command.sh; put it in double quotes, or "
+            "read the variable there"
+        )
     values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
     if all(map(is_plain, values)):
         return " ".join(values)

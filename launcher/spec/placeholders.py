@@ -1,8 +1,8 @@
 """The placeholders of a spec, such as `${output_dir}`: which there are, and how they are replaced by values.
 
 Everything here is pure. `find` and `errors_in` serve the check of a spec; `substitute` serves the driver, which knows
-the values, and so does `command_text` for commands. A context maps the names of `KNOWN` to values, and `env` to the
-environment.
+the values, and so does `command_text` for commands. A context maps the names of `KNOWN` to values, `env` to the
+environment, and `secrets` to the names of those variables that are secret.
 """
 
 from __future__ import annotations

@@ -180,6 +180,16 @@ def test_values_of_the_environment_are_not_written_down(tmp_path, monkeypatch):
     assert "touch" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["echo '${env:TOKEN}'", "echo $((${env:TOKEN}))"])
+def test_a_secret_is_never_written_down(text):
+    context = {"env": {"TOKEN": "s3cret"}}
+    assert "s3cret" in bash_script(text, context), "it is plain"
+    with pytest.raises(PlaceholderError, match="the secret itself would be written") as caught:
+        bash_script(text, {**context, "secrets": {"TOKEN"}})
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in bash_script('echo "${env:TOKEN}"', {**context, "secrets": {"TOKEN"}})
+
+
 def test_more_files_than_fit_on_a_command_line(tmp_path):
     files = [f"/data/{'x' * 100}/{number}" for number in range(20_000)]
     assert run("set -- ${input.files}; echo $#", tmp_path, **{"input.files": files}).stdout == "20000\n"
