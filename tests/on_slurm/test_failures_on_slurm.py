@@ -228,10 +228,12 @@ print('alive', sum(node['Alive'] for node in ray.nodes()))
 def test_the_head_node_loses_power(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     run_id = runs.submit({**SLEEPER, "cluster": {"min_nodes": 2}})["run_id"]
     runs.wait_for_event("driver_started")
+    assert list(runs.latest().glob("secrets/ray-token*"))
     slurm_cluster.kill_node("n1")
     done = runs.watch(run_id)
     assert done.returncode == 6, done.output
     assert runs.status(run_id)["failure_class"] == "node_failed"
+    assert not (runs.latest() / "secrets").exists()
     slurm_cluster.heal()
     assert slurm_cluster.processes() == []
 
