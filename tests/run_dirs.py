@@ -95,7 +95,10 @@ def event(attempt: AttemptPaths, name: str, message: str = "") -> None:
     append_jsonl(attempt.cluster.events, {"time": time.time(), "event": name, "node": "n1", "message": message or name})
 
 
-def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dict[str, Any]:
+def outcome(
+    attempt: AttemptPaths, state: str = "completed", *, agent_ended: bool = True, **more: Any
+) -> dict[str, Any]:
+    """What an attempt leaves; its element, too, if its agent has ended."""
     now = time.time()
     content = {
         "schema": 1, "state": state, "failure_class": None, "message": "", "evidence": [], "next_step": "",
@@ -108,8 +111,9 @@ def outcome(attempt: AttemptPaths, state: str = "completed", **more: Any) -> dic
             input_files=1, input_bytes=1,
         )  # fmt: skip
         write_json(attempt.run.done(0), record.to_json())
-    for path in (attempt.cluster.outcome, attempt.outcome):
-        write_json(path, content)
+    write_json(attempt.outcome, content)
+    if agent_ended:
+        write_json(attempt.cluster.outcome, content)
     return content
 
 
@@ -168,7 +172,12 @@ run_dirs.progress(attempt, "completed")
 state = orders.get("state", "completed")
 if state == "completed":
     run.outputs.mkdir()
-run_dirs.outcome(attempt, state, outputs=str(run.outputs), **orders.get("outcome", {{}}))
+end = {{"outputs": str(run.outputs), **orders.get("outcome", {{}})}}
+if orders.get("gate"):
+    run_dirs.outcome(attempt, state, agent_ended=False, **end)
+    while not os.path.exists(orders["gate"]):
+        time.sleep(0.05)
+run_dirs.outcome(attempt, state, **end)
 sys.exit(0 if state == "completed" else 1)
 '''
 

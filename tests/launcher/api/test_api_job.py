@@ -21,6 +21,7 @@ import submitit.helpers
 from fake_slurm import FakeSlurm
 from run_dirs import fake_python, keep_element, new_attempt, outcome, own_home, submitted_run, write_spec
 from sharded_runs import orders, plan, submit_shards
+from slurm_cluster.waiting import wait_for
 
 import curator_slurm
 from curator_slurm import Job, job, submit
@@ -100,6 +101,19 @@ def test_a_failure_has_its_class_evidence_and_next_step(slurm_jobs: FakeSlurm, t
     assert run.retry(overrides={"resources.mem_per_node": "2G"}).result(60).state is RunState.COMPLETED
     assert run.job_ids == [str(each.id) for each in slurm_jobs.jobs]
     assert run.retry().job_ids == run.job_ids
+
+
+@pytest.mark.usefixtures("slurm_jobs")
+@pytest.mark.parametrize(("cluster", "state"), [("slurm", "completed"), ("local", "failed")])
+def test_it_has_ended_when_its_agent_has(tmp_path: Path, cluster: str, state: str) -> None:
+    gate = tmp_path / "gate"
+    run = submit(spec(tmp_path, state=state, gate=str(gate)), cluster=cluster)
+    wait_for("the attempt's outcome", lambda: list(run.run_dir.glob("attempts/*/*/outcome.json")))
+    assert not run.done(force_check=True)
+    assert (run.status().state, run.status().ended) == (RunState.RUNNING, None)
+    assert run.retry().job_ids == [run.job_id]
+    gate.touch()
+    assert run.wait(60).state == state
 
 
 @pytest.mark.parametrize("check", [True, False])

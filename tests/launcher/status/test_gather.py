@@ -153,8 +153,7 @@ def test_old_failures_are_not_asked_for(tmp_path: Path, fake_slurm: FakeSlurm) -
 def published(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
     """An attempt that has published its outputs, and whose agent has not ended."""
     attempt = new_attempt(run, job_id, restart)
-    outcome(attempt)
-    attempt.cluster.outcome.unlink()
+    outcome(attempt, agent_ended=False)
     return attempt
 
 
