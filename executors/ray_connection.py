@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.executors import ray_internals
+from curator_slurm.executors.ray_metrics import METRICS_OFF
 from curator_slurm.executors.requested_workers import fixed_workers
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
     """Start Ray on this machine for this process alone."""
     folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    stack.enter_context(environment(**{name: value for name, value in METRICS_OFF.items() if name not in os.environ}))
     if not os.environ.get("RAY_AUTH_MODE"):
         token = folder / "token"
         token.touch(mode=0o600)

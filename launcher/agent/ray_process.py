@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
+from curator_slurm.executors.ray_metrics import METRICS_OFF
 from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
 
 _SHM = Path("/dev/shm")
-NO_PORT = 65536
-"""Ray's dashboard serves its own metrics on all addresses, and has no switch for that; it goes on without where the
-port cannot be bound, as this one cannot."""
-
 MIN_OBJECT_STORE = 80 * (1 << 20)
 """Ray refuses less than 75 MB."""
 
@@ -119,8 +116,7 @@ def ray_environment(
             **access.environment(),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
-            "RAY_enable_metrics_collection": str(int(metrics)),
-            "DASHBOARD_METRIC_PORT": str(node.ports["dashboard_metrics"] if metrics else NO_PORT),
+            **(_metrics(node) if metrics else METRICS_OFF),
             "TMPDIR": node.temporary_dir,
             MARKER: node.session_dir,
         }
@@ -130,6 +126,10 @@ def ray_environment(
             hosts = [base.get(name, ""), "127.0.0.1", "localhost", node.address, node.gcs_address.rsplit(":", 1)[0]]
             environment[name] = ",".join(host for host in hosts if host)
     return environment
+
+
+def _metrics(node: RayNode) -> dict[str, str]:
+    return {"RAY_enable_metrics_collection": "1", "DASHBOARD_METRIC_PORT": str(node.ports["dashboard_metrics"])}
 
 
 class RayProcess:

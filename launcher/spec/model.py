@@ -222,6 +222,8 @@ class Spec(Section):
                 "cluster.ray",
                 "pipeline",
             )
+        if self.cluster.tls and not self.cluster.ray:
+            raise problem("`cluster.tls` encrypts Ray's traffic; `cluster.ray: false` starts no Ray", "cluster.tls")
         if self.shards is not None and self.input is None:
             raise problem("`shards` requires `input`", "shards")
         if self.shards is not None:

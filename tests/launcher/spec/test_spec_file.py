@@ -195,6 +195,9 @@ def test_only_a_command_can_do_without_ray():
     stages = "name: demo\npipeline: {entry: 'a:b'}\ncluster: {ray: false}\n"
     assert only(stages).message == "`cluster.ray: false` needs `pipeline.command`: stages and entries run on Ray"
     assert not problems(GOOD + "cluster: {ray: false}\nresources: {nodes: 2}\n")
+    encrypted = only(GOOD + "cluster: {ray: false, tls: true}\n")
+    assert encrypted.message == "`cluster.tls` encrypts Ray's traffic; `cluster.ray: false` starts no Ray"
+    assert not problems(GOOD + "cluster: {tls: true}\n")
 
 
 def test_curator_s_own_arrays_may_be_off_or_without_shards():

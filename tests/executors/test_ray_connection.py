@@ -1,0 +1,54 @@
+"""The private Ray that an executor starts: what others on the machine get from it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curator_slurm.executors import ray_connection
+
+VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_enable_metrics_collection", "DASHBOARD_METRIC_PORT")
+
+
+class Recorded:
+    """Stands for the ray module: keeps the environment that a Ray would be started in."""
+
+    def __init__(self) -> None:
+        self.environment: dict[str, str] = {}
+        self.token_mode = 0
+
+    def init(self, **_arguments: Any) -> None:
+        self.environment = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+        if "RAY_AUTH_TOKEN_PATH" in self.environment:
+            self.token_mode = Path(self.environment["RAY_AUTH_TOKEN_PATH"]).stat().st_mode & 0o777
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return Recorded()
+
+
+def start(recorded: Recorded) -> dict[str, str]:
+    with contextlib.ExitStack() as stack:
+        ray_connection._start_private(recorded, stack, None, 1)
+    assert not any(name in os.environ for name in recorded.environment if name != "RAY_enable_metrics_collection")
+    return recorded.environment
+
+
+def test_it_has_a_token_of_its_own_and_no_metrics(recorded: Recorded) -> None:
+    environment = start(recorded)
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert recorded.token_mode == 0o600
+    assert environment["RAY_enable_metrics_collection"] == "0"
+    assert int(environment["DASHBOARD_METRIC_PORT"]) > 65535
+
+
+def test_whoever_wants_metrics_sets_ray_s_variable(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_enable_metrics_collection", "1")
+    assert start(recorded)["RAY_enable_metrics_collection"] == "1"
