@@ -7,13 +7,24 @@ the place of the placeholder: whatever a file is called, bash expands it and nev
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from curator_slurm.launcher.errors import PlaceholderError
 from curator_slurm.launcher.shell import is_plain, quote
 from curator_slurm.launcher.spec.bash_places import Quoting, places
-from curator_slurm.launcher.spec.placeholders import ENV, Placeholder, find, substitute, value_of
+from curator_slurm.launcher.spec.placeholders import ENV, LISTS, Placeholder, find, substitute, value_of
+
+MAX_TEXT, MAX_PLACEHOLDERS = 200_000, 200
+"""Of a command with placeholders: more takes long to look at, and nobody writes it."""
+_WHERE = (
+    "is where bash does not expand a variable or takes its value as source text (single quotes, backticks, a "
+    "here-document, arithmetic, an argument of eval, trap, declare, sed, `bash -c` and the like)"
+)
+_CURE = (
+    "put it in double quotes outside of that, pass it on as an argument (such as `bash -c 'sort \"$@\"' _ "
+    '"${input.files}"`), or give the command as a list'
+)
 
 
 def argument_list(command: Sequence[str], context: Mapping[str, Any]) -> list[str]:
@@ -23,6 +34,23 @@ def argument_list(command: Sequence[str], context: Mapping[str, Any]) -> list[st
         value = substitute(item, context)
         arguments.extend(map(str, value) if isinstance(value, list) else [str(value)])
     return arguments
+
+
+def errors_in_text(text: str) -> Iterator[str]:
+    """Placeholders of a text command that nothing can make safe: a file name there would run as a command.
+
+    The folders of the run may stand there; whether their names are plain is seen when they are known.
+    """
+    found_here = _placeholders(text)
+    if found_here and (len(text) > MAX_TEXT or len(found_here) > MAX_PLACEHOLDERS):
+        yield (
+            f"a command given as text may have {MAX_TEXT:,} characters and {MAX_PLACEHOLDERS} placeholders; this has "
+            f"{len(text):,} and {len(found_here):,}; put it into a script, and pass it the values as arguments"
+        )
+        return
+    for found, place in _places(text, found_here):
+        if place is Quoting.OTHER and found.name is not None and (found.name in LISTS or ENV.match(found.name)):
+            yield f"`${{{found.name}}}` {_WHERE}; its value could run as a command; {_CURE}"
 
 
 def bash_script(text: str, context: Mapping[str, Any]) -> str:
@@ -35,12 +63,11 @@ def bash_script(text: str, context: Mapping[str, Any]) -> str:
         PlaceholderError: a value is missing, or stands where bash expands no variable (single quotes, backticks, a
             here-document, arithmetic) and has characters that would have to be quoted.
     """
-    found_here = [found for found in find(text) if found.escaped or found.known]
-    where = places(_blanked(text, found_here), [found.start for found in found_here])
+    found_here = _placeholders(text)
     bindings: dict[str, str] = {}
     parts: list[str] = []
     end = 0
-    for found, place in zip(found_here, where, strict=True):
+    for found, place in _places(text, found_here):
         parts.append(text[end : found.start])
         end = found.end
         if found.escaped or found.name is None:
@@ -56,6 +83,16 @@ def bash_script(text: str, context: Mapping[str, Any]) -> str:
         parts.append(f'"{reference}"' if place is Quoting.BARE else reference)
     script = "".join([*parts, text[end:]])
     return "".join(f"{name}={source}\n" for name, source in bindings.items()) + script
+
+
+def _placeholders(text: str) -> list[Placeholder]:
+    """Those that are ours; any other `${...}` is bash's."""
+    return [found for found in find(text) if found.escaped or found.known]
+
+
+def _places(text: str, found_here: Sequence[Placeholder]) -> Iterator[tuple[Placeholder, Quoting]]:
+    where = places(_blanked(text, found_here), [found.start for found in found_here])
+    return zip(found_here, where, strict=True)
 
 
 def _blanked(text: str, found_here: Sequence[Placeholder]) -> str:
@@ -81,16 +118,13 @@ def _literal(name: str, value: Any, secrets: Collection[str]) -> str:
     """The value itself, which only plain characters make safe wherever it stands; of a secret, nothing."""
     if name.removeprefix("env:") in secrets:
         raise PlaceholderError(
-            f"`${{{name}}}` is inside single quotes, a comment, backticks, a here-document or arithmetic of "
-            "pipeline.command, where the secret itself would be written into command.sh; put it in double quotes, or "
-            "read the variable there"
+            f"`${{{name}}}` {_WHERE} in pipeline.command, where the secret itself would be written into command.sh; "
+            "put it in double quotes outside of that, or read the variable there"
         )
     values = [str(item) for item in value] if isinstance(value, (list, tuple)) else [str(value)]
     if all(map(is_plain, values)):
         return " ".join(values)
     shown = "" if ENV.match(name) else f" {' '.join(values)!r}"
     raise PlaceholderError(
-        f"`${{{name}}}` is inside single quotes, a comment, backticks, a here-document or arithmetic of "
-        f"pipeline.command, where its value{shown} cannot be quoted; put it in double quotes, or give the command as "
-        "a list"
+        f"`${{{name}}}` {_WHERE} in pipeline.command, and its value{shown} would have to be quoted; {_CURE}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -13,6 +14,7 @@ from curator_slurm.executors import known_options
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.spec import exposed_secrets, overrides, sbatch_options
+from curator_slurm.launcher.spec.command_text import errors_in_text
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
 from curator_slurm.launcher.spec.placeholders import errors_in, find
@@ -241,7 +243,8 @@ def _check_placeholders(reading: Reading) -> None:
         inside_arguments = path[1] == "args" or (path[1] == "stages" and len(path) > 3 and _is_argument(pipeline, path))
         if inside_arguments or path[1] == "command":
             used.update((found.name, path) for found in find(text) if not found.escaped)
-            for message in errors_in(text, has_input, bash=text is command):
+            errors = errors_in(text, has_input, bash=text is command)
+            for message in chain(errors, errors_in_text(text) if text is command else ()):
                 reading.add(path, f"`{dotted(path)}`: {message}")
     if data.get("shards") is not None and "input.files" in used and not used.keys() & _OF_A_SHARD:
         message = "`${input.files}` are all input files: every shard would process all of them; use `${shard.files}`"
