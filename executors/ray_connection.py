@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.ray_metrics import METRICS_OFF
 from curator_slurm.executors import ray_internals
-from curator_slurm.executors.ray_metrics import METRICS_OFF
 from curator_slurm.executors.requested_workers import fixed_workers
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.common.ray_metrics import METRICS_OFF
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
-from curator_slurm.executors.ray_metrics import METRICS_OFF
 from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
