@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.placeholders import ENV, find
 from curator_slurm.launcher.spec.yaml_document import Path
@@ -60,6 +61,9 @@ def warnings(spec: Spec) -> Iterator[tuple[Path, str]]:
                 )
                 break
     yield from _in_command(spec)
+    for index, stage in enumerate(spec.pipeline.stages or ()):
+        yield from _in_runtime_env(stage.runtime_env, ("pipeline", "stages", index, "runtime_env"))
+    yield from _in_runtime_env(spec.executor.config.get("runtime_env"), ("executor", "config", "runtime_env"))
 
 
 def looks_secret(name: str) -> bool:
@@ -95,3 +99,12 @@ def _in_command(spec: Spec) -> Iterator[tuple[Path, str]]:
                     f"`${{env:{name}}}` in `pipeline.command`: everybody on the node can read a program's arguments; "
                     f"let the program read {name} from its environment",
                 )
+
+
+def _in_runtime_env(runtime_env: object, path: Path) -> Iterator[tuple[Path, str]]:
+    """Ray starts a worker with its `env_vars` as an argument."""
+    variables = runtime_env.get("env_vars") if isinstance(runtime_env, dict) else None
+    for name, value in variables.items() if isinstance(variables, dict) else ():
+        if why := _why(str(name), str(value)):
+            here = (*path, "env_vars", name)
+            yield here, f"`{dotted(here)}` {why}; Ray has `env_vars` on a command line while a worker starts: {_CURE}"

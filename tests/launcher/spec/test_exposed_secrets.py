@@ -118,6 +118,26 @@ def test_a_secret_on_the_command_line_of_a_pipeline(command):
     assert found({"secrets": ["MINE"]}, "tool $${env:MINE}") == []
 
 
+def test_variables_that_ray_puts_on_a_command_line():
+    env = {"env_vars": {"HF_TOKEN": "x1y2z3canary", "HF_HOME": "/x"}}
+    stage = {"use": "m:C", "runtime_env": env}
+    spec = Spec.model_validate(
+        {"name": "n", "pipeline": {"stages": [stage]}, "executor": {"config": {"runtime_env": env}}}
+    )
+    messages = [message for _, message in warnings(spec)]
+    assert len(messages) == 2
+    for message, where in zip(messages, ("pipeline.stages.0", "executor.config"), strict=True):
+        assert message.startswith(f"`{where}.runtime_env.env_vars.HF_TOKEN` looks like a secret")
+        assert "canary" not in message
+
+
+@pytest.mark.parametrize("env", [[], {"env_vars": None}, {"env_vars": ["HF_TOKEN"]}, {"env_vars": {1: 2}}])
+def test_an_odd_runtime_env_is_not_our_business(env):
+    config = {"runtime_env": env}
+    spec = Spec.model_validate({"name": "n", "pipeline": {"command": "true"}, "executor": {"config": config}})
+    assert list(warnings(spec)) == []
+
+
 def test_a_warning_names_the_line_and_is_no_error():
     text = "name: n\npipeline:\n  command: 'true'\nenvironment:\n  env:\n    A: b\n    HF_TOKEN: x1y2z3\n"
     reading = spec_file.read_string(text, "spec.yaml", ["environment.env.DB_PASSWORD=x1y2z3"])
