@@ -15,6 +15,7 @@ import grpc
 from curator_slurm.launcher.agent.credentials import Credentials
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.ranges import whole_number
 
 MIN_RAY = (2, 52)
 """The first version with tokens; pyproject.toml says the same."""
@@ -50,8 +51,8 @@ def check_version() -> None:
 
 def is_too_old(version: str) -> bool:
     """Whether a version of Ray is older than tokens; one that cannot be read is left to `refuses_strangers`."""
-    parts = version.split(".")[:2]
-    return all(part.isdecimal() for part in parts) and tuple(map(int, parts)) < MIN_RAY
+    numbers = [number for part in version.split(".")[:2] if (number := whole_number(part)) is not None]
+    return len(numbers) == len(MIN_RAY) and tuple(numbers) < MIN_RAY
 
 
 @dataclass(frozen=True)
