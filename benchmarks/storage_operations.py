@@ -179,7 +179,7 @@ def worker_phases(simulation: Simulation) -> dict[str, float]:
     """The same of one worker; all workers come to the end by reading the heartbeat as before."""
     clock = simulation.clock
     ray = SimpleNamespace(exit_code=lambda: None)
-    node = SimpleNamespace(prepare=lambda: None, start_ray=lambda _: None, ray=ray)
+    node = SimpleNamespace(prepare=lambda: None, start_ray=lambda _: None, refuses_strangers=lambda: True, ray=ray)
     context = simulation.context(1)
     ray.output = context.node.ray_output
     ray.last_lines = lambda count=15: RayProcess.last_lines(ray, count)  # type: ignore[arg-type]

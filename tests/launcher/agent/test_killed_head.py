@@ -87,7 +87,12 @@ def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, *, lives: bo
     """What a worker does that takes its head for lost; gives the jobs that it has cancelled."""
     cancelled: list[str] = []
     monkeypatch.setattr("curator_slurm.launcher.agent.worker.cancel_job", cancelled.append)
-    context: Any = SimpleNamespace(cluster=cluster, stop=StopRequest(), allocation=replace(ALLOCATION, node_id=1))
+    context: Any = SimpleNamespace(
+        cluster=cluster,
+        stop=StopRequest(),
+        allocation=replace(ALLOCATION, node_id=1),
+        plan=SimpleNamespace(array=False),
+    )
     watch: Any = SimpleNamespace(reason="no heartbeat for 45 s", shows_life_after_a_write=lambda: lives)
     assert _give_up(context, watch) is not lives
     return cancelled
