@@ -27,6 +27,8 @@ def where(_):
 def nodes():
     return set(ray.get([where.remote(number) for number in range(6)]))
 
+nodes()
+open({working!r}, "w").close()
 while not os.path.exists({go_on!r}):
     nodes()
 seen = set()
@@ -58,13 +60,16 @@ def runs(slurm_cluster: SlurmCluster, shared_dir: Path, disk: Disk) -> Runs:
 
 def working(runs: Runs, **cluster: Any) -> dict[str, Any]:
     """A spec of a program that works on all nodes until it is told to end."""
-    return program(WORK.format(go_on=str(runs.folder / "go-on")), cluster=cluster)
+    files = {"go_on": str(runs.folder / "go-on"), "working": str(runs.folder / "working")}
+    return program(WORK.format(**files), cluster=cluster)
 
 
 def submit(runs: Runs, spec: dict[str, Any], event: str = "driver_started") -> tuple[str, str]:
-    """The id of a run that has come so far, and that of its job."""
+    """The id of a run that has come so far, and that of its job; a driver that has started, to its first results."""
     submitted = runs.submit(spec)
     wait_for("the first event", lambda: event in runs.events(), WAIT_S)
+    if event == "driver_started" and spec["name"] == "program":
+        wait_for("the first tasks", (runs.folder / "working").exists, WAIT_S)
     return str(submitted["run_id"]), str(submitted["job_id"])
 
 
