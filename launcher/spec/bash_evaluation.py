@@ -27,7 +27,7 @@ _TAKES_COMMAND = re.compile("su|runuser|script|flock|sg|expect")
 _INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|php|lua|Rscript|julia)[\d.]*")
 _EDITOR = re.compile("g?sed|[gmn]?awk")
 _TO_A_SHELL = re.compile(
-    r"[^;\n]*?(?<!\|)\|(?!\|)&?\s*(?:\w+=\S*\s+)*(?:(?:sudo|env|exec|command)\s+(?:-\S+\s+)*)?(?:\S*/)?(?:ba|da|z|k)?sh\b(?!\s+\w)"
+    r"[^;\n]*?(?<!\|)\|(?!\|)&?\s*(?:\w+=\S*\s+)*(?:(?:sudo|env|exec|command)\s+(?:-\S+\s+)*)?(?:[^\s|]*/)?(?:ba|da|z|k)?sh\b(?!\s+\w)"
 )
 """The rest of a pipeline that ends in a shell without a script of its own."""
 _OPTION = re.compile(r"-|\d*&?[<>]")

@@ -37,6 +37,8 @@ class _Open:
     """`case` statements in it that are still open: their patterns end with a `)` that closes nothing."""
 
 
+_DEEPEST = 50
+"""Nobody nests deeper; what is inside counts as OTHER."""
 _SINGLE = re.compile(r"'[^']*(?:'|\Z)|\$'(?:[^'\\]|\\.)*(?:'|\Z)", re.DOTALL)
 _HARMLESS = re.compile(r"""(["'])[^()\[\]{}"'`\\]*\1""")
 """Quotes in arithmetic that change nothing, whether bash takes them for quotes there or not."""
@@ -88,7 +90,7 @@ def _spans(text: str) -> Iterator[tuple[int, Quoting, tuple[int, ...]]]:
     while at < len(text):
         inner = stack[-1]
         bare = inner.place is Quoting.BARE
-        if text[at] == "`" or (bare and _HEREDOC.match(text, at)):
+        if text[at] == "`" or (bare and _HEREDOC.match(text, at)) or len(stack) > _DEEPEST:
             yield at, Quoting.OTHER, ()
             return
         if text[at] == "\\":

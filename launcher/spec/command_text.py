@@ -15,7 +15,7 @@ from curator_slurm.launcher.shell import is_plain, quote
 from curator_slurm.launcher.spec.bash_places import Quoting, places
 from curator_slurm.launcher.spec.placeholders import ENV, LISTS, Placeholder, find, substitute, value_of
 
-MAX_TEXT, MAX_PLACEHOLDERS = 200_000, 200
+MAX_TEXT, MAX_PLACEHOLDERS = 20_000, 200
 """Of a command with placeholders: more takes long to look at, and nobody writes it."""
 _WHERE = (
     "is where bash does not expand a variable or takes its value as source text (single quotes, backticks, a "

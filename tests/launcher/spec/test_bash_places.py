@@ -51,6 +51,7 @@ from curator_slurm.launcher.spec.bash_places import Quoting, places
         ("echo ${*:@}", Quoting.OTHER),
         ("cat <<1\n@\n1", Quoting.OTHER),
         ("eval @", Quoting.OTHER),
+        ("$(" * 60 + "@", Quoting.OTHER),
         ("eval x; ls @", Quoting.BARE),
         ("eval x | ls @", Quoting.BARE),
         ("eval x >&2 @", Quoting.OTHER),
