@@ -105,18 +105,24 @@ class Runs:
         assert self.cluster.files() == []
 
 
-def program(text: str, **rest: Any) -> dict[str, Any]:
-    """A spec whose pipeline is a Python program with Ray connected."""
+def program(text: str, nodes: int = 3, **rest: Any) -> dict[str, Any]:
+    """A spec whose pipeline is a Python program with Ray connected; each node more is 5 seconds of a processor more."""
     source = "import ray, os, sys, time, socket\nray.init(log_to_driver=False)\n" + text
-    return {"name": "program", "pipeline": {"command": ["python", "-c", source]}, "resources": SMALL, **rest}
+    return {
+        "name": "program",
+        "pipeline": {"command": ["python", "-c", source]},
+        "resources": {**SMALL, "nodes": nodes},
+        **rest,
+    }
 
 
 def accounting(cluster: SlurmCluster, job: str) -> list[str]:
     """States of a job and its steps, once Slurm's accounting has them all."""
+    rows: list[str] = []
 
-    def rows() -> list[str]:
-        done = cluster.run(["sacct", "-nP", "-j", job, "-o", "JobID,State,ExitCode"])
-        return done.stdout.splitlines()
+    def all_there() -> bool:
+        rows[:] = cluster.run(["sacct", "-nP", "-j", job, "-o", "JobID,State,ExitCode"]).stdout.splitlines()
+        return len(rows) >= 3 and not any("RUNNING" in row for row in rows)
 
-    wait_for("accounting", lambda: len(rows()) >= 3 and not any("RUNNING" in row for row in rows()), 60)
-    return rows()
+    wait_for("accounting", all_there, 60)
+    return rows

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
 from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
-SLEEPER = program("time.sleep(600)")
+ONE_NODE, TWO_NODES = ({**SMALL, "nodes": nodes} for nodes in (1, 2))
+SLEEPER = program("time.sleep(600)", nodes=2)
 
 
 def failed(runs: Runs, failure_class: str, *words: str) -> dict[str, object]:
@@ -29,16 +29,16 @@ def failed(runs: Runs, failure_class: str, *words: str) -> dict[str, object]:
 
 def test_a_pipeline_that_raises(runs: Runs) -> None:
     (runs.folder / "broken.py").write_text("def build():\n    raise ValueError('no such luck')\n")
-    done = runs.run({"name": "broken", "pipeline": {"entry": "broken:build"}, "resources": SMALL})
+    done = runs.run({"name": "broken", "pipeline": {"entry": "broken:build"}, "resources": TWO_NODES})
     assert done.returncode == 6, done.output
     assert "ValueError: no such luck" in done.output
     failed(runs, "app_failed", "ValueError: no such luck", "broken.py")
     assert "ValueError: no such luck" in runs.read("attempts/*/*/driver.log")
-    assert {path.parent.name for path in runs.latest().glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+    assert {path.parent.name for path in runs.latest().glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2"}
 
 
 def test_an_entry_that_is_not_there(runs: Runs) -> None:
-    done = runs.run({"name": "typo", "pipeline": {"entry": "no_such_module:build"}, "resources": SMALL})
+    done = runs.run({"name": "typo", "pipeline": {"entry": "no_such_module:build"}, "resources": ONE_NODE})
     assert done.returncode == 6, done.output
     failed(runs, "environment", "no_such_module", "pipeline.entry")
 
@@ -65,7 +65,7 @@ def test_an_agent_that_is_killed_while_the_cluster_boots(runs: Runs, slurm_clust
         os.kill(pid, 9)
     done = runs.watch(run_id)
     assert done.returncode == 6, done.output
-    failed(runs, "node_failed", "of 3 nodes joined", "the agent on n2 was killed")
+    failed(runs, "node_failed", "of 2 nodes joined", "the agent on n2 was killed")
 
 
 def test_a_head_whose_agent_alone_is_killed(runs: Runs, slurm_cluster: SlurmCluster) -> None:
@@ -83,9 +83,8 @@ def test_a_head_whose_agent_alone_is_killed(runs: Runs, slurm_cluster: SlurmClus
     assert (attempt / "exit-code").read_text() == "1\n"
     rows = accounting(slurm_cluster, str(runs.status()["job_id"]))
     assert any(row.split("|")[1:] == ["FAILED", "1:0"] for row in rows), rows
-    for worker in ("n2", "n3"):
-        assert json.loads((attempt / "nodes" / worker / "status.json").read_text())["state"] == "left"
-        assert "is lost" not in (attempt / "nodes" / worker / "agent.log").read_text()
+    assert json.loads((attempt / "nodes" / "n2" / "status.json").read_text())["state"] == "left"
+    assert "is lost" not in (attempt / "nodes" / "n2" / "agent.log").read_text()
     assert not list(runs.latest().glob("secrets/*"))
 
 
@@ -93,22 +92,22 @@ def test_a_worker_that_never_joins(runs: Runs) -> None:
     spec = {
         **SLEEPER,
         "cluster": {"join_timeout_s": 40},
-        "environment": {"setup": ["[[ $SLURM_NODEID != 2 ]] || sleep 300"]},
+        "environment": {"setup": ["[[ $SLURM_NODEID != 1 ]] || sleep 300"]},
     }
     done = runs.run(spec)
     assert done.returncode == 6, done.output
-    failed(runs, "bootstrap_timeout", "n3", "cluster.join_timeout_s", "min_nodes")
+    failed(runs, "bootstrap_timeout", "n2", "cluster.join_timeout_s", "min_nodes")
 
 
 def test_a_worker_that_never_joins_and_need_not(runs: Runs) -> None:
     spec = {
-        **program("print('nodes', len(ray.nodes()))"),
-        "cluster": {"join_timeout_s": 60, "min_nodes": 2},
-        "environment": {"setup": ["[[ $SLURM_NODEID != 2 ]]"]},
+        **program("print('nodes', len(ray.nodes()))", nodes=2),
+        "cluster": {"join_timeout_s": 60, "min_nodes": 1},
+        "environment": {"setup": ["[[ $SLURM_NODEID != 1 ]]"]},
     }
     done = runs.run(spec)
     assert done.returncode == 0, done.output
-    assert "nodes 2" in runs.read("attempts/*/*/driver.log")
+    assert "nodes 1" in runs.read("attempts/*/*/driver.log")
     assert "node_missing" in runs.events()
     runs.assert_nothing_left()
 
@@ -173,16 +172,23 @@ def test_a_stale_token_in_the_home_directory(runs: Runs, slurm_cluster: SlurmClu
     home = slurm_cluster.home("alice")
     slurm_cluster.run(["mkdir", "-p", f"{home}/.ray"], check=True)
     slurm_cluster.run(["sh", "-c", f"echo stale > {home}/.ray/auth_token"], check=True)
-    done = runs.run(program("print('nodes', len(ray.nodes()))"))
+    done = runs.run(program("print('nodes', len(ray.nodes()))", nodes=2))
     slurm_cluster.run(["rm", "-r", f"{home}/.ray"], check=True)
     assert done.returncode == 0, done.output
-    assert "nodes 3" in runs.read("attempts/*/*/driver.log")
+    assert "nodes 2" in runs.read("attempts/*/*/driver.log")
     runs.assert_nothing_left()
 
 
-def test_cancel(runs: Runs) -> None:
+def test_cancel_and_files_that_are_private(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     run_id = runs.submit(SLEEPER)["run_id"]
     runs.wait_for_event("driver_started")
+    run_dir = runs.latest()
+    assert run_dir.stat().st_mode & 0o777 == 0o700
+    seen = slurm_cluster.run(["ls", str(run_dir)], user=slurm_cluster.other_user)
+    assert seen.returncode != 0
+    (token,) = (run_dir / "secrets").glob("ray-token*")
+    assert token.stat().st_mode & 0o777 == 0o600
+
     done = runs.command("cancel", run_id)
     assert done.returncode == 0, done.output
     assert runs.watch(run_id).returncode == 8
@@ -190,12 +196,13 @@ def test_cancel(runs: Runs) -> None:
     assert (status["state"], status["failure_class"]) == ("cancelled", "cancelled")
     runs.assert_nothing_left()
     assert json.loads((runs.element() / "outcome.json").read_text())["state"] == "cancelled"
-    assert {path.parent.name for path in runs.latest().glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
+    assert {path.parent.name for path in run_dir.glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2"}
+    assert not (run_dir / "secrets").exists()
 
 
 def test_the_time_limit(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     """Slurm's own limit, which is whole minutes, moved to a moment that is near."""
-    run_id = runs.submit({**SLEEPER, "resources": {**SMALL, "nodes": 1, "time": 10}})["run_id"]
+    run_id = runs.submit({**SLEEPER, "resources": {**ONE_NODE, "time": 10}})["run_id"]
     runs.wait_for_event("driver_started")
     job = runs.status(run_id)["job_id"]
     slurm_cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now+2"], check=True)
@@ -213,20 +220,22 @@ while not os.path.exists({str(go_on)!r}):
     time.sleep(0.2)
 print('alive', sum(node['Alive'] for node in ray.nodes()))
 """,
-        cluster={"min_nodes": 2},
+        nodes=2,
+        cluster={"min_nodes": 1},
     )
     run_id = runs.submit(spec)["run_id"]
     runs.wait_for_event("driver_started")
-    slurm_cluster.kill_node("n3")
+    slurm_cluster.kill_node("n2")
     runs.wait_for_event("node_lost")
     go_on.touch()
     done = runs.watch(run_id)
     assert done.returncode == 0, done.output
-    assert "alive 2" in runs.read("attempts/*/*/driver.log")
+    assert "alive 1" in runs.read("attempts/*/*/driver.log")
 
 
 def test_the_head_node_loses_power(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    run_id = runs.submit({**SLEEPER, "cluster": {"min_nodes": 2}})["run_id"]
+    """Two workers are left, and only one of them may end the job."""
+    run_id = runs.submit({**SLEEPER, "resources": SMALL, "cluster": {"min_nodes": 2}})["run_id"]
     runs.wait_for_event("driver_started")
     assert list(runs.latest().glob("secrets/ray-token*"))
     slurm_cluster.kill_node("n1")
@@ -241,22 +250,8 @@ def test_the_head_node_loses_power(runs: Runs, slurm_cluster: SlurmCluster) -> N
 def test_out_of_memory(runs: Runs) -> None:
     spec = {
         **program("x = bytearray(900 << 20); time.sleep(5)"),
-        "resources": {**SMALL, "nodes": 1, "mem_per_node": "1500M"},
+        "resources": {**ONE_NODE, "mem_per_node": "1500M"},
     }
     done = runs.run(spec)
     assert done.returncode == 6, done.output
     failed(runs, "out_of_memory", "mem_per_node")
-
-
-def test_files_of_a_failed_run_are_private(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    run_id = runs.submit(SLEEPER)["run_id"]
-    runs.wait_for_event("driver_started")
-    run_dir = runs.latest()
-    assert run_dir.stat().st_mode & 0o777 == 0o700
-    seen = slurm_cluster.run(["ls", str(run_dir)], user=slurm_cluster.other_user)
-    assert seen.returncode != 0
-    (token,) = Path(run_dir / "secrets").glob("ray-token*")
-    assert token.stat().st_mode & 0o777 == 0o600
-    runs.command("cancel", run_id)
-    runs.watch(run_id)
-    assert not (run_dir / "secrets").exists()
