@@ -100,6 +100,10 @@ class SlurmError(CuratorSlurmError):
         return self.returncode == 0
 
 
+class UnclearSubmissionError(SlurmError):
+    """A run of the same spec may be in Slurm, or is, although its submission was interrupted."""
+
+
 class StorageError(CuratorSlurmError):
     """A directory or file of the run cannot be created, written or read."""
 

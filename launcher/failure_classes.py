@@ -20,3 +20,13 @@ class FailureClass(StrEnum):
     STORAGE = "storage"
     SLURM_REFUSED = "slurm_refused"
     UNKNOWN = "unknown"
+
+
+def failure_class_of(value: object) -> FailureClass | None:
+    """The class that a file names: unknown for one of a later version, None where it names none."""
+    if not value:
+        return None
+    try:
+        return FailureClass(str(value))
+    except ValueError:
+        return FailureClass.UNKNOWN

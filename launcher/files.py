@@ -1,4 +1,7 @@
-"""JSON files of runs: written whole or not at all, read as far as they are there."""
+"""JSON files of runs: written whole or not at all, read as far as they are there and make sense.
+
+Whoever reads them never hangs, and never fills the memory: common/plain_files.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.plain_files import plain_lines, read_plain
+
+RECORD_BYTES = 16 << 20
+"""Of a JSON file: the largest are outcomes of elements with hundreds of thousands of shards."""
+LIST_BYTES = 256 << 20
+"""Of a file that has a line or an entry for each shard or output file of a run."""
+_LINE_BYTES = RECORD_BYTES
 
 
 def is_there(path: Path) -> bool:
@@ -33,10 +43,27 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", mode)
 
 
-def read_json(path: Path) -> Any | None:
-    """The JSON in `path`, or None where the file is not there (yet)."""
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text; NaN and infinities, which are no JSON, are None.
+
+    Raises:
+        ValueError: it is no JSON, or is nested too deeply.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(text, parse_constant=lambda _: None)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: Path | str, limit: int = RECORD_BYTES) -> Any | None:
+    """The JSON in `path`, or None where the file is not there (yet).
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or has more than `limit` bytes.
+        ValueError: it is no JSON.
+    """
+    try:
+        return parse_json(read_plain(path, limit))
     except FileNotFoundError:
         return None
 
@@ -51,17 +78,16 @@ def append_jsonl(path: Path, value: Any) -> None:
         os.close(descriptor)
 
 
-def read_jsonl(path: Path) -> Iterator[Any]:
-    """The lines of a JSONL file; none where it is missing; a last line cut short by a crash is skipped.
+def read_jsonl(path: Path, limit: int = LIST_BYTES) -> Iterator[Any]:
+    """The values of a JSONL file; none where it cannot be read.
 
-    Raises:
-        OSError: it may not be read.
+    Lines that are no JSON are skipped; what follows after `limit` bytes, or a line of an absurd length, is left out.
     """
     try:
-        stream = path.open(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+        for line in plain_lines(path, limit, _LINE_BYTES):
+            try:
+                yield parse_json(line.decode("utf-8", errors="replace"))
+            except ValueError:  # cut short by a crash
+                continue
+    except OSError:
         return
-    with stream:
-        for line in stream:
-            with contextlib.suppress(json.JSONDecodeError):
-                yield json.loads(line)

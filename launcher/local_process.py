@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 JOB_ID_VARIABLE = "CURATOR_SLURM_JOB_ID"
 """In the environment of everything that a job of this machine has started."""
+_LAST_PID = 1 << 22
+"""Linux has no larger one."""
 CLOCK_TOLERANCE_S = 2.0
 """The creation time of a process moves a little when the clock is set."""
 
@@ -89,6 +91,8 @@ def _process(pid: int, created: float | None) -> psutil.Process | None:
     """The process, unless it has ended, is a zombie, or is another one with the same number."""
     import psutil
 
+    if not 0 < pid <= _LAST_PID:  # as in a damaged record
+        return None
     try:
         process = psutil.Process(pid)
         same = created is None or abs(process.create_time() - created) < CLOCK_TOLERANCE_S

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import psutil
 
-from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.slurm.parse import expand_nodelist
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.ranges import shortened, whole_number
+from curator_slurm.launcher.slurm.nodelists import MOST_NODES, expand_nodelist
 
 MEGABYTE = 1 << 20
+_PER_NODE = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
 LOCAL_JOB_ID = "CURATOR_SLURM_JOB_ID"
 MIN_LOCAL_CPUS = 4
 """Logical CPUs of the local cluster, at least: pipelines of several one-CPU stages must run on two cores."""
@@ -47,10 +50,18 @@ class Allocation:
 
 
 def expand_per_node(text: str) -> list[int]:
-    """Numbers of a per-node list such as `4(x2),8`, one for each node."""
+    """Numbers of a per-node list such as `4(x2),8`, one for each node.
+
+    Raises:
+        ValueError: it is no such list.
+    """
     numbers: list[int] = []
-    for number, times in re.findall(r"([0-9]+)(?:\(x([0-9]+)\))?", text):
-        numbers.extend([int(number)] * int(times or 1))
+    for part in filter(None, text.split(",")):
+        match = _PER_NODE.fullmatch(part.strip())
+        times = int(match[2] or 1) if match else MOST_NODES
+        if match is None or times > MOST_NODES - len(numbers):
+            raise ValueError(f"not a list of numbers for nodes: {shortened(text)}")
+        numbers.extend([int(match[1])] * times)
     return numbers
 
 
@@ -59,11 +70,28 @@ def slurm_allocation(environ: Mapping[str, str]) -> Allocation:
 
     CPUs are those of the job on this node (a step's own variables may say 1); memory is the job's limit on this
     node, or all of the node's where Slurm limits none.
+
+    Raises:
+        BootstrapError: the variables are missing, or make no sense.
     """
+    try:
+        return _slurm_allocation(environ)
+    except (KeyError, ValueError) as error:
+        why = f"{error.args[0]} is not set" if isinstance(error, KeyError) else str(error)
+        raise BootstrapError(
+            FailureClass.ENVIRONMENT,
+            f"Slurm's variables do not describe this job: {why}",
+            "submit the script with sbatch; if it was, tell the administrators of the cluster",
+        ) from error
+
+
+def _slurm_allocation(environ: Mapping[str, str]) -> Allocation:
     array_job, array_task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     job_id = f"{array_job}_{array_task}" if array_job and array_task else environ["SLURM_JOB_ID"]
     node_id = int(environ.get("SLURM_NODEID", "0"))
     nodes = tuple(expand_nodelist(environ.get("SLURM_JOB_NODELIST") or environ["SLURM_NODELIST"]))
+    if not 0 <= node_id < len(nodes):
+        raise ValueError(f"node {node_id} of {len(nodes)} nodes")
     per_node = expand_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
     cpus = per_node[node_id] if node_id < len(per_node) else int(environ.get("SLURM_CPUS_ON_NODE", "1"))
     limit = int(environ.get("SLURM_MEM_PER_NODE", "0")) or int(environ.get("SLURM_MEM_PER_CPU", "0")) * cpus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.credentials import Credentials, credentials_of
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
@@ -95,7 +97,7 @@ class AgentContext:
         session_dir: str | None = None,
         versions: dict[str, str] | None = None,
     ) -> None:
-        """Write this node's status; what is not given stays as it was."""
+        """Write this node's status; what is not given stays as it was. Storage that refuses is no reason to end."""
         self.status = replace(
             self.status,
             state=state,
@@ -107,18 +109,21 @@ class AgentContext:
             versions=versions or self.status.versions,
             memory_kills=self.memory.kills(),
         )
-        self.status.write(self.node)
+        try:
+            self.status.write(self.node)
+        except OSError as error:
+            log.warning("cannot write %s: %s", self.node.status, storage_errors.what(error))
 
 
 def start_logging(path: Path, *, echo: bool) -> None:
     """Log to the node's agent.log; `echo` sends everything to stderr too (else warnings only)."""
     log.setLevel(logging.INFO)
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    for handler, level in (
-        (logging.FileHandler(path, encoding="utf-8"), logging.INFO),
-        (logging.StreamHandler(sys.stderr), logging.INFO if echo else logging.WARNING),
-    ):
-        handler.setLevel(level)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(logging.INFO if echo else logging.WARNING)
+    with contextlib.suppress(OSError):  # stderr has it then
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    for handler in handlers:
         handler.setFormatter(formatter)
         log.addHandler(handler)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.agent.processes import die_with_parent
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.tails import last_lines
 
 _MEMORY_SIGNS = re.compile(
     r"ray\.exceptions\.OutOfMemoryError|\bMemoryError\b|Task was killed due to the node running low"
@@ -26,6 +27,8 @@ _STORAGE_SIGNS = re.compile(
 )
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 """How a process ends that nobody has killed: native threads that live on may do that to one that is exiting."""
+_UNFLUSHED = 120
+"""Exit code of a Python whose output cannot be flushed at its end."""
 _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again"
 
 
@@ -76,9 +79,8 @@ class DriverProcess:
             if self.process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signum)
-                with contextlib.suppress(subprocess.TimeoutExpired):
+                with contextlib.suppress(subprocess.TimeoutExpired):  # not even SIGKILL ends one that waits for storage
                     self.process.wait(grace_s)
-        self.process.wait()
 
     def verdict(self) -> Verdict:
         """What its end means."""
@@ -115,10 +117,12 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
     if report is not None and report.get("state") == "completed" and code - 128 in _CRASHES:
         name = signal.Signals(code - 128).name
         return Verdict(0, None, f"{report.get('message')} (it crashed with {name} while exiting, its work done)")
+    if report is not None and report.get("state") == "completed" and code == _UNFLUSHED:
+        return Verdict(0, None, f"{report.get('message')} (its last words could not be written, its work done)")
     error = (report or {}).get("error")
     if isinstance(error, Mapping):
         evidence = tuple(str(error.get("traceback") or "").rstrip().splitlines()[-20:])
-        failure = FailureClass(error.get("failure_class") or FailureClass.APP_FAILED)
+        failure = failure_class_of(error.get("failure_class")) or FailureClass.APP_FAILED
         if failure is FailureClass.APP_FAILED and any(_MEMORY_SIGNS.search(line) for line in evidence):
             failure = FailureClass.OUT_OF_MEMORY
         step = str(error.get("next_step") or "")
@@ -135,15 +139,3 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
         name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
         return Verdict(code, FailureClass.APP_FAILED, f"the driver was killed by {name}", evidence)
     return Verdict(code, FailureClass.APP_FAILED, f"the driver ended with exit code {code}", evidence)
-
-
-def last_lines(path: Path, count: int) -> list[str]:
-    """The last non-empty lines of a log that may be large or missing."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, stream.tell() - 64 * 1024))
-            text = stream.read().decode(errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()][-count:]

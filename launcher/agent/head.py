@@ -14,6 +14,7 @@ from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
+from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
@@ -56,37 +57,57 @@ class Head:
     def run(self) -> int:
         """Run to the end; the exit code of the job."""
         self.heartbeat.start()
+        outcome = self._end_of_work()
+        self._tell_end()
+        if outcome.state is not RunState.COMPLETED:
+            outcome = self._abandon(outcome)
+        if self.context.stop.requested:  # KillWait has begun
+            outcome.write_ending(self.context.cluster)
+        take_steps(
+            ("the end of the watch", self.bootstrap.end),
+            ("the end of the driver", lambda: stop_driver(self.runner.driver)),
+            ("cleaning up the node", self.node.take_down),
+            ("removing staged outputs and secrets", self.runner.close),
+        )
+        outcome = self.outcomes.explained(outcome)
+        self.runner.amend(outcome)
+        self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
+        with contextlib.suppress(OSError):
+            write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
+        take_steps(("removing secrets", self._remove_secrets))
+        outcome.write(self.context.cluster)  # last: with it the run has ended
+        if self.context.plan.array:
+            take_steps(("removing secrets", self._remove_secrets))  # again: another one may have ended meanwhile
+        take_steps(("the end of the step", self._end_step))
+        return outcome.exit_code
+
+    def _remove_secrets(self) -> None:
+        remove_secrets_of(self.context.cluster, array=self.context.plan.array)
+
+    def _end_of_work(self) -> Outcome:
+        """Do the work; the outcome, whatever that was."""
         try:
-            outcome = self._attempt()
-        except BootstrapError as error:
-            outcome = self.outcomes.bootstrap_failed(error)
+            try:
+                return self._attempt()
+            except BootstrapError as error:
+                return self.outcomes.bootstrap_failed(error)
         except OSError as error:
             log.exception("the head agent failed")
             words = f"the head agent failed: {storage_errors.what(error)}"
             step = storage_errors.next_step(error)
-            outcome = self.outcomes.outcome(RunState.FAILED, words, 1, FailureClass.STORAGE, next_step=step)
+            return self.outcomes.outcome(RunState.FAILED, words, 1, FailureClass.STORAGE, next_step=step)
         except Exception as error:
             log.exception("the head agent failed")
-            outcome = self.outcomes.outcome(
-                RunState.FAILED, f"the head agent failed: {error!r}", 1, FailureClass.UNKNOWN
-            )
-        finally:
-            self._tell_end()
-        if outcome.state is not RunState.COMPLETED:
-            outcome = self.runner.abandon(outcome)
-        self.bootstrap.end()
-        stop_driver(self.runner.driver)
-        self.node.take_down()
-        self.runner.close()
-        self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
-        with contextlib.suppress(OSError):
-            write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
-        remove_secrets_of(self.context.cluster, array=self.context.plan.array)
-        outcome.write(self.context.cluster)  # last: with it the run has ended
-        if self.context.plan.array:
-            remove_secrets_of(self.context.cluster, array=True)  # again: another one may have ended at the same time
-        self._end_step()
-        return outcome.exit_code
+            words = f"the head agent failed: {error!r}"
+            return self.outcomes.outcome(RunState.FAILED, words, 1, FailureClass.UNKNOWN)
+
+    def _abandon(self, outcome: Outcome) -> Outcome:
+        """The current shard ends like the job."""
+        try:
+            return self.runner.abandon(outcome)
+        except Exception:
+            log.exception("ending the current shard failed")
+            return outcome
 
     def _attempt(self) -> Outcome:
         context = self.context

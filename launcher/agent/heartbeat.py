@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.files import parse_json
 from curator_slurm.launcher.patience import Patience
 
 BEAT_S = 2.0
@@ -53,7 +54,7 @@ def decode(content: bytes) -> Signal | None:
     if not separator:
         return None
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         return Signal(int(value["beat"]), bool(value["ended"]), dict(value["cluster"]))
     except (ValueError, KeyError, TypeError):
         return None
@@ -171,7 +172,7 @@ def reading_pause(nodes: int, shortest_s: float = 0.5) -> float:
 
 
 def _content(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # of a FIFO nothing is read then
     try:
         return os.read(descriptor, _MOST_BYTES)
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 from curator_slurm.launcher.agent import ports, preflight, processes, ray_access, ray_logs, ray_process
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import issue_certificate
+from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.network import node_address
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -156,27 +157,36 @@ class Node:
     def take_down(self) -> None:
         """Stop Ray, kill what is left of it, keep its logs, remove the session folder. Never raises."""
         began = time.monotonic()
-        try:
-            if self.ray is not None:
-                self.ray.stop(_STOP_GRACE_S)
-            self._kill_leftovers()
-            if self.ray is not None and self.session_dir is not None:
-                packed = ray_logs.collect_ray_logs(self.session_dir / "ray", self.context.node.ray_logs)
-                log.info("collected %d Ray log files", packed)
-        except Exception:
-            log.exception("cleaning up the node failed")
-        finally:
-            if self.session_dir is not None:
-                shutil.rmtree(self.session_dir, ignore_errors=True)
-            if self._ports is not None:
-                self._ports.release()
+        take_steps(
+            ("stopping Ray", self._stop_ray),
+            ("ending what Ray has left", self._kill_leftovers),
+            ("keeping Ray's logs", self._keep_logs),
+            ("removing the session folder", self._remove_session),
+            ("freeing the ports", self._free_ports),
+        )
         log.info("cleaned up in %.1f s", time.monotonic() - began)
+
+    def _stop_ray(self) -> None:
+        if self.ray is not None:
+            self.ray.stop(_STOP_GRACE_S)
+
+    def _keep_logs(self) -> None:
+        if self.ray is not None and self.session_dir is not None:
+            packed = ray_logs.collect_ray_logs(self.session_dir / "ray", self.context.node.ray_logs)
+            log.info("collected %d Ray log files", packed)
+
+    def _remove_session(self) -> None:
+        if self.session_dir is not None:
+            shutil.rmtree(self.session_dir, ignore_errors=True)
+
+    def _free_ports(self) -> None:
+        if self._ports is not None:
+            self._ports.release()
 
     def _drop_ray(self) -> None:
         if self.ray is not None:
             self.ray.stop(0.0)
-        if self._ports is not None:
-            self._ports.release()
+        self._free_ports()
 
     def _kill_leftovers(self) -> None:
         if self.session_dir is not None:

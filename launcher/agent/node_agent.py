@@ -15,19 +15,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.streams import drop_unwritable
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.heartbeat import Heartbeat
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
+from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus, read_node_status, without_head
+from curator_slurm.launcher.runs.attempt_records import (
+    NodeState,
+    NodeStatus,
+    read_ending,
+    read_node_status,
+    without_head,
+)
 from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, SubmissionPaths
 from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
@@ -55,14 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(BootstrapError(FailureClass.STORAGE, str(error)))
     run = RunPaths.of_run(run.root, array=plan.array, output_path=plan.spec.output.path)
     cluster = ClusterPaths(options.element_dir, run)
-    allocation = _allocation(plan)
+    try:
+        allocation = _allocation(plan)
+    except BootstrapError as error:
+        return _refuse(error)
     if options.clean_up:
+        start_logging(cluster.node(allocation.node_name).agent_log, echo=False)
+        steps = [("clean-up", lambda: clean_up(cluster, allocation.node_name))]
         if allocation.is_head:
-            remove_secrets_of(cluster, array=plan.array)  # first: with the outcome the run has ended
-            report_head_lost(cluster, allocation)
+            secrets = ("removing secrets", lambda: remove_secrets_of(cluster, array=plan.array))
+            report = ("the report", lambda: report_head_lost(cluster, allocation))
+            take_steps(secrets, report, *steps)  # secrets first: with the outcome the run has ended
         else:
-            report_worker_lost(cluster, allocation)
-        return clean_up(cluster, allocation.node_name)
+            take_steps(("the report", lambda: report_worker_lost(cluster, allocation)), *steps)
+        return 0
     stop = StopRequest()
     stop.install()
     os.umask(0o077)
@@ -85,7 +99,8 @@ def _refuse(error: BootstrapError) -> int:
 def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
     """The agent's whole life on one node."""
     allocation = context.allocation
-    context.node.root.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # full storage: the probe has just written there, and what follows says so
+        context.node.root.mkdir(parents=True, exist_ok=True)
     start_logging(context.node.agent_log, echo=allocation.is_head)
     context.report(NodeState.STARTING, "the agent started")
     node = Node(context)
@@ -112,16 +127,17 @@ def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
     """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end."""
     lost = None
     if not cluster.outcome.exists():
-        lost = without_head(
+        lost = read_ending(cluster) or without_head(
             f"the agent on the head node {allocation.node_name} was killed",
             allocation.nodes,
             last_lines(cluster.node(allocation.node_name).agent_log, 5),
             "submit the run again; if it happens again, check the memory of the head node",
         )
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         code = lost.exit_code if lost else int((read_json(cluster.outcome) or {})["exit_code"])
         write_atomic(cluster.exit_code, f"{code}\n")
-    Heartbeat(cluster.heartbeat).end()
+    with contextlib.suppress(OSError):
+        Heartbeat(cluster.heartbeat).end()
     if lost:
         lost.write(cluster)  # last: with it the run has ended
 
@@ -149,16 +165,15 @@ def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
         gone.write(paths)
 
 
-def clean_up(cluster: ClusterPaths, node_name: str) -> int:
+def clean_up(cluster: ClusterPaths, node_name: str) -> None:
     """End what a killed agent left running on this node, and remove its session folder."""
     session = str(read_node_status(cluster.node(node_name)).get("session_dir") or "")
     path = Path(session)
     if not session or not path.name.startswith(preflight.SESSION_PREFIX):
-        return 0
+        return
     processes.kill_ours(session, grace_s=0.0)
     if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
         shutil.rmtree(path, ignore_errors=True)
-    return 0
 
 
 def _allocation(plan: Plan) -> Allocation:
@@ -169,4 +184,6 @@ def _allocation(plan: Plan) -> Allocation:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    drop_unwritable()
+    sys.exit(code)

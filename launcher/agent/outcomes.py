@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
@@ -11,10 +12,13 @@ from curator_slurm.launcher.agent.job_control import reason_of_end
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, reason_of_others
 from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.slurm import messages
+from curator_slurm.launcher.slurm.client import LOG_LINES
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.tails import last_lines, size_of
 
 DRIVER_GRACE_S = 4.0
 
@@ -29,6 +33,7 @@ class Outcomes:
         self.events = events
         self.started = time.time()
         self._kills: dict[str, int] = {}
+        self._log_began = size_of(context.cluster.slurm_log)
 
     def begin(self) -> None:
         """What follows belongs to a new attempt."""
@@ -104,29 +109,56 @@ class Outcomes:
         )
 
     def stopped(self, driver: DriverProcess | None) -> Outcome:
-        """A signal came: scancel, the time limit, preemption, or Ctrl-C."""
+        """A signal came: scancel, the time limit, preemption, or Ctrl-C.
+
+        That is written down before anything else. Whether Slurm says why comes last (`explained`): its controller may
+        not answer, and after KillWait nobody is left to write.
+        """
         name = signal.Signals(self.context.stop.signum or signal.SIGTERM).name
+        self._of_signal(name, None).write_ending(self.context.cluster)
         self.events.add("signal_received", f"{name}: stopping")
         if driver is not None:
             driver.stop(DRIVER_GRACE_S)
         if (given_up := reason_of_others(self.context.cluster)) is not None:
             given_up.started = self.started
             return given_up
-        state, failure, why = self._reason_of_signal()
-        return self.outcome(state, f"{why} ({name})", 128 + (self.context.stop.signum or 15), failure)
+        return self._of_signal(name, self._reason_in_log())
+
+    def explained(self, outcome: Outcome) -> Outcome:
+        """The outcome as it stays: with Slurm's word on why it ended the job, where nothing else tells."""
+        if not outcome.provisional:
+            return outcome
+        reason = reason_of_end(self.context.allocation.job_id)
+        if reason is None:
+            return outcome
+        name = signal.Signals(self.context.stop.signum or signal.SIGTERM).name
+        said = self._of_signal(name, reason)
+        return replace(
+            outcome, state=said.state, message=said.message, failure_class=said.failure_class, provisional=False
+        )
 
     def bootstrap_failed(self, error: BootstrapError) -> Outcome:
-        failure = FailureClass(error.failure_class)
+        failure = failure_class_of(error.failure_class)
         self.context.report(NodeState.FAILED, str(error), failure_class=failure, next_step=error.next_step)
         evidence = self.node.ray.last_lines() if self.node.ray is not None else []
         return self.outcome(RunState.FAILED, str(error), 1, failure, evidence=evidence, next_step=error.next_step)
 
-    def _reason_of_signal(self) -> tuple[RunState, FailureClass, str]:
-        if not self.context.allocation.local:
-            failure = reason_of_end(self.context.allocation.job_id)
-            if failure is not None and failure is not FailureClass.CANCELLED:
-                return RunState.FAILED, failure, f"Slurm ended the job: {failure.replace('_', ' ')}"
-        return RunState.CANCELLED, FailureClass.CANCELLED, "the run was cancelled"
+    def _of_signal(self, name: str, reason: FailureClass | None) -> Outcome:
+        """The outcome after this signal; provisional where nobody has said why it was sent."""
+        code = 128 + (self.context.stop.signum or signal.SIGTERM)
+        if reason in (None, FailureClass.CANCELLED):
+            words = f"the run was cancelled ({name})"
+            outcome = self.outcome(RunState.CANCELLED, words, code, FailureClass.CANCELLED)
+            return replace(outcome, provisional=reason is None and not self.context.allocation.local)
+        words = f"Slurm ended the job: {reason.replace('_', ' ')} ({name})"
+        return self.outcome(RunState.FAILED, words, code, reason)
+
+    def _reason_in_log(self) -> FailureClass | None:
+        """What slurmstepd has written into the job's log since we began; it does so before it sends the signal."""
+        if self.context.allocation.local:
+            return None
+        found = messages.state_in_log(last_lines(self.context.cluster.slurm_log, LOG_LINES, since=self._log_began))
+        return found.failure_class if found else None
 
     def _memory_kills(self) -> dict[str, int]:
         """Node -> processes that the kernel killed there for memory in this attempt."""

@@ -17,6 +17,7 @@ import psutil
 from curator_slurm.launcher import __version__
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.owners import check_own
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.registry import load_run
@@ -102,7 +103,7 @@ def sweep_sessions(parent: Path) -> None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if session.is_symlink() or session.stat().st_uid != os.getuid():
                 continue
-            owner = json.loads((session / _OWNER).read_text())
+            owner = read_json(session / _OWNER) or {}
             if owner["scope"] == _pid_scope() and not _lives(int(owner["pid"]), float(owner["started"])):
                 shutil.rmtree(session, ignore_errors=True)
 

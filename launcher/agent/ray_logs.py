@@ -8,6 +8,8 @@ from pathlib import Path
 
 import zstandard
 
+from curator_slurm.common.atomic_files import stream_atomic
+
 _SKIP_OVER = 200 * (1 << 20)
 """Bytes of one log file of which more than this is cut: the end is what tells why something died."""
 
@@ -21,9 +23,8 @@ def collect_ray_logs(ray_dir: Path, target: Path) -> int:
     if not logs.is_dir():
         return 0
     count = 0
-    temporary = target.with_name(f".{target.name}.tmp")
     with (
-        temporary.open("wb") as stream,
+        stream_atomic(target, mode=0o600, durable=False) as stream,
         zstandard.ZstdCompressor(level=3).stream_writer(stream) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
@@ -38,7 +39,6 @@ def collect_ray_logs(ray_dir: Path, target: Path) -> int:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
             count += 1
-    temporary.rename(target)
     return count
 
 

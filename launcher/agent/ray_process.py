@@ -14,8 +14,10 @@ from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
 from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
+from curator_slurm.launcher.tails import last_lines
 
 _SHM = Path("/dev/shm")
+_KILLED_WITHIN_S = 5.0
 MIN_OBJECT_STORE = 80 * (1 << 20)
 """Ray refuses less than 75 MB."""
 
@@ -163,11 +165,7 @@ class RayProcess:
 
     def last_lines(self, count: int = 15) -> list[str]:
         """The end of what `ray start` printed."""
-        try:
-            text = self.output.read_text(errors="replace")
-        except FileNotFoundError:
-            return []
-        return [line for line in text.splitlines() if line.strip()][-count:]
+        return last_lines(self.output, count)
 
     def stop(self, grace_s: float) -> None:
         """Ask it to stop, and kill it after `grace_s`; what it leaves behind is for `processes.kill_ours`."""
@@ -177,7 +175,8 @@ class RayProcess:
                 self.process.wait(grace_s)
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it may wait for storage that does not answer
+                self.process.wait(_KILLED_WITHIN_S)
 
 
 def shared_memory_size() -> int:

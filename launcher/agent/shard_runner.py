@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.publish import Publisher
 from curator_slurm.launcher.errors import BootstrapError, StorageError
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_jsonl
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.manifest import read_shard
@@ -99,7 +100,7 @@ class ShardRunner:
         try:
             self._check_nodes()
         except BootstrapError as error:
-            failure = FailureClass(error.failure_class)
+            failure = failure_class_of(error.failure_class)
             return self._outcomes.outcome(RunState.FAILED, str(error), 1, failure, next_step=error.next_step)
         return None
 
@@ -111,6 +112,13 @@ class ShardRunner:
             self._abandoned.append(self._attempt)
             self._finish(outcome if done is None else self._by_other(done))
         return self._summary(outcome)
+
+    def amend(self, outcome: Outcome) -> None:
+        """The reason of the element's end is known now: it is that of the attempts that ended with it."""
+        for attempt in self._abandoned:
+            ended = self._failed.get(attempt.shard)
+            if ended is not None and ended.provisional:
+                replace(outcome, started=ended.started, shards_done=None, shards_failed=None).write(attempt)
 
     def close(self) -> None:
         """Staged outputs of attempts that failed go, and token and keys of the cluster."""
@@ -193,7 +201,7 @@ class ShardRunner:
         attempt, shard = self._attempt, self._shard
         assert attempt is not None
         assert shard is not None
-        failed_tasks = sum(1 for _ in read_jsonl(attempt.failures))
+        failed_tasks = sum(1 for _ in read_jsonl(attempt.failures, limit=sys.maxsize))
         try:
             published = self._publisher.publish(attempt, shard, self._outcomes.started, failed_tasks)
         except StorageError as error:

@@ -15,7 +15,7 @@ from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import failure_class_of
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 
@@ -184,6 +184,6 @@ def fail_worker(context: AgentContext, error: BootstrapError) -> int:
     """This node cannot take part: say so where the head reads it, and leave with 0, since the rest may go on."""
     log.error("%s", error)
     context.report(
-        NodeState.FAILED, str(error), failure_class=FailureClass(error.failure_class), next_step=error.next_step
+        NodeState.FAILED, str(error), failure_class=failure_class_of(error.failure_class), next_step=error.next_step
     )
     return 0

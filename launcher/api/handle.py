@@ -296,7 +296,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         `slurm` gives the output of the batch script, `agent` the log of the agent on that node.
         """
         wanted = Wanted(slurm=slurm, agent=agent, shard=shard)
-        return "\n".join(logs.read(file, lines) for file in logs.select(self.log_files(shard=shard), wanted))
+        return "\n".join("".join(logs.read(file, lines)) for file in logs.select(self.log_files(shard=shard), wanted))
 
     # How it looks
 

@@ -99,13 +99,17 @@ def _print(run: Run, wanted: Wanted, lines: int | None, write: Callable[[str], N
         if len(files) > 1:
             _header(file, first=number == 0)
         try:
-            text = logs.read(file, lines)
+            parts = logs.read(file, lines)
         except StorageError as error:
             if len(files) == 1:
                 raise
             say(f"Error: {error}", err=True)
             continue
-        write(text if not text or text.endswith("\n") else f"{text}\n")
+        text = ""
+        for text in parts:
+            write(text)
+        if text and not text.endswith("\n"):
+            write("\n")
 
 
 def _follow(run: Run, wanted: Wanted, lines: int | None, write: Callable[[str], None]) -> None:

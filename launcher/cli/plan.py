@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curator_slurm.launcher.cli import _options
+from curator_slurm.launcher.errors import StorageError
 
 if TYPE_CHECKING:
     from curator_slurm.launcher.runs.registry import Run
@@ -84,7 +85,6 @@ def command(
 def _run_named(name: str) -> Run:
     """The run that --compare names."""
     from curator_slurm.launcher.cli._folders import folders_of
-    from curator_slurm.launcher.errors import StorageError
     from curator_slurm.launcher.runs import registry
 
     run = registry.find_run(name, folders_of(None))

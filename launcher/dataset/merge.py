@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from curator_slurm.common.atomic_files import replaced
+from curator_slurm.common.plain_files import read_plain
 from curator_slurm.launcher.dataset.dataset_record import DatasetFile, remove_temporary
 from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import LIST_BYTES
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.shard_records import OutputFile
 
@@ -111,7 +113,7 @@ def merge(parts: Sequence[MergedFile], target: Path, progress: Progress) -> list
 def _begin(target: Path, plan: str) -> None:
     """Keep what is there if it is part of the same plan, else start anew."""
     try:
-        same = (target / PLAN).read_text(encoding="utf-8") == plan
+        same = read_plain(target / PLAN, LIST_BYTES) == plan.encode()
     except FileNotFoundError:
         same = False
     if same:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import parse_json
 from curator_slurm.launcher.runs.done_records import read_done, read_marker
+from curator_slurm.launcher.runs.manifest import manifest_lines
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
 
@@ -66,11 +67,10 @@ def verify(
 def _planned(run: RunPaths) -> Iterator[tuple[int, tuple[int, int]]]:
     """Shard -> number and bytes of its input files, by the manifest."""
     try:
-        with run.manifest.open(encoding="utf-8") as stream:
-            for line in stream:
-                value = json.loads(line)
-                yield int(value["index"]), (len(value["files"]), int(value.get("bytes") or 0))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for line in manifest_lines(run.manifest):
+            value = parse_json(line)
+            yield int(value["index"]), (len(value["files"]), int(value.get("bytes") or 0))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"the manifest {run.manifest} cannot be read: {error}") from error
 
 

@@ -7,6 +7,7 @@ the end it writes driver.json beside its log, from which the head agent takes me
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import stream_atomic
+from curator_slurm.common.streams import drop_unwritable
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
@@ -49,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BaseException as error:
         _report_failure(attempt, error, _describe(error))
         return 1
-    write_json(attempt.result, {"schema": 1, "state": "completed", "message": message})
+    _write_result(attempt, {"schema": 1, "state": "completed", "message": message})
     return 0
 
 
@@ -144,9 +147,10 @@ def _report_failure(attempt: AttemptPaths, error: BaseException, message: str) -
         failure, details = FailureClass.STORAGE, ""
     elif isinstance(error, CuratorSlurmError):
         details = ""
-    print(details or message, file=sys.stderr, flush=True)
-    write_json(
-        attempt.result,
+    with contextlib.suppress(OSError, ValueError):
+        print(details or message, file=sys.stderr, flush=True)
+    _write_result(
+        attempt,
         {
             "schema": 1,
             "state": "failed",
@@ -169,9 +173,21 @@ def _describe(error: BaseException) -> str:
     return f"the pipeline failed: {type(error).__name__}{': ' + first if first else ''}"
 
 
+def _write_result(attempt: AttemptPaths, result: dict[str, Any]) -> None:
+    """Tell the head agent how it went; without room for that, the exit code tells it."""
+    try:
+        write_json(attempt.result, result)
+    except OSError as error:
+        _say(f"cannot write {attempt.result}: {storage_errors.what(error)}")
+
+
 def _say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver: {text}", flush=True)
+    """A line in the driver's log; a log that cannot be written fails no pipeline."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} driver: {text}", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    drop_unwritable()
+    sys.exit(code)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import inside, local_path, show
 from curator_slurm.launcher.inputs.input_file import InputFile
@@ -22,6 +23,7 @@ from curator_slurm.launcher.inputs.remote import open_remote
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _decode = json.JSONDecoder().decode
 _DIGITS = re.compile(r"[0-9]+")
+_LINE_BYTES = 1 << 20
 KINDS = (".txt", ".jsonl", ".csv")
 _BOM = b"\xef\xbb\xbf"
 
@@ -45,7 +47,7 @@ def read_list(path: str) -> Iterator[tuple[int, InputFile]]:
     if read is None:
         raise StorageError(f"input.manifest: {show(path)} must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     try:
-        with open_remote(path) if is_remote(path) else open(local_path(path), "rb") as stream:
+        with open_remote(path) if is_remote(path) else open_plain(local_path(path)) as stream:
             for number, file in read(stream):
                 name = file.path
                 plain = name.startswith("/") and "//" not in name and "/." not in name and not name.endswith("/")
@@ -60,8 +62,18 @@ def read_list(path: str) -> Iterator[tuple[int, InputFile]]:
         raise StorageError(f"input.manifest: {show(path)} cannot be read: {error.strerror or error}") from error
 
 
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines with their numbers, none of which may be of an absurd length."""
+    number = 0
+    while line := stream.readline(_LINE_BYTES + 1):
+        number += 1
+        if len(line) > _LINE_BYTES:
+            raise WrongLineError(number, f"this line has more than {_LINE_BYTES:,} bytes")
+        yield number, line
+
+
 def _text(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
-    for number, raw in enumerate(stream, 1):
+    for number, raw in _lines(stream):
         line = raw.removeprefix(_BOM) if number == 1 else raw
         name = line.rstrip(b"\r\n").decode("utf-8", errors="surrogateescape")
         if name and not name.isspace() and not name.startswith("#"):
@@ -69,7 +81,7 @@ def _text(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
 
 
 def _jsonl(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
-    for number, raw in enumerate(stream, 1):
+    for number, raw in _lines(stream):
         if raw.isspace():
             continue
         if number == 1:

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
+from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import (
@@ -29,8 +31,7 @@ from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import new_local_job_id
 
-LOCK = "submissions"
-"""The lock that whoever submits, cancels or reconciles holds."""
+LOCK = SUBMISSIONS_LOCK
 _SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
 
 
@@ -66,6 +67,8 @@ class Launched:
         """What was not accepted, why, and what to do about it; empty where nothing is wrong."""
         if self.error is None:
             return ""
+        if isinstance(self.error, SlurmError) and self.error.may_have_worked:
+            return f"{self.error}\n{unclear(self.run)}"
         if not (self.run.record and self.run.record.array):
             return f"{self.error}\n{advice(self.error, self.run.run_id)}"
         what = f"{self.missing:,} shards are not submitted" if self.missing != 1 else "1 shard is not submitted"

@@ -14,6 +14,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, Storage
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, explain_first, launch
 from curator_slurm.launcher.operations.sweep import sweep_secrets
+from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
@@ -167,10 +168,15 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
 
     Where Slurm accepted some arrays and refused others, or may have accepted one although its answer was lost, the
     result has the error and the run stays: `retry` submits what is missing.
+
+    Raises:
+        UnclearSubmissionError: a run of the same plan may be in Slurm, because its submission was interrupted.
     """
     plan = prepared.plan
     if plan.cluster is Cluster.SLURM and not client.is_available():
         raise SlurmError(messages.not_found("sbatch", environ.get("PATH", "")), ["sbatch"])
+    if plan.cluster is Cluster.SLURM:
+        refuse_to_submit_twice(prepared.folder, plan.spec.name, _sha256(prepared))
     order = Order(
         arrays=arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm()), purpose="submit", plan=plan
     )
@@ -205,6 +211,10 @@ def _exposed(folder: Path) -> list[str]:
     ]
 
 
+def _sha256(prepared: Prepared) -> str:
+    return sha256(prepared.plan_text.encode()).hexdigest()
+
+
 def _new_run(prepared: Prepared) -> NewRun:
     plan = prepared.plan
     return NewRun(
@@ -213,7 +223,7 @@ def _new_run(prepared: Prepared) -> NewRun:
         spec_path=prepared.spec_path,
         spec_text=prepared.spec_text,
         plan_text=prepared.plan_text,
-        plan_sha256=sha256(prepared.plan_text.encode()).hexdigest(),
+        plan_sha256=_sha256(prepared),
         script=prepared.script,
         secret_environment=prepared.secret_environment,
         output_path=plan.spec.output.path or "",

@@ -24,6 +24,15 @@ def _represent_text(dumper: _PlanDumper, text: str) -> yaml.ScalarNode:
 _PlanDumper.add_representer(str, _represent_text)
 
 
+class _PlanLoader(yaml.SafeLoader):
+    """Reads what _PlanDumper writes, which has no aliases: nested ones would fill the memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "plans have no aliases", None)
+        return super().compose_node(parent, index)
+
+
 class Cluster(StrEnum):
     """Where a plan runs."""
 
@@ -57,5 +66,10 @@ class Plan(Section):
 
     @classmethod
     def from_yaml(cls, text: str) -> Plan:
-        """The plan in the text of a plan.yaml."""
-        return cls.model_validate(yaml.safe_load(text))
+        """The plan in the text of a plan.yaml; raises ValueError where it is none."""
+        try:
+            return cls.model_validate(yaml.load(text, _PlanLoader))
+        except yaml.YAMLError as error:
+            raise ValueError(f"it is not the YAML of a plan: {error}") from error
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None

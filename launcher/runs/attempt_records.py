@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, NodePaths
 from curator_slurm.launcher.states import RunState
@@ -92,15 +92,26 @@ class Outcome:
     shards_done: list[int] | None = None
     """Of an element: its shards that are done, whichever attempt completed them."""
     shards_failed: list[int] | None = None
+    provisional: bool = False
+    """Written after a signal, without anybody's word on why it was sent: what Slurm says of that counts more."""
 
     def write(self, paths: ClusterPaths | AttemptPaths) -> None:
         """Write it; where that is impossible the log has it, and readers decide from what Slurm says."""
+        self._write(paths.outcome)
+
+    def write_ending(self, cluster: ClusterPaths) -> None:
+        """Write how the job ends while it still has to be taken down; killed before that, nothing else is left."""
+        self._write(cluster.ending)
+
+    def _write(self, path: Path) -> None:
         self.ended = self.ended or time.time()
         fields = {key: value for key, value in asdict(self).items() if value is not None or "shards" not in key}
+        if not self.provisional:
+            del fields["provisional"]
         try:
-            write_json(paths.outcome, {"schema": 1, **fields})
+            write_json(path, {"schema": 1, **fields})
         except OSError as error:
-            log.error("cannot write %s: %s", paths.outcome, storage_errors.what(error))
+            log.error("cannot write %s: %s", path, storage_errors.what(error))
 
 
 def without_head(message: str, nodes: Sequence[str], evidence: list[str], next_step: str) -> Outcome:
@@ -128,5 +139,24 @@ def reason_of_others(paths: ClusterPaths) -> Outcome | None:
             return None
         evidence = [str(line) for line in value.get("evidence") or ()]
         return without_head(str(value["message"]), value.get("nodes") or (), evidence, str(value.get("next_step")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_ending(paths: ClusterPaths) -> Outcome | None:
+    """The outcome that a head had written when it was killed while it took its job down; None where there is none."""
+    try:
+        value = read_json(paths.ending)
+        if not isinstance(value, dict):
+            return None
+        return Outcome(
+            state=RunState(value["state"]),
+            message=str(value["message"]),
+            exit_code=int(value["exit_code"]),
+            started=float(value["started"]),
+            nodes=[str(node) for node in value["nodes"]],
+            failure_class=failure_class_of(value.get("failure_class")),
+            provisional=True,
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import is_there, read_json, write_json
+from curator_slurm.launcher.files import LIST_BYTES, is_there, read_json, write_json
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import RunPaths
-from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
+from curator_slurm.launcher.runs.shard_records import MARKER, MOST_SHARDS, DoneRecord
 
 _SUFFIX = ".done.json"
 _FOLDER = "shard-"
@@ -38,15 +39,22 @@ def _done_files(run: RunPaths) -> dict[int, float]:
     try:
         with os.scandir(run.shards) as entries:
             for entry in entries:
-                number = whole_number(entry.name.removesuffix(_SUFFIX))
+                number = _shard_number(entry.name.removesuffix(_SUFFIX))
                 if number is not None and entry.name.endswith(_SUFFIX):
                     with contextlib.suppress(FileNotFoundError):
-                        found[number] = entry.stat().st_mtime
+                        if stat.S_ISREG((status := entry.stat()).st_mode):
+                            found[number] = status.st_mtime
     except FileNotFoundError:
         return found
     except OSError as error:
         raise StorageError(f"the run cannot be read: {storage_errors.what(error)}") from error
     return found
+
+
+def _shard_number(text: str) -> int | None:
+    """The index of a shard in the name of a file or folder."""
+    number = whole_number(text)
+    return number if number is not None and number < MOST_SHARDS else None
 
 
 def published_shards(run: RunPaths) -> set[int]:
@@ -55,7 +63,7 @@ def published_shards(run: RunPaths) -> set[int]:
         return {0} if is_there(run.target / MARKER) else set()
     with contextlib.suppress(OSError), os.scandir(run.outputs) as entries:
         names = (entry.name.removeprefix(_FOLDER) for entry in entries if entry.name.startswith(_FOLDER))
-        return {number for number in map(whole_number, names) if number is not None}
+        return {number for number in map(_shard_number, names) if number is not None}
     return set()
 
 
@@ -65,14 +73,14 @@ def read_done(run: RunPaths, shard: int) -> DoneRecord | None:
     Raises:
         ValueError: its done file is damaged.
     """
-    value = read_json(run.done(shard))
+    value = read_json(run.done(shard), LIST_BYTES)
     return None if value is None else DoneRecord.from_json(value)
 
 
 def read_marker(folder: Path) -> DoneRecord | None:
     """The done record that lies in published outputs; None where there is none that can be read."""
     try:
-        value = read_json(folder / MARKER)
+        value = read_json(folder / MARKER, LIST_BYTES)
         return None if value is None else DoneRecord.from_json(value)
     except (OSError, ValueError):
         return None

@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from curator_slurm.common.json_fields import moment
 from curator_slurm.launcher.errors import RunBusyError, StorageError
+from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.patience import Patience
 
@@ -32,6 +35,8 @@ PATIENCE_S = 90.0
 _POLL_S = 0.2
 _STEP_S = 2.0
 """The most that counts between two looks, as waiting or as silence of the holder: storage may stall in between."""
+_BYTES = 1 << 16
+"""A lock holds one line about its holder."""
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -68,6 +73,7 @@ class RunLock:
         while (
             not self._take()
         ):  # which writes: while storage takes no writes of ours, it takes no touch of the holder's
+            _check_kind(self.path)
             holder, touched = _read(self.path)
             if (holder.get("token"), touched) != seen:
                 seen = (holder.get("token"), touched)
@@ -128,9 +134,8 @@ class RunLock:
         return True
 
     def _is_stale(self, holder: dict[str, Any], silent_s: float) -> bool:
-        if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
-            return not is_process_alive(holder["pid"], holder.get("pid_started"))
-        return silent_s > self._stale_s
+        lives = _holder_lives(holder)
+        return silent_s > self._stale_s if lives is None else not lives
 
     def _touch(self) -> None:
         while not self._released.wait(TOUCH_S):
@@ -144,9 +149,8 @@ def is_locked(path: Path, besides: str = "") -> bool:
     holder, touched = _read(path)
     if touched is None or (besides and holder.get("purpose") == besides):
         return False
-    if holder.get("host") == socket.gethostname() and isinstance(holder.get("pid"), int):
-        return is_process_alive(holder["pid"], holder.get("pid_started"))
-    return abs(time.time() - touched) < STALE_S
+    lives = _holder_lives(holder)
+    return abs(time.time() - touched) < STALE_S if lives is None else lives
 
 
 def _own_start() -> float | None:
@@ -162,12 +166,20 @@ def _read(path: Path) -> tuple[dict[str, Any], float | None]:
     """What the lock says of its holder, and when it was touched; None where there is no lock."""
     try:
         touched = path.stat().st_mtime
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path, _BYTES)
     except FileNotFoundError:
         return {}, None
     except (OSError, ValueError):
         return {}, 0.0
     return (value if isinstance(value, dict) else {}), touched
+
+
+def _holder_lives(holder: dict[str, Any]) -> bool | None:
+    """Whether the holder is a process of this machine that lives; None where this cannot be told."""
+    pid, started = holder.get("pid"), holder.get("pid_started")
+    if holder.get("host") != socket.gethostname() or not isinstance(pid, int) or isinstance(pid, bool):
+        return None
+    return is_process_alive(pid, moment(started))
 
 
 def _break(path: Path, token: str | None) -> None:
@@ -218,6 +230,13 @@ def _is_same(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
         return False
+
+
+def _check_kind(path: Path) -> None:
+    """Nobody holds what is no file, and nobody will ever release it."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise StorageError(f"{path} is in the way of a lock, and is no file: remove it")
 
 
 def _busy(holder: dict[str, Any], path: Path) -> str:

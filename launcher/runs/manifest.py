@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from curator_slurm.common.atomic_files import stream_atomic
+from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.tails import size_of
 
 _START = re.compile(rb'\{"index": (\d{1,18}),')
+_FEW = 10_000
+_SHORTEST = len('{"index": 0, "bytes": 0, "files": []}\n')
+_LINE_BYTES = 1 << 30
+"""Of one shard: several million files."""
 _NEAR = 64 * 1024
 """Lines of a part of this size are looked at one after the other."""
 
@@ -33,9 +39,23 @@ def read_manifest(path: Path) -> Iterator[Shard]:
     Raises:
         StorageError: there is no such file, or a line of it is damaged.
     """
+    for number, line in enumerate(manifest_lines(path)):
+        yield _parse(path, line, number)
+
+
+def manifest_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a manifest.
+
+    Raises:
+        StorageError: it cannot be read, or a line is of an absurd length.
+    """
+    number = 0
     with _open(path) as stream:
-        for number, line in enumerate(stream):
-            yield _parse(path, line, number)
+        while line := stream.readline(_LINE_BYTES + 1):
+            number += 1
+            if len(line) > _LINE_BYTES:
+                raise StorageError(f"{path}:{number} is damaged: it has more than {_LINE_BYTES:,} bytes")
+            yield line
 
 
 def read_shard(path: Path, index: int) -> Shard:
@@ -78,9 +98,23 @@ def count_shards(path: Path) -> int:
     return last + 1 if last is not None else sum(1 for _ in read_manifest(path))
 
 
+def check_count(path: Path, shards: int) -> None:
+    """Look whether the manifest is large enough for so many shards; few are taken for granted, without a look.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if shards > _FEW and size_of(path) < shards * _SHORTEST:
+        raise ValueError(f"it says {shards:,} shards, and {path.name} is too small for them")
+
+
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        stream = open_plain(path)
+        if stream.peek(1)[:1] not in (b"{", b""):  # type: ignore[attr-defined]
+            stream.close()
+            raise StorageError(f"the manifest {path} is damaged: its first line is no JSON object")
+        return stream
     except FileNotFoundError:
         raise StorageError(f"the run has no manifest of its shards: there is no {path}") from None
     except OSError as error:

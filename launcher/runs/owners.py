@@ -12,9 +12,12 @@ import pwd
 import stat
 from pathlib import Path
 
+from curator_slurm.common.plain_files import open_plain, read_limited
 from curator_slurm.launcher.errors import ForeignRunError, StorageError
 from curator_slurm.launcher.runs.paths import RunPaths
 
+_MOST_BYTES = 16 << 20
+"""Of a plan."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -75,12 +78,13 @@ def read_own(path: Path) -> str:
 
     Raises:
         ForeignRunError: it belongs to somebody else, or somebody else may have changed it.
+        OSError: it cannot be read.
+        ValueError: it is no text.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, encoding="utf-8") as stream:
-        if problem := _problem(path, os.fstat(descriptor)):
+    with open_plain(path) as stream:
+        if problem := _problem(path, os.fstat(stream.fileno())):
             raise ForeignRunError(problem)
-        return stream.read()
+        return read_limited(stream, path, _MOST_BYTES).decode("utf-8")
 
 
 def make_private(folder: Path, mine: str) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from curator_slurm.launcher.files import folders_in
 
+SUBMISSIONS_LOCK = "submissions"
+"""The lock that whoever submits, cancels or reconciles holds."""
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -220,6 +223,11 @@ class ClusterPaths:
     @property
     def outcome(self) -> Path:
         return self.root / "outcome.json"
+
+    @property
+    def ending(self) -> Path:
+        """ending.json: how the job ends, by its head, from a signal until outcome.json is there."""
+        return self.root / "ending.json"
 
     @property
     def exit_code(self) -> Path:

@@ -21,15 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
+from curator_slurm.common.json_fields import checked, made
+from curator_slurm.common.plain_files import read_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.files import is_there, read_json, write_json
 from curator_slurm.launcher.runs import owners
-from curator_slurm.launcher.runs.manifest import write_manifest
+from curator_slurm.launcher.runs.manifest import check_count, write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.secrets import write_secrets
-from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.runs.shard_records import MOST_SHARDS, Shard
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{4}")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
@@ -73,14 +75,10 @@ class RunRecord:
         """Read run.json; keys of later versions are ignored, a wrong shape is a ValueError."""
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ValueError(f"it is not a JSON object with schema {SCHEMA}")
-        try:
-            known = {key: data[key] for key in _RECORD_KEYS if key in data}
-            return cls(**{**known, "job_ids": tuple(map(str, data.get("job_ids", ())))})
-        except TypeError as error:
-            raise ValueError(f"fields are missing: {error}") from error
-
-
-_RECORD_KEYS = tuple(RunRecord.__dataclass_fields__)
+        record = made(cls, checked(cls, data))
+        if 1 <= record.shards <= MOST_SHARDS:
+            return record
+        raise ValueError(f"a run has 1 to {MOST_SHARDS:,} shards, not {record.shards:,}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def known_folders(environ: Mapping[str, str]) -> list[Path]:
     """Every folder that this user has submitted to, the default one first."""
     folders = [default_folder(environ)]
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        folders += [Path(line) for line in _index_file(environ).read_text(encoding="utf-8").splitlines() if line]
+        folders += [Path(line) for line in read_plain(_index_file(environ), 1 << 20).decode().splitlines() if line]
     return list(dict.fromkeys(folders))
 
 
@@ -276,6 +274,7 @@ def load_run(root: Path) -> Run:
         record = RunRecord.from_json(data)
         if record.run_id != root.name:
             raise ValueError(f"it is that of run {record.run_id}")
+        check_count(paths.manifest, record.shards)
         return Run(RunPaths.of_run(root, array=record.array, output_path=record.output_path), record)
     except ValueError as error:
         return Run(paths, None, f"{paths.record} is damaged: {error}")

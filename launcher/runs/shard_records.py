@@ -8,8 +8,12 @@ from dataclasses import asdict, dataclass, field
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
+from curator_slurm.common.json_fields import checked
+from curator_slurm.launcher.files import parse_json
 from curator_slurm.launcher.inputs.input_file import InputFile
 
+MOST_SHARDS = 10_000_000
+"""Of a run; no index of a shard or of an array element is larger."""
 MARKER = "_shard.json"
 """Name of the file in a shard's outputs that holds its done record: so published folders are never empty (a rename
 onto them fails), and the done file can be written again from them. Readers of data sets skip names with `_`."""
@@ -40,10 +44,25 @@ class Shard:
     def from_line(cls, line: str) -> Shard:
         """Raises ValueError where it is not such a line."""
         try:
-            value = json.loads(line)
-            return cls(int(value["index"]), tuple(InputFile(**file) for file in value["files"]))
+            value = parse_json(line)
+            return cls(_index(value["index"]), tuple(_input_file(file) for file in value["files"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a line of a shard manifest: {error}") from error
+
+
+def _index(value: object) -> int:
+    """The number of a shard or element; raises ValueError where it is none."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_SHARDS:
+        raise ValueError(f"the number of a shard or element is an integer from 0 to {MOST_SHARDS:,}")
+    return value
+
+
+def _input_file(value: Mapping[str, Any]) -> InputFile:
+    file = InputFile(**value)
+    numbers = all(number is None or isinstance(number, int) for number in (file.bytes, file.mtime_ns))
+    if not isinstance(file.path, str) or not numbers or not isinstance(file.sha256, str | None):
+        raise ValueError("not a line of a shard manifest: a path is a text, a size an integer")
+    return file
 
 
 def _file_text(file: InputFile) -> str:
@@ -74,8 +93,8 @@ class Element:
     def from_line(cls, line: str) -> Element:
         """Raises ValueError where it is not such a line."""
         try:
-            value = json.loads(line)
-            return cls(int(value["element"]), tuple(int(shard) for shard in value["shards"]))
+            value = parse_json(line)
+            return cls(_index(value["element"]), tuple(_index(shard) for shard in value["shards"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the line of an element: {error}") from error
 
@@ -125,10 +144,8 @@ class DoneRecord:
     def from_json(cls, value: Any) -> DoneRecord:
         """Keys of later versions are ignored; a wrong shape is a ValueError."""
         try:
-            files = tuple(
-                OutputFile(item["path"], item["bytes"], item.get("rows"), item.get("sha256")) for item in value["files"]
-            )
-            known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-            return cls(**{**known, "files": files})
+            known = checked(cls, value, "files")
+            files = tuple(OutputFile(**checked(OutputFile, item)) for item in value["files"])
+            return cls(**{**known, "files": files, "shard": _index(known["shard"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a done record: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
+from curator_slurm.common.json_fields import checked
+from curator_slurm.common.plain_files import plain_lines
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.files import LIST_BYTES, read_json, write_json
 from curator_slurm.launcher.ranges import parse_numbers, whole_number
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
+
+_JOB_ID = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +82,10 @@ class SubmissionRecord:
     @classmethod
     def from_json(cls, value: Any) -> SubmissionRecord:
         """Keys of later versions are ignored; a wrong shape is a ValueError."""
-        if not isinstance(value, dict):
-            raise ValueError("it is not a JSON object")
         try:
-            known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-            requests = tuple(
-                CancelRequest(time=item["time"], elements=item["elements"]) for item in known.get("cancelled", ())
-            )
-            return cls(**{**known, "after": tuple(known.get("after", ())), "cancelled": requests})
+            known = checked(cls, value, "cancelled")
+            requests = tuple(CancelRequest(**checked(CancelRequest, item)) for item in known.get("cancelled", ()))
+            return cls(**{**known, "cancelled": requests})
         except (TypeError, KeyError) as error:
             raise ValueError(f"it lacks something: {error}") from error
 
@@ -133,6 +134,16 @@ def read_submissions(run: RunPaths) -> list[Submission]:
     return [_read(SubmissionPaths(folder, run)) for folder in folders]
 
 
+def read_elements(path: Path) -> tuple[Element, ...]:
+    """The lines of an elements.jsonl.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: a line is damaged.
+    """
+    return tuple(Element.from_line(line.decode()) for line in plain_lines(path, LIST_BYTES, LIST_BYTES))
+
+
 def latest_submission(submissions: Iterable[Submission]) -> Submission | None:
     """The newest submission that has reached Slurm, or may have."""
     return next((each for each in reversed(list(submissions)) if each.record.may_exist), None)
@@ -141,7 +152,7 @@ def latest_submission(submissions: Iterable[Submission]) -> Submission | None:
 def _read(paths: SubmissionPaths) -> Submission:
     try:
         record = SubmissionRecord.from_json(read_json(paths.record))
-        elements = tuple(map(Element.from_line, paths.elements.read_text(encoding="utf-8").splitlines()))
+        elements = read_elements(paths.elements)
     except OSError as error:
         raise StorageError(f"the submission in {paths.root} cannot be read: {storage_errors.what(error)}") from error
     except ValueError as error:
@@ -193,5 +204,6 @@ def _read_collect_jobs(run: RunPaths) -> list[Mapping[str, Any]]:
         value = read_json(run.collect_jobs)
     except (OSError, ValueError):
         return []
-    jobs: Iterable[Any] = value.get("jobs", ()) if isinstance(value, dict) else ()
-    return [job for job in jobs if isinstance(job, dict) and "job_id" in job]
+    jobs = value.get("jobs") if isinstance(value, dict) else None
+    known = jobs if isinstance(jobs, list) else []
+    return [job for job in known if isinstance(job, dict) and _JOB_ID.fullmatch(str(job.get("job_id")))]

@@ -11,7 +11,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.done_records import done_shards, missing
 from curator_slurm.launcher.runs.manifest import count_shards
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
-from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.submissions import read_elements
 
 PATIENCE_S = 90.0
 """A network file system may hide a new file for half a minute and more."""
@@ -52,8 +52,8 @@ def shards_of_job(
         return list(range(total))[place::count]
     _await(submission.elements, wait)
     try:
-        elements = [Element.from_line(line) for line in submission.elements.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        elements = read_elements(submission.elements)
+    except (OSError, ValueError) as error:
         raise _damaged(submission.elements, str(error)) from error
     if task is None:
         return [shard for element in elements for shard in element.shards]

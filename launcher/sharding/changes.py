@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import show
 from curator_slurm.launcher.inputs.input_file import InputFile
@@ -126,7 +127,7 @@ def _remote(address: str) -> InputFile | None:
 
 def _digest(path: str) -> str:
     digest = hashlib.sha256()
-    with open_remote(path) if is_remote(path) else open(path, "rb") as stream:
+    with open_remote(path) if is_remote(path) else open_plain(path) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

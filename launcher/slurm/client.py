@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
 from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.tails import last_lines
 
+_Row = TypeVar("_Row")
+_Parsed = TypeVar("_Parsed")
+
+_KILLED_WITHIN_S = 1.0
+"""A process that waits for a dead file system cannot be killed; it is left behind."""
+LOOK_UP_S = 30.0
+"""How long to look for the job of an sbatch whose answer was lost."""
 LOG_LINES = 50
 """The last lines of a job's log, where slurmstepd writes why it ends the job."""
 LONGEST_JOB_LIST = 2000
@@ -103,6 +114,21 @@ class Slurm:
     timeout_s: float = 60.0
     pauses_s: Sequence[float] = (0.5, 1.0, 2.0, 4.0)
     patience_s: float = 30.0
+    until: float | None = field(default=None, init=False)
+    """On the monotonic clock: when the last command ends at the latest, for who cannot wait longer."""
+
+    def within(self, seconds: float) -> Slurm:
+        """The same commands, with so long for all that follow, together."""
+        return self._copy(self.cluster, time.monotonic() + seconds)
+
+    def on(self, cluster: str | None) -> Slurm:
+        """The same for another cluster."""
+        return self._copy(cluster, self.until)
+
+    def _copy(self, cluster: str | None, until: float | None) -> Slurm:
+        copy = replace(self, cluster=cluster)
+        object.__setattr__(copy, "until", until)
+        return copy
 
     def submit(self, command: Sequence[str], run_dir: Path, comment: str = "") -> AcceptedJob:
         """Run `submit_command(run_dir, ...)` so that exactly one job results.
@@ -117,34 +143,48 @@ class Slurm:
                 job_id, cluster = parse.parse_job_id(self._run_once(command))
                 return AcceptedJob(job_id, cluster, removed)
             except _TransientError as error:
-                if error.may_have_worked and (found := self._job_in(run_dir, comment)) is not None:
+                if error.may_have_worked and (found := self._find_lost(error, run_dir, comment)) is not None:
                     return AcceptedJob(found, None, removed)
                 if pause is None or time.monotonic() + pause > deadline:
                     raise
                 time.sleep(pause)
             except ValueError as error:
-                raise SlurmError(f"sbatch returned no job id: {error}", command, 0) from error
+                unreadable = SlurmError(f"sbatch returned no job id: {error}", command, 0)
+                if (found := self._find_lost(unreadable, run_dir, comment)) is not None:
+                    return AcceptedJob(found, None, removed)
+                raise unreadable from error
         raise AssertionError("the last pause is None")
+
+    def _find_lost(self, lost: SlurmError, run_dir: Path, comment: str) -> str | None:
+        """The job of an sbatch whose answer was lost; None where there is none.
+
+        Raises:
+            SlurmError: `lost`, where this cannot be found out.
+        """
+        try:
+            return self.within(LOOK_UP_S)._job_in(run_dir, comment)
+        except SlurmError:
+            raise lost from None
 
     def _job_in(self, run_dir: Path, comment: str) -> str | None:
         """The id of the job with this working directory and comment."""
         if comment:
             jobs = self.commented()
             return next((job for job, folder, text in jobs if folder == str(run_dir) and text == comment), None)
-        found = parse.parse_work_dirs(self._squeue("--me", parse.WORK_DIR_FORMAT))
+        found = self._squeue("--me", parse.WORK_DIR_FORMAT, parse.parse_work_dirs)
         ids = [job_id for job_id, work_dir in found.items() if work_dir == str(run_dir)]
         return ids[0].partition("_")[0] if ids else None
 
     def commented(self) -> list[tuple[str, str, str]]:
         """Id, working directory and comment of all jobs of this user that Slurm still knows; one entry for an array."""
-        return parse.parse_comments(self._squeue("--me", parse.COMMENT_FORMAT))
+        return self._squeue("--me", parse.COMMENT_FORMAT, parse.parse_comments)
 
     def arrays(self, job_ids: Iterable[str]) -> list[ArrayTasks]:
         """What squeue reports about the elements of these arrays, in at most two commands."""
         wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
         if not wanted:
             return []
-        found, known = parse.parse_arrays(self._queued(wanted, parse.ARRAY_FORMAT)), set(wanted)
+        found, known = self._queued(wanted, parse.ARRAY_FORMAT, parse.parse_arrays), set(wanted)
         return [tasks for tasks in found if tasks.job_id in known]
 
     def max_array_size(self) -> int | None:
@@ -153,49 +193,65 @@ class Slurm:
         return whole_number(text or "")
 
     def job_states(
-        self, job_ids: Iterable[str], *, details: bool = False, forgotten: Container[str] | None = None
+        self,
+        job_ids: Iterable[str],
+        *,
+        details: bool = False,
+        forgotten: Container[str] | None = None,
+        doubts: list[str] | None = None,
     ) -> dict[str, list[JobInfo]]:
         """What Slurm reports about these jobs, in at most four commands.
 
         squeue has active jobs and those that ended minutes ago; with `details`, scontrol adds exit code and
         restarts; sacct, where there is accounting, has older ones (if `forgotten` is given, only those in it are
         looked up there). A job missing from the result is unknown to Slurm. An array has several entries under its
-        id: its started elements, and one for those pending.
+        id: its started elements, and one for those pending. Where accounting fails, that is noted in `doubts`: what
+        it would tell is only how a job has ended that squeue no longer has.
         """
         wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
         if not wanted:
             return {}
-        found = _group(parse.parse_squeue(self._queued(wanted)), wanted)
+        found = _group(self._queued(wanted, parse.SQUEUE_FORMAT, parse.parse_squeue), wanted)
         if details and found:
             found = self._with_details(found)
         missing = [job_id for job_id in wanted if job_id not in found]
         if missing := [job_id for job_id in missing if forgotten is None or job_id in forgotten]:
-            found.update(_group(self._accounted(missing), missing))
+            try:
+                found.update(_group(self._accounted(missing), missing))
+            except SlurmError as error:
+                if doubts is not None:
+                    doubts.append(str(error))
         return found
 
-    def _queued(self, job_ids: Sequence[str], line_format: str = parse.SQUEUE_FORMAT) -> str:
-        """squeue's output for these jobs; some versions refuse a whole list because of one unknown id."""
+    def _queued(self, job_ids: Sequence[str], line_format: str, parser: Callable[[str], list[_Row]]) -> list[_Row]:
+        """squeue's rows for these jobs; some versions refuse a whole list because of one unknown id."""
         if len(job_ids) <= LONGEST_JOB_LIST:
             try:
-                return self._squeue(f"--jobs={','.join(job_ids)}", line_format)
+                return self._squeue(f"--jobs={','.join(job_ids)}", line_format, parser)
             except SlurmError as error:
                 if not messages.UNKNOWN_JOB.search(error.stderr):
                     raise
                 if len(job_ids) == 1:
-                    return ""
-        return self._squeue("--me", line_format)
+                    return []
+        return self._squeue("--me", line_format, parser)
 
-    def _squeue(self, which: str, line_format: str) -> str:
-        return self.run(
-            ["squeue", *self._cluster_option, "--noheader", "--states=all", which, f"--format={line_format}"]
-        )
+    def _squeue(self, which: str, line_format: str, parser: Callable[[str], _Parsed]) -> _Parsed:
+        return self._parsed(["squeue", *self._cluster_option, "--states=all", which, f"--format={line_format}"], parser)
+
+    def _parsed(self, command: Sequence[str], parser: Callable[[str], _Parsed], *, retry: bool = True) -> _Parsed:
+        """The values in what a command prints."""
+        text = self.run(command, retry=retry)
+        try:
+            return parser(text)
+        except UnreadableOutputError as error:
+            raise SlurmError(messages.unreadable(command, str(error)), command, 0, text) from error
 
     def _with_details(self, found: dict[str, list[JobInfo]]) -> dict[str, list[JobInfo]]:
         """`found` with what scontrol adds: queried by id for a single job, for all jobs otherwise."""
         which = list(found) if len(found) == 1 else []
         command = ["scontrol", *self._cluster_option, "--oneliner", "show", "job", *which]
         try:
-            more = {info.job_id: info for info in parse.parse_scontrol(self.run(command))}
+            more = {info.job_id: info for info in self._parsed(command, parse.parse_scontrol)}
         except SlurmError:
             return found  # the job was purged after squeue listed it
         return {
@@ -205,12 +261,15 @@ class Slurm:
 
     def _accounted(self, job_ids: Sequence[str]) -> list[JobInfo]:
         """What accounting knows; empty without accounting, which is common and not an error."""
-        options = ["--noheader", "--parsable2", "--duplicates", f"--format={parse.SACCT_FIELDS}"]
-        try:
-            text = self.run(["sacct", *self._cluster_option, *options, f"--jobs={','.join(job_ids)}"], retry=False)
-        except SlurmError:
+        if shutil.which("sacct") is None:
             return []
-        return parse.parse_sacct(text)
+        options = ["--parsable2", "--duplicates", f"--format={parse.SACCT_FIELDS}", f"--jobs={','.join(job_ids)}"]
+        try:
+            return self._parsed(["sacct", *self._cluster_option, *options], parse.parse_sacct, retry=False)
+        except SlurmError as error:
+            if messages.NO_ACCOUNTING.search(error.stderr):
+                return []
+            raise
 
     def end_reason(self, job_id: str) -> FailureClass | None:
         """Why Slurm is ending this job, queried from inside it after a signal; None if it cannot be told.
@@ -245,7 +304,7 @@ class Slurm:
             try:
                 return self._run_once(command)
             except _TransientError:
-                if time.monotonic() + pause > deadline:
+                if time.monotonic() + pause > min(deadline, self.until or deadline):
                     raise
                 time.sleep(pause)
         return self._run_once(command)
@@ -255,26 +314,20 @@ class Slurm:
         executable = shutil.which(name, path=path)
         if executable is None:
             raise SlurmError(messages.not_found(name, path), command)
+        timeout = self.timeout_s if self.until is None else min(self.timeout_s, self.until - time.monotonic())
+        environment = clean_environment(os.environ) | _OUTPUT_VARIABLES.get(name, {})
         try:
-            done = subprocess.run(
-                [executable, *command[1:]],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                env=clean_environment(os.environ) | _OUTPUT_VARIABLES.get(name, {}),
-                timeout=self.timeout_s,
-                check=False,
-            )
+            done = _run_to_its_end([executable, *command[1:]], environment, max(timeout, 0.0))
         except subprocess.TimeoutExpired as error:
-            reason = f"no response within {self.timeout_s:.0f} seconds"
+            reason = f"no response within {max(timeout, 0.0):.3g} seconds"
             raise _TransientError(messages.unreachable(name, reason), command, None, "", reason) from error
         except OSError as error:
             raise SlurmError(f"cannot run {executable}: {error.strerror or error}", command) from error
         if done.returncode == 0:
             return done.stdout
         details = (command, done.returncode, done.stdout, done.stderr)
-        if messages.TRANSIENT.search(done.stderr):
+        killed = name == "sbatch" and done.returncode < 0  # nobody knows how far it was
+        if killed or messages.TRANSIENT.search(done.stderr):
             raise _TransientError(messages.unreachable(name, done.stderr), *details)
         if name == "sbatch":
             raise SlurmError(messages.refusal(done.stderr), *details)
@@ -287,3 +340,38 @@ def _group(infos: Iterable[JobInfo], wanted: Sequence[str]) -> dict[str, list[Jo
     for info in infos:
         groups.setdefault(info.base_id, []).append(info)
     return {job_id: groups[job_id] for job_id in wanted if job_id in groups}
+
+
+def _run_to_its_end(
+    arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end.
+
+    It has a process group of its own: a site's wrapper that is killed alone would leave the real command running.
+
+    Raises:
+        subprocess.TimeoutExpired: it has not ended in time, and was killed.
+        OSError: it cannot be started.
+    """
+    process = subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        process_group=0,
+    )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_KILLED_WITHIN_S)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        raise
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)

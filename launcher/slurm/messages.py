@@ -6,7 +6,8 @@ Pure functions over text. Slurm's own text is always kept; advice is added to it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher.states import SlurmState
@@ -100,6 +101,15 @@ def unreachable(command: str, stderr: str) -> str:
     return (
         f"Slurm's controller does not respond: {_first_reason(stderr) or 'timed out'} ({command}).\n"
         "Try again in a few minutes; `scontrol ping` shows whether the controller is up."
+    )
+
+
+def unreadable(command: Sequence[str], why: str) -> str:
+    """The message for a command that succeeded and printed something else than it was asked for."""
+    return (
+        f"The answer of {command[0]} cannot be read: {why}.\n"
+        f"Try it by hand: {shlex.join(command)}\n"
+        f"If {command[0]} is a wrapper of your site here, put the directory of Slurm's own commands first on PATH."
     )
 
 

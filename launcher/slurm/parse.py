@@ -1,7 +1,8 @@
 """Parsers of the output of Slurm's commands: pure functions from text to values.
 
 Only machine formats are read: `sbatch --parsable`, squeue with an explicit format, `scontrol show job -o` and
-`sacct --parsable2`. Job names, the only fields that may contain any character, come last in a line.
+`sacct --parsable2`. Job names, the only fields that may contain any character, come last in a line. Output that is
+not what was asked for is an UnreadableOutputError, never the answer that there is no such job.
 """
 
 from __future__ import annotations
@@ -12,8 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.ranges import whole_number
+from curator_slurm.launcher.ranges import parse_numbers, shortened, whole_number
+from curator_slurm.launcher.slurm.nodelists import expand_nodelist
+from curator_slurm.launcher.slurm.tables import UnreadableOutputError, rows
 from curator_slurm.launcher.states import SlurmState
+
+_COLUMNS = {
+    "%i": "JOBID", "%F": "ARRAY_JOB_ID", "%K": "ARRAY_TASK_ID", "%T": "STATE", "%r": "REASON", "%N": "NODELIST",
+    "%V": "SUBMIT_TIME", "%S": "START_TIME", "%e": "END_TIME", "%l": "TIME_LIMIT", "%j": "NAME", "%Z": "WORK_DIR",
+    "%k": "COMMENT",
+}  # fmt: skip
+"""What squeue calls its columns."""
 
 SQUEUE_FORMAT = "%i|%F|%K|%T|%r|%N|%V|%S|%e|%l|%j"
 """Job id, array job, array task, state, reason, nodes, submitted, start, end, limit, name."""
@@ -34,10 +44,14 @@ _REASONS_OF_END = {
     "NodeDown": FailureClass.NODE_FAILED,
     "BadConstraints": FailureClass.SLURM_REFUSED,
 }
+_LONGEST_NODE = 253
+"""Characters of a host name."""
 _NOTHING = frozenset({"", "N/A", "(null)", "Unknown", "None", "None assigned", "NONE"})
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w:/.-]*)=")
-_TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
-_RANGES = re.compile(r"[0-9,-]+")
+_ID = re.compile(r"[0-9]{1,18}(\+[0-9]{1,18})?(_([0-9]{1,18}|\[[^\]]*\]))?")
+"""`4711`, `4711_3`, `4711_[5-9%2]`, and parts of heterogeneous jobs, `4711+1`."""
+_PLAIN_ID = re.compile(r"[0-9]{1,18}")
+_STATE = re.compile(r"[A-Za-z][A-Za-z_]*[+*]?( by [0-9]+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,26 +100,42 @@ def parse_job_id(text: str) -> tuple[str, str | None]:
     Sites print banners around it; the id is the last line that looks like one.
     """
     for line in reversed(text.splitlines()):
-        if match := re.fullmatch(r"([0-9]+)(?:;(\S+))?", line.strip()):
+        if match := re.fullmatch(r"([0-9]{1,18})(?:;(\S+))?", line.strip()):
             return match[1], match[2]
-    raise ValueError(f"sbatch printed no job id: {text!r}")
+    raise ValueError(f"sbatch printed no job id: {shortened(text)}")
+
+
+def _squeue_rows(text: str, line_format: str) -> Iterator[list[str]]:
+    columns = line_format.split("|")
+    return rows(text, [_COLUMNS[column] for column in columns], last_has_any=columns[-1] in ("%j", "%Z", "%k"))
+
+
+def _checked_id(text: str, pattern: re.Pattern[str] = _PLAIN_ID) -> str:
+    text = text.strip()
+    if not pattern.fullmatch(text):
+        raise UnreadableOutputError(f"{shortened(text)} is no job id")
+    return text
+
+
+def _checked_state(text: str) -> SlurmState:
+    """A state that we do not know is UNKNOWN; a text that can be none is an error."""
+    if not _STATE.fullmatch(text.strip()):
+        raise UnreadableOutputError(f"{shortened(text)} is no state of a job")
+    return SlurmState.parse(text)
 
 
 def parse_squeue(text: str) -> list[JobInfo]:
-    """The lines of `squeue --noheader --format=SQUEUE_FORMAT`."""
+    """The output of `squeue --format=SQUEUE_FORMAT`."""
     jobs = []
-    for line in text.splitlines():
-        fields = line.split("|", 10)
-        if len(fields) != 11:
-            continue
+    for fields in _squeue_rows(text, SQUEUE_FORMAT):
         job_id, array_job, array_task, state, reason, nodes, submitted, start, end, limit, name = fields
         task = _text(array_task)
-        parsed = SlurmState.parse(state)
+        parsed = _checked_state(state)
         jobs.append(
             JobInfo(
-                job_id=job_id.strip(),
+                job_id=_checked_id(job_id, _ID),
                 state=parsed,
-                array_job_id=array_job.strip() if task else None,
+                array_job_id=_checked_id(array_job) if task else None,
                 array_task=task,
                 reason=_text(reason) or "",
                 nodes=_nodes(nodes),
@@ -120,9 +150,8 @@ def parse_squeue(text: str) -> list[JobInfo]:
 
 
 def parse_work_dirs(text: str) -> dict[str, str]:
-    """Job id -> working directory, from `squeue --noheader --format=WORK_DIR_FORMAT`."""
-    pairs = (line.partition("|") for line in text.splitlines())
-    return {job_id.strip(): work_dir for job_id, bar, work_dir in pairs if bar}
+    """Job id -> working directory, from `squeue --format=WORK_DIR_FORMAT`."""
+    return {_checked_id(job_id, _ID): work_dir for job_id, work_dir in _squeue_rows(text, WORK_DIR_FORMAT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,45 +167,45 @@ class ArrayTasks:
 
 
 def parse_arrays(text: str) -> list[ArrayTasks]:
-    """The lines of `squeue --noheader --format=ARRAY_FORMAT`."""
+    """The output of `squeue --format=ARRAY_FORMAT`."""
     found = []
     states: dict[str, SlurmState] = {}
     times: dict[str, float | None] = {}
-    for line in text.splitlines():
-        fields = line.split("|", 5)
-        if len(fields) != 6:
-            continue
+    for fields in _squeue_rows(text, ARRAY_FORMAT):
         job_id, tasks, state, started, ended, reason = map(str.strip, fields)
         if state not in states:
-            states[state] = SlurmState.parse(state)
+            states[state] = _checked_state(state)
         for time_ in (started, ended):
             if time_ not in times:
                 times[time_] = parse_time(time_)
-        number = whole_number(tasks)
-        numbers = _task_numbers(tasks) if number is None else (number,)
         parsed = states[state]
         end = times[ended] if parsed.is_final else None
-        found.append(ArrayTasks(job_id, numbers, parsed, times[started], end, _text(reason) or ""))
+        found.append(
+            ArrayTasks(_checked_id(job_id), _task_numbers(tasks), parsed, times[started], end, _text(reason) or "")
+        )
     return found
 
 
 def _task_numbers(text: str) -> tuple[int, ...] | None:
-    """The numbers in `1-9%1` or `3,7-20:2`; None where there are none."""
-    numbers: list[int] = []
-    for part in text.partition("%")[0].strip("[]").split(","):
-        match = _TASKS.fullmatch(part)
-        if not match:
-            return None
-        first = int(match[1])
-        numbers.extend(range(first, int(match[2] or first) + 1, int(match[3] or 1)))
-    return tuple(numbers)
+    """The numbers in `1-9%1` or `3,7-20:2`; None for a job that is no array.
+
+    None, too, for a list that squeue has cut short, or that cannot be read: then it stands for every element.
+    """
+    if (number := whole_number(text)) is not None:  # as of thousands
+        return (number,)
+    try:
+        return tuple(parse_numbers(text))
+    except ValueError:
+        return None
 
 
 def parse_comments(text: str) -> list[tuple[str, str, str]]:
-    """Job id (of the array), working directory and comment, from `squeue --noheader --format=COMMENT_FORMAT`."""
-    lines = dict.fromkeys(text.splitlines())  # each element of an array has a line
-    parts = [(line.partition("|")[0].strip(), *line.partition("|")[2].rpartition("|")[::2]) for line in lines]
-    return [part for part in parts if part[0]]
+    """Job id (of the array), working directory and comment, from `squeue --format=COMMENT_FORMAT`."""
+    found: dict[tuple[str, str, str], None] = {}  # each element of an array has a line
+    for job_id, work_dir, comment in _squeue_rows(text, COMMENT_FORMAT):
+        path, _, last = f"{work_dir}|{comment}".rpartition("|")
+        found[_checked_id(job_id), path, last] = None
+    return list(found)
 
 
 def parse_setting(text: str, name: str) -> str | None:
@@ -192,11 +221,12 @@ def parse_scontrol(text: str) -> list[JobInfo]:
         if not line.startswith("JobId="):
             continue
         fields = dict(_pairs(line))
+        raw_id = _checked_id(fields["JobId"].partition(" ")[0], _ID)
         status, _, signal = fields.get("ExitCode", "").partition(":")
         state = SlurmState.parse(fields.get("JobState", ""))
         array_job = _text(fields.get("ArrayJobId", ""))
         task = _text(fields.get("ArrayTaskId", ""))
-        job_id = fields["JobId"].split()[0]
+        job_id = raw_id
         if array_job and task:
             job_id = f"{array_job}_[{task}]" if whole_number(task) is None else f"{array_job}_{task}"
         jobs.append(
@@ -230,23 +260,23 @@ def _pairs(line: str) -> Iterator[tuple[str, str]]:
 
 
 def parse_sacct(text: str) -> list[JobInfo]:
-    """The lines of `sacct --parsable2 --noheader --duplicates --format=SACCT_FIELDS`, without the steps.
+    """The output of `sacct --parsable2 --duplicates --format=SACCT_FIELDS`, without the steps.
 
     A requeued job has one line for each of its runs, oldest first: the last one is kept, with the number of
     runs before it as `restarts`.
     """
     jobs: dict[str, JobInfo] = {}
-    for line in text.splitlines():
-        fields = line.split("|")
-        if len(fields) < 8 or "." in fields[0] or not fields[0]:
+    for fields in rows(text, SACCT_FIELDS.split(","), last_has_any=False):
+        if "." in fields[0]:
             continue
-        job_id, state, exit_code, submitted, start, end, nodes, limit = fields[:8]
+        job_id, state, exit_code, submitted, start, end, nodes, limit = fields
+        job_id = _checked_id(job_id, _ID)
         status, _, signal = exit_code.partition(":")
         base, _, task = job_id.partition("_")
         earlier = jobs.pop(job_id, None)
         jobs[job_id] = JobInfo(
             job_id=job_id,
-            state=SlurmState.parse(state),
+            state=_checked_state(state),
             array_job_id=base if task else None,
             array_task=task.strip("[]") or None,
             nodes=_nodes(nodes),
@@ -280,51 +310,6 @@ def merge(known: JobInfo, more: JobInfo) -> JobInfo:
     )
 
 
-def expand_nodelist(text: str) -> list[str]:
-    """The host names of a Slurm node list: `n[01-03,7],gpu1` -> n01 n02 n03 n7 gpu1."""
-    names: list[str] = []
-    for group in _split_outside_brackets(text.strip()):
-        names.extend(_expand_group(group))
-    return names
-
-
-def _split_outside_brackets(text: str) -> Iterator[str]:
-    depth, start = 0, 0
-    for position, character in enumerate(text):
-        depth += (character == "[") - (character == "]")
-        if character == "," and depth == 0:
-            yield text[start:position]
-            start = position + 1
-    if depth:
-        raise ValueError(f"not a node list: {text!r}")
-    if text[start:]:
-        yield text[start:]
-
-
-def _expand_group(group: str) -> list[str]:
-    names = [""]
-    for part in re.split(r"(\[[^\]]*\])", group):
-        if part.startswith("["):
-            suffixes = _expand_ranges(part[1:-1])
-            names = [name + suffix for name in names for suffix in suffixes]
-        else:
-            names = [name + part for name in names]
-    return names
-
-
-def _expand_ranges(text: str) -> list[str]:
-    if not _RANGES.fullmatch(text):
-        raise ValueError(f"not a range of nodes: {text!r}")
-    numbers = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not dash:
-            numbers.append(first)
-            continue
-        numbers.extend(f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
-    return numbers
-
-
 def parse_time(text: str) -> float | None:
     """A time as Slurm prints it (the client's local time), in seconds since the epoch; None for N/A."""
     try:
@@ -345,4 +330,4 @@ def _nodes(field: str) -> tuple[str, ...]:
     try:
         return tuple(expand_nodelist(text))
     except ValueError:
-        return (text,)
+        return (text[:_LONGEST_NODE],)

@@ -130,8 +130,8 @@ def read_text(path: FilePath) -> str:
     try:
         if path.is_dir():
             raise SpecError([SpecProblem("", "is a folder; give the YAML file in it", str(path))], str(path))
-        size = path.stat().st_size
-        raw = path.read_bytes() if size <= MAX_BYTES else b""
+        with path.open("rb") as stream:  # also a pipe: validate <(...)
+            raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         hint = "no such file; `curator-slurm init` writes a starter spec"
         raise SpecError([SpecProblem("", hint, str(path))], str(path)) from None
@@ -139,8 +139,9 @@ def read_text(path: FilePath) -> str:
         raise SpecError([SpecProblem("", f"cannot be read: {error.strerror}", str(path))], str(path)) from None
     except ValueError:
         raise SpecError([SpecProblem("", "is not a valid file name", repr(str(path)))], repr(str(path))) from None
-    if size > MAX_BYTES:
-        raise SpecError([SpecProblem("", f"is too large for a spec: {size:,} bytes", str(path))], str(path))
+    if len(raw) > MAX_BYTES:
+        words = f"is too large for a spec: it has more than {MAX_BYTES:,} bytes"
+        raise SpecError([SpecProblem("", words, str(path))], str(path))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,5 +2,5 @@
 
 `ask_slurm`, `attempt_files` and `gather` do the I/O and make `facts`; `shard_decision` and `run_decision` do none;
 `describe` makes the `views` that the verbs print. Logs and following a run live here too. It may import `slurm`,
-`runs` and the ground floor.
+`runs`, the ground floor and `common`.
 """

@@ -15,17 +15,23 @@ from curator_slurm.launcher.status.attempt_files import newest_element, read_ele
 from curator_slurm.launcher.status.facts import ElementFacts
 from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
 
+ASK_S = 30.0
+"""How long Slurm has to answer one question about runs, however many commands that takes."""
 RECENT_S = 3600.0
 """A job that failed longer ago than this is not asked for again: Slurm will not run it once more."""
 
 
 @dataclass(frozen=True)
 class SlurmAnswer:
-    """Elements of arrays, jobs that are no arrays by their id, and the error where Slurm could not be asked."""
+    """Elements of arrays, jobs that are no arrays by their id, and the error where Slurm could not be asked.
+
+    `doubt` is why accounting did not tell how jobs have ended that the controller no longer has.
+    """
 
     tasks: Sequence[ArrayTasks] = ()
     jobs: Mapping[str, JobInfo] = field(default_factory=dict)
     error: str = ""
+    doubt: str = ""
 
     def elements(self) -> Iterator[tuple[str, ElementFacts]]:
         """Element id -> what was said; elements of one line share a value."""
@@ -48,12 +54,15 @@ def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequ
     submissions = read_submissions(run.paths) if submissions is None else submissions
     if run.record.is_local:
         return recover_job_ids(run.paths, submissions, lambda: ()), SlurmAnswer()
+    slurm = Slurm().within(ASK_S)
     try:
-        submissions = recover_job_ids(run.paths, submissions, Slurm().commented)
+        submissions = recover_job_ids(run.paths, submissions, slurm.commented)
         if run.record.array:
-            return submissions, SlurmAnswer(tasks_of(submissions))
+            return submissions, SlurmAnswer(tasks_of(submissions, slurm))
         wanted = _ids([submission] if (submission := _latest(submissions)) else [])
-        return submissions, SlurmAnswer(jobs=_jobs(wanted, details=True))
+        doubts: list[str] = []
+        jobs = _jobs(slurm, wanted, doubts, details=True)
+        return submissions, SlurmAnswer(jobs=jobs, doubt="\n".join(doubts))
     except SlurmError as error:
         return submissions, SlurmAnswer(error=str(error))
 
@@ -77,8 +86,11 @@ def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SlurmAnswer
         if ended is None or time.time() - ended < RECENT_S:
             single.append(latest)
             settled |= {str(latest.record.job_id)} if ended is not None else set()
+    slurm, doubts = Slurm().within(ASK_S), list[str]()
     try:
-        return SlurmAnswer(tasks_of(arrays), _jobs(_ids(single), details=False, settled=settled))
+        tasks = tasks_of(arrays, slurm)
+        jobs = _jobs(slurm, _ids(single), doubts, details=False, settled=settled)
+        return SlurmAnswer(tasks, jobs, doubt="\n".join(doubts))
     except SlurmError as error:
         return SlurmAnswer(error=str(error))
 
@@ -92,7 +104,7 @@ def _ended(run: Run, submission: Submission) -> float | None:
     """When the newest element of a submission ended, by its outcome."""
     element = newest_element(run.paths, str(submission.record.job_id))
     outcome = read_element_outcome(run.paths, element) if element else None
-    return outcome.ended if outcome else None
+    return outcome.ended if outcome and not outcome.provisional else None
 
 
 def _ids(submissions: Iterable[Submission]) -> dict[str | None, list[str]]:
@@ -105,24 +117,31 @@ def _ids(submissions: Iterable[Submission]) -> dict[str | None, list[str]]:
 
 
 def _jobs(
-    clusters: Mapping[str | None, Sequence[str]], *, details: bool, settled: Iterable[str] = ()
+    slurm: Slurm,
+    clusters: Mapping[str | None, Sequence[str]],
+    doubts: list[str],
+    *,
+    details: bool,
+    settled: Iterable[str] = (),
 ) -> dict[str, JobInfo]:
     """The jobs that Slurm knows; accounting is not asked for those that are `settled`, they left an outcome."""
     found: dict[str, JobInfo] = {}
     for cluster, ids in clusters.items():
-        answer = Slurm(cluster).job_states(ids, details=details, forgotten=set(ids).difference(settled))
+        forgotten = set(ids).difference(settled)
+        there = slurm.on(cluster)
+        answer = there.job_states(ids, details=details, forgotten=forgotten, doubts=doubts)
         found |= {job_id: infos[0] for job_id, infos in answer.items() if infos}
     return found
 
 
-def tasks_of(submissions: Sequence[Submission]) -> list[ArrayTasks]:
+def tasks_of(submissions: Sequence[Submission], slurm: Slurm | None = None) -> list[ArrayTasks]:
     """What squeue says of all arrays of these submissions.
 
     Raises:
         SlurmError: it cannot be asked.
     """
-    clusters = _ids(submissions)
-    return complete([tasks for cluster, ids in clusters.items() for tasks in Slurm(cluster).arrays(ids)], submissions)
+    asked = [((slurm or Slurm()).on(cluster), ids) for cluster, ids in _ids(submissions).items()]
+    return complete([tasks for there, ids in asked for tasks in there.arrays(ids)], submissions)
 
 
 def complete(found: Sequence[ArrayTasks], submissions: Iterable[Submission]) -> list[ArrayTasks]:

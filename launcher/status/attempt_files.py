@@ -108,6 +108,7 @@ class AttemptReader:
             restart=restart_of(element or name),
             outcome=outcome,
             element_outcome=shared.element_outcome,
+            ending=shared.ending,
             nodes=shared.nodes,
             heartbeat=shared.heartbeat,
             log_tail=shared.log_tail,
@@ -133,6 +134,7 @@ class AttemptReader:
                 heartbeat = cluster.heartbeat.stat().st_mtime
         return AttemptFacts(
             element_outcome=outcome,
+            ending=read_outcome(cluster.ending) if cluster and outcome is None else None,
             nodes=self._read_nodes(cluster) if cluster else (),
             heartbeat=heartbeat,
             log_tail=_log_tail(self._logs_of(element_id, cluster)) if outcome is None else (),

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from curator_slurm.common.json_fields import moment, whole
 from curator_slurm.launcher.errors import (
     RunCancelledError,
     RunFailedError,
@@ -62,7 +63,7 @@ def exit_code(run: Run, status: RunStatus) -> int:
     """What a command that reports this status exits with."""
     if status.state is not RunState.UNKNOWN:
         return _EXIT_CODES.get(status.state, 0)
-    if run.record is None:
+    if run.record is None or status.unreadable:
         return StorageError.exit_code
     return 0 if run.record.is_local else SlurmError.exit_code
 
@@ -195,16 +196,16 @@ def _typical(run: Run, gathered: Gathered) -> float | None:
 
 def _collected(run: Run) -> CollectedView | None:
     value = read_object(run.paths.collected)
-    if value is None or "target" not in value:
+    if value is None or not isinstance(value.get("target"), str):
         return None
     return CollectedView(
-        target=str(value["target"]),
+        target=value["target"],
         complete=bool(value.get("complete")),
-        time=value.get("time"),
-        files=value.get("files"),
-        rows=value.get("rows"),
-        bytes=value.get("bytes"),
-        tasks_failed=value.get("tasks_failed"),
+        time=moment(value.get("time")),
+        files=whole(value.get("files")),
+        rows=whole(value.get("rows")),
+        bytes=whole(value.get("bytes")),
+        tasks_failed=whole(value.get("tasks_failed")),
     )
 
 

@@ -75,6 +75,8 @@ class AttemptFacts:
     restart: int = 0
     outcome: OutcomeReport | None = None
     element_outcome: OutcomeReport | None = None
+    ending: OutcomeReport | None = None
+    """What a head wrote that was killed while it took its job down, or still does so."""
     nodes: tuple[NodeReport, ...] = ()
     heartbeat: float | None = None
     log_tail: tuple[str, ...] = ()
@@ -115,6 +117,8 @@ class RunFacts:
     cancelled_elements: frozenset[str] = frozenset()
     cancelled: float | None = None
     query_error: str = ""
+    query_doubt: str = ""
+    """Why accounting does not tell how a job has ended that the controller no longer has."""
     being_submitted: bool = False
     submitted: float | None = None
     created: float | None = None

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.lock import is_locked
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
@@ -54,6 +54,10 @@ class Level(Enum):
     FAILURES = "why shards failed"
 
 
+TROUBLE = (CuratorSlurmError, OSError, ValueError)
+"""What reading the files of one run may end with."""
+
+
 @dataclass(frozen=True)
 class Gathered:
     """The facts about a run, and its submissions as they are now."""
@@ -82,9 +86,9 @@ def observe(
     try:
         submissions, answer = ask(run)
         gathered = collect_facts(run, submissions, answer, level, shard=shard, being_submitted=being_submitted)
-    except CuratorSlurmError as error:
-        return None, RunStatus(state=RunState.UNKNOWN, message=str(error))
-    return gathered, conclude(run, gathered)
+        return gathered, conclude(run, gathered)
+    except TROUBLE as error:
+        return None, troubled(error)
 
 
 def conclude(run: Run, gathered: Gathered) -> RunStatus:
@@ -115,26 +119,33 @@ def _nothing_can_follow(gathered: Gathered, status: RunStatus) -> bool:
 def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
     """The status of many runs, with as many commands of Slurm as for one of each kind."""
     known: list[Sequence[Submission] | RunStatus] = []
+    each: Sequence[Submission] | RunStatus
     for run in runs:
         try:
-            known.append(_unreadable(run) if run.record is None else read_submissions(run.paths))
-        except CuratorSlurmError as error:
-            known.append(RunStatus(state=RunState.UNKNOWN, message=str(error)))
+            each = _unreadable(run) if run.record is None else read_submissions(run.paths)
+        except TROUBLE as error:
+            each = troubled(error)
+        known.append(each)
     pairs = list(zip(runs, known, strict=True))
     asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_over(run)]
     answer = ask_for_all(asked)
-    return [each if isinstance(each, RunStatus) else _status_in(answer, run, each) for run, each in pairs]
+    return [each if isinstance(each, RunStatus) else _decided(run, each, answer) for run, each in pairs]
 
 
-def _status_in(answer: SlurmAnswer, run: Run, submissions: Sequence[Submission]) -> RunStatus:
+def _decided(run: Run, submissions: Sequence[Submission], answer: SlurmAnswer) -> RunStatus:
     try:
         return conclude(run, collect_facts(run, submissions, answer, Level.STATE))
-    except CuratorSlurmError as error:
-        return RunStatus(state=RunState.UNKNOWN, message=str(error))
+    except TROUBLE as error:
+        return troubled(error)
+
+
+def troubled(error: Exception) -> RunStatus:
+    """The status of a run whose files cannot be read: its trouble alone, whatever else is looked at."""
+    return RunStatus(state=RunState.UNKNOWN, message=str(error), unreadable=not isinstance(error, SlurmError))
 
 
 def _unreadable(run: Run) -> RunStatus:
-    return RunStatus(state=RunState.UNKNOWN, message=f"This run cannot be read: {run.problem}.")
+    return RunStatus(state=RunState.UNKNOWN, message=f"This run cannot be read: {run.problem}.", unreadable=True)
 
 
 def _is_over(run: Run) -> bool:
@@ -142,7 +153,7 @@ def _is_over(run: Run) -> bool:
     assert run.record is not None
     try:
         done = done_shards(run.paths)
-    except CuratorSlurmError:
+    except TROUBLE:
         return True
     if len(done) < run.record.shards:
         return False
@@ -181,7 +192,10 @@ def collect_facts(
         cancelled_elements=frozenset(_cancelled(submissions)),
         cancelled=record.cancelled,
         query_error=answer.error,
-        being_submitted=is_locked(paths.lock("submissions"), REMOVING) if being_submitted is None else being_submitted,
+        query_doubt=answer.doubt,
+        being_submitted=is_locked(paths.lock(SUBMISSIONS_LOCK), REMOVING)
+        if being_submitted is None
+        else being_submitted,
         submitted=max((s.record.submitted for s in submissions if s.record.submitted is not None), default=None),
         created=record.created,
         is_local=record.is_local,
@@ -212,6 +226,10 @@ def _with_ends(paths: RunPaths, facts: RunFacts) -> RunFacts:
     folders = {name: {newest.get(name), by if base_of(by or "") == name else None} - {None} for name in wanted}
     ended = {name for name, found in folders.items() if any(read_element_outcome(paths, str(each)) for each in found)}
     return replace(facts, outcomes=frozenset(ended), publisher=publisher)
+
+
+def _is_being_submitted(paths: RunPaths) -> bool:
+    return is_locked(paths.lock(SUBMISSIONS_LOCK), REMOVING)
 
 
 def places_of(submissions: Iterable[Submission]) -> dict[int, ShardPlace]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.files import is_there
@@ -116,20 +117,17 @@ def select(files: Sequence[LogFile], wanted: Wanted) -> list[LogFile]:
     return found
 
 
-def read(file: LogFile, lines: int | None) -> str:
-    """The text of a log, or its last lines; ends of lines as they are, progress bars among them.
+def read(file: LogFile, lines: int | None) -> Iterator[str]:
+    """The text of a log in parts, or its last lines; ends of lines as they are, progress bars among them.
 
     Raises:
-        StorageError: it may not be read.
+        StorageError: it cannot be read.
     """
     try:
-        if lines is None:
-            with file.path.open(encoding="utf-8", errors="replace", newline="") as stream:
-                return stream.read()
-        file.path.open("rb").close()
+        open_plain(file.path).close()
     except OSError as error:
         raise StorageError(f"the {file.label} log cannot be read: {storage_errors.what(error)}") from error
-    return tail(file.path, lines)
+    return GrowingFile(file.path).parts() if lines is None else iter([tail(file.path, lines)])
 
 
 @dataclass(frozen=True)
@@ -157,8 +155,9 @@ def follow(
             is_new = growing is None
             if growing is None:
                 growing = open_files[file.path] = GrowingFile(file.path, lines)
-            if text := growing.read():
+            for text in growing.parts():
                 yield LogChunk(file, text, is_new)
+                is_new = False
         if over:
             return
         sleep(FOLLOW_INTERVAL_S)

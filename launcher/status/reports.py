@@ -6,7 +6,6 @@ Files of other versions, or cut short by a full disk, must never keep `status` f
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,12 +14,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import read_jsonl
+from curator_slurm.common.json_fields import moment, number, whole
+from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
+from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.states import RunState
 
 Json = Mapping[str, Any]
+_MOST_TEXTS = 100_000
+"""Nodes of a run, or lines of evidence."""
 _State = TypeVar("_State", bound=StrEnum)
 
 MOST_READINGS = 50.0
@@ -41,6 +43,8 @@ class OutcomeReport:
     ended: float | None = None
     exit_code: int | None = None
     outputs: str | None = None
+    provisional: bool = False
+    """The nodes may not have been taken down yet, and Slurm may know better why the job ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +121,7 @@ class EventsReport:
 def read_object(path: Path | str) -> Json | None:
     """The JSON object in `path`; None where there is none, or none that can be read. Called for thousands of files."""
     try:
-        with open(path, "rb") as stream:
-            value = json.loads(stream.read())
+        value = read_json(path)
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None
@@ -134,15 +137,16 @@ def outcome_of(value: Json) -> OutcomeReport:
     """An outcome from the content of its file; a state or class of a later version is unknown."""
     return OutcomeReport(
         state=_member(RunState, value.get("state")) or RunState.UNKNOWN,
-        failure_class=_failure_class(value.get("failure_class")),
+        failure_class=failure_class_of(value.get("failure_class")),
         message=_text(value.get("message")),
         evidence=_texts(value.get("evidence")),
         next_step=_text(value.get("next_step")),
         nodes=_texts(value.get("nodes")),
-        started=_number(value.get("started")),
-        ended=_number(value.get("ended")),
-        exit_code=_whole(value.get("exit_code")),
+        started=moment(value.get("started")),
+        ended=moment(value.get("ended")),
+        exit_code=whole(value.get("exit_code")),
         outputs=_text(value.get("outputs")) or None,
+        provisional=value.get("provisional") is True,
     )
 
 
@@ -174,9 +178,9 @@ def node_of(value: Json, name: str = "?") -> NodeReport:
         role=_text(value.get("role")),
         state=_text(value.get("state")),
         message=_text(value.get("message")),
-        failure_class=_failure_class(value.get("failure_class")),
+        failure_class=failure_class_of(value.get("failure_class")),
         next_step=_text(value.get("next_step")),
-        time=_number(value.get("time")),
+        time=moment(value.get("time")),
     )
 
 
@@ -200,7 +204,7 @@ def progress_of(value: Json) -> ProgressReport:
         stages=tuple(stage_of(stage) for stage in stages if isinstance(stage, dict))
         if isinstance(stages, list)
         else (),
-        tasks_failed=_whole(totals.get("tasks_failed")) if isinstance(totals, dict) else None,
+        tasks_failed=whole(totals.get("tasks_failed")) if isinstance(totals, dict) else None,
         object_store=_figures(StoreReport, store) if isinstance(store, dict) else None,
     )
 
@@ -218,7 +222,7 @@ def read_events(path: Path) -> EventsReport:
     if not events:
         return EventsReport()
     return EventsReport(
-        started=_number(events[0].get("time")),
+        started=moment(events[0].get("time")),
         last=_text(events[-1].get("message")),
         driver_started=any(event.get("event") == "driver_started" for event in events),
     )
@@ -229,7 +233,7 @@ _Figures = TypeVar("_Figures", StageReport, StoreReport)
 
 def _figures(kind: type[_Figures], value: Json) -> _Figures:
     """The fields that are there and of their kind: texts, whole numbers, numbers."""
-    readers: Mapping[object, Callable[[object], Any]] = {"str": _text, "int | None": _whole, "float | None": _number}
+    readers: Mapping[object, Callable[[object], Any]] = {"str": _text, "int | None": whole, "float | None": number}
     return kind(**{each.name: readers[each.type](value[each.name]) for each in fields(kind) if each.name in value})
 
 
@@ -240,21 +244,9 @@ def _member(kind: type[_State], value: object) -> _State | None:
         return None
 
 
-def _failure_class(value: object) -> FailureClass | None:
-    return (_member(FailureClass, value) or FailureClass.UNKNOWN) if value else None
-
-
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else ()
-
-
-def _number(value: object) -> float | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _whole(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return tuple(str(each) for each in value[:_MOST_TEXTS]) if isinstance(value, list) else ()

@@ -41,6 +41,8 @@ class RunStatus:
     started: float | None = None
     ended: float | None = None
     never_starts: bool = False
+    unreadable: bool = False
+    """Its files cannot be read, which is why its state is unknown."""
     warnings: Sequence[str] = ()
 
     @property
@@ -117,6 +119,10 @@ def _warnings(facts: RunFacts) -> list[str]:
     found = []
     if facts.query_error:
         found.append(f"{facts.query_error.splitlines()[0]} Shown is what the files of the run say.")
+    if facts.query_doubt and facts.open_shards:
+        found.append(
+            f"{facts.query_doubt.splitlines()[0]} How jobs ended that its controller has forgotten is unknown."
+        )
     if any(element.elsewhere and not element.is_unverifiable for element in facts.elements.values()):
         found.append(f"The run is on {facts.host or 'another machine'}. Shown is what its files say.")
     return found

@@ -101,7 +101,7 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
         status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
     elif facts.total == 1 and _agent_is_ending(facts, element, attempt):
         status = _failed_but_going(facts, shard, place, attempt)
-    elif _failure(attempt) is not None:
+    elif _has_ended(facts, shard, attempt):
         status = _ended(facts, shard, place, element, attempt)
     elif element is not None and facts.is_active(shard):
         status = _active(facts, shard, place, element, attempt, is_next=is_next)
@@ -151,10 +151,17 @@ def _done(shard: int, place: ShardPlace | None, attempt: AttemptFacts) -> ShardS
 def _failure(attempt: AttemptFacts) -> OutcomeReport | None:
     """The outcome that tells why there is no success: the attempt's own, else its element's; one with a class first."""
     if attempt.outcome is None and attempt.element_outcome is None:
-        return None  # as of thousands that are pending
+        return attempt.ending  # None, as of thousands that are pending
     found = [each for each in (attempt.outcome, attempt.element_outcome) if each is not None]
     proved = (each for each in found if each.failure_class or each.state is RunState.CANCELLED)
     return next(proved, next((each for each in found if each.state is RunState.FAILED), None))
+
+
+def _has_ended(facts: RunFacts, shard: int, attempt: AttemptFacts) -> bool:
+    """Whether the attempt has left why there is no success; while its job is taken down after a signal, it has not."""
+    if (outcome := _failure(attempt)) is None or outcome is not attempt.ending:
+        return outcome is not None
+    return not (facts.is_active(shard) or (facts.element_of(shard) is None and facts.is_fresh(attempt.heartbeat)))
 
 
 def _active(
@@ -283,7 +290,8 @@ def _why(
 ) -> tuple[FailureClass | None, str, str]:
     """Failure class, message and next step."""
     outcome = _failure(attempt)
-    if outcome is not None:
+    slurm_says = element.failure_class if element is not None else None
+    if outcome is not None and not (_is_guess(outcome) and slurm_says not in (None, FailureClass.CANCELLED)):
         cancelled = outcome.state is RunState.CANCELLED
         failure = outcome.failure_class or (FailureClass.CANCELLED if cancelled else None)
         return failure, outcome.message, outcome.next_step
@@ -302,6 +310,11 @@ def _why(
     if facts.is_local:
         return None, "The process of the run ended without writing an outcome.", ""
     return None, *_ending(place, element)
+
+
+def _is_guess(outcome: OutcomeReport) -> bool:
+    """Whether it tells of a signal alone, which may have come from the user, the time limit or a preemption."""
+    return outcome.provisional and outcome.failure_class is FailureClass.CANCELLED
 
 
 def _ending(place: ShardPlace, element: ElementFacts | None) -> tuple[str, str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
-from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, conclude, status_of
+from curator_slurm.launcher.status.gather import TROUBLE, Gathered, Level, collect_facts, conclude, status_of, troubled
 from curator_slurm.launcher.status.reports import NodeReader
 from curator_slurm.launcher.status.run_decision import RunStatus
 
 SLURM_INTERVAL_S = 10.0
 """Between two questions to Slurm. Progress comes from files, so this delays only what Slurm says of the job itself."""
+UNREADABLE_S = 10.0
+"""How long the files of a run may be unreadable: storage that was mounted anew is back by then."""
 LONG_WAIT_S = 300.0
 LONG_WAIT_INTERVAL_S = 30.0
 """What Slurm says of a job that has been pending for long may come later."""
@@ -33,6 +35,7 @@ class Watcher:
         self._submissions: Sequence[Submission] = ()
         self._last: RunStatus | None = None
         self._nodes = NodeReader(clock)
+        self._unreadable_since: float | None = None
         self.gathered: Gathered | None = None
         """The facts of the last look; None where the run's files cannot be read."""
 
@@ -45,17 +48,26 @@ class Watcher:
         self.run = load_run(self.run.paths.root)
         self.gathered = None
         if self.run.record is None:
-            return status_of(self.run)
+            return self._checked(status_of(self.run))
         try:
             fresh = self._is_due()
             status = self._look(fresh=fresh)
             if status.state.is_final:
                 status = self._look(fresh=not fresh, level=Level.FAILURES)
-        except CuratorSlurmError as error:
-            if self._last is None:
-                raise
-            status = RunStatus(state=RunState.UNKNOWN, message=str(error))
+        except TROUBLE as error:
+            status = troubled(error)
         self._last = status
+        return self._checked(status)
+
+    def _checked(self, status: RunStatus) -> RunStatus:
+        """The status; files that cannot be read for long are an error: nothing will be seen of the run's end."""
+        if not status.unreadable:
+            self._unreadable_since = None
+            return status
+        now = self._clock()
+        self._unreadable_since = now if self._unreadable_since is None else self._unreadable_since
+        if now - self._unreadable_since >= UNREADABLE_S:
+            raise StorageError(status.message)
         return status
 
     def _look(self, *, fresh: bool, level: Level = Level.STATE) -> RunStatus:

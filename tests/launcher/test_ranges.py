@@ -23,7 +23,7 @@ def test_reading(text: str, numbers: list[int]) -> None:
     assert parse_numbers(text) == numbers
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "3..4", "1,,2", "1.5"])
+@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "3..4", "1,,2", "1.5", "3\n4", "\u0663"])
 def test_what_is_no_list_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="3,7-9"):
         parse_numbers(text)
@@ -61,3 +61,14 @@ def test_whole_numbers(text: str, number: int) -> None:
 def test_digits_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not a list of numbers"):
         parse_numbers(text)
+
+
+@pytest.mark.parametrize("text", ["1-99999999999", "0-9999999,10000000-10000001"])
+def test_a_list_has_a_limit(text: str) -> None:
+    with pytest.raises(ValueError, match="more than 10,000,000"):
+        parse_numbers(text)
+
+
+def test_a_long_text_is_cut_in_the_message() -> None:
+    with pytest.raises(ValueError, match=r"^.{1,200}$"):
+        parse_numbers("9" * 100_000)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from fake_slurm import FakeSlurm
 
@@ -177,3 +179,63 @@ def test_commands_get_no_terminal_input(fake_slurm: FakeSlurm) -> None:
     (fake_slurm.bin / "squeue").write_text("#!/bin/sh\ncat\n")
     assert QUICK.run(["squeue"]) == ""
     assert os.environ["PATH"].startswith(str(fake_slurm.bin))
+
+
+def stub(fake: FakeSlurm, command: str, text: str) -> None:
+    (fake.bin / command).write_text(f"#!/bin/sh\n{text}\n")
+    (fake.bin / command).chmod(0o755)
+
+
+@pytest.mark.parametrize("text", ["exit 0", "echo Welcome", "echo '{\"jobs\": []}'", "printf '1|1|N/A|RUN'"])
+def test_an_answer_that_cannot_be_read_is_an_error(fake_slurm: FakeSlurm, text: str) -> None:
+    stub(fake_slurm, "squeue", text)
+    for ask in (lambda: QUICK.job_states(["1"]), lambda: QUICK.arrays(["1"]), QUICK.commented):
+        with pytest.raises(
+            SlurmError, match=r"The answer of squeue cannot be read(.|\n)*Try it by hand: squeue --states"
+        ):
+            ask()
+
+
+def test_accounting_that_is_away_is_a_doubt(fake_slurm: FakeSlurm) -> None:
+    doubts: list[str] = []
+    fake_slurm.fail_next("sacct", stderr="sacct: error: slurmdbd: Connection refused\n")
+    assert QUICK.job_states(["77", "78"], doubts=doubts) == {}
+    assert "sacct" in doubts[0]
+    stub(fake_slurm, "sacct", "echo oops")
+    QUICK.job_states(["77", "78"], doubts=doubts)
+    assert "The answer of sacct cannot be read" in doubts[1]
+
+
+def test_all_commands_have_one_limit_of_time_together(fake_slurm: FakeSlurm) -> None:
+    stub(fake_slurm, "squeue", "sleep 600")
+    slurm = Slurm(pauses_s=(0, 0)).within(0.5)
+    for _ in range(2):
+        with pytest.raises(SlurmError, match="no response within"):
+            slurm.job_states(["1"])
+
+
+def test_nothing_is_left_of_a_wrapper_that_hangs(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    stub(fake_slurm, "squeue", f"sleep 600 & echo $! >'{tmp_path}/pid'\nwait")
+    with pytest.raises(SlurmError, match="no response within"):
+        Slurm(timeout_s=1.0, pauses_s=()).job_states(["1"])
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_lost_answer_stays_unclear_when_nobody_can_look(fake_slurm: FakeSlurm, run_dir: Path) -> None:
+    fake_slurm.fail_next("sbatch", stderr=LOST, instead=True)
+    fake_slurm.fail_next("squeue", stderr=DOWN, times=9)
+    with pytest.raises(SlurmError, match="Socket timed out") as caught:
+        submit(run_dir)
+    assert caught.value.may_have_worked
+    assert len(fake_slurm.calls_of("sbatch")) == 1
+
+
+def test_a_job_id_that_cannot_be_read_is_looked_up(fake_slurm: FakeSlurm, run_dir: Path) -> None:
+    real = fake_slurm.bin / "sbatch"
+    kept = real.rename(real.with_name("real-sbatch"))
+    stub(fake_slurm, "sbatch", f"'{kept}' \"$@\" >/dev/null; echo done")
+    assert submit(run_dir) == str(fake_slurm.jobs[0].id)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import parse
+from curator_slurm.launcher.slurm.nodelists import MOST_NODES, expand_nodelist
 from curator_slurm.launcher.slurm.parse import JobInfo
+from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.states import SlurmState
 
 DATA = Path(__file__).parent / "data"
@@ -60,8 +63,94 @@ def test_squeue_of_an_array() -> None:
     assert rest.base_id == first.base_id == "5"
 
 
-def test_squeue_ignores_lines_that_are_none_of_its_own() -> None:
-    assert parse.parse_squeue("CLUSTER: lab\n\nsomething|else\n") == []
+HEADER = "JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|REASON|NODELIST|SUBMIT_TIME|START_TIME|END_TIME|TIME_LIMIT|NAME\n"
+ARRAY_HEADER = "ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|START_TIME|END_TIME|REASON\n"
+ROW = "4711|4711|N/A|RUNNING|None|n1|2026-11-24T03:36:24|2026-11-24T03:36:27|N/A|1:00:00|x\n"
+ARRAY_ROW = "4711|4|RUNNING|N/A|N/A|None\n"
+
+
+def test_a_header_alone_says_that_there_is_no_job() -> None:
+    assert parse.parse_squeue(HEADER) == []
+    assert parse.parse_squeue(f"CLUSTER: lab\n{HEADER}") == []
+    assert parse.parse_arrays(ARRAY_HEADER) == []
+    assert parse.parse_comments("ARRAY_JOB_ID|WORK_DIR|COMMENT\n") == []
+    assert parse.parse_work_dirs("JOBID|WORK_DIR\n") == {}
+    assert parse.parse_sacct("JobID|State|ExitCode|Submit|Start|End|NodeList|Timelimit\n") == []
+
+
+def test_lines_of_a_site_are_passed_over() -> None:
+    text = f"Welcome to the cluster!\n\nCLUSTER: lab\n{HEADER}{ROW}Maintenance | on Monday\n"
+    assert [job.job_id for job in parse.parse_squeue(text)] == ["4711"]
+
+
+def test_line_breaks_in_the_name_of_a_folder() -> None:
+    text = "4711|/runs/a\nb|curator-slurm:x:0001\n4712|/y|(null)\n"
+    assert parse.parse_comments(text) == [("4711", "/runs/a\nb", "curator-slurm:x:0001"), ("4712", "/y", "(null)")]
+
+
+DAMAGED = [
+    "",
+    "\n",
+    "something|else\n",
+    "Welcome to the cluster!\n",
+    "             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)\n",
+    '{"jobs": [], "errors": []}\n',
+    "<html><body>503</body></html>\n",
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+@pytest.mark.parametrize(
+    "read", [parse.parse_squeue, parse.parse_arrays, parse.parse_comments, parse.parse_work_dirs, parse.parse_sacct]
+)
+def test_what_is_no_table_is_no_answer(read: Any, text: str) -> None:
+    with pytest.raises(UnreadableOutputError):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + ROW[:40],
+        HEADER + ROW[:40] + "\n",
+        HEADER + ROW[:-1],
+        HEADER + "4711|4711|N/A|RUNNING|None|n1\n" + ROW,
+        HEADER + "slurm_load_jobs error: Zero Bytes were transmitted or received\n",
+        HEADER + ROW.replace("RUNNING", "5:03"),
+        HEADER + ROW.replace("RUNNING", ""),
+        HEADER + ROW.replace("4711|4711", "4711_|4711"),
+    ],
+)
+def test_a_damaged_row_is_no_answer(text: str) -> None:
+    with pytest.raises(UnreadableOutputError):
+        parse.parse_squeue(text)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ARRAY_ROW[:12] + "\n",
+        ARRAY_ROW[:-1],
+        ARRAY_ROW.replace("4711", "4711_4"),
+        ARRAY_ROW.replace("RUNNING", "R|UNNING"),
+    ],
+)
+def test_a_damaged_row_of_an_array_is_no_answer(row: str) -> None:
+    with pytest.raises(UnreadableOutputError):
+        parse.parse_arrays(ARRAY_HEADER + row)
+
+
+def test_a_state_of_a_later_slurm_is_unknown_and_not_over() -> None:
+    (job,) = parse.parse_squeue(HEADER + ROW.replace("RUNNING", "TELEPORTING"))
+    assert job.state is SlurmState.UNKNOWN
+    assert not job.state.is_final
+
+
+@pytest.mark.parametrize("tasks", ["1-3,5,7,...", "1-99999999999", "9-1", "x"])
+def test_a_list_of_tasks_that_cannot_be_read_names_none_and_stands_for_all(tasks: str) -> None:
+    (entry,) = parse.parse_arrays(ARRAY_HEADER + ARRAY_ROW.replace("|4|", f"|{tasks}|"))
+    assert entry.tasks is None
 
 
 def test_work_dirs() -> None:
@@ -129,13 +218,32 @@ def test_scontrol_of_jobs_that_ended_or_run_again() -> None:
     ],
 )
 def test_nodelists(text: str, expected: list[str]) -> None:
-    assert parse.expand_nodelist(text) == expected
+    assert expand_nodelist(text) == expected
 
 
-@pytest.mark.parametrize("text", ["n[1-", "n[a-b]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n[1-",
+        "n[a-b]",
+        "n[1-9999999999]",
+        "n[1-9999][1-9999]",
+        "n[1-2",
+        "n]1[",
+        f"n[1-{'9' * 5000}]",
+        "n[1-2-3]",
+        "n[]",
+    ],
+)
 def test_damaged_nodelists(text: str) -> None:
     with pytest.raises(ValueError, match="not a"):
-        parse.expand_nodelist(text)
+        expand_nodelist(text)
+
+
+def test_a_nodelist_has_a_limit() -> None:
+    assert len(expand_nodelist(f"n[1-{MOST_NODES}]")) == MOST_NODES
+    with pytest.raises(ValueError, match="names more than"):
+        expand_nodelist(f"n[1-{MOST_NODES}],m1")
 
 
 def test_times() -> None:
@@ -169,7 +277,6 @@ def test_arrays_in_short() -> None:
         "4711|4|RUNNING|2026-11-24T19:00:00|2026-11-24T20:00:00|None\n"
         "4711|3|COMPLETED|2026-11-24T18:00:00|2026-11-24T18:10:00|None\n"
         "4712|N/A|PENDING|N/A|N/A|(null)\n"
-        "a line that is none\n"
     )
     rest, running, done, single = parse.parse_arrays(text)
     assert (rest.tasks, rest.state, rest.reason) == ((5, 6, 7, 9), SlurmState.PENDING, "JobArrayTaskLimit")
