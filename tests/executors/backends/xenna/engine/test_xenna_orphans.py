@@ -74,7 +74,7 @@ class Slowly(Step):
         pathlib.Path({began!r}).touch()
         time.sleep(3600)
 
-stages = [Step("a", cpus=0.25), Slowly("b", cpus=0.25)]
+stages = [Step("a", cpus=0.5), Slowly("b", cpus=0.5)]
 XennaExecutor({{"resource_monitor": True}}).execute(stages, numbers(20))
 """
 
