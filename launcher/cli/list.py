@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._terminal import coloured_state, say, say_json, width
 from curator_slurm.launcher.runs.owners import user_name
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.ask_slurm import SlurmAnswer
+from curator_slurm.launcher.status.early import NO_ANSWER_YET, with_patience
 from curator_slurm.launcher.status.run_list import list_runs
 from curator_slurm.launcher.status.views import RunRow, to_json
 
@@ -38,7 +41,12 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
     that is given with --runs-dir, runs of other users are listed too, as far as you may read them, with their OWNER.
     """
     folders = folders_of(runs_dir)
-    rows, total = list_runs(folders, name=name, state=state, limit=limit, of_others=runs_dir is not None)
+
+    def look(answer: SlurmAnswer | None = None) -> tuple[list[RunRow], int]:
+        others = runs_dir is not None
+        return list_runs(folders, name=name, state=state, limit=limit, of_others=others, answer=answer)
+
+    rows, total = look() if as_json else with_patience(look, lambda: _show_files(look(NO_ANSWER_YET)[0]))
     if as_json:
         say_json(to_json(rows))
         return
@@ -49,6 +57,14 @@ def command(name: str | None, state: str | None, limit: int, as_json: bool, runs
         say(line)
     if total > len(rows):
         say(f"{len(rows)} of {total} runs; --limit 0 shows all.", err=True)
+
+
+def _show_files(rows: list[RunRow]) -> None:
+    """What is known without Slurm, at once; its word follows."""
+    for line in _table(rows, width()) if rows else ():
+        say(line)
+    say("\nSlurm has not answered yet; waiting for it, for half a minute at most ...\n")
+    sys.stdout.flush()
 
 
 def _table(rows: list[RunRow], limit: int) -> list[str]:

@@ -15,6 +15,7 @@ from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.describe import describe, describe_shard, exit_code, open_shards
+from curator_slurm.launcher.status.early import from_files, with_patience
 from curator_slurm.launcher.status.gather import observe
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.views import to_json
@@ -50,8 +51,19 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
     raise click.exceptions.Exit(exit_code(found, status))
 
 
+def _show_files(run: Run) -> None:
+    """What is known without Slurm, at once; its word follows."""
+    if (found := from_files(run)) is not None:
+        gathered, status = found
+        view = describe(run, status, gathered)
+        say("\n".join((shards_lines if view.array else status_lines)(view, width())))
+        say("\nWaiting for Slurm, for half a minute at most ...\n")
+        sys.stdout.flush()
+
+
 def _show(run: Run, shard: int | None, failed: bool, as_json: bool) -> RunStatus:
-    gathered, status = observe(run, shard)
+    early = as_json or failed or shard is not None or run.record is None or run.record.is_local
+    gathered, status = observe(run, shard) if early else with_patience(lambda: observe(run), lambda: _show_files(run))
     if gathered is not None and shard is not None:
         one = describe_shard(run, gathered, status, shard)
         say_json(to_json(one)) if as_json else say("\n".join(shard_lines(one, width())))

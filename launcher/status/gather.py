@@ -116,8 +116,8 @@ def _nothing_can_follow(gathered: Gathered, status: RunStatus) -> bool:
     return not any(name.partition("_")[0] in ours for name in active)
 
 
-def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
-    """The status of many runs, with as many commands of Slurm as for one of each kind."""
+def statuses_of(runs: Sequence[Run], answer: SlurmAnswer | None = None) -> list[RunStatus]:
+    """The status of many runs, with as many commands of Slurm as for one of each kind; none where `answer` is given."""
     known: list[Sequence[Submission] | RunStatus] = []
     each: Sequence[Submission] | RunStatus
     for run in runs:
@@ -128,7 +128,7 @@ def statuses_of(runs: Sequence[Run]) -> list[RunStatus]:
         known.append(each)
     pairs = list(zip(runs, known, strict=True))
     asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_over(run)]
-    answer = ask_for_all(asked)
+    answer = ask_for_all(asked) if answer is None else answer
     return [each if isinstance(each, RunStatus) else _decided(run, each, answer) for run, each in pairs]
 
 

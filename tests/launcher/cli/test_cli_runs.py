@@ -313,6 +313,23 @@ def test_status_when_slurm_is_away(tmp_path: Path, fake_slurm: FakeSlurm) -> Non
     assert call_json("status", run.run_id, "--runs-dir", tmp_path)["state"] == "completed"
 
 
+def test_files_first_while_slurm_does_not_answer(
+    tmp_path: Path, fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curator_slurm.launcher.status.ask_slurm.ASK_S", 1.0)
+    monkeypatch.setattr("curator_slurm.launcher.status.early.with_patience.__defaults__", (0.01,))
+    (fake_slurm.bin / "squeue").write_text("#!/bin/sh\nsleep 600\n")
+    run = submitted_run(tmp_path)
+    event(new_attempt(run), "driver_started")
+    first, _, second = call("status", run.run_id, "--runs-dir", tmp_path).stdout.partition("Waiting for Slurm")
+    assert "Slurm has not answered yet" in first
+    assert "running" in first
+    assert "no response within" in second
+    first, _, second = call("list", "--runs-dir", tmp_path).stdout.partition("Slurm has not answered yet")
+    assert "running" in first
+    assert "running" in second
+
+
 def test_status_of_a_node_that_failed_before_the_agent(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     run = submitted_run(tmp_path, "99")
     attempt = new_attempt(run, "99")

@@ -29,7 +29,7 @@ __all__ = ["own_home"]
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
-SECONDS = 25
+SECONDS = 60
 """For all verbs on one damaged run; the suite's machines are slow, and a FIFO blocks for ever."""
 MEMORY = 1 << 30
 """What they may have beyond what the tests have."""
