@@ -75,18 +75,18 @@ def test_the_quickstart_on_three_nodes(
 
 
 def test_render_is_what_submit_submits(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    spec = runs.write(program("print('hello')"))
+    hello = {"pipeline": {"command": ["echo", "hello"]}, "cluster": {"ray": False}, "resources": {**SMALL, "nodes": 1}}
+    spec = runs.write({"name": "hello", **hello})
     rendered = runs.command("render", str(spec)).stdout
-    done = runs.command("run", str(spec), "--set", "resources.nodes=1")
+    done = runs.command("run", str(spec), "--set", "resources.cpus_per_node=1")
     assert done.returncode == 0, done.output
-    changed = runs.command("render", str(spec), "--set", "resources.nodes=1").stdout
+    changed = runs.command("render", str(spec), "--set", "resources.cpus_per_node=1").stdout
     assert (runs.latest() / "job.sbatch").read_text() == changed != rendered
 
 
 def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     gate = runs.folder / "gate"
-    text = f"print('hello') if os.path.exists({str(gate)!r}) else sys.exit(3)"
-    done = runs.run(program(f"import sys\n{text}"), "--set", "resources.nodes=1")
+    done = runs.run(program(f"print('hello') if os.path.exists({str(gate)!r}) else sys.exit(3)", nodes=1))
     assert done.returncode == 6, done.output
     gate.touch()
     run_dir = runs.latest()
@@ -112,13 +112,15 @@ places = [f"node:{{node['NodeManagerAddress']}}" for node in ray.nodes()]
 hosts = ray.get([host.options(resources={{place: 0.1}}).remote() for place in places])
 print("hosts", sorted(hosts), "actors", len(ray.nodes()))
 """
-    first = runs.submit(program(text))["run_id"]
-    second = runs.submit(program(text))["run_id"]
+    spec = program(text, nodes=2)
+    spec["resources"] = {**spec["resources"], "sbatch": {"nodelist": "n1,n2"}}
+    first = runs.submit(spec)["run_id"]
+    second = runs.submit(spec)["run_id"]
     for run in (first, second):
         done = runs.watch(run)
         assert done.returncode == 0, done.output
         log = "\n".join(p.read_text() for p in runs.runs_dir.glob(f"*/{run}/attempts/*/*/driver.log"))
-        assert "hosts ['n1', 'n2', 'n3'] actors 3" in log
+        assert "hosts ['n1', 'n2'] actors 2" in log
     runs.assert_nothing_left()
 
 
@@ -136,7 +138,7 @@ class Make(ProcessingStage):
 
 
 class OnGpu(ProcessingStage):
-    # Every task waits until all six workers have been set up.
+    # Every task waits until all four workers have been set up.
     name = "on_gpu"
     resources = Resources(cpus=0.5, gpus=1)
 
@@ -149,13 +151,13 @@ class OnGpu(ProcessingStage):
 
     def process(self, task):
         deadline = time.monotonic() + 200
-        while len(os.listdir(self.folder)) < 6 and time.monotonic() < deadline:
+        while len(os.listdir(self.folder)) < 4 and time.monotonic() < deadline:
             time.sleep(0.1)
         return task
 
 
 def build(folder):
-    return Pipeline("gpus", stages=[Make(), OnGpu(folder).with_(num_workers=6)])
+    return Pipeline("gpus", stages=[Make(), OnGpu(folder).with_(num_workers=4)])
 """
 
 
@@ -166,12 +168,12 @@ def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs, backend: str)
         "name": "gpus",
         "pipeline": {"entry": "gpu_stages:build", "args": {"folder": "${output_dir}"}},
         "executor": {"backend": backend},
-        "resources": {**SMALL, "mem_per_node": "3000M", "gpus_per_node": 2},
+        "resources": {**SMALL, "nodes": 2, "mem_per_node": "3000M", "gpus_per_node": 2},
     }
     done = runs.run(spec)
     assert done.returncode == 0, done.output
     seen = sorted(path.name for path in (runs.latest() / "outputs").glob("[!_]*"))
-    assert seen == [f"n{node}_{gpu}" for node in (1, 2, 3) for gpu in (0, 1)]
+    assert seen == [f"n{node}_{gpu}" for node in (1, 2) for gpu in (0, 1)]
 
 
 STAGES: dict[str, Any] = {
@@ -256,7 +258,7 @@ def test_another_user_with_a_ray_of_their_own_can_neither_disturb_nor_enter(
     """mallory runs a Ray with all defaults on n1, and tries to run code in alice's."""
     theirs = ["ray", "start", "--head", "--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
     slurm_cluster.run(theirs, user="mallory", node="n1", env={"RAY_AUTH_MODE": "disabled"}, timeout=WAIT_S, check=True)
-    run_id = runs.submit(program("print('nodes', len(ray.nodes()), flush=True); time.sleep(600)"))["run_id"]
+    run_id = runs.submit(program("print('nodes', len(ray.nodes()), flush=True); time.sleep(600)", nodes=2))["run_id"]
     runs.wait_for_event("driver_started")
     address = json.loads((runs.element() / "cluster.json").read_text())["address"]
     attack = f"import ray; ray.init(address={address!r}); print('inside', ray.nodes())"
@@ -270,7 +272,7 @@ def test_another_user_with_a_ray_of_their_own_can_neither_disturb_nor_enter(
         for code, output in pool.map(enter, tokens):
             assert code != 0
             assert "inside" not in output
-    assert "nodes 3" in runs.read("attempts/*/*/driver.log")
+    assert "nodes 2" in runs.read("attempts/*/*/driver.log")
     runs.command("cancel", run_id)
     assert runs.watch(run_id).returncode == 8
     runs.assert_nothing_left()
