@@ -25,7 +25,7 @@ DRIVER = Path(__file__).with_name("killed_driver.py")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[TestRay]:
-    with start_ray(cpus=4) as ray:
+    with start_ray(cpus=2) as ray:  # each CPU more is four more workers in every run
         yield ray
 
 
