@@ -29,7 +29,7 @@ class Slow(Step):
         self.ready = True
 
     def process(self, task: Any) -> Any:
-        time.sleep(0.25)
+        time.sleep(0.15)
         return task
 
 
@@ -54,6 +54,7 @@ def test_every_figure_is_filled_in(
     watcher.start()
     try:
         stages = [Twice("twice", cpus=0.5), Slow("slow", cpus=0.5), Step("last", cpus=0.5)]
+        stages = [stage.with_(num_workers=1) for stage in stages]
         outputs = make(backend).execute(stages, numbers(10))
     finally:
         over.set()
