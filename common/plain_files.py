@@ -63,8 +63,10 @@ def plain_lines(path: Path | str, limit: int, line_limit: int) -> Iterator[bytes
     with open_plain(path) as stream:
         while line := stream.readline(line_limit + 1):
             left -= len(line)
-            if len(line) > line_limit or left < 0:
-                raise _too_large(path, line_limit if len(line) > line_limit else limit)
+            if len(line) > line_limit:
+                raise _too_large(path, line_limit, " in one line")
+            if left < 0:
+                raise _too_large(path, limit)
             yield line
 
 
@@ -74,5 +76,5 @@ def _not_plain(path: Path | str, kind: int) -> OSError:
     return OSError(errno.EINVAL, f"it is {_KINDS.get(kind, 'of an unknown kind')}, not a file", str(path))
 
 
-def _too_large(path: Path | str, limit: int) -> OSError:
-    return OSError(errno.EFBIG, f"it has more than {limit:,} bytes in one piece", str(path))
+def _too_large(path: Path | str, limit: int, where: str = "") -> OSError:
+    return OSError(errno.EFBIG, f"it has more than {limit:,} bytes{where}", str(path))

@@ -71,7 +71,7 @@ def read_json(path: Path | str, limit: int = RECORD_BYTES) -> Any | None:
 def append_jsonl(path: Path, value: Any) -> None:
     """Append one JSON line with a single write, so that lines of several writers do not mix."""
     line = json.dumps(value, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
     try:
         os.write(descriptor, line.encode())
     finally:

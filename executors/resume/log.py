@@ -19,23 +19,27 @@ from typing import Any
 
 from curator_slurm.common.addresses import is_address
 from curator_slurm.common.atomic_files import sync_folder
+from curator_slurm.common.plain_files import plain_lines
 
 log = logging.getLogger(__name__)
 
 FOLDER = ".curator_slurm_checkpoint"
 """Folder inside `checkpoint_path` that holds the files."""
 _RETRY_S = 1.0
+_FILE_BYTES = 4 << 30
+_LINE_BYTES = 64 << 20
+"""A line has what finished during one write, thousands of partitions where the disk stalls."""
 
 
 class CheckpointError(ValueError):
     """The checkpoint cannot be used: not a folder of this machine, not writable, or of another pipeline."""
 
 
-def read_lines(data: bytes) -> tuple[list[str] | None, set[str]]:
-    """(names of the stages, finished sources) of a file's content; incomplete lines are ignored."""
+def read_lines(lines: Iterable[bytes]) -> tuple[list[str] | None, set[str]]:
+    """(names of the stages, finished sources) of a file's lines; incomplete ones are ignored."""
     stages: list[str] | None = None
     finished: set[str] = set()
-    for line in data.split(b"\n"):
+    for line in lines:
         entry = _parse(line)
         if isinstance(entry.get("stages"), list):
             stages = stages or [str(name) for name in entry["stages"]]
@@ -117,7 +121,7 @@ class CheckpointLog:
         finished: set[str] = set()
         for path in sorted(self._folder.glob("*.jsonl")):
             try:
-                theirs, sources = read_lines(path.read_bytes())
+                theirs, sources = read_lines(plain_lines(path, _FILE_BYTES, _LINE_BYTES))
             except FileNotFoundError:
                 continue  # a run that finished nothing has removed its own
             except OSError as error:

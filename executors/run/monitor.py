@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.plain_files import open_plain
 from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.nemo import mark_failed_tasks
@@ -86,7 +87,8 @@ class RunMonitor:
         if self._path is None:
             return
         try:
-            kept = self._path.read_bytes()[: self._before]
+            with open_plain(self._path) as stream:
+                kept = stream.read(self._before)
         except FileNotFoundError:
             kept = b""
         write_atomic(self._path, kept + _lines(failures), durable=False)
@@ -114,7 +116,7 @@ class RunMonitor:
     def _append(self, records: Sequence[FailedTaskRecord]) -> None:
         if self._path is None:
             return
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
         try:
             os.write(descriptor, _lines(records))
         finally:

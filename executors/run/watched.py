@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.json_fields import whole
+from curator_slurm.common.plain_files import read_plain
 from curator_slurm.executors.adapter.adapter import BatchReport, items_of
 from curator_slurm.executors.run.progress import PROGRESS_FILE, ProgressReporter
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker
 
 FOLDER = "progress-of-workers"
 _LOOK_S = 0.5
+_FILE_BYTES = 4096
 _FIELDS = ("tasks_in", "tasks_out", "tasks_filtered", "items_in", "items_out")
 _COUNTS: dict[tuple[str, int], _Counts] = {}
 
@@ -139,9 +142,19 @@ def _sums(folder: Path) -> dict[int, tuple[list[int], str]]:
     sums: dict[int, tuple[list[int], str]] = {}
     for path in folder.glob("*.json"):
         index, _, rest = path.name.partition("-")
-        with contextlib.suppress(OSError, ValueError):
-            values = json.loads(path.read_text())
+        if index.isdecimal() and (values := _values(path)) is not None:
             total, _ = sums.get(int(index), ([0] * len(_FIELDS), ""))
             host = rest.rpartition("-")[0].rpartition("-")[0].partition(".")[0]
             sums[int(index)] = ([mine + more for mine, more in zip(total, values, strict=True)], host)
     return sums
+
+
+def _values(path: Path) -> list[int] | None:
+    """What one worker has counted; None where its file does not say."""
+    try:
+        values = json.loads(read_plain(path, _FILE_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    counts = [whole(value) for value in values] if isinstance(values, list) else []
+    known = [count for count in counts if count is not None]
+    return known if len(known) == len(counts) == len(_FIELDS) else None

@@ -72,7 +72,7 @@ class Heartbeat:
         self.signal = Signal(
             self.signal.beat + 1, ended or self.signal.ended, self.signal.cluster if cluster is None else cluster
         )
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
             os.pwrite(descriptor, encode(self.signal), 0)
             os.fsync(descriptor)

@@ -68,8 +68,12 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     while line := stream.readline(_LINE_BYTES + 1):
         number += 1
         if len(line) > _LINE_BYTES:
-            raise WrongLineError(number, f"this line has more than {_LINE_BYTES:,} bytes")
+            raise _too_long(number)
         yield number, line
+
+
+def _too_long(number: int) -> WrongLineError:
+    return WrongLineError(number, f"this line has more than {_LINE_BYTES:,} bytes")
 
 
 def _text(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
@@ -97,7 +101,8 @@ def _jsonl(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
 
 def _csv(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    rows = csv.reader(text, strict=True)
+    lines = _Lines(text)
+    rows = csv.reader(lines, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         if "path" not in header:
@@ -110,10 +115,32 @@ def _csv(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
                     raise WrongLineError(number, f"this has {len(row)} columns, and the first line names {len(header)}")
                 yield number, _file(_numbers(dict(zip(header, row, strict=True)), number), number)
             number = rows.line_num + 1
+            lines.left = _LINE_BYTES
     except csv.Error as error:
         raise WrongLineError(rows.line_num, f"this is not CSV: {error}") from None
     finally:
         text.detach()
+
+
+class _Lines:
+    """The lines of a CSV file, of which a row may have several, none of an absurd length; refill `left` at each row."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self.left = _LINE_BYTES
+        self._text, self._number = text, 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self.left + 1)
+        self._number += 1
+        self.left -= len(line)
+        if self.left < 0:
+            raise _too_long(self._number)
+        if not line:
+            raise StopIteration
+        return line
 
 
 _READERS = {".txt": _text, ".jsonl": _jsonl, ".csv": _csv}

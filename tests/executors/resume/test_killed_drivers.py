@@ -45,7 +45,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def finished(checkpoint: Path) -> set[str]:
     found: set[str] = set()
     for path in (checkpoint / FOLDER).glob("*"):
-        found |= read_lines(path.read_bytes())[1]
+        found |= read_lines(path.read_bytes().splitlines())[1]
     return found
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+import damage
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,7 +57,7 @@ def test_a_torn_file_says_a_part_of_the_truth(batches: list[list[str]], data: st
     written = "".join(line + "\n" for line in lines).encode()
     cut = written[: data.draw(st.integers(0, len(written)))]
     whole = [batch for index, batch in enumerate(batches) if cut.count(b"\n") > index + 1]
-    _, sources = read_lines(cut)
+    _, sources = read_lines(cut.split(b"\n"))
     assert {source for batch in whole for source in batch} <= sources <= {s for batch in batches for s in batch}
 
 
@@ -65,8 +66,8 @@ def test_rubbish_and_repeated_lines_change_nothing(sources: list[str], rubbish: 
     lines = [json.dumps({"finished": [source]}).encode() for source in sources]
     mixed = [*lines, *lines, *(part.replace(b"\n", b"") for part in rubbish), b"\0" * 50, b"[1]", b'{"finished": 3}']
     random.shuffle(mixed)  # type: ignore[attr-defined]
-    assert read_lines(b"\n".join(mixed))[1] >= set(sources)
-    assert read_lines(b"\n".join(part for part in mixed if part not in lines)) == (None, set())
+    assert read_lines(mixed)[1] >= set(sources)
+    assert read_lines(part for part in mixed if part not in lines) == (None, set())
 
 
 def test_a_file_that_was_cut_off_is_never_appended_to(tmp_path: Path) -> None:
@@ -130,3 +131,10 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / FOLDER).touch()
     with pytest.raises(CheckpointError, match="cannot be used"):
         CheckpointLog(tmp_path, ["s"])
+
+
+@pytest.mark.parametrize("kind", damage.IN_PLACE)
+def test_a_file_that_is_damaged_costs_what_it_records(tmp_path: Path, kind: str) -> None:
+    record(tmp_path, "a")
+    damage.IN_PLACE[kind](tmp_path / FOLDER / "other-1-ab.jsonl")
+    assert finished(tmp_path) == {"a"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.placement import NODE_PATIENCE_S, ClusterNode, Need, check_fits
 from curator_slurm.executors.run.rounds import run_rounds
-from curator_slurm.executors.run.sources import Sources
+from curator_slurm.executors.run.sources import Sources, Tally
 from curator_slurm.executors.task_failures import (
     DoesNotFitError,
     FailedTaskRecord,
@@ -274,3 +275,13 @@ def test_a_node_that_has_joined_since_the_round_began_is_a_loss_too() -> None:
 
     run_rounds(nowhere, run_round, monitor, sources, cluster)
     assert len(rounds) == 2
+
+
+def test_a_fifo_in_the_place_of_the_records_blocks_nobody(failures: Path) -> None:
+    failures.unlink()
+    os.mkfifo(failures)
+    monitor, _, _ = start(1)
+    with pytest.raises(OSError, match="FIFO"):
+        monitor.restore([Tally()], [])
+    with pytest.raises(OSError, match="No such device or address"):
+        monitor.record(0, one(failed=True))

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import damage
 import pytest
 from ray import cloudpickle
 
 from curator_slurm.executors import EmptyTask, Pipeline, ProcessingStage, Task
-from curator_slurm.executors.run.watched import FOLDER, watched
+from curator_slurm.executors.run.watched import FOLDER, _sums, watched
 
 
 class Numbers(ProcessingStage[Any, Any]):
@@ -83,3 +84,17 @@ def test_an_error_of_the_executor_is_its_own(tmp_path: Path, monkeypatch: pytest
 def test_nothing_is_counted_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CURATOR_SLURM_PROGRESS", raising=False)
     assert len(Pipeline("p", stages=[Numbers(), Odd()]).run(watched(Foreign())) or []) == 5
+
+
+@pytest.mark.parametrize("kind", damage.IN_PLACE)
+def test_the_file_of_a_worker_that_is_damaged(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "0-n1.site-12-ab.json").write_text("[1, 2, 3, 4, 5]")
+    damage.IN_PLACE[kind](tmp_path / "0-n2.site-12-cd.json")
+    assert _sums(tmp_path) == {0: ([1, 2, 3, 4, 5], "n1")}
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "[NaN, 1, 1, 1, 1]", '["a", 1, 1, 1, 1]', "[1e300, 1, 1, 1, 1]", "7"])
+def test_counts_of_a_worker_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "0-n1.site-12-ab.json").write_text(text)
+    (tmp_path / "a-n1.site-12-ab.json").write_text("[1, 2, 3, 4, 5]")
+    assert _sums(tmp_path) == {}
