@@ -35,7 +35,7 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: 
     try:
         reading = spec_file.read(spec_path, overrides)
         warnings = reading.warnings()
-        plan = plan_of(reading, spec_path.absolute().parent, choose_cluster(cluster), os.environ)
+        plan = plan_of(reading, spec_file.folder_of(spec_path), choose_cluster(cluster), os.environ)
     except SpecError as error:
         if as_json:
             say_json({"valid": False, "problems": _listed(error.problems), "warnings": _listed(warnings)})

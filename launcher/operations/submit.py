@@ -127,8 +127,8 @@ def prepare(
     """Read and check a spec file; see `prepare_reading`."""
     from curator_slurm.launcher.spec import spec_file
 
-    path = spec_path.absolute()
-    return prepare_reading(spec_file.read(spec_path, overrides), path.parent, cluster, environ, progress, str(path))
+    path, folder = str(spec_path.absolute()), spec_file.folder_of(spec_path)
+    return prepare_reading(spec_file.read(spec_path, overrides), folder, cluster, environ, progress, path)
 
 
 def prepare_reading(

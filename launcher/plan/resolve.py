@@ -26,7 +26,7 @@ def make_plan(
     python: str = sys.executable,
 ) -> Plan:
     """The plan of a spec file; see `plan_of`."""
-    return plan_of(spec_file.read(spec_path, set_options), spec_path.absolute().parent, cluster, environ, python)
+    return plan_of(spec_file.read(spec_path, set_options), spec_file.folder_of(spec_path), cluster, environ, python)
 
 
 def plan_of(

@@ -125,6 +125,11 @@ def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Read
     return reading
 
 
+def folder_of(path: FilePath) -> FilePath:
+    """Where the relative paths of a spec file begin: its folder; of what a shell pipes in, where the shell is."""
+    return FilePath.cwd() if path.is_fifo() else path.absolute().parent
+
+
 def read_text(path: FilePath) -> str:
     """The text of a spec file; raises SpecError."""
     try:

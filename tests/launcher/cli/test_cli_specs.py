@@ -1,6 +1,9 @@
 """The verbs that write and check specs: init, validate, render, schema."""
 
 import json
+import shlex
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -175,3 +178,14 @@ def test_submit_warns_too(run, here):
     result = run("submit", "s.yaml", "--cluster", "local", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "Note: s.yaml:4: `environment.env.HF_TOKEN`" in result.stderr
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan"])
+def test_a_spec_from_a_process_substitution(run, here, verb):
+    run("init", "--kind", "command")
+    (here / "data").mkdir()
+    (here / "data" / "a.jsonl").touch()
+    command = f"{shlex.quote(sys.executable)} -m curator_slurm {verb} <(cat spec.yaml) --cluster slurm"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "my-project" in done.stdout
