@@ -16,6 +16,7 @@ from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status import logs
+from curator_slurm.launcher.status.early import from_files
 from curator_slurm.launcher.status.logs import LogFile, Wanted
 from curator_slurm.launcher.visible import visible_line, visible_log
 
@@ -67,6 +68,8 @@ def command(
     found = registry.check_readable(run_to_read(run, runs_dir))
     if (shard is not None or failed) and not (found.record and found.record.array):
         raise UsageError(f"run {found.run_id} has no shards")
+    if found.record is not None and found.paths.secrets.is_dir():
+        from_files(found)  # whoever finds a run over removes its secrets
     write = _say_raw if raw else _say_log
     if failed:
         _failed(found, FAILED_LINES if lines is None else lines, write)

@@ -10,6 +10,7 @@ from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, launch
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
+from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
@@ -85,6 +86,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         raise launched.error
     active = taken(submissions, answer.tasks)
     problem = submit_collect_job(launched.run, found.plan, [*active, *launched.job_ids])
+    sweep_secrets(run.paths.root.parent.parent, but=run.paths.root)
     warnings = [*found.warnings, problem] if problem else found.warnings
     return replace(found, run=launched.run, launched=launched, warnings=warnings)
 

@@ -1,8 +1,8 @@
 """Secrets of a run: taken where it is submitted, gone when it is over.
 
 They are the values that `environment.secrets` names, and the tokens of the run's Ray clusters. However a run ends,
-whoever finds it over removes them, and here is how: agents at their end, commands that see its state, and `submit` for
-earlier runs of its folder.
+whoever finds it over removes them, and here is how: agents at their end, commands that see its state, and `submit` and
+`retry` for other runs of the folder.
 """
 
 from __future__ import annotations

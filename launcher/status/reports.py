@@ -232,7 +232,7 @@ _Figures = TypeVar("_Figures", StageReport, StoreReport)
 
 
 def _figures(kind: type[_Figures], value: Json) -> _Figures:
-    """The fields that are there and of their kind: texts, whole numbers, numbers."""
+    """The fields that are there and of their type: strings, whole numbers, numbers."""
     readers: Mapping[object, Callable[[object], Any]] = {"str": _text, "int | None": whole, "float | None": number}
     return kind(**{each.name: readers[each.type](value[each.name]) for each in fields(kind) if each.name in value})
 

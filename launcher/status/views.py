@@ -262,7 +262,7 @@ DOCUMENTS: Mapping[str, Any] = {
 
 
 def to_json(view: object) -> Any:
-    """Plain data: dataclasses as objects, tuples as lists, states as texts."""
+    """Plain data: dataclasses as objects, tuples as lists, states as strings."""
     if is_dataclass(view) and not isinstance(view, type):
         return {each.name: to_json(getattr(view, each.name)) for each in fields(view)}
     if isinstance(view, Mapping):

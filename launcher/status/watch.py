@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.registry import Run, load_run
-from curator_slurm.launcher.runs.submissions import Submission
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
+from curator_slurm.launcher.status.early import AT_ONCE_S, NO_ANSWER_YET, Question
 from curator_slurm.launcher.status.gather import TROUBLE, Gathered, Level, collect_facts, conclude, status_of, troubled
 from curator_slurm.launcher.status.reports import NodeReader
 from curator_slurm.launcher.status.run_decision import RunStatus
@@ -26,13 +29,15 @@ LONG_WAIT_INTERVAL_S = 30.0
 class Watcher:
     """Polls one run; `poll` is cheap enough for every second."""
 
-    def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic, *, patience_s: float = AT_ONCE_S) -> None:
+        """`patience_s` is how long a look waits for Slurm."""
         self.run = run
+        self._patience_s = patience_s
         self._clock = clock
         self._began = clock()
         self._asked = float("-inf")
-        self._answer = SlurmAnswer()
-        self._submissions: Sequence[Submission] = ()
+        self._question: Question[tuple[Sequence[Submission], SlurmAnswer]] | None = None
+        self._answered: tuple[Sequence[Submission], SlurmAnswer] | None = None
         self._last: RunStatus | None = None
         self._nodes = NodeReader(clock)
         self._unreadable_since: float | None = None
@@ -42,6 +47,8 @@ class Watcher:
     def poll(self) -> RunStatus:
         """The status now, with an answer of Slurm that may be some seconds old; a final one with a fresh answer.
 
+        Slurm is waited for no longer than a moment; until it has answered, no status is final.
+
         Raises:
             StorageError: its files cannot be read from the start; later, they are unknown for as long.
         """
@@ -50,10 +57,11 @@ class Watcher:
         if self.run.record is None:
             return self._checked(status_of(self.run))
         try:
-            fresh = self._is_due()
-            status = self._look(fresh=fresh)
+            fresh = self._ask()
+            status = self._look()
             if status.state.is_final:
-                status = self._look(fresh=not fresh, level=Level.FAILURES)
+                fresh = fresh or self._ask(at_once=True)
+                status = self._look(Level.FAILURES) if fresh else _undecided(status)
         except TROUBLE as error:
             status = troubled(error)
         self._last = status
@@ -70,12 +78,24 @@ class Watcher:
             raise StorageError(status.message)
         return status
 
-    def _look(self, *, fresh: bool, level: Level = Level.STATE) -> RunStatus:
-        if fresh:
-            self._submissions, self._answer = ask(self.run)
-            self._asked = self._clock()
+    def _ask(self, *, at_once: bool = False) -> bool:
+        """Whether Slurm has answered anew: it is asked where that is due, or `at_once`."""
+        patience_s = 0.0
+        if self._question is None:
+            if not (at_once or self._is_due()):
+                return False
+            self._question, patience_s = Question(partial(ask, self.run)), self._patience_s
+        if not self._question.is_answered(patience_s):
+            return False
+        question, self._question = self._question, None
+        self._answered = question.answer()
+        self._asked = self._clock()
+        return True
+
+    def _look(self, level: Level = Level.STATE) -> RunStatus:
+        submissions, answer = self._answered or (read_submissions(self.run.paths), NO_ANSWER_YET)
         nodes = self._nodes if level is Level.STATE else None
-        self.gathered = collect_facts(self.run, self._submissions, self._answer, level, nodes=nodes)
+        self.gathered = collect_facts(self.run, submissions, answer, level, nodes=nodes)
         return self.gathered.decide() if level is Level.STATE else conclude(self.run, self.gathered)
 
     def _is_due(self) -> bool:
@@ -94,3 +114,9 @@ class Watcher:
             if status.state.is_final:
                 return
             sleep(interval_s)
+
+
+def _undecided(status: RunStatus) -> RunStatus:
+    """What the files prove, while Slurm has not confirmed it."""
+    message = f"By its files, this run is {status.state}; Slurm has not answered yet."
+    return replace(status, state=RunState.UNKNOWN, message=message)

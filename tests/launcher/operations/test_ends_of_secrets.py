@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from fake_slurm import FakeSlurm
-from run_dirs import fake_python, new_attempt, new_run, own_home, submit_again, submitted_run, write_spec
+from run_dirs import (
+    event,
+    fake_python,
+    new_attempt,
+    new_run,
+    outcome,
+    own_home,
+    submit_again,
+    submitted_run,
+    write_spec,
+)
 from sharded_runs import fail, publish, sharded_run
 
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
@@ -68,7 +78,7 @@ VERBS = {
     "watch": lambda run: call("watch", run.run_id),
     "logs -f": lambda run: call("logs", "-f", run.run_id),
     "cancel": lambda run: call("cancel", run.run_id),
-    "poll": lambda run: Watcher(load_run(run.paths.root)).poll(),
+    "poll": lambda run: Watcher(load_run(run.paths.root), patience_s=60).poll(),
 }
 
 
@@ -156,6 +166,32 @@ def test_a_run_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     again = ["submit", spec, "--cluster", "local"]
     call(*(again if who == "submit" else ["status", run.paths.root]))
     assert not run.paths.secrets.exists()
+
+
+def test_a_run_that_failed_beside_one_that_is_retried(fake_slurm: FakeSlurm, runs_dir: Path, tmp_path: Path) -> None:
+    python = fake_python(tmp_path / "python")
+    fake_slurm.pause()
+    spec = write_spec(tmp_path, python, name="again")
+    run = json.loads(call("submit", spec, "--set", f"storage.runs={runs_dir}", "--json"))["run_id"]
+    call("cancel", run)
+    other = cut_off(runs_dir)
+    call("retry", run, "--dry-run")
+    assert other.paths.secrets.exists()
+    assert "Submitted the run again" in call("retry", run)
+    assert not other.paths.secrets.exists()
+    assert len(list(runs_dir.glob("again/*/secrets"))) == 1
+
+
+def test_logs_of_a_run_that_completed_by_its_files(fake_slurm: FakeSlurm, runs_dir: Path) -> None:
+    run = with_secrets(submitted_run(runs_dir))
+    attempt = new_attempt(run)
+    event(attempt, "driver_started")
+    call("logs", run.run_id)
+    assert run.paths.secrets.exists(), "it runs"
+    outcome(attempt)
+    call("logs", run.run_id)
+    assert not run.paths.secrets.exists()
+    assert not fake_slurm.calls_of("squeue")
 
 
 # What must not happen

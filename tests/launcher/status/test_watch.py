@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from run_dirs import event, new_attempt, node_status, outcome, submitted_run
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
-from curator_slurm.launcher.status import gather, reports
+from curator_slurm.launcher.status import gather, reports, watch
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask
+from curator_slurm.launcher.status.early import NO_ANSWER_YET
 from curator_slurm.launcher.status.gather import status_of
 from curator_slurm.launcher.status.watch import Watcher
 
@@ -34,7 +37,7 @@ def test_slurm_is_asked_far_less_often_than_files(tmp_path: Path, fake_slurm: Fa
     attempt = new_attempt(run := submitted_run(tmp_path))
     event(attempt, "driver_started")
     clock = Clock()
-    watcher = Watcher(run, clock)
+    watcher = Watcher(run, clock, patience_s=60)
     for _ in range(60):
         assert watcher.poll().state is RunState.RUNNING
         clock.now += 1
@@ -47,7 +50,7 @@ def test_following_ends_with_the_final_state(tmp_path: Path, fake_slurm: FakeSlu
     event(attempt, "driver_started")
     clock = Clock()
     seen = []
-    for status in Watcher(run, clock).follow(1, clock.sleep):
+    for status in Watcher(run, clock, patience_s=60).follow(1, clock.sleep):
         seen.append(status.state)
         if len(seen) == 3:
             outcome(attempt)
@@ -56,7 +59,7 @@ def test_following_ends_with_the_final_state(tmp_path: Path, fake_slurm: FakeSlu
 
 def test_a_run_that_cannot_be_read_any_more(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     run = submitted_run(tmp_path)
-    watcher = Watcher(run, Clock())
+    watcher = Watcher(run, Clock(), patience_s=60)
     watcher.poll()
     run.paths.record.write_text("{")
     assert (watcher.poll().state, watcher.gathered) == (RunState.UNKNOWN, None)
@@ -73,6 +76,61 @@ def test_an_outcome_written_while_we_looked_is_not_missed(tmp_path: Path, monkey
 
     monkeypatch.setattr(gather, "ask", late)
     assert status_of(run).state is RunState.COMPLETED
+
+
+@pytest.fixture
+def slow_slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Slurm answers when this event is set, that the job runs."""
+    answers = threading.Event()
+
+    def slow(run: Run) -> tuple[Sequence[Any], SlurmAnswer]:
+        answers.wait()
+        return ask(run)[0], SlurmAnswer(jobs={"4711": JobInfo(job_id="4711", state=SlurmState.RUNNING)})
+
+    monkeypatch.setattr(watch, "ask", slow)
+    yield answers
+    answers.set()
+
+
+def poll_until(watcher: Watcher, state: RunState) -> None:
+    deadline = time.monotonic() + 60
+    while watcher.poll().state is not state:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_files_are_shown_while_slurm_does_not_answer(
+    tmp_path: Path, fake_slurm: FakeSlurm, slow_slurm: threading.Event
+) -> None:
+    run = submitted_run(tmp_path)
+    event(attempt := new_attempt(run), "driver_started")
+    watcher = Watcher(run, clock := Clock(), patience_s=0.01)
+    status = watcher.poll()
+    assert status.state is RunState.RUNNING
+    assert status.warnings[0].startswith(NO_ANSWER_YET.error)
+    outcome(attempt)
+    status = watcher.poll()
+    assert (status.state, status.message) == (
+        RunState.UNKNOWN,
+        "By its files, this run is completed; Slurm has not answered yet.",
+    )
+    slow_slurm.set()
+    poll_until(watcher, RunState.COMPLETED)
+    assert clock.now == 0
+
+
+def test_an_older_answer_counts_while_slurm_does_not_answer(
+    tmp_path: Path, fake_slurm: FakeSlurm, slow_slurm: threading.Event
+) -> None:
+    event(new_attempt(run := submitted_run(tmp_path)), "driver_started")
+    watcher = Watcher(run, clock := Clock(), patience_s=0.01)
+    slow_slurm.set()
+    while watcher.poll().warnings:
+        time.sleep(0.05)
+    slow_slurm.clear()
+    clock.now += 60
+    status = watcher.poll()
+    assert (status.state, list(status.warnings)) == (RunState.RUNNING, [])
 
 
 def test_many_nodes_are_read_seldom_and_all_of_them_at_the_end(
@@ -92,7 +150,7 @@ def test_many_nodes_are_read_seldom_and_all_of_them_at_the_end(
         return read_object(path)
 
     monkeypatch.setattr(reports, "read_object", count)
-    watcher = Watcher(run, clock := Clock())
+    watcher = Watcher(run, clock := Clock(), patience_s=60)
     for _ in range(60):
         status = watcher.poll()
         assert status.only is not None
