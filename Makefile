@@ -27,7 +27,7 @@ WORKERS      ?= 3
 SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit matrix chaos scale stalls packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit matrix chaos scale stalls damage packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -60,6 +60,9 @@ scale: packages $(DEV) ## Run 300 array elements where an array may have 100
 
 stalls: packages $(DEV) ## Freeze shared storage and suspend jobs for 100 s on the real Slurm (a quarter of an hour)
 	$(PYTEST) -m stalls -s tests/on_slurm/test_stalls.py
+
+damage: $(DEV) ## Every file of a run, damaged in every way, under every verb (an hour)
+	EVERY_DAMAGE=1 $(PYTEST) -s tests/launcher/cli/test_damaged_runs.py
 
 matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
 	@$(PYTHON) tests/matrix.py $(MATRIX)

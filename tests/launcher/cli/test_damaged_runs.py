@@ -31,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("own_home")
 
 SECONDS = 60
 """For all verbs on one damaged run; the suite's machines are slow, and a FIFO blocks for ever."""
+EVERY = bool(os.environ.get("EVERY_DAMAGE"))
 MEMORY = 1 << 30
 """What they may have beyond what the tests have."""
 HEADERS = {
@@ -132,8 +133,11 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Run,
     return tmp_path, whole_run(tmp_path), sharded_run(tmp_path, 1)
 
 
-def survives(folder: Path, run: Run, healthy: Run) -> bool:
-    return faults.in_child(lambda: check(folder, run, healthy)) == 0
+def survives(folder: Path, run: Run, healthy: Run, what: object = "") -> bool:
+    survived = faults.in_child(lambda: check(folder, run, healthy)) == 0
+    if EVERY:  # it takes long, and whoever stops it wants to know what it has found
+        print("survives" if survived else "FAILED", what, flush=True)
+    return survived
 
 
 def test_a_run_that_is_whole(damaged: tuple[Path, Run, Run]) -> None:
@@ -144,7 +148,7 @@ def test_a_run_that_is_whole(damaged: tuple[Path, Run, Run]) -> None:
 
 def pairs(places: Sequence[str], kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Each place with one kind of damage, each kind at some places; with EVERY_DAMAGE set, all with all."""
-    count = len(kinds) if os.environ.get("EVERY_DAMAGE") else 1
+    count = len(kinds) if EVERY else 1
     for number, place in enumerate(places):
         for step in range(count):
             yield place, kinds[(number * count + step) % len(kinds)]
@@ -156,7 +160,7 @@ def test_something_else_in_the_place_of_a_file(damaged: tuple[Path, Run, Run]) -
     shutil.copytree(run.paths.root, kept, symlinks=True)
     for place, kind in pairs(places(run), list(damage.IN_PLACE)):
         damage.replace_file(run.paths.root / place, kind)
-        failed += [] if survives(folder, run, healthy) else [(place, kind)]
+        failed += [] if survives(folder, run, healthy, (place, kind)) else [(place, kind)]
         shutil.rmtree(run.paths.root)
         shutil.copytree(kept, run.paths.root, symlinks=True)
     assert not failed
@@ -171,7 +175,7 @@ def test_something_else_in_the_place_of_every_value(damaged: tuple[Path, Run, Ru
         before = path.read_bytes()
         damage.replace_values(path, kind)
         os.utime(path, (1, 1))  # a lock that was touched lately is one that somebody holds
-        failed += [] if survives(folder, run, healthy) else [(place, kind)]
+        failed += [] if survives(folder, run, healthy, (place, kind)) else [(place, kind)]
         path.write_bytes(before)
         os.utime(path, (1, 1))
     assert not failed
