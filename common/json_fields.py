@@ -1,6 +1,6 @@
-"""The fields of records in JSON files: of the kind that their class says, and no number beyond sense.
+"""The fields of records in JSON files: of the type that their class says, and no number out of range.
 
-A file of a run may have been damaged, edited, or written by somebody else; a text where a number should be must not
+A file of a run may have been damaged, edited, or written by somebody else; a string where a number should be must not
 surface as a TypeError somewhere else, nor a count of 10**12 as a command that never ends.
 """
 
@@ -62,12 +62,12 @@ def _text_mapping(value: object) -> Mapping[str, Any] | None:
 
 
 _KINDS: Mapping[str, tuple[Callable[[object], Any], str]] = {
-    "str": (text, "a text"),
+    "str": (text, "a string"),
     "bool": (_flag, "true or false"),
     "int": (_integer, "an integer"),
     "float": (moment, "a time in seconds"),
-    "tuple[str, ...]": (_texts, "a list of texts"),
-    "Mapping[str, str]": (_text_mapping, "an object of texts"),
+    "tuple[str, ...]": (_texts, "a list of strings"),
+    "Mapping[str, str]": (_text_mapping, "an object of strings"),
     "Mapping[str, Any]": (_mapping, "an object"),
 }
 
@@ -113,5 +113,5 @@ def _shown(value: object) -> str:
     """A value for a message, whatever its size."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    shown = repr(value) if not isinstance(value, int) or abs(value) <= MOST else "a number beyond sense"
+    shown = repr(value) if not isinstance(value, int) or abs(value) <= MOST else "an absurdly large number"
     return shown if len(shown) <= 60 else f"{shown[:60]}..."

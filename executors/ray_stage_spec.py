@@ -14,7 +14,7 @@ STAGE_KEYS = frozenset(
 
 
 def ray_stage_spec(stage: Any) -> dict[str, Any]:
-    """`ray_stage_spec()` of a stage, empty where it has none; keys as texts, also where they are an enumeration's."""
+    """`ray_stage_spec()` of a stage, empty where it has none; keys as strings, also where they are an enumeration's."""
     spec = stage.ray_stage_spec() if hasattr(stage, "ray_stage_spec") else {}
     return {str(getattr(key, "value", key)): value for key, value in dict(spec or {}).items()}
 

@@ -1,4 +1,4 @@
-"""The way out: every step is taken, whatever became of those before it."""
+"""The end of an agent: every step is taken, whatever became of those before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`submit`: from a spec in a file, a text or a mapping to the handle of a submitted run."""
+"""`submit`: from a spec in a file, a string or a mapping to the handle of a submitted run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def submit(
 ) -> Job:
     """Check a spec and submit it; the handle of its run.
 
-    `spec` is the path of a YAML file, a mapping, or a text of several lines of YAML; relative paths in the last two
+    `spec` is the path of a YAML file, a mapping, or a string with several lines of YAML; relative paths in the last two
     begin at the current folder. `overrides` are settings in place of those of the spec: `{"resources.nodes": 8}` or
     `{"resources": {"nodes": 8}}`. `cluster` is slurm, local (this machine) or auto (Slurm where there is sbatch).
     `environ`, by default this process's, has the values of secrets and of variables in paths.

@@ -82,7 +82,7 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
 
 
 def _command_line(command: str | list[str], attempt: AttemptPaths, context: dict[str, Any]) -> list[str]:
-    """The program and its arguments; a text becomes a script in the attempt's folder, which no process list shows."""
+    """The program and its arguments; a string becomes a script in the attempt's folder, which no process list shows."""
     if not isinstance(command, str):
         return argument_list(command, context)
     script = bash_script(command, context)

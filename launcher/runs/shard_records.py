@@ -61,7 +61,7 @@ def _input_file(value: Mapping[str, Any]) -> InputFile:
     file = InputFile(**value)
     numbers = all(number is None or isinstance(number, int) for number in (file.bytes, file.mtime_ns))
     if not isinstance(file.path, str) or not numbers or not isinstance(file.sha256, str | None):
-        raise ValueError("not a line of a shard manifest: a path is a text, a size an integer")
+        raise ValueError("not a line of a shard manifest: a path is a string, a size an integer")
     return file
 
 

@@ -118,7 +118,7 @@ def _checked_id(text: str, pattern: re.Pattern[str] = _PLAIN_ID) -> str:
 
 
 def _checked_state(text: str) -> SlurmState:
-    """A state that we do not know is UNKNOWN; a text that can be none is an error."""
+    """A state that we do not know is UNKNOWN; a string that cannot be one is an error."""
     if not _STATE.fullmatch(text.strip()):
         raise UnreadableOutputError(f"{shortened(text)} is no state of a job")
     return SlurmState.parse(text)

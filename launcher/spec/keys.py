@@ -137,5 +137,5 @@ def _bare(annotation: Any) -> Iterator[Any]:
     else:
         yield annotation
         if get_origin(annotation) is list and get_args(annotation):
-            # A list of texts may be given as one text.
+            # A list of strings may be given as one string.
             yield from (member for member in _bare(get_args(annotation)[0]) if member is str)

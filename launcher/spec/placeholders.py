@@ -92,7 +92,7 @@ def _advice(name: str) -> str:
 
 
 def value_of(name: str, context: Mapping[str, Any]) -> Any:
-    """The value of one placeholder: a text, a number, or a list of files.
+    """The value of one placeholder: a string, a number, or a list of files.
 
     Raises:
         PlaceholderError: there is no such placeholder, or it has no value in this run.

@@ -101,7 +101,7 @@ def read(path: FilePath, set_options: Sequence[str] = ()) -> Reading:
 
 
 def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Reading:
-    """`read` for a text, named `source` in messages."""
+    """`read` for a string, named `source` in messages."""
     reading = Reading(source, text)
     try:
         reading.document = parse(text)

@@ -1,4 +1,4 @@
-"""The way out of an agent: storage that is full from any write on, a Slurm that does not answer, parts that fail."""
+"""The end of an agent: storage that is full from any write on, a Slurm that does not answer, parts that fail."""
 
 from __future__ import annotations
 
