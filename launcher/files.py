@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,15 +45,20 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text; NaN and infinities, which are no JSON, are None.
+    """The value of a JSON text; NaN, infinities, and what is read as one, such as 1e999, are None.
 
     Raises:
         ValueError: it is no JSON, or is nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        return json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def read_json(path: Path | str, limit: int = RECORD_BYTES) -> Any | None:

@@ -100,7 +100,7 @@ def make_session_dir(base: str | None, tag: str) -> Path:
 def sweep_sessions(parent: Path) -> None:
     """Remove session folders of this user whose agent is dead: a killed agent cannot clean up after itself."""
     for session in parent.glob(f"{SESSION_PREFIX}*"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
             if session.is_symlink() or session.stat().st_uid != os.getuid():
                 continue
             owner = read_json(session / _OWNER) or {}

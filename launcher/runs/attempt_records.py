@@ -158,5 +158,5 @@ def read_ending(paths: ClusterPaths) -> Outcome | None:
             failure_class=failure_class_of(value.get("failure_class")),
             provisional=True,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None

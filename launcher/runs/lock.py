@@ -171,7 +171,7 @@ def _read(path: Path) -> tuple[dict[str, Any], float | None]:
         return {}, None
     except (OSError, ValueError):
         return {}, 0.0
-    return (value if isinstance(value, dict) else {}), touched
+    return (value, touched) if isinstance(value, dict) else ({}, 0.0)
 
 
 def _holder_lives(holder: dict[str, Any]) -> bool | None:

@@ -115,9 +115,11 @@ def test_a_holder_on_another_machine_that_shows_life_keeps_it(tmp_path: Path) ->
         thread.join()
 
 
-def test_a_damaged_lock_is_broken_after_a_while(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["", "{", "null", "[]"])
+def test_a_damaged_lock_is_broken_after_a_while(tmp_path: Path, content: str) -> None:
     path = tmp_path / ".lock"
-    path.write_text("{")
+    path.write_text(content)
+    assert not is_locked(path), "it names no holder"
     with RunLock(path, "retry", patience_s=60, stale_s=0.1):
         pass
 
