@@ -242,3 +242,28 @@ def test_clean_up_after_a_killed_agent_goes_on_whatever_is_damaged(run: RunPaths
     assert node_agent.main(arguments) == 0
     assert not context.cluster.token.exists()
     assert os.path.isdir(context.cluster.heartbeat)  # noqa: PTH112
+
+
+@pytest.mark.parametrize("fails", ["remove_secrets_of", "report_head_lost"])
+def test_clean_up_after_a_killed_agent_takes_every_step(
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    from curator_slurm.launcher.agent import node_agent
+
+    taken = []
+
+    def step(name: str) -> None:
+        def take(*_: Any, **__: Any) -> None:
+            taken.append(name)
+            if name == fails:
+                raise RuntimeError(name)
+
+        monkeypatch.setattr(node_agent, name, take)
+
+    for name in ("remove_secrets_of", "report_head_lost", "clean_up"):
+        step(name)
+    context = context_of(run, "4711_0.0")
+    run.plan.write_text(context.plan.to_yaml())
+    arguments = ["--run-dir", str(run.root), "--element-dir", str(context.cluster.root), "--clean-up"]
+    assert node_agent.main(arguments) == 0
+    assert taken == ["remove_secrets_of", "report_head_lost", "clean_up"]

@@ -44,7 +44,7 @@ VERBS = (
     ("status", "--json"),
     ("status", "--shard", "1"),
     ("logs", "--all", "-n", "5"),
-    ("logs", "-f"),
+    ("logs", "-f", "-n", "5"),
     ("watch", "--interval", "0.1"),
     ("cancel",),
     ("collect",),
