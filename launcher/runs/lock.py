@@ -236,7 +236,7 @@ def _check_kind(path: Path) -> None:
     """Nobody holds what is no file, and nobody will ever release it."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise StorageError(f"{path} is in the way of a lock, and is no file: remove it")
+            raise StorageError(f"{path} is in the place of a lock file, but is not a regular file: remove it")
 
 
 def _busy(holder: dict[str, Any], path: Path) -> str:

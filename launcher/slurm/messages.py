@@ -107,7 +107,7 @@ def unreachable(command: str, stderr: str) -> str:
 def unreadable(command: Sequence[str], why: str) -> str:
     """The message for a command that succeeded and printed something else than it was asked for."""
     return (
-        f"The answer of {command[0]} cannot be read: {why}.\n"
+        f"The output of {command[0]} cannot be parsed: {why}.\n"
         f"Try it by hand: {shlex.join(command)}\n"
         f"If {command[0]} is a wrapper of your site here, put the directory of Slurm's own commands first on PATH."
     )

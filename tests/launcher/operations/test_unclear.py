@@ -97,11 +97,11 @@ def test_retry_submits_nothing_on_an_answer_that_cannot_be_read(
     kept = real.rename(real.with_name("real-squeue"))
     real.write_text(f"#!/bin/sh\n{answer}\n")
     real.chmod(0o755)
-    with pytest.raises(SlurmError, match="cannot be read"):
+    with pytest.raises(SlurmError, match="cannot be parsed"):
         retry(registry.load_run(run.paths.root), RetryRequest(), os.environ)
     status = status_of(registry.load_run(run.paths.root))
     assert status.state is RunState.UNKNOWN
-    assert "The answer of squeue cannot be read" in status.warnings[0]
+    assert "The output of squeue cannot be parsed" in status.warnings[0]
     kept.rename(real)
     assert len(fake_slurm.calls_of("sbatch")) == 1
     assert status_of(registry.load_run(run.paths.root)).state is RunState.PENDING

@@ -191,7 +191,7 @@ def test_an_answer_that_cannot_be_read_is_an_error(fake_slurm: FakeSlurm, text: 
     stub(fake_slurm, "squeue", text)
     for ask in (lambda: QUICK.job_states(["1"]), lambda: QUICK.arrays(["1"]), QUICK.commented):
         with pytest.raises(
-            SlurmError, match=r"The answer of squeue cannot be read(.|\n)*Try it by hand: squeue --states"
+            SlurmError, match=r"The output of squeue cannot be parsed(.|\n)*Try it by hand: squeue --states"
         ):
             ask()
 
@@ -203,7 +203,7 @@ def test_accounting_that_is_away_is_a_doubt(fake_slurm: FakeSlurm) -> None:
     assert "sacct" in doubts[0]
     stub(fake_slurm, "sacct", "echo oops")
     QUICK.job_states(["77", "78"], doubts=doubts)
-    assert "The answer of sacct cannot be read" in doubts[1]
+    assert "The output of sacct cannot be parsed" in doubts[1]
 
 
 def test_all_commands_have_one_limit_of_time_together(fake_slurm: FakeSlurm) -> None:
