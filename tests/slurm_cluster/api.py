@@ -1,6 +1,7 @@
 """SlurmCluster: what tests and the command line do with a cluster."""
 
 import fcntl
+import json
 import os
 import shlex
 import signal
@@ -21,6 +22,18 @@ from slurm_cluster.state import State, load
 from slurm_cluster.waiting import wait_for
 
 REPOSITORY = machine.TESTS.parent
+
+_LISTENING = """
+import json, psutil, sys
+uid = json.loads(sys.argv[1])
+found = set()
+for socket in psutil.net_connections("inet"):
+    if socket.pid and (socket.status == "LISTEN" or socket.type.name == "SOCK_DGRAM"):
+        process = psutil.Process(socket.pid)
+        if uid in (None, process.uids().real):
+            found.add((socket.laddr.ip, socket.laddr.port, process.name()))
+print(json.dumps(sorted(found)))
+"""
 
 
 def default_exposures() -> tuple[str, ...]:
@@ -371,6 +384,31 @@ class SlurmCluster:
             for process in in_namespace_of(name, state.inits[name].pid)
             if wanted in (None, process.uid)
         ]
+
+    def listening(self, node: str, user: str | None = SUBMITTER) -> list[tuple[str, int, str]]:
+        """List where a user's processes listen on a node, TCP and UDP: address, port, and the command's name."""
+        state = self.state
+        uid = None if user is None else state.users[user]
+        done = self.run([sys.executable, "-c", _LISTENING, json.dumps(uid)], user=None, node=node, check=True)
+        return [tuple(found) for found in json.loads(done.stdout)]
+
+    @contextmanager
+    def capture(self, words: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Look for words in everything that the network carries; the dict given is filled when the block ends."""
+        found: dict[str, Any] = {}
+        switch = self.state.switch
+        assert switch is not None
+        command = ["nsenter", "-t", str(switch.pid), "-n", sys.executable, str(Path(__file__).with_name("capture.py"))]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(json.dumps(list(words)), file=process.stdin, flush=True)
+            assert process.stdout.readline() == "listening\n"
+            try:
+                yield found
+            finally:
+                process.stdin.close()
+                found.update(json.loads(process.stdout.readline()))
 
     def files(self, user: str | None = SUBMITTER, node: str | None = None) -> list[str]:
         """List what a user has in /tmp, /var/tmp and /dev/shm of a node or of all, as `node:path`.
