@@ -25,7 +25,7 @@ def collect_ray_logs(ray_dir: Path, target: Path) -> int:
     count = 0
     with (
         stream_atomic(target, mode=0o600, durable=False) as stream,
-        zstandard.ZstdCompressor(level=3).stream_writer(stream) as packed,
+        zstandard.ZstdCompressor(level=3).stream_writer(stream, closefd=False) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
         for path in sorted(logs.rglob("*")):
