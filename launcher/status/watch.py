@@ -118,5 +118,5 @@ class Watcher:
 
 def _undecided(status: RunStatus) -> RunStatus:
     """What the files prove, while Slurm has not confirmed it."""
-    message = f"By its files, this run is {status.state}; Slurm has not answered yet."
+    message = f"By its files, this run has ended ({status.state}); Slurm has not answered yet."
     return replace(status, state=RunState.UNKNOWN, message=message)

@@ -112,7 +112,7 @@ def test_files_are_shown_while_slurm_does_not_answer(
     status = watcher.poll()
     assert (status.state, status.message) == (
         RunState.UNKNOWN,
-        "By its files, this run is completed; Slurm has not answered yet.",
+        "By its files, this run has ended (completed); Slurm has not answered yet.",
     )
     slow_slurm.set()
     poll_until(watcher, RunState.COMPLETED)
