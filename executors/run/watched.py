@@ -142,7 +142,7 @@ def _sums(folder: Path) -> dict[int, tuple[list[int], str]]:
     sums: dict[int, tuple[list[int], str]] = {}
     for path in folder.glob("*.json"):
         index, _, rest = path.name.partition("-")
-        if index.isdecimal() and (values := _values(path)) is not None:
+        if index.isascii() and index.isdecimal() and (values := _values(path)) is not None:
             total, _ = sums.get(int(index), ([0] * len(_FIELDS), ""))
             host = rest.rpartition("-")[0].rpartition("-")[0].partition(".")[0]
             sums[int(index)] = ([mine + more for mine, more in zip(total, values, strict=True)], host)

@@ -24,13 +24,13 @@ _WRAPPERS = re.compile(
 """Commands that start another, somewhere behind their options."""
 _SHELL = re.compile("(?:ba|da|z|k|mk|a)?sh|fish|busybox")
 _TAKES_COMMAND = re.compile("su|runuser|script|flock|sg|expect")
-_INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|php|lua|Rscript|julia)[\d.]*")
+_INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|php|lua|Rscript|julia)[0-9.]*")
 _EDITOR = re.compile("g?sed|[gmn]?awk")
 _TO_A_SHELL = re.compile(
     r"[^;\n]*?(?<!\|)\|(?!\|)&?\s*(?:\w+=\S*\s+)*(?:(?:sudo|env|exec|command)\s+(?:-\S+\s+)*)?(?:[^\s|]*/)?(?:ba|da|z|k)?sh\b(?!\s+\w)"
 )
 """The rest of a pipeline that ends in a shell without a script of its own."""
-_OPTION = re.compile(r"-|\d*&?[<>]")
+_OPTION = re.compile(r"-|[0-9]*&?[<>]")
 """Of a keyword (`time -p`), or a redirection."""
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=")
 
@@ -60,7 +60,7 @@ def _commands(words: Sequence[str]) -> range:
 
 def _skipped(word: str) -> int:
     """How many words stand before a command from this one on: a keyword, an assignment, a redirection."""
-    if word == "function" or re.fullmatch(r"\d*(?:[<>]&?|>>|<>|>\||&>|<<<)", word):
+    if word == "function" or re.fullmatch(r"[0-9]*(?:[<>]&?|>>|<>|>\||&>|<<<)", word):
         return 2
     stands_before = word in _KEYWORDS or word.endswith("()") or _ASSIGNMENT.match(word) or _OPTION.match(word)
     return 1 if stands_before else 0
