@@ -16,7 +16,7 @@ from curator_slurm.common.json_fields import checked
 from curator_slurm.common.plain_files import plain_lines
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import LIST_BYTES, read_json, write_json
+from curator_slurm.launcher.files import LIST_BYTES, RECORD_BYTES, read_json, write_json
 from curator_slurm.launcher.ranges import parse_numbers, whole_number
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
@@ -141,7 +141,7 @@ def read_elements(path: Path) -> tuple[Element, ...]:
         OSError: it cannot be read.
         ValueError: a line is damaged.
     """
-    return tuple(Element.from_line(line.decode()) for line in plain_lines(path, LIST_BYTES, LIST_BYTES))
+    return tuple(Element.from_line(line.decode()) for line in plain_lines(path, LIST_BYTES, RECORD_BYTES))
 
 
 def latest_submission(submissions: Iterable[Submission]) -> Submission | None:
