@@ -14,6 +14,7 @@ from curator_slurm.launcher.cli._show_shards import failed_lines, shard_lines, s
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.describe import describe, describe_shard, exit_code, open_shards
 from curator_slurm.launcher.status.early import from_files, with_patience
 from curator_slurm.launcher.status.gather import observe
@@ -72,7 +73,8 @@ def _show(run: Run, shard: int | None, failed: bool, as_json: bool) -> RunStatus
         if as_json:
             say_json(to_json(rows))
         else:
-            say("\n".join(failed_lines(rows, width())) if rows else "No shard has failed.", err=not rows)
+            nothing = status.message if status.state is RunState.UNKNOWN else "No shard has failed."
+            say("\n".join(failed_lines(rows, width())) if rows else nothing, err=not rows)
     else:
         view = describe(run, status, gathered)
         lines = shards_lines if view.array else status_lines

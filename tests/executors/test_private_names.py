@@ -29,6 +29,12 @@ def shown(value: Any) -> str:
     return value.path if isinstance(value, PrivateName) else value.package
 
 
+@pytest.fixture(autouse=True)
+def not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process may share a Ray: its nodes cannot be asked while one of these names is gone."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+
+
 # ---- none outside --------------------------------------------------------------------------------------------
 
 

@@ -223,7 +223,7 @@ def test_a_file_is_checked_as_it_is_read(tmp_path: Path) -> None:
         owners.read_own(path)
     os.mkfifo(fifo := tmp_path / "fifo")
     os.chown(fifo, STRANGER, STRANGER)
-    with pytest.raises(ForeignRunError):
+    with pytest.raises(OSError, match="FIFO"):
         owners.read_own(fifo)
 
 

@@ -87,6 +87,8 @@ def test_whatever_may_not_be_read_in_a_run(tmp_path: Path) -> None:
     places = [root, *sorted(root.rglob("*"))]
     assert len(places) > 25
     for place in places:
+        if place == root / "secrets" and not place.exists():
+            continue  # the verbs that see the run over remove them
         mode = place.stat().st_mode
         place.chmod(0)
         try:
@@ -95,7 +97,8 @@ def test_whatever_may_not_be_read_in_a_run(tmp_path: Path) -> None:
             listed = call("list", "--runs-dir", tmp_path / "runs")
             assert listed.exit_code == 0, listed.output
         finally:
-            place.chmod(mode)
+            if place.exists():
+                place.chmod(mode)
 
 
 def test_what_nobody_can_tell_without_is_named(tmp_path: Path) -> None:
