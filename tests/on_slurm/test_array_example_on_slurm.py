@@ -21,6 +21,7 @@ def test_the_example_on_slurm(runs: Runs) -> None:
     assert collected.returncode == 0, collected.output + runs.command("status", "array").output
     assert f"Published {SHARDS} of {SHARDS} shards" in collected.stdout
     check_dataset(runs.folder / "out", documents, shards=SHARDS)
+    assert runs.watch("array").returncode == 0  # until the elements have ended, too
     status = runs.status("array")
     assert (status["state"], status["shards"]["done"]) == ("completed", SHARDS)
     assert len(status["submissions"]) == 1
