@@ -114,6 +114,11 @@ class AgentContext:
         except OSError as error:
             log.warning("cannot write %s: %s", self.node.status, storage_errors.what(error))
 
+    def leave(self) -> None:
+        """Write that this node has left the run, unless it says already how it ended."""
+        if self.status.state not in (NodeState.FAILED, NodeState.LEFT):
+            self.report(NodeState.LEFT, "left the run")
+
 
 def start_logging(path: Path, *, echo: bool) -> None:
     """Log to the node's agent.log; `echo` sends everything to stderr too (else warnings only)."""

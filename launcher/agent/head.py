@@ -74,7 +74,7 @@ class Head:
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         with contextlib.suppress(OSError):
             write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
-        take_steps(("removing secrets", self._remove_secrets))
+        take_steps(("removing secrets", self._remove_secrets), ("the node's status", self.context.leave))
         outcome.write(self.context.cluster)  # last: with it the run has ended
         if self.context.plan.array:
             take_steps(("removing secrets", self._remove_secrets))  # again: another one may have ended meanwhile

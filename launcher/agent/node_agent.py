@@ -105,8 +105,7 @@ def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
     context.report(NodeState.STARTING, "the agent started")
     node = Node(context)
     code = Head(context, node, shards).run() if allocation.is_head else _worker(context, node)
-    if context.status.state is not NodeState.FAILED:
-        context.report(NodeState.LEFT, "left the run")
+    context.leave()
     return code
 
 

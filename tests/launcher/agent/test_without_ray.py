@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_slurm import FakeSlurm
 from run_dirs import keep_element, own_home, write_spec
+from slurm_cluster.waiting import wait_for
 
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
@@ -80,8 +81,12 @@ def test_the_other_nodes_stand_by(tmp_path: Path, fake_slurm: FakeSlurm) -> None
     assert_no_ray(found)
     assert events(found).count("node_joined") == 1
     (element,) = found.paths.elements.glob("*.0")
-    states = {path.parent.name: json.loads(path.read_text())["state"] for path in element.glob("nodes/*/status.json")}
-    assert states == {"n1": "left", "n2": "left"}
+
+    def states() -> dict[str, str]:
+        return {path.parent.name: json.loads(path.read_text())["state"] for path in element.glob("nodes/*/status.json")}
+
+    assert states()["n1"] == "left"  # before the outcome, with which the run has ended
+    wait_for("the other node to leave", lambda: states() == {"n1": "left", "n2": "left"})
     log = (element / "nodes" / "n2" / "agent.log").read_text()
     assert "lost" not in log
 
