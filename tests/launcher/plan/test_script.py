@@ -364,6 +364,7 @@ def test_nothing_of_the_plan_is_on_a_command_line(lab, cluster):
     """Everybody on a node reads command lines with ps; the file that the nodes run is the user's alone."""
     outcome = lab.run(lab.plan(cluster, environment=SECRETIVE))
     assert outcome.returncode == 0, outcome.stderr
+    assert "not found" not in outcome.stderr
     assert outcome.environment["OTHER"] == CANARY
     assert CANARY not in lab.shell()
     [file] = lab.run_dir.glob("elements/*/node.sh")
@@ -398,6 +399,16 @@ def test_a_node_that_does_not_get_the_whole_file(lab, damage):
     outcome = lab.run(lab.plan(Cluster.SLURM, environment=SECRETIVE))
     assert outcome.returncode == 78
     assert "node.sh: is it on shared storage" in outcome.stderr
+    assert not outcome.argv
+
+
+@pytest.mark.parametrize("swap", ["chmod o+w plan.yaml", "chmod o+w ."])
+def test_a_node_looks_for_itself_at_what_it_finds(lab, swap):
+    """Between the batch script's look and the node's, the run directory may have become another one."""
+    lab.program("storage", f"cd -- {lab.run_dir}", swap)
+    outcome = lab.run(lab.plan(Cluster.SLURM))
+    assert outcome.returncode == 78
+    assert "may be written by others" in outcome.stderr
     assert not outcome.argv
 
 
