@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError, UsageError
 from curator_slurm.launcher.local_process import stop_job, wait_for_end
 from curator_slurm.launcher.operations.active import Active, active_elements, elements_to_end
-from curator_slurm.launcher.operations.launch import LOCK
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import remove_secrets
 from curator_slurm.launcher.runs.submissions import CancelRequest, Submission, collect_jobs
@@ -115,7 +115,7 @@ def _request(run: Run, shards: Sequence[int] | None = None, numbers: Sequence[in
         raise StorageError(f"run {run.run_id} cannot be cancelled: {run.problem}")
     owners.check_own(run.paths, "cancel")
     whole = shards is None and numbers is None
-    with RunLock(run.paths.lock(LOCK), "cancel"):
+    with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "cancel"):
         run, submissions = reconcile(registry.load_run(run.paths.root))
         assert run.record is not None
         _check(run, submissions, shards, numbers)

@@ -17,7 +17,6 @@ from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import (
@@ -31,7 +30,6 @@ from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import new_local_job_id
 
-LOCK = SUBMISSIONS_LOCK
 _SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
-from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, launch
+from curator_slurm.launcher.operations.launch import Launched, Order, launch
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets
 from curator_slurm.launcher.runs.submissions import Submission
@@ -64,7 +65,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         ForeignRunError: it is somebody else's.
     """
     _check(run, request)
-    with RunLock(run.paths.lock(LOCK), "retry") as lock:
+    with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "retry") as lock:
         run, submissions = reconcile(registry.load_run(run.paths.root))
         _, answer = ask(run, submissions)
         found = _prepare(run, submissions, answer, request, environ)

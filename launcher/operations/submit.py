@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
-from curator_slurm.launcher.operations.launch import LOCK, Launched, Order, explain_first, launch
+from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment
 from curator_slurm.launcher.runs.secrets import collect_secrets
 from curator_slurm.launcher.runs.submissions import read_submissions
@@ -183,7 +183,7 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     run = registry.create_run(prepared.folder, _new_run(prepared))
     registry.remember_folder(prepared.folder, environ)
     try:
-        with RunLock(run.paths.lock(LOCK), "submit") as lock:
+        with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "submit") as lock:
             launched = launch(run, order, lock)
     except StorageError:
         _remove_unless_submitted(run)

@@ -14,7 +14,7 @@ from curator_slurm.launcher.errors import RunBusyError, SpecError, SpecProblem, 
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.owners import is_own
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 
 REMOVING = "remove secrets"
 """What the lock of submissions is held for, so briefly that it means no submission to others."""
@@ -53,7 +53,7 @@ def remove_secrets_if(run: RunPaths, is_over: Callable[[], bool]) -> None:
     if not run.secrets.is_dir() or not is_own(run.root):
         return
     try:
-        with RunLock(run.lock("submissions"), REMOVING, patience_s=0.0):
+        with RunLock(run.lock(SUBMISSIONS_LOCK), REMOVING, patience_s=0.0):
             if is_over():
                 remove_secrets(run)
     except (OSError, RunBusyError, StorageError):
