@@ -119,6 +119,7 @@ def test_a_gpu_that_no_node_has_is_refused_whatever_of_the_engine_can_be_used(
 ) -> None:
     monkeypatch.setattr(placement, "usable_nodes", lambda _listed, **_kwargs: [ClusterNode("a", 4)])
     monkeypatch.setattr(placement.ray, "nodes", list)
+    monkeypatch.setattr(placement, "probe_gpu_names", dict)
     stage = Step("model", gpus=1)
     with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPUs and 1 GPUs .* nodes: 4 CPUs and 0 GPUs"):
         XennaExecutor()._place([StageAdapter(stage)], [parse_stage(stage)], Sources(1, [stage]), features)
