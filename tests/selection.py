@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
 ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
-CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_scale.py", "test_chaos.py")
+CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_failures_on_slurm.py", "test_scale.py", "test_chaos.py")
 ON_TWO_CPUS = (
     "tests/executors/adapter/test_joined_batches.py",
     "tests/executors/backends/test_failure_matrix.py",
