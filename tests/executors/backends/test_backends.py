@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from plain_loop import compare_random_pipelines
-from ray_runs import BACKENDS, MARKS, Run, make, runner, values
+from ray_runs import BACKENDS, MARKS, Run, make, runner, values, wait_for_no_workers
 from xenna_ray import TestRay, start_ray
 from xenna_stages import (
     DieInSetup,
@@ -244,7 +244,7 @@ def test_a_connection_of_the_caller_is_used_and_kept(
     try:
         assert len(make(backend).execute([Step("a")], numbers(3))) == 3
         assert ray.is_initialized()
-        assert not two_cpus.worker_pids()
+        wait_for_no_workers(two_cpus)
     finally:
         ray.shutdown()
 
@@ -277,4 +277,4 @@ def test_logical_gpus_are_used_one_worker_each(
 @each_engine
 def test_random_pipelines_do_what_a_plain_loop_does(backend: str, two_cpus: TestRay) -> None:
     compare_random_pipelines(backend, two_cpus.env, examples=4)
-    assert not two_cpus.worker_pids()
+    wait_for_no_workers(two_cpus)

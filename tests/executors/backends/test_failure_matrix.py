@@ -37,7 +37,7 @@ from mishaps import (
     small_node,
 )
 from ray_nodes import RayNodes, start_nodes, wait_for_lines
-from ray_runs import MARKS
+from ray_runs import MARKS, wait_for_no_workers
 from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import Step, numbers
 
@@ -129,7 +129,7 @@ def test_rows_after(
     else:
         _assert_nothing_lost(row, cell, failed, error)
     assert (kernel_kills > 0) == (cell.happening == "OOM")
-    assert not two_cpus.worker_pids()
+    wait_for_no_workers(two_cpus)
 
 
 @pytest.fixture(scope="module")
