@@ -12,6 +12,8 @@ from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import keep_rows, values_of, with_data
+from curator_slurm.executors.stages.text_parts import line_count
+from curator_slurm.executors.stages.word_splitter import WordSplitter
 from curator_slurm.executors.tasks import DocumentBatch
 
 DROPPED = "dropped"
@@ -22,10 +24,17 @@ STATISTICS = "statistics"
 
 @dataclass
 class DocumentStatistics(ProcessingStage[DocumentBatch, DocumentBatch]):
-    """Counts documents, characters, words and lines of a text column; the documents stay as they are."""
+    """Counts documents, characters, words and lines of a text column; the documents stay as they are.
+
+    Words are those of `lang`, as filters count them; `lines` counts blank ones, too.
+    """
 
     text_field: str = "text"
     name: str = "document_statistics"
+    lang: str = "en"
+
+    def __post_init__(self) -> None:
+        self._words = WordSplitter(self.lang)
 
     def inputs(self) -> tuple[list[str], list[str]]:
         return ["data"], [self.text_field]
@@ -35,13 +44,13 @@ class DocumentStatistics(ProcessingStage[DocumentBatch, DocumentBatch]):
 
     def process(self, task: DocumentBatch) -> DocumentBatch:
         texts = [text for text in values_of(task.data, self.text_field) if text is not None]
-        words = [len(text.split()) for text in texts]
+        words = [len(self._words(text)) for text in texts]
         counted = {
             "documents": task.num_items,
             "characters": sum(map(len, texts)),
             "bytes": sum(len(text.encode("utf-8", "surrogatepass")) for text in texts),
             "words": sum(words),
-            "lines": sum(text.count("\n") + (not text.endswith("\n")) for text in texts if text),
+            "lines": sum(map(line_count, texts)),
             "words_min": min(words, default=None),
             "words_max": max(words, default=None),
         }

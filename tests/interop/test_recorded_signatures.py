@@ -13,7 +13,7 @@ from nemo_curator.stages.text.filters import heuristic  # noqa: E402
 from nemo_curator.stages.text.utils.text_utils import get_word_splitter  # noqa: E402
 
 from curator_slurm.executors import stages  # noqa: E402
-from curator_slurm.executors.stages.filters.word_splitter import WordSplitter  # noqa: E402
+from curator_slurm.executors.stages.word_splitter import WordSplitter  # noqa: E402
 
 TEXTS = {
     "en": ["", "one two  three\nfour", "«one» two…"],

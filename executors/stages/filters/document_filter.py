@@ -58,6 +58,17 @@ class DocumentFilter(ABC):
         """Whether a document with this score is kept."""
 
 
+class RatioFilter(DocumentFilter):
+    """Keeps documents whose ratio of something is at most a limit; an empty document has the ratio 1."""
+
+    def __init__(self, name: str, most: float) -> None:
+        self._name = name
+        self._most = most
+
+    def keep_document(self, score: float) -> bool:
+        return score <= self._most
+
+
 class DocumentModifier(ABC):
     """Changes a value of a document; with several input fields it gets them as keyword arguments."""
 

@@ -1,15 +1,15 @@
-"""Quality filters for `ScoreFilter`, with NeMo Curator's names, limits and meaning.
+"""Filters of words and characters for `ScoreFilter`, with NeMo Curator's names, limits and meaning.
 
 Filters that look at words take `lang`, an ISO 639-1 code, and split text as `WordSplitter` does. Every filter that
-needs words, lines or characters drops an empty document.
+needs words or characters drops an empty document.
 """
 
 from __future__ import annotations
 
 import re
 
-from curator_slurm.executors.stages.filters.document_filter import DocumentFilter
-from curator_slurm.executors.stages.filters.word_splitter import WordSplitter
+from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, RatioFilter
+from curator_slurm.executors.stages.word_splitter import WordSplitter
 
 _NOT_COUNTED_AS_TEXT = re.compile(r"[^a-zA-Z0-9\n?!,.]")
 _DIGIT = re.compile(r"\d")
@@ -65,18 +65,7 @@ class LongWordFilter(DocumentFilter):
         return 0 < score <= self._most
 
 
-class _RatioFilter(DocumentFilter):
-    """Keeps documents whose ratio of something is at most a limit; an empty document has the ratio 1."""
-
-    def __init__(self, name: str, most: float) -> None:
-        self._name = name
-        self._most = most
-
-    def keep_document(self, score: float) -> bool:
-        return score <= self._most
-
-
-class NonAlphaNumericFilter(_RatioFilter):
+class NonAlphaNumericFilter(RatioFilter):
     """Drops documents with too many characters that are not ASCII letters, digits, line ends, or any of `?!,.`."""
 
     def __init__(self, max_non_alpha_numeric_to_text_ratio: float = 0.25) -> None:
@@ -86,7 +75,7 @@ class NonAlphaNumericFilter(_RatioFilter):
         return len(_NOT_COUNTED_AS_TEXT.findall(text)) / len(text) if text else 1.0
 
 
-class SymbolsToWordsFilter(_RatioFilter):
+class SymbolsToWordsFilter(RatioFilter):
     """Drops documents in which too many words are ellipses or have a hash sign for more than every other character."""
 
     def __init__(self, max_symbol_to_word_ratio: float = 0.1, lang: str = "en") -> None:
@@ -95,7 +84,7 @@ class SymbolsToWordsFilter(_RatioFilter):
 
     def score_document(self, text: str) -> float:
         words = self._words(text)
-        symbols = sum(word in _ELLIPSES or _hashes(word) / len(word) > 0.5 for word in words)
+        symbols = sum(word in _ELLIPSES or ("#" in word and _hashes(word) / len(word) > 0.5) for word in words)
         return symbols / len(words) if words else 1.0
 
 
@@ -104,7 +93,7 @@ def _hashes(word: str) -> int:
     return len(re.findall("#+", word))
 
 
-class NumbersFilter(_RatioFilter):
+class NumbersFilter(RatioFilter):
     """Drops documents with too many digits."""
 
     def __init__(self, max_number_to_text_ratio: float = 0.15) -> None:
@@ -114,7 +103,7 @@ class NumbersFilter(_RatioFilter):
         return len(_DIGIT.findall(text)) / len(text) if text else 1.0
 
 
-class UrlsFilter(_RatioFilter):
+class UrlsFilter(RatioFilter):
     """Drops documents in which URLs make up too many of the characters."""
 
     def __init__(self, max_url_to_text_ratio: float = 0.2, url_regex: re.Pattern[str] | str | None = None) -> None:
@@ -125,7 +114,21 @@ class UrlsFilter(_RatioFilter):
         return sum(len(match.group()) for match in self._url.finditer(text)) / len(text) if text else 1.0
 
 
-class WhiteSpaceFilter(_RatioFilter):
+class PornographicUrlsFilter(DocumentFilter):
+    """Drops documents with a URL that names pornography."""
+
+    def __init__(self, url_regex: re.Pattern[str] | str | None = None) -> None:
+        super().__init__()
+        self._url = re.compile(url_regex) if url_regex is not None else _URL
+
+    def score_document(self, text: str) -> int:
+        return int(any("porn" in match.group() for match in self._url.finditer(text)))
+
+    def keep_document(self, score: int) -> bool:
+        return score != 1
+
+
+class WhiteSpaceFilter(RatioFilter):
     """Drops documents with too much white space, leading and trailing included."""
 
     def __init__(self, max_white_space_ratio: float = 0.25) -> None:
@@ -135,7 +138,7 @@ class WhiteSpaceFilter(_RatioFilter):
         return sum(map(text.count, _BLANKS)) / len(text) if text else 1.0
 
 
-class ParenthesesFilter(_RatioFilter):
+class ParenthesesFilter(RatioFilter):
     """Drops documents with too many brackets of any kind."""
 
     def __init__(self, max_parentheses_ratio: float = 0.1) -> None:
@@ -181,51 +184,6 @@ class WordsWithoutAlphabetsFilter(DocumentFilter):
         return score >= self._least
 
 
-class RepeatedLinesFilter(DocumentFilter):
-    """Keeps documents in which at least this fraction of the non-blank lines is distinct."""
-
-    def __init__(self, max_repeated_line_fraction: float = 0.7) -> None:
-        self._name = "repeated_lines"
-        self._least = max_repeated_line_fraction
-
-    def score_document(self, text: str) -> float:
-        lines = self._sentences if self._sentences is not None else _lines(text)
-        return len(set(lines)) / len(lines) if lines else 0.0
-
-    def keep_document(self, score: float) -> bool:
-        return score >= self._least
-
-
-class RepeatedLinesByCharFilter(DocumentFilter):
-    """As `RepeatedLinesFilter`, counted in characters."""
-
-    def __init__(self, max_repeated_lines_char_ratio: float = 0.8) -> None:
-        self._name = "repeated_lines_char"
-        self._least = max_repeated_lines_char_ratio
-
-    def score_document(self, text: str) -> float:
-        lines = self._sentences if self._sentences is not None else _lines(text)
-        return sum(map(len, set(lines))) / sum(map(len, lines)) if lines else 0.0
-
-    def keep_document(self, score: float) -> bool:
-        return score >= self._least
-
-
-class RepeatedParagraphsFilter(DocumentFilter):
-    """Keeps documents in which at least this fraction of the paragraphs (separated by empty lines) is distinct."""
-
-    def __init__(self, max_repeated_paragraphs_ratio: float = 0.7) -> None:
-        self._name = "repeated_paragraphs"
-        self._least = max_repeated_paragraphs_ratio
-
-    def score_document(self, text: str) -> float:
-        paragraphs = self._paragraphs if self._paragraphs is not None else text.split("\n\n")
-        return len(set(paragraphs)) / len(paragraphs) if paragraphs else 0.0
-
-    def keep_document(self, score: float) -> bool:
-        return score >= self._least
-
-
 class SubstringFilter(DocumentFilter):
     """Keeps documents that have a text at their start (`prefix`), their end (`suffix`) or anywhere (`any`)."""
 
@@ -244,7 +202,3 @@ class SubstringFilter(DocumentFilter):
 
     def keep_document(self, score: int) -> bool:
         return score == 1
-
-
-def _lines(text: str) -> list[str]:
-    return [line for line in text.split("\n") if line.strip()]

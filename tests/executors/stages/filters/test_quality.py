@@ -32,9 +32,9 @@ PROSE = "The cat sat on the mat, and the dog had to have that.\nIt was to be a l
         ("CommonEnglishWordsFilter", {}, "the end of the line", 2, True),
         ("CommonEnglishWordsFilter", {"stop_at_false": False}, "the end of the line", 3, True),
         ("WordsWithoutAlphabetsFilter", {}, "a 1 2 3", 0.25, False),
-        ("RepeatedLinesFilter", {}, "a\na\n\nb\na", 0.5, False),
-        ("RepeatedLinesByCharFilter", {}, "aaa\naaa\nbb", 5 / 8, False),
-        ("RepeatedParagraphsFilter", {}, "a\n\na\n\nb\n\nc", 0.75, True),
+        ("PornographicUrlsFilter", {}, "see https://a.b/porn", 1, False),
+        ("PornographicUrlsFilter", {}, "porn, see https://a.b/", 0, True),
+        ("PornographicUrlsFilter", {"url_regex": "ftp:.*"}, "see ftp://porn", 1, False),
         ("SubstringFilter", {"substring": "x", "position": "prefix"}, "xy", 1, True),
         ("SubstringFilter", {"substring": "x", "position": "suffix"}, "xy", 0, False),
         ("SubstringFilter", {"substring": "x", "position": "any"}, "axy", 1, True),
@@ -57,7 +57,7 @@ FILTERS = [
 def test_no_filter_stumbles_over_an_empty_document_or_keeps_it(quality: DocumentFilter) -> None:
     for text in ("", " \n\t"):
         kept = quality.keep_document(quality.score_document(text))
-        assert not kept or text or quality.name == "repeated_paragraphs"
+        assert not kept or text or quality.name == "PornographicUrlsFilter"
 
 
 @pytest.mark.parametrize("quality", FILTERS, ids=lambda quality: quality.name)
@@ -71,15 +71,3 @@ def test_names_are_different_and_filters_travel(quality: DocumentFilter) -> None
 def test_any_text_has_a_score(text: str) -> None:
     for quality in FILTERS:
         assert quality.keep_document(quality.score_document(text)) in (True, False)
-
-
-def test_parts_of_a_document_that_the_caller_has_split_already() -> None:
-    quality = stages.RepeatedLinesFilter()
-    quality.sentences = ["a", "a", "b", "c"]
-    assert quality.score_document("not split again") == 0.75
-    assert stages.RepeatedLinesFilter().sentences is None
-    by_paragraph = stages.RepeatedParagraphsFilter()
-    by_paragraph.paragraphs = ["a", "a"]
-    assert by_paragraph.score_document("not split again") == 0.5
-    by_paragraph.ngrams = {("a",): 1}
-    assert by_paragraph.ngrams == {("a",): 1}

@@ -10,10 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from stage_loop import batch
 
 from curator_slurm.executors import stages
-from curator_slurm.executors.stages.filters import word_splitter
-from curator_slurm.executors.stages.filters.word_splitter import WordSplitter
+from curator_slurm.executors.stages import word_splitter
+from curator_slurm.executors.stages.word_splitter import WordSplitter
 
 
 @pytest.fixture(autouse=True)
@@ -48,12 +49,12 @@ class Tagger:
         return "".join(lines) + "EOS\n"
 
 
-@pytest.mark.parametrize("lang", ["en", "de", "EN", "th"])
+@pytest.mark.parametrize("lang", ["en", "de", "EN", "pt-BR", "ceb"])
 def test_most_languages_put_spaces_between_words(lang: str) -> None:
     assert WordSplitter(lang)(" a b\n\tc  ") == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("lang", ["zh", "ZH"])
+@pytest.mark.parametrize("lang", ["zh", "ZH", "zh-TW", "zho_Hans"])
 def test_chinese(lang: str, jieba: None) -> None:
     assert WordSplitter(lang)(" 一二三四五\n") == ["一二", "三四", "五"]
     assert WordSplitter(lang)(" \n") == []
@@ -83,6 +84,17 @@ def test_a_dictionary_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> 
         WordSplitter("ja")("一")
 
 
+@pytest.mark.parametrize(("lang", "hint"), [("chinese", "'zh'"), ("cn", "'zh'"), ("jp", "'ja'"), ("", "such as en")])
+def test_what_is_no_language(lang: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=rf"lang='{lang}' is not the code of a language .*{hint}"):
+        stages.WordCountFilter(lang=lang)
+
+
+def test_a_language_without_spaces_and_without_a_segmenter() -> None:
+    with pytest.warns(UserWarning, match="lang='th': words are counted between white space"):
+        assert stages.WordCountFilter(lang="th").score_document("a b") == 2
+
+
 @pytest.mark.parametrize(
     ("name", "text", "score"),
     [
@@ -91,9 +103,18 @@ def test_a_dictionary_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> 
         ("LongWordFilter", "一二三四五", 2),
         ("SymbolsToWordsFilter", "-»一二", 0.5),
         ("WordsWithoutAlphabetsFilter", "一二12", 0.5),
+        ("RepeatingTopNGramsFilter", "一二三四五六一二三四", 8 / 10),
+        ("RepeatingDuplicateNGramsFilter", "一二三四五六一二三四", 4 / 10),
     ],
 )
 def test_every_filter_that_counts_words_takes_a_language(name: str, text: str, score: float, jieba: None) -> None:
     quality = pickle.loads(pickle.dumps(getattr(stages, name)(lang="zh")))
     assert quality.score_document(text) == pytest.approx(score)
     assert not quality.keep_document(quality.score_document(""))
+
+
+def test_statistics_count_the_words_of_a_language(jieba: None) -> None:
+    counted = (
+        stages.DocumentStatistics(lang="zh").process(batch({"text": ["一二三四五", "六"]}))._metadata["statistics"]
+    )
+    assert (counted["words"], counted["words_min"], counted["words_max"]) == (4, 1, 3)
