@@ -1,11 +1,11 @@
-"""NeMo Curator's minimal end-to-end example, with the imports changed and two stages to run.
+"""NeMo Curator's minimal end-to-end example, with one prefix changed in its imports and two stages to run.
 
 python examples/minimal.py     # no cluster needed: a Ray of its own is started on this machine
 """
 
-from curator_slurm.executors.backends.xenna.executor import XennaExecutor
+from curator_slurm.executors.backends.xenna import XennaExecutor
 from curator_slurm.executors.pipeline import Pipeline
-from curator_slurm.executors.stage import ProcessingStage
+from curator_slurm.executors.stages.base import ProcessingStage
 from curator_slurm.executors.tasks import EmptyTask, Task
 
 
