@@ -58,7 +58,7 @@ A first run:
   curator-slurm submit spec.yaml --watch
 
 \b
-Shell completion (put the line into ~/.bashrc or ~/.zshrc):
+Shell completion (put the line into ~/.bashrc; for zsh, after compinit, into ~/.zshrc):
   eval "$(_CURATOR_SLURM_COMPLETE=bash_source curator-slurm)"
   eval "$(_CURATOR_SLURM_COMPLETE=zsh_source curator-slurm)"
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
+from curator_slurm.launcher.cli import _completion
 from curator_slurm.launcher.errors import UsageError
 
 spec_argument = click.argument("spec_path", metavar="SPEC", type=click.Path(path_type=Path))
 """SPEC, the path of a spec; whether it can be read is said by the reader of specs, in its own words."""
 
-run_argument = click.argument("run", metavar="RUN")
+run_argument = click.argument("run", metavar="RUN", shell_complete=_completion.runs)
 """RUN: a run id, a unique prefix of one, a name (its latest run), a Slurm job id, or the path of a run directory."""
 
 _SHORT = {
@@ -47,6 +48,7 @@ def set_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "overrides",
         metavar="KEY=VALUE",
         multiple=True,
+        shell_complete=_completion.settings,
         help="Override one setting of the spec, such as resources.nodes=8 (VALUE is YAML). May be repeated.",
     )(decorated)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from curator_slurm.launcher.cli import _completion
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, numbers, runs_dir_option
 from curator_slurm.launcher.cli._terminal import say, say_json
@@ -15,7 +16,7 @@ from curator_slurm.launcher.runs import registry
 
 
 @click.command()
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="RUN...", nargs=-1, required=True, shell_complete=_completion.runs)
 @click.option("--shard", "shards", multiple=True, metavar="N[,N-M]", help="Only these shards of a sharded run.")
 @click.option("--submission", "submissions", multiple=True, metavar="N[,N-M]", help="Only these submissions.")
 @json_option

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from curator_slurm.launcher.cli import _completion
 from curator_slurm.launcher.cli._folders import run_to_read
 from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 from curator_slurm.launcher.cli._show import status_lines
@@ -23,7 +24,7 @@ from curator_slurm.launcher.status.views import to_json
 
 
 @click.command()
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=_completion.runs)
 @click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Everything about one shard of a sharded run.")
 @click.option("--failed", is_flag=True, help="List the shards that are neither done nor active, and why.")
 @json_option

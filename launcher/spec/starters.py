@@ -36,7 +36,7 @@ pipeline:
 # A function that returns the pipeline; modules next to this file can be imported.
 # ${input.files} is the list of input files, ${output_dir} the folder for outputs.
 pipeline:
-  entry: pipelines:build          # def build(files: list[str], output: str) -> Pipeline
+  entry: pipelines:build          # the function build in {module}
   args:
     files: "${input.files}"
     output: "${output_dir}"
@@ -49,18 +49,51 @@ pipeline:
 """,
 }
 
+MODULE = "pipelines.py"
+"""The module that the spec of an entry names."""
+
+ENTRY_CODE = '''\
+"""The pipeline of {file}."""
+
+from curator_slurm.executors import Pipeline
+from curator_slurm.executors.stages import JsonlReader, JsonlWriter, ScoreFilter, WordCountFilter
+
+
+def build(files: list[str], output: str) -> Pipeline:
+    """Called once on the first node; the arguments are pipeline.args of the spec."""
+    return Pipeline(
+        name="{name}",
+        stages=[
+            JsonlReader(file_paths=files, files_per_partition=4),
+            ScoreFilter(WordCountFilter(min_words=5), text_field="text"),
+            JsonlWriter(path=output),
+        ],
+    )
+'''
+
 _EXECUTOR = """
 # Which executor runs the stages: xenna (streaming, autoscaling), ray_data or ray_actor_pool.
 executor:
   backend: xenna
 """
 
-_TAIL = """
+_INPUT = """
 # Files, folders or globs; relative paths are relative to this file.
 input:
   paths:
     - "data/*.jsonl"
+"""
 
+_SHARDS = """
+# The input in parts, each processed by an element of a job array. `curator-slurm plan {file}` shows them before
+# anything is submitted, `curator-slurm collect` publishes them as one dataset.
+shards:
+  files_per_shard: 100
+  # per_element: 4              # shards that one element processes, on one Ray cluster
+  max_running: 20               # elements at a time
+"""
+
+_TAIL = """
 # Resources to request from Slurm. Without Slurm, the run uses this machine and ignores this section.
 resources:
   nodes: 2
@@ -90,10 +123,22 @@ resources:
 """
 
 
-def starter(kind: str, name: str, file: str = "spec.yaml") -> str:
+def starter(kind: str, name: str, file: str = "spec.yaml", *, shards: bool = False) -> str:
     """The text of a starter spec."""
     head = _HEAD.format(file=file, name=f'"{name}"' if name.lower() in ("null", "true", "false") else name)
-    return head + _PIPELINES[kind] + ("" if kind == "command" else _EXECUTOR) + _TAIL
+    executor = "" if kind == "command" else _EXECUTOR
+    pipeline = _PIPELINES[kind].replace("{module}", MODULE)
+    if shards:
+        pipeline = pipeline.replace(
+            "${input.files} is the list of input files", "${shard.files} is the list of a shard's files"
+        )
+        pipeline = pipeline.replace("${input.files}", "${shard.files}")
+    return head + pipeline + executor + _INPUT + (_SHARDS.format(file=file) if shards else "") + _TAIL
+
+
+def entry_code(name: str, file: str = "spec.yaml") -> str:
+    """The module that the starter spec of kind `entry` names."""
+    return ENTRY_CODE.format(name=name, file=file)
 
 
 def is_name(text: str) -> bool:

@@ -61,6 +61,34 @@ def test_every_comment_of_a_starter_that_is_yaml_is_valid_too(run, here, kind):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_starter_with_shards_is_valid(run, here, kind):
+    (here / "data").mkdir()
+    for name in "abc":
+        (here / "data" / f"{name}.jsonl").write_text("{}\\n")
+    assert run("init", "--kind", kind, "--shards").exit_code == 0
+    valid = run("validate", "spec.yaml", "--cluster", "slurm")
+    assert valid.output == "spec.yaml is valid: my-project on Slurm, 2 node(s).\n"
+    planned = run("plan", "spec.yaml", "--set", "shards.files_per_shard=1")
+    assert "Shards    3" in planned.stdout, planned.output
+
+
+def test_the_starter_of_an_entry_comes_with_its_function(run, here, monkeypatch):
+    result = run("init", "sub.yaml", "--kind", "entry")
+    assert "Wrote pipelines.py" in result.output
+    monkeypatch.syspath_prepend(str(here))
+    names = {}
+    exec((here / "pipelines.py").read_text(), names)
+    pipeline = names["build"](files=["a.jsonl"], output=str(here / "out"))
+    assert pipeline.name == "my-project"
+    assert len(pipeline.stages) == 3
+    (here / "pipelines.py").write_text("mine")
+    assert "Kept pipelines.py, which exists" in run("init", "other.yaml", "--kind", "entry").output
+    assert (here / "pipelines.py").read_text() == "mine"
+    run("init", "other.yaml", "--kind", "entry", "--force")
+    assert (here / "pipelines.py").read_text() != "mine"
+
+
 def test_init_keeps_what_is_there(run, here):
     (here / "spec.yaml").write_text("mine")
     result = run("init")
