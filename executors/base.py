@@ -8,10 +8,12 @@ import logging
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from curator_slurm.executors.known_options import COMMON_KEYS, LEFT_OUT
+from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
+from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.task_failures import FailurePolicy
 from curator_slurm.executors.tasks import EmptyTask, assign_root_task_ids
 
@@ -57,6 +59,16 @@ class BaseExecutor(ABC):
             ValueError: with the nearest known key.
         """
         check_keys(type(self).__name__, self.config, [*self.CONFIG_DEFAULTS, *COMMON_KEYS])
+
+    def check_stages(self, stages: Sequence[Any]) -> None:
+        """Refuse what stages ask of this executor and no cluster could give; needs no Ray.
+
+        Raises:
+            ValueError: names the stage and its option.
+        """
+        for stage in stages:
+            checked_ray_stage_spec(stage)
+            fixed_workers(stage, lambda: 1)
 
     def option(self, key: str) -> Any:
         """A value of the config, or its default."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,8 @@ class Pipeline:
         Raises:
             TypeError: it does not have the methods of a stage.
         """
-        if isinstance(stage, type) or not (hasattr(stage, "process_batch") or hasattr(stage, "decompose")):
-            hint = "; add an instance, not the class" if isinstance(stage, type) else ""
-            raise TypeError(f"{stage!r} is not a ProcessingStage{hint}")
+        if wrong := no_stage(stage):
+            raise TypeError(f"stage {len(self.stages) + 1} of pipeline {self.name!r}: {wrong}")
         self.stages.append(stage)
         return self
 
@@ -118,6 +118,23 @@ class Pipeline:
     def __repr__(self) -> str:
         stages = ", ".join(f"{stage.name}({type(stage).__name__})" for stage in self.stages)
         return f"Pipeline(name={self.name!r}, stages=[{stages}])"
+
+
+def no_stage(stage: Any) -> str:
+    """Why this is no stage, with what somebody may have meant; empty for one."""
+    if isinstance(stage, type):
+        return f"{stage!r} is not a ProcessingStage; add an instance, not the class"
+    if hasattr(stage, "process_batch") or hasattr(stage, "decompose"):
+        return ""
+    if hasattr(stage, "score_document"):
+        hint = "it is a filter of documents; give it to ScoreFilter(filter_obj=...)"
+    elif hasattr(stage, "modify_document"):
+        hint = "it is a modifier of documents; give it to Modify(modifier_fn=...)"
+    elif inspect.isroutine(stage):
+        hint = "it is a function; give it to MapStage, or write a class with a method process(task)"
+    else:
+        hint = f"it is of class {type(stage).__name__}, which has no method process_batch"
+    return f"{stage!r} is not a ProcessingStage; {hint}"
 
 
 def _parts(stage: Any) -> list[Any] | None:

@@ -32,6 +32,7 @@ RUNS_PROCESSES = {
     "launcher.slurm.client": "the only place that runs Slurm's commands",
     "launcher.agent.ray_process": "starts Ray",
     "launcher.agent.driver_process": "starts the driver",
+    "launcher.plan.pipeline_check": "makes a pipeline in the Python of the job",
 }
 USES_SUBMITIT = {"launcher.slurm.submitit_adapter", "launcher.api.handle", "launcher.api.watcher"}
 """Its executors submit, and the jobs of the Python API are its jobs."""

@@ -27,13 +27,15 @@ def submit(
     overrides: Overrides | None = None,
     cluster: str = "auto",
     environ: Mapping[str, str] | None = None,
+    imports: bool = True,
 ) -> Job:
     """Check a spec and submit it; the handle of its run.
 
     `spec` is the path of a YAML file, a mapping, or a string with several lines of YAML; relative paths in the last two
     begin at the current folder. `overrides` are settings in place of those of the spec: `{"resources.nodes": 8}` or
     `{"resources": {"nodes": 8}}`. `cluster` is slurm, local (this machine) or auto (Slurm where there is sbatch).
-    `environ`, by default this process's, has the values of secrets and of variables in paths.
+    `environ`, by default this process's, has the values of secrets and of variables in paths. With `imports`, the
+    pipeline is made in a process of its own first, and what is wrong with it is an error.
 
     Raises:
         SpecError: the spec has errors; all of them are told, and nothing is written.
@@ -49,10 +51,10 @@ def submit(
     text = _text(spec)
     if text is None:
         assert not isinstance(spec, Mapping)
-        prepared = operation.prepare(Path(spec).expanduser(), options, place, environ)
+        prepared = operation.prepare(Path(spec).expanduser(), options, place, environ, imports=imports)
     else:
         reading = spec_file.read_string(text, _SOURCE, options)
-        prepared = operation.prepare_reading(reading, Path.cwd(), place, environ)
+        prepared = operation.prepare_reading(reading, Path.cwd(), place, environ, imports=imports)
     done = operation.submit(prepared, environ)
     ignored = [name for name in done.removed_variables if name.startswith("SBATCH_")]
     notes = [*done.notes, *([f"not passed on to sbatch: {', '.join(ignored)}"] if ignored else [])]

@@ -61,6 +61,14 @@ cluster_option = click.option(
     help="Where to run: auto is slurm where sbatch is found, else local, which is this machine.",
 )
 
+imports_option = click.option(
+    "--no-import",
+    "imports",
+    flag_value=False,
+    default=True,
+    help="Do not look at the pipeline: import none of its modules, make none of its stages.",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 runs_dir_option = click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
 from curator_slurm.launcher.operations.submit import (
     ClusterChoice,
+    Prepared,
     Submitted,
     choose_cluster,
     prepare,
@@ -28,6 +30,8 @@ class SubmitRequest:
     spec_path: Path
     overrides: tuple[str, ...]
     cluster: str
+    imports: bool = True
+    """Whether the pipeline is looked at."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def submit_request(request: SubmitRequest) -> SubmittedRun:
     choice = choose_cluster(request.cluster)
     steps = open_steps()
     try:
-        prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ, steps.show)
+        prepared = _prepared(request, choice, steps.show)
     finally:
         steps.close()
     submitted = submit(prepared, os.environ)
@@ -83,10 +87,16 @@ def submit_request(request: SubmitRequest) -> SubmittedRun:
     return SubmittedRun(choice, submitted)
 
 
+def _prepared(
+    request: SubmitRequest, choice: ClusterChoice, progress: Callable[[str, int, int | None], None] = lambda *_: None
+) -> Prepared:
+    return prepare(request.spec_path, request.overrides, choice.cluster, os.environ, progress, imports=request.imports)
+
+
 def show_dry_run(request: SubmitRequest, *, as_json: bool) -> None:
     """Print the script and the command that would submit it, and where the run would go."""
     choice = choose_cluster(request.cluster)
-    prepared = prepare(request.spec_path, request.overrides, choice.cluster, os.environ)
+    prepared = _prepared(request, choice)
     command = show_command(prepared.command)
     for warning in prepared.warnings:
         say(f"Note: {warning}", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
-from curator_slurm.launcher.cli._options import cluster_option, json_option, set_option, spec_argument
+from curator_slurm.launcher.cli._options import cluster_option, imports_option, json_option, set_option, spec_argument
 from curator_slurm.launcher.cli._submitting import SubmitRequest, submit_request
 from curator_slurm.launcher.cli._terminal import say
 
@@ -16,8 +16,9 @@ from curator_slurm.launcher.cli._terminal import say
 @spec_argument
 @set_option
 @cluster_option
+@imports_option
 @json_option
-def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
+def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: bool, as_json: bool) -> None:
     """Submit a spec, follow it to its end, and exit with its exit code.
 
     Shows progress, and at the end what each stage read, kept and dropped, and where the outputs are. Ctrl-C cancels
@@ -29,7 +30,7 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: 
     7 some of its shards are not done, 2 the spec has errors,
     5 Slurm refused or is not reachable.
     """
-    answer = submit_request(SubmitRequest(spec_path, overrides, cluster))
+    answer = submit_request(SubmitRequest(spec_path, overrides, cluster, imports))
     say(f"Run {answer.run.run_id}, job {answer.job_id}", err=as_json)
     say(f"on {answer.where}", err=as_json)
     if answer.submitted.problem:

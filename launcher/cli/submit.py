@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli._options import cluster_option, json_option, set_option, spec_argument
+from curator_slurm.launcher.cli._options import cluster_option, imports_option, json_option, set_option, spec_argument
 from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
 from curator_slurm.launcher.cli._terminal import say, say_json
 
@@ -17,20 +17,21 @@ from curator_slurm.launcher.cli._terminal import say, say_json
 @cluster_option
 @click.option("--watch", is_flag=True, help="Follow the run until it ends.")
 @click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
+@imports_option
 @json_option
 def command(
-    spec_path: Path, overrides: tuple[str, ...], cluster: str, watch: bool, dry_run: bool, as_json: bool
+    spec_path: Path, overrides: tuple[str, ...], cluster: str, watch: bool, dry_run: bool, imports: bool, as_json: bool
 ) -> None:
     """Submit a spec and print the id of the run.
 
-    The spec is checked first, and nothing is written if it has errors. A run on this machine (--cluster local)
-    is started in the background and keeps running when the terminal is closed.
+    The spec and its pipeline are checked first, as by validate, and nothing is written if they have errors. A run on
+    this machine (--cluster local) is started in the background and keeps running when the terminal is closed.
 
     \b
     Exit codes: 0 submitted, 2 the spec has errors,
     5 Slurm refused or is not reachable; with --watch those of watch.
     """
-    request = SubmitRequest(spec_path, overrides, cluster)
+    request = SubmitRequest(spec_path, overrides, cluster, imports)
     if dry_run:
         if watch:
             raise click.UsageError("--dry-run submits nothing that --watch could follow")

@@ -19,24 +19,29 @@ if TYPE_CHECKING:
 @_options.spec_argument
 @_options.set_option
 @_options.cluster_option
+@_options.imports_option
 @_options.json_option
-def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, as_json: bool) -> None:
+def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: bool, as_json: bool) -> None:
     """Check a spec and report every error in it.
 
-    Checks the whole spec and what it refers to on this machine: input files, environments, folders, secrets. Nothing
-    is written. Exits with 2 if there is any error. Warnings, such as of what looks like a secret, are not errors.
+    Checks the whole spec and what it refers to on this machine: input files, environments, folders, secrets. Then the
+    pipeline and the executor are made, in a process of the Python that the job will use, and nothing is run. Nothing
+    is written. Exits with 2 if there is any error. Warnings, such as of what looks like a secret, or of what cannot be
+    looked at on this machine, are not errors.
     """
     from curator_slurm.launcher.cli._terminal import say, say_json
     from curator_slurm.launcher.errors import SpecError
     from curator_slurm.launcher.plan.resolve import choose_cluster, plan_of
     from curator_slurm.launcher.spec import spec_file
 
-    warnings: list[SpecProblem] = []
+    reading = None
     try:
         reading = spec_file.read(spec_path, overrides)
+        place = choose_cluster(cluster)
+        plan = plan_of(reading, spec_file.folder_of(spec_path), place, os.environ, imports=imports)
         warnings = reading.warnings()
-        plan = plan_of(reading, spec_file.folder_of(spec_path), choose_cluster(cluster), os.environ)
     except SpecError as error:
+        warnings = reading.warnings() if reading is not None else []
         if as_json:
             say_json({"valid": False, "problems": _listed(error.problems), "warnings": _listed(warnings)})
             click.get_current_context().exit(error.exit_code)

@@ -11,8 +11,14 @@ class PipelineLoadError(CuratorSlurmError):
 
     exit_code = 6
 
-    def __init__(self, message: str, failure_class: FailureClass, next_step: str, details: str = "") -> None:
+    def __init__(
+        self, message: str, failure_class: FailureClass, next_step: str, details: str = "", key: str = ""
+    ) -> None:
+        """`key` is the setting that is to be changed; without it, the one that the message begins with."""
         super().__init__(message)
         self.failure_class = failure_class
         self.next_step = next_step
         self.details = details
+        written = key or message.partition(": ")[0]
+        self.key = written.replace("[", ".").replace("]", "")
+        """Dotted, as in `pipeline.stages.0.use`."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from curator_slurm.common import named_objects
@@ -15,6 +20,8 @@ from curator_slurm.launcher.driver.nemo_yaml import load_nemo_yaml
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec, StageSpec
 from curator_slurm.launcher.spec.placeholders import substitute
+
+_NOT_THE_USERS = ("<frozen", str(Path(__file__).parents[2]))
 
 
 def import_named(entry: str, key: str) -> Any:
@@ -33,26 +40,64 @@ def import_named(entry: str, key: str) -> Any:
             "check the spelling, and that the nodes see the same version of the module",
         ) from error
     except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise PipelineLoadError(
-                f"{key}: no module named {error.name!r} in the environment of the nodes",
-                FailureClass.ENVIRONMENT,
-                "put it beside the spec, or install it in the environment that the spec names; check the spelling",
-                traceback.format_exc(),
-            ) from error
+        raise _missing_module(error, module_name, key) from error
+    except (Exception, SystemExit) as error:
         raise PipelineLoadError(
-            f"{key}: importing {module_name} failed: no module named {error.name!r}",
-            FailureClass.ENVIRONMENT,
-            f"install {error.name} in the environment of the nodes",
-            traceback.format_exc(),
-        ) from error
-    except Exception as error:
-        raise PipelineLoadError(
-            f"{key}: importing {module_name} failed: {type(error).__name__}: {error}",
+            f"{key}: importing {module_name} failed: {told(error)}",
             FailureClass.APP_FAILED,
             f"fix {module_name}",
             traceback.format_exc(),
         ) from error
+
+
+def _missing_module(error: ModuleNotFoundError, module_name: str, key: str) -> PipelineLoadError:
+    missing = error.name or ""
+    if module_name != missing and not module_name.startswith(f"{missing}."):
+        return PipelineLoadError(
+            f"{key}: importing {module_name} failed: no module named {missing!r}",
+            FailureClass.ENVIRONMENT,
+            f"install {missing} in the environment of the nodes",
+            traceback.format_exc(),
+        )
+    step = "put it beside the spec, or install it in the environment that the spec names; check the spelling"
+    if missing == "nemo_curator":
+        step = "install NeMo Curator in that environment (pip install nemo-curator)"
+    close = next(iter(get_close_matches(missing, _siblings(missing), n=1)), "")
+    return PipelineLoadError(
+        f"{key}: no module named {missing!r} in the environment of the nodes{_meant(close)}",
+        FailureClass.ENVIRONMENT,
+        step,
+        traceback.format_exc(),
+    )
+
+
+def _siblings(module: str) -> Iterable[str]:
+    """The modules beside one that is missing: in its package, or at the top."""
+    parent, dot, _ = module.rpartition(".")
+    try:
+        paths = import_module(parent).__path__ if parent else None
+    except Exception:
+        return ()
+    names = {found.name for found in pkgutil.iter_modules(paths)}
+    return (f"{parent}{dot}{name}" for name in (names if parent else names - sys.stdlib_module_names))
+
+
+def _meant(close: str) -> str:
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def told(error: BaseException) -> str:
+    """An error of the user's code in one line, with the file and line that it comes from."""
+    if isinstance(error, SystemExit):
+        what, text = "it calls sys.exit", f"{error.code!r}"
+    else:
+        what, text = type(error).__name__, str(error).strip().partition("\n")[0]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{what}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1].filename if len(frames) > 1 else ""
+    where = f" ({last}, line {frames[-1].lineno})" if last and not last.startswith(_NOT_THE_USERS) else ""
+    return f"{what}{': ' + text if text else ''}{where}"
 
 
 def load_entry(spec: PipelineSpec) -> None:
@@ -79,7 +124,14 @@ def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) ->
             raise PipelineLoadError(
                 f"pipeline.entry: {spec.entry} is not callable", FailureClass.APP_FAILED, "give a function or class"
             )
-        pipeline = build(**substitute(spec.args, context))
+        arguments = substitute(spec.args, context)
+        if misfit := _misfit(build, arguments):
+            raise PipelineLoadError(
+                f"pipeline.args: {spec.entry} does not take these arguments: {misfit}",
+                FailureClass.APP_FAILED,
+                "compare `args` with the arguments of the function",
+            )
+        pipeline = build(**arguments)
         if not hasattr(pipeline, "run"):
             raise PipelineLoadError(
                 f"pipeline.entry: {spec.entry} returned {type(pipeline).__name__}, which is not a pipeline",
@@ -93,26 +145,60 @@ def build_pipeline(spec: PipelineSpec, name: str, context: Mapping[str, Any]) ->
 
     pipeline = Pipeline(name=name)
     for index, stage in enumerate(spec.stages or []):
-        pipeline.add_stage(build_stage(stage, f"pipeline.stages[{index}]", context))
+        add_stage(pipeline, stage, index, context)
     return pipeline
+
+
+def add_stage(pipeline: Any, spec: StageSpec, index: int, context: Mapping[str, Any]) -> None:
+    """Make a stage of the spec, and append it.
+
+    Raises:
+        PipelineLoadError: it cannot be made, or is no stage.
+    """
+    from curator_slurm.executors.pipeline import no_stage
+
+    key = f"pipeline.stages[{index}]"
+    stage = build_stage(spec, key, context)
+    if wrong := no_stage(stage):
+        raise PipelineLoadError(
+            f"{key}.use: stage {index + 1}, {spec.use}: {wrong}",
+            FailureClass.APP_FAILED,
+            "give a class that is derived from ProcessingStage, or a function that returns an instance of one",
+        )
+    pipeline.add_stage(stage)
 
 
 def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
     """One stage of the spec, with what the spec overrides."""
     make = import_named(spec.use, f"{key}.use")
+    if not callable(make):
+        return make
     arguments = instantiate(substitute(spec.with_, context), lambda entry: import_named(entry, f"{key}.with"))
+    if misfit := _misfit(make, arguments):
+        kind, step = ", which is a function,", "a stage is a class, or a function that returns a stage"
+        if inspect.isclass(make):
+            kind, step = "", "compare `with` with the arguments of the class"
+        raise PipelineLoadError(
+            f"{key}: {spec.use}{kind} does not take these arguments: {misfit}",
+            FailureClass.APP_FAILED,
+            step,
+            key=f"{key}.with",
+        )
     try:
         stage = make(**arguments)
-    except TypeError as error:
+    except PipelineLoadError:
+        raise
+    except Exception as error:
         raise PipelineLoadError(
-            f"{key}: {spec.use} does not take these arguments: {error}",
+            f"{key}: {spec.use} cannot be made with these arguments: {told(error)}",
             FailureClass.APP_FAILED,
             "compare `with` with the arguments of the class",
             traceback.format_exc(),
+            key=f"{key}.with",
         ) from error
     changes = _overrides(spec)
     try:
-        return stage.with_(**changes) if changes else stage
+        return stage.with_(**changes) if changes and hasattr(stage, "with_") else stage
     except TypeError as error:
         raise PipelineLoadError(
             f"{key}: with_() of {spec.use} does not take {' and '.join(changes)}: {error}",
@@ -120,6 +206,26 @@ def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
             "leave the setting out, or install a newer version of what the stage comes from",
             traceback.format_exc(),
         ) from error
+
+
+def _misfit(make: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
+    """Why a function or class cannot be called with these arguments, with the nearest that it has; empty if it can."""
+    try:
+        signature = inspect.signature(make)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        known = [
+            name
+            for name, each in signature.parameters.items()
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        ]
+        unknown = next((name for name in arguments if name not in known), "")
+        close = next(iter(get_close_matches(unknown, known, n=1)), "") if unknown else ""
+        return f"{error}{_meant(close) or '; it takes ' + (', '.join(known) or 'none')}"
+    return ""
 
 
 _SETTINGS = (

@@ -123,12 +123,15 @@ def prepare(
     cluster: Cluster,
     environ: Mapping[str, str],
     progress: Callable[[str, int, int | None], None] = lambda *_: None,
+    *,
+    imports: bool = False,
 ) -> Prepared:
     """Read and check a spec file; see `prepare_reading`."""
     from curator_slurm.launcher.spec import spec_file
 
     path, folder = str(spec_path.absolute()), spec_file.folder_of(spec_path)
-    return prepare_reading(spec_file.read(spec_path, overrides), folder, cluster, environ, progress, path)
+    reading = spec_file.read(spec_path, overrides)
+    return prepare_reading(reading, folder, cluster, environ, progress, path, imports=imports)
 
 
 def prepare_reading(
@@ -138,8 +141,10 @@ def prepare_reading(
     environ: Mapping[str, str],
     progress: Callable[[str, int, int | None], None] = lambda *_: None,
     spec_path: str = "",
+    *,
+    imports: bool = False,
 ) -> Prepared:
-    """Check everything; every error of the spec is reported, and nothing is written.
+    """Check everything, with `imports` the pipeline, too; every error is reported, and nothing is written.
 
     Relative paths of the spec begin at `spec_dir`. The input is listed here, and split where the spec has
     `shards`; `progress` is told how far that is.
@@ -148,7 +153,7 @@ def prepare_reading(
     from curator_slurm.launcher.plan.script import render
     from curator_slurm.launcher.sharding.plan_shards import plan_shards
 
-    plan = plan_of(reading, spec_dir, cluster, environ)
+    plan = plan_of(reading, spec_dir, cluster, environ, imports=imports)
     storage = plan.spec.storage.runs
     return Prepared(
         plan=plan,

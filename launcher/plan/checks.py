@@ -44,7 +44,7 @@ def _checkpoint(spec: Spec) -> Iterator[tuple[str, str]]:
         yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` must be a folder; found {checkpoint}"
     elif Path(checkpoint).exists() and not Path(checkpoint).is_dir():
         yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} is a file, not a folder"
-    elif problem := _cannot_create(Path(checkpoint)):
+    elif problem := cannot_create(Path(checkpoint)):
         yield "pipeline.checkpoint_path", f"`pipeline.checkpoint_path` {checkpoint} cannot be created: {problem}"
 
 
@@ -140,7 +140,7 @@ def _output(spec: Spec) -> Iterator[tuple[str, str]]:
             yield "output.path", f"`output.path` {path} is not empty; outputs would be mixed with its files"
     elif path.exists():
         yield "output.path", f"`output.path` {path} is a file, not a folder"
-    elif problem := _cannot_create(path):
+    elif problem := cannot_create(path):
         yield "output.path", f"`output.path` {path} cannot be created: {problem}"
 
 
@@ -154,14 +154,18 @@ def _runs_folder(spec: Spec) -> Iterator[tuple[str, str]]:
     elif path.is_dir():
         if not os.access(path, os.W_OK | os.X_OK):
             yield "storage.runs", f"the runs folder {path} is not writable; {advice}"
-    elif problem := _cannot_create(path):
+    elif problem := cannot_create(path):
         yield "storage.runs", f"the runs folder {path} cannot be created: {problem}; {advice}"
 
 
-def _cannot_create(path: Path) -> str:
+def cannot_create(path: Path) -> str:
     """Why `path` and its parent folders cannot be created; empty if they can."""
     for parent in (path, *path.parents):
         if parent.is_dir():
+            if parent.is_relative_to("/proc") or parent.is_relative_to("/sys"):
+                return f"{parent} belongs to the kernel"
+            if os.statvfs(parent).f_flag & os.ST_RDONLY:
+                return f"the file system of {parent} is read-only"
             return "" if os.access(parent, os.W_OK | os.X_OK) else f"{parent} is not writable"
         if parent.exists() or parent.is_symlink():
             return f"{parent} is not a folder"

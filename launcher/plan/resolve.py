@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.plan import checks
+from curator_slurm.launcher.plan import checks, pipeline_check
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.registry import default_folder
 from curator_slurm.launcher.spec import sbatch_options, spec_file
@@ -30,11 +30,18 @@ def make_plan(
 
 
 def plan_of(
-    reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[str, str], python: str = sys.executable
+    reading: Reading,
+    folder: Path,
+    cluster: Cluster,
+    environ: Mapping[str, str],
+    python: str = sys.executable,
+    *,
+    imports: bool = False,
 ) -> Plan:
     """The plan of a spec whose relative paths begin at `folder`.
 
-    `python` is the interpreter for the nodes where the spec names none.
+    `python` is the interpreter for the nodes where the spec names none. With `imports`, the pipeline is made in a
+    process of its own, and what is wrong with it is among the errors; what could not be looked at, among the warnings.
 
     Raises:
         SpecError: with every error in the spec, and what it names and this machine does not have.
@@ -43,9 +50,23 @@ def plan_of(
     if plan is not None:
         for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir)):
             reading.add_at(key, message)
+        if imports:
+            _look_at_pipeline(reading, plan, environ)
     reading.finish()
     assert plan is not None
     return plan
+
+
+def _look_at_pipeline(reading: Reading, plan: Plan, environ: Mapping[str, str]) -> None:
+    """Note what is wrong with the pipeline, where the spec itself says nothing wrong about the same setting."""
+    known = {problem.key for problem in reading.problems}
+    if any(key.startswith("pipeline") for key in known):
+        return  # its stages are not all there
+    for finding in pipeline_check.look(plan, environ):
+        if not finding.is_error:
+            reading.note_at(finding.key, finding.message)
+        elif finding.key not in known:
+            reading.add_at(finding.key, finding.message)
 
 
 def choose_cluster(wanted: str, path: str | None = None) -> Cluster:

@@ -51,6 +51,8 @@ class Reading:
     more: int = 0
     """Errors that are not among the problems, because there are too many."""
     document: Document = field(default_factory=Document)
+    notes: list[SpecProblem] = field(default_factory=list)
+    """What could not be looked at, and other things that are no errors."""
     _noted: set[str] = field(default_factory=set, repr=False)
 
     def where(self, path: Path) -> str:
@@ -74,7 +76,7 @@ class Reading:
     def warnings(self) -> list[SpecProblem]:
         """What is allowed, and is probably not meant."""
         found = exposed_secrets.warnings(self.spec) if self.spec is not None else ()
-        return [SpecProblem(dotted(path), message, self.where(path)) for path, message in found]
+        return [*(SpecProblem(dotted(path), message, self.where(path)) for path, message in found), *self.notes]
 
     @property
     def is_full(self) -> bool:
@@ -83,8 +85,11 @@ class Reading:
 
     def add_at(self, key: str, message: str) -> None:
         """Note an error at a dotted key."""
-        parts = key.split(".") if key else ()
-        self.add(tuple(part if (index := whole_number(part)) is None else index for part in parts), message)
+        self.add(_path_of(key), message)
+
+    def note_at(self, key: str, message: str) -> None:
+        """Note what is no error at a dotted key."""
+        self.notes.append(SpecProblem(key, shortened(message), self.where(_path_of(key))))
 
     def finish(self) -> None:
         """Raise SpecError if there is any error, in the order of the file."""
@@ -92,6 +97,11 @@ class Reading:
             order = {id(problem): index for index, problem in enumerate(self.problems)}
             ranked = sorted(self.problems, key=lambda problem: (_line_number(problem.where), order[id(problem)]))
             raise SpecError(ranked, self.source, self.more)
+
+
+def _path_of(key: str) -> Path:
+    parts = key.split(".") if key else ()
+    return tuple(part if (index := whole_number(part)) is None else index for part in parts)
 
 
 def read(path: FilePath, set_options: Sequence[str] = ()) -> Reading:

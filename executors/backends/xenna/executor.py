@@ -56,6 +56,15 @@ class XennaExecutor(BaseExecutor):
         """
         self._options = parse_config(self.config, COMMON_KEYS)
 
+    def check_stages(self, stages: Sequence[Any]) -> None:
+        """Refuse options of stages that the installed cosmos-xenna does not know.
+
+        Raises:
+            ValueError: names the stage and its option.
+        """
+        for stage in stages:
+            parse_stage(stage)
+
     def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
         """Run the stages on the initial tasks (none: one EmptyTask); the tasks that leave the last stage."""
         tasks = self.first_tasks(initial_tasks)
