@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 import socket
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
+from curator_slurm.launcher.operations.can_start import check_can_start
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
@@ -92,6 +95,12 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
     submitted. An error of Slurm ends it and is part of the result; what was accepted before is recorded.
     """
     done = Launched(run, missing=sum(len(array.shards) for array in order.arrays))
+    if order.plan.cluster is Cluster.SLURM:
+        try:
+            done.notes += _checked(run, order)
+        except SlurmError as error:
+            done.error = error
+            return done
     number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
     for whole in order.arrays:
         array: JobArray | None = whole
@@ -117,6 +126,17 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
         if done.error is not None:
             return done
     return done
+
+
+def _checked(run: Run, order: Order) -> list[str]:
+    """Notes on whether the jobs can start, asked with the script that they will have."""
+    text = order.files.get(run.paths.script.name)
+    if text is None:
+        return check_can_start(order.plan, run.paths.root, run.paths.script)
+    with tempfile.TemporaryDirectory(prefix="curator-slurm-") as folder:
+        script = Path(folder, run.paths.script.name)
+        script.write_text(text)
+        return check_can_start(order.plan, run.paths.root, script)
 
 
 def is_submit_limit(error: CuratorSlurmError | None) -> bool:

@@ -18,6 +18,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
 from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.slurm.partitions import SINFO_FORMAT, NodeGroup, TrialAnswer, parse_partitions
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.tails import last_lines
 
@@ -60,8 +61,7 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     clean = {
         name: value for name, value in environ.items() if name in KEPT_VARIABLES or not name.startswith(_QUERY_PREFIXES)
     }
-    clean["LC_ALL"] = "C.UTF-8"
-    return clean
+    return clean | {"LC_ALL": "C.UTF-8"}
 
 
 def is_available() -> bool:
@@ -154,6 +154,26 @@ class Slurm:
                     return AcceptedJob(found, None, removed)
                 raise unreadable from error
         raise AssertionError("the last pause is None")
+
+    def test_only(self, script: Path, run_dir: Path) -> TrialAnswer:
+        """Ask sbatch whether a job could start; nothing is submitted.
+
+        Raises:
+            SlurmError: it gives no answer.
+        """
+        try:
+            said = self._completed(["sbatch", "--test-only", f"--chdir={run_dir}", str(script)]).stderr
+        except SlurmError as error:
+            if isinstance(error, _TransientError) or error.returncode is None:
+                raise
+            return TrialAnswer(False, messages.reason(error.stderr))
+        return TrialAnswer(True, messages.reason(said), messages.partition_of_test(said))
+
+    def partitions(self) -> list[NodeGroup]:
+        """All partitions that this user sees, by groups of equal nodes, whatever state these are in."""
+        return self._parsed(
+            ["sinfo", "--noheader", "--exact", f"--format={SINFO_FORMAT}"], parse_partitions, retry=False
+        )
 
     def _find_lost(self, lost: SlurmError, run_dir: Path, comment: str) -> str | None:
         """The job of an sbatch whose answer was lost; None where there is none.
@@ -310,6 +330,9 @@ class Slurm:
         return self._run_once(command)
 
     def _run_once(self, command: Sequence[str]) -> str:
+        return self._completed(command).stdout
+
+    def _completed(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         name, path = command[0], os.environ.get("PATH", os.defpath)
         executable = shutil.which(name, path=path)
         if executable is None:
@@ -324,7 +347,7 @@ class Slurm:
         except OSError as error:
             raise SlurmError(f"cannot run {executable}: {error.strerror or error}", command) from error
         if done.returncode == 0:
-            return done.stdout
+            return done
         details = (command, done.returncode, done.stdout, done.stderr)
         killed = name == "sbatch" and done.returncode < 0  # nobody knows how far it was
         if killed or messages.TRANSIENT.search(done.stderr):

@@ -82,7 +82,7 @@ _SBATCH_ADVICE = (
 
 def refusal(stderr: str) -> str:
     """The message for a job that sbatch refused: Slurm's reason, then the setting of the spec to change."""
-    message = f"Slurm refused the job: {_first_reason(stderr)}"
+    message = f"Slurm refused the job: {reason(stderr)}"
     advice = sbatch_advice(stderr)
     return f"{message}\n{advice}." if advice else message
 
@@ -99,7 +99,7 @@ def sbatch_advice(stderr: str) -> str:
 def unreachable(command: str, stderr: str) -> str:
     """The message for a controller that does not respond."""
     return (
-        f"Slurm's controller does not respond: {_first_reason(stderr) or 'timed out'} ({command}).\n"
+        f"Slurm's controller does not respond: {reason(stderr) or 'timed out'} ({command}).\n"
         "Try again in a few minutes; `scontrol ping` shows whether the controller is up."
     )
 
@@ -125,7 +125,7 @@ def not_found(command: str, search_path: str) -> str:
 
 def failed(command: str, returncode: int, stderr: str) -> str:
     """The message for any other failure."""
-    return f"{command} failed with exit code {returncode}: {_first_reason(stderr) or 'it printed no error message'}"
+    return f"{command} failed with exit code {returncode}: {reason(stderr) or 'it printed no error message'}"
 
 
 def _lines(stderr: str) -> list[str]:
@@ -134,9 +134,18 @@ def _lines(stderr: str) -> list[str]:
     return [line for line in stripped if line and not line.startswith("Try ")]
 
 
-def _first_reason(stderr: str) -> str:
+def reason(stderr: str) -> str:
     """All distinct lines of the error, joined on one line."""
     return "; ".join(dict.fromkeys(_lines(stderr)))
+
+
+_TESTED = re.compile(r"Job \S+ to start at .* in partition (\S+)")
+
+
+def partition_of_test(stderr: str) -> str:
+    """The partition in which `sbatch --test-only` would start a job; empty where it names none."""
+    match = _TESTED.search(stderr)
+    return match[1] if match else ""
 
 
 @dataclass(frozen=True)

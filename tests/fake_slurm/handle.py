@@ -17,6 +17,7 @@ SETTINGS: dict[str, Any] = {
     "cpus": 4,
     "gpus": 2,
     "memory_mb": 6000,
+    "time_limit": "infinite",
     "partitions": ["main", "preempt", "short"],
     "default_partition": "main",
     "max_array_size": 1001,
@@ -68,7 +69,10 @@ class FakeSlurm:
         times: int = 1,
         instead: bool = True,
     ) -> None:
-        """Make the next calls of a command fail; with `instead=False` they also do their work, and succeed."""
+        """Make the next calls of a command fail; with `instead=False` they also do their work, and succeed.
+
+        `sbatch.test-only` are the calls of sbatch with that option, `sbatch` the others.
+        """
         plan = self.folder / f"failures.{command}.json"
         failure = {
             "stderr": stderr, "stdout": stdout, "returncode": returncode, "delay": delay, "instead": instead,
@@ -84,8 +88,8 @@ class FakeSlurm:
         return [[call["command"], *call["arguments"]] for call in map(json.loads, lines)]
 
     def calls_of(self, command: str) -> list[list[str]]:
-        """Arguments of each call of one command."""
-        return [call[1:] for call in self.calls if call[0] == command]
+        """Arguments of each call of one command; of sbatch, those that submit."""
+        return [call[1:] for call in self.calls if call[0] == command and "--test-only" not in call]
 
     @property
     def jobs(self) -> list[Job]:

@@ -20,7 +20,8 @@ def main(folder: str, command: str, arguments: list[str]) -> int:
     if command == "_run":
         return int(importlib.import_module("fake_slurm.runner").main(store, int(arguments[0])))
     store.log_call(command, arguments)
-    if failure := store.planned_failure(command):
+    planned = f"{command}.test-only" if "--test-only" in arguments else command
+    if failure := store.planned_failure(planned):
         time.sleep(failure["delay"])
         print(failure["stdout"], end="")
         print(failure["stderr"], end="", file=sys.stderr)

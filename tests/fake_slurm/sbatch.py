@@ -26,7 +26,14 @@ def main(store: Store, arguments: list[str]) -> int:
         print(f"sbatch: error: {refused}", file=sys.stderr)
         return 1
     if "test-only" in options:
-        print(f"sbatch: Job 1 to start at 2026-01-01T00:00:00 using {facts['nodes']} processors", file=sys.stderr)
+        if facts["nodes"] > store.settings["nodes"]:
+            print("allocation failure: Requested node configuration is not available", file=sys.stderr)
+            return 1
+        print(
+            f"sbatch: Job 1 to start at 2026-01-01T00:00:00 using {facts['nodes']} processors on nodes n1 "
+            f"in partition {facts['partition']}",
+            file=sys.stderr,
+        )
         return 0
     facts["id"] = store.take_ids(max(1, len(facts["tasks"])))
     folder = store.create(facts, script)

@@ -7,7 +7,7 @@ from fake_slurm.store import Store, node_list
 DEFAULT = "%9P %5a %10l %.6D %6t %N"
 HEADERS = {
     "P": "PARTITION", "R": "PARTITION", "a": "AVAIL", "l": "TIMELIMIT", "D": "NODES", "t": "STATE", "T": "STATE",
-    "N": "NODELIST", "n": "HOSTNAMES", "c": "CPUS", "m": "MEMORY", "G": "GRES", "f": "AVAIL_FEATURES",
+    "N": "NODELIST", "n": "HOSTNAMES", "c": "CPUS", "m": "MEMORY", "G": "GRES", "s": "JOB_SIZE", "f": "AVAIL_FEATURES",
 }  # fmt: skip
 
 
@@ -24,9 +24,11 @@ def main(store: Store, arguments: list[str]) -> int:
         star = "*" if name == settings["default_partition"] else ""
         gres = f"gpu:{settings['gpus']}" if settings["gpus"] else "(null)"
         values = {
-            "P": f"{name}{star}", "R": name, "a": "up", "l": "infinite", "D": str(settings["nodes"]), "t": "idle",
+            "P": f"{name}{star}", "R": name, "a": "up", "l": settings["time_limit"], "t": "idle",
+            "D": str(settings["nodes"]),
             "T": "idle", "N": node_list(settings["nodes"]), "n": "n1", "c": str(settings["cpus"]),
             "m": str(settings["memory_mb"]), "G": gres, "f": "(null)",
+            "s": "1-infinite",
         }  # fmt: skip
         print(fill(form, values))
     return 0

@@ -1,0 +1,172 @@
+"""What partitions have, as `sinfo` tells it, and why a job could never start in them. Pure.
+
+Slurm accepts a job that asks for more than its partition has, and lets it wait for ever; `sbatch --test-only` refuses
+it with the words that it also has for nodes that are drained today. Only the comparison tells the two apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curator_slurm.launcher.slurm.tables import UnreadableOutputError
+
+SINFO_FORMAT = "%P|%D|%c|%m|%l|%s|%G"
+"""Partition, nodes, CPUs, MB, time limit, nodes of a job, generic resources: of each group of equal nodes."""
+_FIELDS = SINFO_FORMAT.count("|") + 1
+_NUMBER = re.compile(r"[0-9]{1,12}")
+_TIME = re.compile(r"(?:([0-9]{1,9})-)?([0-9]{1,9})(?::([0-9]{1,2}))?(?::([0-9]{1,2}))?")
+_GPU = re.compile(r"gpu(?::([A-Za-z][\w.-]*))?:([0-9]{1,6})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroup:
+    """Equal nodes of a partition; None is no limit. `gpus` is by type, the empty one where Slurm has no types."""
+
+    partition: str
+    is_default: bool
+    nodes: int
+    cpus: int
+    memory_mb: int
+    time_limit_s: int | None
+    most_nodes: int | None
+    gpus: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a job asks for: on each of its nodes, and its time. None is what it leaves to Slurm."""
+
+    partitions: tuple[str, ...] = ()
+    nodes: int = 1
+    cpus: int | None = None
+    memory_mb: int | None = None
+    gpus: int = 0
+    gpu_type: str = ""
+    time_s: int | None = None
+
+
+@dataclass(frozen=True)
+class TrialAnswer:
+    """What `sbatch --test-only` says: whether it would accept the job, its words, and the partition if it names one."""
+
+    accepted: bool
+    words: str = ""
+    partition: str = ""
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """The setting of the spec that asks for more than a partition has, and both figures in words."""
+
+    key: str
+    words: str
+
+
+def parse_partitions(text: str) -> list[NodeGroup]:
+    """The groups in what `sinfo --noheader --exact` prints; lines that are no rows are passed over.
+
+    Raises:
+        UnreadableOutputError: no row is among them.
+    """
+    groups = [group for line in text.splitlines() if (group := _group(line.split("|"))) is not None]
+    if not groups:
+        raise UnreadableOutputError("no line is a partition")
+    return groups
+
+
+def _group(fields: Sequence[str]) -> NodeGroup | None:
+    if len(fields) != _FIELDS:
+        return None
+    partition, nodes, cpus, memory, limit, size, gres = (field.strip() for field in fields)
+    counts = [_NUMBER.match(text) for text in (nodes, cpus, memory)]
+    if not partition or not all(counts):
+        return None
+    most = size.rpartition("-")[2]
+    return NodeGroup(
+        partition=partition.removesuffix("*"),
+        is_default=partition.endswith("*"),
+        nodes=int(counts[0][0]) if counts[0] else 0,
+        cpus=int(counts[1][0]) if counts[1] else 0,
+        memory_mb=int(counts[2][0]) if counts[2] else 0,
+        time_limit_s=seconds(limit),
+        most_nodes=int(most) if _NUMBER.fullmatch(most) else None,
+        gpus=tuple((match[1] or "", int(match[2])) for match in _GPU.finditer(gres)),
+    )
+
+
+def seconds(limit: str) -> int | None:
+    """Seconds of a time limit: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S; None for what is none, as `infinite`."""
+    match = _TIME.fullmatch(limit)
+    if match is None:
+        return None
+    days, *parts = match.groups()
+    numbers = [int(part) for part in parts if part is not None]
+    if days is not None:
+        hours, minutes, rest = (*numbers, 0, 0)[:3]
+        return ((int(days) * 24 + hours) * 60 + minutes) * 60 + rest
+    if len(numbers) == 3:
+        return (numbers[0] * 60 + numbers[1]) * 60 + numbers[2]
+    return numbers[0] * 60 + (numbers[1] if len(numbers) == 2 else 0)
+
+
+def shortfalls(request: Request, groups: Sequence[NodeGroup]) -> list[Shortfall]:
+    """What the partitions of a job have too little of; empty where one of them could hold it, or none is known."""
+    names = request.partitions or tuple(dict.fromkeys(group.partition for group in groups if group.is_default))
+    found: list[Shortfall] = []
+    for name in names:
+        own = [group for group in groups if group.partition == name]
+        if not own or not (short := [*_short_of_time(request, name, own), *_short_of_nodes(request, name, own)]):
+            return []
+        found += short
+    return found
+
+
+def _short_of_time(request: Request, name: str, groups: Sequence[NodeGroup]) -> list[Shortfall]:
+    limit = groups[0].time_limit_s
+    if request.time_s is None or limit is None or request.time_s <= limit:
+        return []
+    words = f"partition {name} has a time limit of {_clock(limit)}, and the job asks for {_clock(request.time_s)}"
+    return [Shortfall("resources.time", words)]
+
+
+def _short_of_nodes(request: Request, name: str, groups: Sequence[NodeGroup]) -> list[Shortfall]:
+    count = sum(group.nodes for group in groups)
+    if groups[0].most_nodes is not None and groups[0].most_nodes < request.nodes:
+        most = groups[0].most_nodes
+        words = f"a job in partition {name} may have {most} nodes, and this one asks for {request.nodes}"
+        return [Shortfall("resources.nodes", words)]
+    if count < request.nodes:
+        words = f"partition {name} has {count} nodes, and the job asks for {request.nodes}"
+        return [Shortfall("resources.nodes", words)]
+    found = []
+    asked = (
+        ("cpus_per_node", request.cpus or 0, "CPUs", lambda group: group.cpus),
+        ("mem_per_node", request.memory_mb or 0, "MB of memory", lambda group: group.memory_mb),
+        ("gpus_per_node", request.gpus, f"GPUs{_of_type(request)}", lambda group: _gpus(request, group)),
+    )
+    for key, wanted, what, has in asked:
+        most = max(has(group) for group in groups)
+        if wanted > most:
+            words = f"no node of partition {name} has more than {most:,} {what}, and the job asks for {wanted:,}"
+            found.append(Shortfall(f"resources.{key}", words))
+    fitting = sum(group.nodes for group in groups if all(wanted <= has(group) for _, wanted, _, has in asked))
+    if not found and fitting < request.nodes:
+        words = f"{fitting} nodes of partition {name} have what the job asks for on each of its {request.nodes} nodes"
+        found.append(Shortfall("resources.nodes", words))
+    return found
+
+
+def _gpus(request: Request, group: NodeGroup) -> int:
+    return sum(count for kind, count in group.gpus if not request.gpu_type or kind == request.gpu_type)
+
+
+def _of_type(request: Request) -> str:
+    return f" of type {request.gpu_type}" if request.gpu_type else ""
+
+
+def _clock(time_s: int) -> str:
+    days, rest = divmod(time_s, 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days}-{clock}" if days else clock
