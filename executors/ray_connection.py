@@ -8,7 +8,9 @@ import math
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,12 +44,37 @@ def ray_session(env_vars: Mapping[str, str] | None = None, stages: Sequence[Any]
     with contextlib.ExitStack() as stack:
         if os.environ.get("RAY_ADDRESS"):
             ray_internals.reload_authentication()  # this process may have been in another cluster before
-            ray.init(address=os.environ["RAY_ADDRESS"], runtime_env=runtime_env, log_to_driver=True)
+            with _quietly(ray):
+                ray.init(address=os.environ["RAY_ADDRESS"], runtime_env=runtime_env, log_to_driver=True)
         else:
             _start_private(ray, stack, runtime_env, cpus_for(stages))
         stack.callback(ray.shutdown)
         _check_connected()
         yield ray
+
+
+@contextlib.contextmanager
+def _quietly(ray: Any) -> Iterator[None]:
+    """Connect without a line on a dashboard that only the first node can open, and leave SIGTERM as it was.
+
+    Ray's own handler of SIGTERM prints a native traceback, which reads like a crash in the log of a cancelled run.
+    """
+    logger, in_main_thread = (
+        logging.getLogger(ray.init.__module__),
+        threading.current_thread() is threading.main_thread(),
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    logger.addFilter(_names_no_dashboard)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_names_no_dashboard)
+        if in_main_thread and before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _names_no_dashboard(record: logging.LogRecord) -> bool:
+    return "View the dashboard" not in str(record.msg)
 
 
 def _check_connected() -> None:

@@ -117,6 +117,7 @@ def ray_environment(
             "RAY_ADDRESS": node.gcs_address,
             **access.environment(),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_DEDUP_LOGS": base.get("RAY_DEDUP_LOGS", "0"),  # else it hides lines that users print
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
             **(_metrics(node) if metrics else METRICS_OFF),
             "TMPDIR": node.temporary_dir,

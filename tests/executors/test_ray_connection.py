@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +54,18 @@ def test_it_has_a_token_of_its_own_and_no_metrics(recorded: Recorded) -> None:
 def test_whoever_wants_metrics_sets_ray_s_variable(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_enable_metrics_collection", "1")
     assert start(recorded)["RAY_enable_metrics_collection"] == "1"
+
+
+def test_a_connection_names_no_dashboard_and_leaves_sigterm_alone(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ray prints an address that only the first node can open, and takes SIGTERM for itself."""
+    logger = logging.getLogger(Recorded.init.__module__)
+    before = signal.getsignal(signal.SIGTERM)
+    with caplog.at_level(logging.INFO), ray_connection._quietly(recorded):
+        logger.info("Connected to Ray cluster. View the dashboard at %s", "http://127.0.0.1:8265")
+        logger.info("Connecting to existing Ray cluster")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert caplog.messages == ["Connecting to existing Ray cluster"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not logger.filters
