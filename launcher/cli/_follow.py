@@ -10,7 +10,9 @@ from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.operations.cancel import request_cancel
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.describe import describe, exit_code
+from curator_slurm.launcher.status.logs import last_output
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.views import to_json
 from curator_slurm.launcher.status.watch import Watcher
@@ -53,7 +55,13 @@ def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> Run
                 if warning not in warned:
                     warned.add(warning)
                     say(f"Warning: {warning}", err=True)
-            view.show(status)
+            view.show(status, _output(watcher.run, status))
     finally:
         view.close()
     return status
+
+
+def _output(run: Run, status: RunStatus) -> str:
+    """What a command printed last; a pipeline has figures of its stages."""
+    is_command = not status.stages and not (run.record and run.record.array)
+    return last_output(run) if is_command and status.state in (RunState.RUNNING, RunState.COMPLETED) else ""

@@ -28,8 +28,8 @@ _FIXED = 2 + _NAME + _BAR + 4
 class View(Protocol):
     """Shows one status after the other."""
 
-    def show(self, status: RunStatus) -> None:
-        """Show the newest status."""
+    def show(self, status: RunStatus, output: str = "") -> None:
+        """Show the newest status; `output` is the last line that a command has printed."""
 
     def close(self) -> None:
         """Leave the terminal as it should be."""
@@ -50,12 +50,12 @@ class LineView:
         self._state: RunState | None = None
         self._when = float("-inf")
 
-    def show(self, status: RunStatus) -> None:
-        text = progress_text(status)
+    def show(self, status: RunStatus, output: str = "") -> None:
+        text = " | ".join(filter(None, [progress_text(status), visible_line(output)]))
         now = self._clock()
         silent = now - self._when
         if status.state is self._state:
-            changed = text != self._said and (silent >= PROGRESS_LINE_S or not status.stages)
+            changed = text != self._said and (silent >= PROGRESS_LINE_S or not (status.stages or output))
             if not changed and silent < HEARTBEAT_S:
                 return
         self._said, self._state, self._when = text, status.state, now
@@ -100,12 +100,17 @@ class BarView:
         self._said = ""
         self._progress.start()
 
-    def show(self, status: RunStatus) -> None:
+    def show(self, status: RunStatus, output: str = "") -> None:
         for number, stage in enumerate(status.stages):
             self._show_stage(number, stage)
         self._show_store(status)
         text = " ".join(status.message.split())
-        self._progress.update(self._state_bar, description=status.state.value, visible=not status.stages)
+        self._progress.update(
+            self._state_bar,
+            description=status.state.value,
+            visible=not status.stages,
+            note=_escaped(words.shorten(visible_line(output), max(self._room, 1))),
+        )
         if text and text != self._said and not status.state.is_final:
             self._progress.console.print(visible(text), markup=False)
         self._said = text
@@ -145,7 +150,12 @@ def _share_in_percent(store: StoreReport) -> int:
 
 
 def _plain(stage: StageReport) -> str:
-    """The name of a stage; rich would read [brackets] as markup."""
+    """The name of a stage."""
+    return _escaped(visible_line(stage.name))
+
+
+def _escaped(text: str) -> str:
+    """rich would read [brackets] as markup."""
     from rich.markup import escape
 
-    return escape(visible_line(stage.name))
+    return escape(text)

@@ -18,7 +18,7 @@ from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.status.attempt_files import attempts_at, base_of, newest_element
 from curator_slurm.launcher.status.gather import places_of, status_of
 from curator_slurm.launcher.status.shard_decision import ShardState
-from curator_slurm.launcher.tails import GrowingFile, tail
+from curator_slurm.launcher.tails import GrowingFile, last_lines, tail
 
 FOLLOW_INTERVAL_S = 0.5
 
@@ -63,6 +63,12 @@ def _element_id(run: Run, shard: int | None) -> str | None:
             place = places_of(read_submissions(run.paths)).get(shard or 0)
             return place.element_id or None if place else None
     return None
+
+
+def last_output(run: Run) -> str:
+    """The last line that the newest driver of a run has printed; empty where there is none."""
+    drivers = [file for file in log_files(run) if file.kind == "driver"]
+    return next(iter(last_lines(drivers[0].path, 1)), "") if drivers else ""
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,29 @@ def test_a_heartbeat_every_minute() -> None:
     assert len(lines) == 3
 
 
+def test_the_last_line_of_a_command_is_shown_and_does_not_flood_a_log() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    view = LineView(lines.append, clock)
+    for step in range(12):
+        view.show(running(message="on n1"), f"epoch {step}\x1b[2J")
+        clock.now += 1
+    view.show(status(RunState.COMPLETED), "saved 7 files")
+    assert [line[9:] for line in lines] == [
+        "running   on n1 | epoch 0\\x1b[2J",
+        "running   on n1 | epoch 5\\x1b[2J",
+        "running   on n1 | epoch 10\\x1b[2J",
+        "completed saved 7 files",
+    ]
+
+
+def test_the_last_line_of_a_command_is_beside_its_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    view = BarView()
+    view.show(running(), "epoch [3] of 7")
+    view.close()
+    assert "epoch [3] of 7" in capsys.readouterr().out
+
+
 def test_a_change_of_state_is_said_at_once() -> None:
     lines: list[str] = []
     view = LineView(lines.append, Clock())
