@@ -75,6 +75,11 @@ def width() -> int:
     return min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
 
 
+def table_width() -> int | None:
+    """Columns for a table; None where a program reads it, which wants names whole."""
+    return width() if is_terminal() else None
+
+
 def coloured_state(state: str, text: str | None = None) -> str:
     """A state in its colour; colours vanish where stdout is no terminal."""
     return click.style(text if text is not None else state, fg=_STATE_COLOURS.get(state), bold=True)

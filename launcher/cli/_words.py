@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
@@ -30,6 +30,15 @@ def clock(epoch: float | None) -> str:
     return "-" if epoch is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
 
 
+def day(epoch: float | None, now: float) -> str:
+    """A local date in at most eleven columns, as `ls -l` has it: with the time where it is of this year."""
+    if epoch is None:
+        return "-"
+    then = time.localtime(epoch)
+    this_year = then.tm_year == time.localtime(now).tm_year
+    return time.strftime("%m-%d %H:%M" if this_year else "%Y-%m-%d", then)
+
+
 def count(number: object) -> str:
     """A number with thousands separated; a dash where unknown."""
     if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -47,15 +56,19 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(limit - 3, 1)] + "..."
 
 
-def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, left: int = 1) -> list[str]:
-    """Aligned columns no wider than `limit`; the first `left` are text, the rest are numbers.
+NARROWEST = 8
+"""Columns that the first column of a table keeps."""
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int | None, left: int = 1) -> list[str]:
+    """Aligned columns no wider than `limit` (None: as wide as they are); the first `left` are text, the rest numbers.
 
     The first column gives way where there is not enough room.
     """
     lines = [[visible_line(cell) for cell in row] for row in lines]
     widths = [max(len(row[column]) for row in [header, *lines]) for column in range(len(header))]
-    over = sum(widths) + 2 * (len(widths) - 1) - limit
-    widths[0] = max(widths[0] - max(over, 0), 8)
+    over = sum(widths) + 2 * (len(widths) - 1) - limit if limit is not None else 0
+    widths[0] = max(widths[0] - max(over, 0), min(widths[0], NARROWEST))
     rows = []
     for row in [header, *lines]:
         cells = [shorten(row[0], widths[0]), *row[1:]]
@@ -65,6 +78,13 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int, lef
         ]
         rows.append("  ".join(padded).rstrip())
     return rows
+
+
+def table_width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Columns that a table of text takes at least, with its first column as narrow as it gets."""
+    widths = [max(len(visible_line(cell)) for cell in [header, *cells]) for header, cells in columns.items()]
+    widths[0] = min(widths[0], NARROWEST)
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def stage_table(stages: Sequence[StageReport], limit: int) -> list[str]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import time
 from dataclasses import replace
 from typing import Any
 
+import click
 import pytest
 from run_dirs import STAGES as WRITTEN
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._progress import BarView, LineView, progress_text
 from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
+from curator_slurm.launcher.runs.owners import user_name
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import StageReport, StoreReport, stage_of
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
+from curator_slurm.launcher.status.views import RunRow
 
+list_verb = importlib.import_module("curator_slurm.launcher.cli.list")
 STAGES = tuple(map(stage_of, WRITTEN))
 
 
@@ -205,3 +212,44 @@ def test_bars_of_steps_close() -> None:
     steps.show("listing", 3, None)
     steps.show("listing", 10, 10)
     steps.close()
+
+
+def _rows(now: float) -> list[RunRow]:
+    fields = dict.fromkeys(RunRow.__dataclass_fields__)
+    row = RunRow(
+        **{
+            **fields,
+            "run_id": "20260105-101112-abcd",
+            "name": "a-name-that-is-rather-long-for-a-run-of-its-kind",
+            "state": RunState.COMPLETED,
+            "array": True,
+            "shards": 10_000,
+            "shards_done": 9_999,
+            "cluster": "slurm",
+            "job_id": "4711234",
+            "created": now - 60,
+            "started": now - 50,
+            "ended": now - 5,
+            "owner": user_name(os.geteuid()),
+        }
+    )
+    return [row, replace(row, name="b", array=False, created=now - 500 * 86400)]
+
+
+@pytest.mark.parametrize(("limit", "headers"), [
+    (40, "NAME STATE DATE"),
+    (60, "NAME RUN STATE DATE"),
+    (80, "NAME RUN STATE SHARDS TIME DATE"),
+    (100, "NAME RUN STATE SHARDS JOB TIME DATE"),
+    (None, "NAME RUN STATE SHARDS JOB TIME DATE"),
+])  # fmt: skip
+def test_a_list_fits_its_terminal_and_is_whole_in_a_pipe(limit: int | None, headers: str) -> None:
+    now = time.mktime((2026, 6, 5, 10, 11, 12, 0, 0, -1))
+    lines = [click.unstyle(line) for line in list_verb._table(_rows(now), limit, now)]
+    assert lines[0].split() == headers.split()
+    if limit is None:
+        assert lines[1].startswith(_rows(now)[0].name)
+    else:
+        assert max(map(len, lines)) <= limit
+    assert lines[1].endswith("06-05 10:10")
+    assert lines[2].endswith("2025-01-21")
