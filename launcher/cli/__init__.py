@@ -41,6 +41,7 @@ VERBS: dict[str, dict[str, str]] = {
         "cancel": "Cancel runs.",
         "retry": "Submit again what is not done.",
         "collect": "Verify and publish the outputs of a sharded run.",
+        "remove": "Remove runs that are over: their plans, logs and records.",
     },
     "Look at runs": {
         "list": "List your runs, newest first.",

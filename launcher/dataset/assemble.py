@@ -25,11 +25,9 @@ from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.paths import COLLECT_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import remove_secrets
-
-LOCK = "collect"
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def collect_run(
     """
     record = run.record
     assert record is not None
-    with RunLock(run.paths.lock(LOCK), "collect", patience_s=patience_s):
+    with RunLock(run.paths.lock(COLLECT_LOCK), "collect", patience_s=patience_s):
         goal = _goal(run.paths, plan)
         _check_target(goal, run)
         done = sorted(done_shards(run.paths))
