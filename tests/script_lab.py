@@ -81,7 +81,14 @@ class ScriptLab:
             python=str(self.python) if python == "" else python,
         )
 
-    def run(self, plan: Plan, cwd: Path | None = None, arguments: Sequence[str] = (), **variables: str) -> Outcome:
+    def run(
+        self,
+        plan: Plan,
+        cwd: Path | None = None,
+        arguments: Sequence[str] = (),
+        without: Sequence[str] = (),
+        **variables: str,
+    ) -> Outcome:
         """Render the plan into the run directory and run the script in `cwd` (default: there)."""
         script = self.run_dir / "job.sbatch"
         script.write_text(render(plan))
@@ -93,8 +100,10 @@ class ScriptLab:
             copy = self.folder / "slurm_script"
             copy.write_bytes(script.read_bytes())
             script = copy
+        for name in without:
+            del environment[name]
         done = subprocess.run(
-            ["bash", str(script), *arguments],
+            ["/bin/bash", str(script), *arguments],
             cwd=cwd or self.run_dir,
             env=environment,
             capture_output=True,

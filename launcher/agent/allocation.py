@@ -10,14 +10,17 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.launcher.agent.memory import control_group_limit
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.ranges import shortened, whole_number
+from curator_slurm.launcher.ranges import shortened
 from curator_slurm.launcher.slurm.nodelists import MOST_NODES, expand_nodelist
 
 MEGABYTE = 1 << 20
 _PER_NODE = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
 LOCAL_JOB_ID = "CURATOR_SLURM_JOB_ID"
+JOB_MEMORY = "CURATOR_SLURM_JOB_MEMORY"
+"""What scontrol says of the job, in MB: `n[1-3]=4000 n4=8000`."""
 MIN_LOCAL_CPUS = 4
 """Logical CPUs of the local cluster, at least: pipelines of several one-CPU stages must run on two cores."""
 
@@ -68,8 +71,8 @@ def expand_per_node(text: str) -> list[int]:
 def slurm_allocation(environ: Mapping[str, str]) -> Allocation:
     """The allocation that Slurm's variables describe inside a step with one task on each node.
 
-    CPUs are those of the job on this node (a step's own variables may say 1); memory is the job's limit on this
-    node, or all of the node's where Slurm limits none.
+    CPUs are those of the job on this node (a step's own variables may say 1); memory is the job's on this node,
+    however it was asked for: what Slurm says, or the job's control group where that allows less.
 
     Raises:
         BootstrapError: the variables are missing, or make no sense.
@@ -94,16 +97,32 @@ def _slurm_allocation(environ: Mapping[str, str]) -> Allocation:
         raise ValueError(f"node {node_id} of {len(nodes)} nodes")
     per_node = expand_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
     cpus = per_node[node_id] if node_id < len(per_node) else int(environ.get("SLURM_CPUS_ON_NODE", "1"))
-    limit = int(environ.get("SLURM_MEM_PER_NODE", "0")) or int(environ.get("SLURM_MEM_PER_CPU", "0")) * cpus
+    gpus = int(environ.get("SLURM_GPUS_ON_NODE") or 0) or len(visible_gpus(environ))
+    memory = _slurm_memory(environ, nodes[node_id], cpus, gpus)
     return Allocation(
         job_id=job_id,
         restart=int(environ.get("SLURM_RESTART_COUNT") or 0),
         node_id=node_id,
         nodes=nodes,
         cpus=cpus,
-        memory=min(limit * MEGABYTE, machine_memory()) if limit else machine_memory(),
-        gpus=int(environ.get("SLURM_GPUS_ON_NODE") or 0) or len(visible_gpus(environ)),
+        memory=min(memory, machine_memory()) if memory else machine_memory(),
+        gpus=gpus,
     )
+
+
+def _slurm_memory(environ: Mapping[str, str], node: str, cpus: int, gpus: int) -> int:
+    """Bytes that Slurm says the job has on this node; 0 where it names no limit.
+
+    Its variables follow the option that the job asked with. Where none is set, the script has asked scontrol.
+    """
+    for name, times in (("SLURM_MEM_PER_NODE", 1), ("SLURM_MEM_PER_GPU", gpus), ("SLURM_MEM_PER_CPU", cpus)):
+        if megabytes := int(environ.get(name) or 0) * times:
+            return megabytes * MEGABYTE
+    for part in environ.get(JOB_MEMORY, "").split():
+        names, _, number = part.rpartition("=")
+        if node in expand_nodelist(names):
+            return int(number) * MEGABYTE
+    return 0
 
 
 def local_allocation(environ: Mapping[str, str], host: str, gpus_wanted: int) -> Allocation:
@@ -147,13 +166,6 @@ def available_cpus() -> int:
 
 
 def machine_memory() -> int:
-    """Bytes of memory of the machine, or the limit of the control group we are in where that is less."""
-    limits = [psutil.virtual_memory().total]
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(name).read_text().strip()
-        except OSError:
-            continue
-        if limit := whole_number(text):
-            limits.append(limit)
-    return min(limits)
+    """Bytes of memory of the machine, or what our control group may have of them where that is less."""
+    total = psutil.virtual_memory().total
+    return min(total, control_group_limit() or total)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from curator_slurm.launcher.cli._progress import open_view
@@ -9,7 +11,7 @@ from curator_slurm.launcher.cli._show import summary_lines
 from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.operations.cancel import request_cancel
-from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.registry import Run, reference
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.describe import describe, exit_code
 from curator_slurm.launcher.status.logs import last_output
@@ -30,10 +32,8 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
         status = _show_until_final(watcher, interval_s, as_json)
     except KeyboardInterrupt:
         if not cancel_on_interrupt:
-            say(
-                f"\nStopped watching; run {run.run_id} goes on. `curator-slurm cancel {run.run_id}` cancels it.",
-                err=True,
-            )
+            cancel = f"curator-slurm cancel {reference(run, os.environ)}"
+            say(f"\nStopped watching; run {run.run_id} goes on. `{cancel}` cancels it.", err=True)
             raise
         say(f"\nCancelling run {run.run_id}; Ctrl-C again exits without waiting for its end.", err=True)
         request_cancel(watcher.run)

@@ -86,7 +86,7 @@ def _document(result: Retry, dry_run: bool) -> dict[str, Any]:
 
 
 def _show(result: Retry, dry_run: bool) -> None:
-    choice, run_id = result.choice, result.run.run_id
+    choice = result.choice
     for why in dict.fromkeys(choice.passed_over.values()):
         same = [shard for shard, reason in choice.passed_over.items() if reason == why]
         say(f"Left as is: {some_numbers(same)} ({why})")
@@ -109,7 +109,7 @@ def _show(result: Retry, dry_run: bool) -> None:
         say(f"It starts after {', '.join(result.after)} has ended (shards.max_running)")
     if result.launched is not None:
         say(f"Job      {', '.join(result.launched.job_ids)}")
-        say(f"\nFollow it with  curator-slurm watch {run_id}")
+        say(f"\nFollow it with  curator-slurm watch {registry.reference(result.run, os.environ)}")
 
 
 def _count(number: int, what: str) -> str:

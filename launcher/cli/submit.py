@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from curator_slurm.launcher.cli._options import cluster_option, imports_option, json_option, set_option, spec_argument
 from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
 from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.runs.registry import reference
 
 
 @click.command()
@@ -38,10 +40,9 @@ def command(
         show_dry_run(request, as_json=as_json)
         return
     submitted = submit_request(request)
-    run_id = submitted.run.run_id
     details = submitted.details()
     if not as_json:
-        say(f"Run      {run_id}")
+        say(f"Run      {submitted.run.run_id}")
         say(f"Job      {' '.join(submitted.submitted.job_ids) or 'none'} ({submitted.where})")
         if details["shards"] is not None:
             say(f"Shards   {details['shards']:,}")
@@ -59,7 +60,8 @@ def command(
     elif as_json:
         say_json(details)
     else:
-        say(f"\nFollow it with  curator-slurm watch {run_id}")
-        say(f"or see          curator-slurm status {run_id}")
-        say(f"                curator-slurm logs -f {run_id}")
-        say(f"Cancel it with  curator-slurm cancel {run_id}")
+        run = reference(submitted.run, os.environ)
+        say(f"\nFollow it with  curator-slurm watch {run}")
+        say(f"or see          curator-slurm status {run}")
+        say(f"                curator-slurm logs -f {run}")
+        say(f"Cancel it with  curator-slurm cancel {run}")

@@ -14,7 +14,7 @@ from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.paths import RunPaths
-from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.registry import Run, reference
 from curator_slurm.launcher.runs.submissions import collect_jobs, note_collect_job
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
@@ -33,7 +33,7 @@ def submit_collect_job(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
     except (CuratorSlurmError, OSError) as error:
         return (
             f"the job that publishes the outputs at the end (output.collect: auto) was not accepted: {error}\n"
-            f"`curator-slurm collect {run.run_id} --wait` does it by hand."
+            f"`curator-slurm collect {reference(run, os.environ)} --wait` does it by hand."
         )
     return ""
 

@@ -5,6 +5,7 @@ What was accepted is known whatever happens in between.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import tempfile
@@ -71,10 +72,10 @@ class Launched:
         if isinstance(self.error, SlurmError) and self.error.may_have_worked:
             return f"{self.error}\n{unclear(self.run)}"
         if not (self.run.record and self.run.record.array):
-            return f"{self.error}\n{advice(self.error, self.run.run_id)}"
+            return f"{self.error}\n{advice(self.error, registry.reference(self.run, os.environ))}"
         what = f"{self.missing:,} shards are not submitted" if self.missing != 1 else "1 shard is not submitted"
         accepted = f"{len(self.accepted)} array{'' if len(self.accepted) == 1 else 's'} accepted"
-        return f"{what} ({accepted}): {self.error}\n{advice(self.error, self.run.run_id)}"
+        return f"{what} ({accepted}): {self.error}\n{advice(self.error, registry.reference(self.run, os.environ))}"
 
     @property
     def shards(self) -> list[int]:
@@ -208,9 +209,9 @@ def explain_first(error: CuratorSlurmError, order: Order) -> CuratorSlurmError:
     )
 
 
-def advice(error: CuratorSlurmError, run_id: str) -> str:
+def advice(error: CuratorSlurmError, run: str) -> str:
     """What to do about arrays that were not accepted."""
-    retry = f"`curator-slurm retry {run_id}` submits the rest"
+    retry = f"`curator-slurm retry {run}` submits the rest"
     if is_submit_limit(error):
         return f"{retry} once some of your jobs have ended. Fewer elements at a time need a larger shards.per_element."
     if isinstance(error, SlurmError) and messages.sbatch_advice(error.stderr):

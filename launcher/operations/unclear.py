@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from curator_slurm.launcher.errors import SlurmError, StorageError, UnclearSubmissionError
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
-from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
+from curator_slurm.launcher.runs.registry import Run, load_run, reference, run_directories
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.slurm.client import LOOK_UP_S, Slurm
 from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
@@ -19,11 +20,12 @@ _LOOKED_AT = 20
 
 def unclear(run: Run) -> str:
     """What to say of a run whose submission may have reached Slurm."""
+    name = reference(run, os.environ)
     return (
         "Whether Slurm has accepted the job is not known, so do not submit the spec again.\n"
         f"The run is {run.run_id}, in {run.paths.root}\n"
-        f"`curator-slurm status {run.run_id}` finds its job as soon as Slurm answers; if there is none, "
-        f"`curator-slurm retry {run.run_id}` submits it."
+        f"`curator-slurm status {name}` finds its job as soon as Slurm answers; if there is none, "
+        f"`curator-slurm retry {name}` submits it."
     )
 
 

@@ -52,6 +52,7 @@ class Plan(Section):
     spec: Spec = Field(description="with every default filled in and every path absolute")
     spec_dir: str = Field(description="folder of the spec; on the module path of driver and workers")
     python: str | None = Field(description="interpreter on the nodes; None: `python` of environment.conda")
+    slurm_bin: str | None = Field(default=None, description="folder of Slurm's commands; None: where PATH has them")
     origins: dict[str, str] = Field(default={}, description="dotted key -> who set it: file:line, --set, default")
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -137,8 +138,22 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
         spec=spec.model_copy(update=sections),
         spec_dir=spec_dir or "/",
         python=_interpreter(environment, python),
+        slurm_bin=_slurm_bin(environ, locate) if cluster is Cluster.SLURM else None,
         origins=origins,
     )
+
+
+def _slurm_bin(environ: Mapping[str, str], locate: _Locator) -> str | None:
+    """The folder where sbatch is found here: with an empty environment a job may find no Slurm, or another one.
+
+    A link or a site's wrapper may stand apart from Slurm's other commands; then the folder that it leads to is meant.
+    """
+    sbatch = shutil.which("sbatch", path=environ.get("PATH", ""))
+    if sbatch is None:
+        return None
+    folders = [Path(sbatch).absolute().parent, Path(sbatch).resolve().parent]
+    folder = next((each for each in folders if os.access(each / "srun", os.X_OK)), folders[0])
+    return locate.found("", "the folder of Slurm's commands", str(folder))
 
 
 def _environment(environment: EnvironmentSpec, locate: _Locator) -> EnvironmentSpec:

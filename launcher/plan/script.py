@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from curator_slurm.launcher.shell import quote, sbatch_quote
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"
 COLLECT_MEMORY = "4G"
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _KEPT_FOR_COLLECT = frozenset({"qos", "reservation", "wckey", "mail-type", "mail-user", "nice"})
 """Options of the user that a small job without GPUs shares; the others are about the nodes of the run."""
 MAX_SCRIPT = 1_000_000
@@ -28,20 +29,7 @@ def render(plan: Plan) -> str:
     Raises:
         UsageError: environment.env and environment.setup make it longer than Slurm takes.
     """
-    slurm = plan.cluster is Cluster.SLURM
-    environment = plan.spec.environment
-    text = (
-        _templates()
-        .get_template(TEMPLATE)
-        .render(
-            plan=plan,
-            environment=environment,
-            slurm=slurm,
-            options=list(sbatch_lines(plan)) if slurm else [],
-            no_kill=_outlives_nodes(plan),
-            functions=_functions(plan),
-        )
-    )
+    text = _render(TEMPLATE, plan, list(sbatch_lines(plan)) if plan.cluster is Cluster.SLURM else [])
     size = len(text.encode())
     if size > MAX_SCRIPT:
         raise UsageError(
@@ -53,15 +41,21 @@ def render(plan: Plan) -> str:
 
 def render_collect(plan: Plan) -> str:
     """The script of the small job that publishes the outputs when the arrays of a run have ended."""
+    return _render(COLLECT_TEMPLATE, plan, list(_collect_lines(plan)))
+
+
+def _render(template: str, plan: Plan, options: Sequence[tuple[str, str | None]]) -> str:
     text: str = (
         _templates()
-        .get_template(COLLECT_TEMPLATE)
+        .get_template(template)
         .render(
             plan=plan,
             environment=plan.spec.environment,
-            slurm=True,
-            options=list(_collect_lines(plan)),
-            no_kill=False,
+            slurm=plan.cluster is Cluster.SLURM,
+            slurm_first=plan.slurm_bin is not None and plan.slurm_bin not in SYSTEM_PATH.split(":"),
+            system_path=SYSTEM_PATH,
+            options=options,
+            no_kill=_outlives_nodes(plan),
             functions=_functions(plan),
         )
     )
@@ -69,13 +63,20 @@ def render_collect(plan: Plan) -> str:
 
 
 def _collect_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:
-    """One CPU, no GPU, little memory, where and for whom the run is."""
+    """One CPU, no GPU, little memory, where and for whom the run is.
+
+    Sites refuse ways to ask for memory. So it is asked for as the run does; where that is not at all, or by the GPU,
+    which this job has none of, the site's default must do.
+    """
     resources = plan.spec.resources
     yield "job-name", f"{plan.spec.name}-collect"
     yield "nodes", "1"
     yield "ntasks", "1"
     yield "cpus-per-task", "1"
-    yield "mem", COLLECT_MEMORY
+    if resources.mem_per_node is not None:
+        yield "mem", COLLECT_MEMORY
+    elif "mem-per-cpu" in resources.sbatch:
+        yield "mem-per-cpu", COLLECT_MEMORY
     for option, value in (
         ("time", resources.time),
         ("partition", resources.partition),

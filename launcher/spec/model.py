@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from curator_slurm.launcher.spec import sbatch_options
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
@@ -61,6 +62,24 @@ class ResourcesSpec(Section):
     sbatch: dict[str, Any] = Field(
         default={}, description="any other option of sbatch, such as constraint: h100; true for a flag without a value"
     )
+
+    @model_validator(mode="after")
+    def _memory_in_one_way(self) -> ResourcesSpec:
+        others = {
+            name: key
+            for key, value in self.sbatch.items()
+            if value not in (None, False) and (name := sbatch_options.long_name(key)) in ("mem-per-cpu", "mem-per-gpu")
+        }
+        keys = [f"resources.sbatch.{key}" for key in others.values()]
+        if self.mem_per_node is not None and keys:
+            keys.append("resources.mem_per_node")
+        if len(keys) > 1:
+            raise problem(
+                f"{' and '.join(f'`{key}`' for key in keys)} ask for memory in different ways, and Slurm takes one; "
+                "keep one of them",
+                *keys,
+            )
+        return self
 
     @property
     def gpu_count(self) -> int:

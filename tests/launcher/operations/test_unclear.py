@@ -49,7 +49,7 @@ def test_the_run_that_may_exist_is_named(fake_slurm: FakeSlurm, tmp_path: Path) 
     fake_slurm.pause()
     launched = lose(fake_slurm, tmp_path)
     run = only_run(tmp_path)
-    for words in (str(run.paths.root), f"status {run.run_id}", f"retry {run.run_id}", "do not submit the spec again"):
+    for words in (f"status {run.paths.root}", f"retry {run.paths.root}", "do not submit the spec again"):
         assert words in launched.problem
     assert status_of(run).state is RunState.PENDING
     assert registry.load_run(run.paths.root).record

@@ -196,6 +196,92 @@ def test_nothing_of_the_submitter_is_inherited(lab):
     assert outcome.environment["PATH"].startswith(str(lab.bin))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SLURM_TRES_PER_TASK", "SLURM_CPUS_PER_TASK", "SRUN_CPUS_PER_TASK", "SLURM_GPUS_PER_TASK", "SLURM_GPUS"),
+        *("SLURM_CPUS_PER_GPU", "SLURM_NTASKS_PER_GPU", "SLURM_THREADS_PER_CORE", "SLURM_HINT", "SLURM_DISTRIBUTION"),
+        *("SLURM_EXACT", "SLURM_EXCLUSIVE", "SLURM_OVERLAP", "SLURM_CORE_SPEC", "SLURM_OPEN_MODE", "SLURM_STDOUTMODE"),
+    ],
+)
+def test_what_srun_would_take_for_an_option_of_the_step_does_not_reach_it(lab, name):
+    outcome = lab.run(lab.plan(Cluster.SLURM), **{name: "x"}, SLURM_JOB_CPUS_PER_NODE="4", SLURM_NTASKS="1")
+    assert outcome.returncode == 0, outcome.stderr
+    assert name not in outcome.environment
+    assert outcome.environment["SLURM_JOB_CPUS_PER_NODE"] == "4"
+    assert outcome.environment["SLURM_NTASKS"] == "1"
+
+
+DETAILS = """cat <<'END'
+JobId=4711 JobName=x
+   NumNodes=2 NumCPUs=4 TRES=cpu=4,mem=1300M,node=2
+   JOB_GRES=gpu:4
+     Nodes=n1 CPU_IDs=0-1 Mem=600 GRES=gpu:2(IDX:0-1)
+     Nodes=n[2-3] CPU_IDs=0-1 Mem=700 GRES=gpu:2(IDX:0-1)
+   MinCPUsNode=2 MinMemoryNode=0 MinTmpDiskNode=0
+END"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "passed_on"),
+    [
+        ({"SLURM_MEM_PER_CPU": "150"}, {"SLURM_MEM_PER_CPU": "150"}),
+        ({"SLURM_MEM_PER_GPU": "150"}, {"SLURM_MEM_PER_GPU": "150"}),
+        ({}, {"CURATOR_SLURM_JOB_MEMORY": "n1=600\nn[2-3]=700"}),
+        # srun refuses two
+        (
+            {"SLURM_MEM_PER_CPU": "150", "SLURM_MEM_PER_GPU": "300"},
+            {"CURATOR_SLURM_JOB_MEMORY": "n1=600\nn[2-3]=700"},
+        ),
+    ],
+)
+def test_the_memory_of_the_job_is_known_and_in_one_way(lab, variables, passed_on):
+    lab.program("scontrol", DETAILS)
+    outcome = lab.run(lab.plan(Cluster.SLURM), **variables)
+    assert outcome.returncode == 0, outcome.stderr
+    assert {name: value for name, value in outcome.environment.items() if "MEM" in name} == passed_on
+
+
+def far_slurm(lab, **sections):
+    """A plan with a Slurm in a folder that is on nobody's PATH, and one of another version on it."""
+    folder = lab.folder / "opt slurm" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("srun", "scontrol"):
+        (lab.bin / name).rename(folder / name)
+        lab.program(name, "echo Insane message length >&2", "exit 1")
+    return lab.plan(Cluster.SLURM, **sections).model_copy(update={"slurm_bin": str(folder)}), folder
+
+
+@pytest.mark.parametrize("path", ["the other Slurm", "", None])
+def test_slurm_is_that_of_the_submission(lab, path):
+    plan, folder = far_slurm(lab)
+    variables = {} if path is None else {"PATH": path and f"{lab.bin}:/usr/bin:/bin"}
+    outcome = lab.run(plan, without=() if path is not None else ("PATH",), **variables)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.environment["PATH"].split(":")[0] == str(folder)
+    assert (folder / "srun.argv").exists()
+
+
+def test_what_setup_commands_do_to_path_does_not_hide_the_slurm_of_the_submission(lab):
+    plan, folder = far_slurm(lab, environment={"setup": [f"PATH={lab.bin}:/usr/bin:/bin"]})
+    outcome = lab.run(plan)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.environment["PATH"] == f"{folder}:{lab.bin}:/usr/bin:/bin"
+
+
+def test_a_slurm_in_a_usual_folder_is_not_put_before_what_users_load(lab):
+    plan = lab.plan(Cluster.SLURM, environment={"setup": ["PATH=/mine:$PATH"]})
+    outcome = lab.run(plan.model_copy(update={"slurm_bin": "/usr/local/bin"}))
+    assert outcome.environment["PATH"].startswith("/mine:")
+
+
+def test_the_collect_job_uses_the_same_slurm(lab):
+    plan, folder = far_slurm(lab)
+    text = render_collect(plan)
+    assert f"\nexport PATH='{folder}':$PATH:/usr/local/bin" in text
+    assert f"\n    export PATH='{folder}':$PATH\n" in text
+
+
 def test_submitted_from_elsewhere(lab, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -487,6 +573,20 @@ def test_the_script_of_the_collect_job(lab, tmp_path, name):
         assert done.returncode == 0, done.stdout
     options = re.findall(r"^#SBATCH --([\w-]+)(?:=(.*))?$", text, re.MULTILINE)
     given = dict(options)
-    assert (given["nodes"], given["ntasks"], given["cpus-per-task"], given["mem"]) == ("1", "1", "1", "4G")
+    assert (given["nodes"], given["ntasks"], given["cpus-per-task"]) == ("1", "1", "1")
     assert not {"exclusive", "comment", "gpus-per-node", "constraint", "array", "requeue"} & set(given)
     assert given.get("partition") == ("gpu" if name == "full" else None)
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({}, {}),
+        ({"mem_per_node": "480G"}, {"mem": "4G"}),
+        ({"sbatch": {"mem-per-cpu": "150M"}}, {"mem-per-cpu": "4G"}),
+        ({"gpus_per_node": 1, "sbatch": {"mem-per-gpu": "150M"}}, {}),  # it has no GPU
+    ],
+)
+def test_the_collect_job_asks_for_memory_as_the_run_does(lab, resources, expected):
+    text = render_collect(lab.plan(Cluster.SLURM, resources=resources))
+    assert dict(re.findall(r"^#SBATCH --(mem[\w-]*)=(.*)$", text, re.MULTILINE)) == expected

@@ -155,6 +155,15 @@ def test_folders_are_remembered_once(own_home: Path, tmp_path: Path) -> None:
     assert index.read_text() == f"{tmp_path / 'other'}\n"
 
 
+def test_a_folder_of_one_shell_is_found_by_the_next(own_home: Path, tmp_path: Path) -> None:
+    registry.remember_folder(tmp_path / "mine", {"CURATOR_SLURM_RUNS": str(tmp_path / "mine")})
+    assert registry.known_folders({}) == [own_home / "curator-slurm" / "runs", tmp_path / "mine"]
+
+
+def test_the_usual_folder_is_found_from_a_shell_with_another(own_home: Path, tmp_path: Path) -> None:
+    assert own_home / "curator-slurm" / "runs" in registry.known_folders({"CURATOR_SLURM_RUNS": str(tmp_path)})
+
+
 def test_the_default_folder_can_be_set(own_home: Path) -> None:
     assert registry.default_folder({"CURATOR_SLURM_RUNS": "~/x"}) == own_home / "x"
 

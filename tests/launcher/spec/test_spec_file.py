@@ -128,6 +128,19 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
             "input: {paths: [a]}\nshards: {count: 2}\nenvironment: {env: {NEMO_CURATOR_SLURM_ARRAY_ENABLED: '1'}}",
             "`environment.env` sets NEMO_CURATOR_SLURM_ARRAY_ENABLED, but `shards` already divides the input",
         ),
+        (
+            "resources: {mem_per_node: 4G, sbatch: {mem-per-cpu: 2G}}",
+            "`resources.sbatch.mem-per-cpu` and `resources.mem_per_node` ask for memory in different ways",
+        ),
+        (
+            "resources: {mem_per_node: 4G, sbatch: {mem_per_gpu: 2G}}",
+            "`resources.sbatch.mem_per_gpu` and `resources.mem_per_node` ask for memory in different ways",
+        ),
+        (
+            "resources: {sbatch: {mem-per-gpu: 4G, --mem-per-cpu: 2G}}",
+            "`resources.sbatch.mem-per-gpu` and `resources.sbatch.--mem-per-cpu` ask for memory in different ways",
+        ),
+        ("resources: {mem_per_node: 4G, sbatch: {mem: 4G}}", "`resources.sbatch.mem` cannot be set here: use"),
         ("resources: {sbatch: {output: x}}", "`resources.sbatch.output` cannot be set here: curator-slurm sets it"),
     ],
 )
