@@ -125,6 +125,7 @@ class RunFacts:
     is_local: bool = False
     host: str = ""
     """Where a local run was started."""
+    run_dir: str = ""
 
     @property
     def open_shards(self) -> list[int]:

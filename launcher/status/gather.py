@@ -183,6 +183,7 @@ def collect_facts(
         detailed = {0}
     facts = RunFacts(
         run_id=run.run_id,
+        run_dir=str(paths.root),
         now=time.time(),
         total=record.shards,
         done=done_shards(paths),

@@ -31,6 +31,9 @@ from curator_slurm.launcher.status.reports import (
 )
 
 EVIDENCE_LINES = 15
+NO_LOG = 53
+"""The signal that Slurm names (as the exit code 0:53) of a job whose standard output it could not open. squeue, which
+tells of all elements of an array at once, has the reason JobLaunchFailure in its place."""
 
 
 class ShardState(StrEnum):
@@ -309,7 +312,24 @@ def _why(
         return FailureClass.UNKNOWN, "The attempt completed, but its outputs were not published.", ""
     if facts.is_local:
         return None, "The process of the run ended without writing an outcome.", ""
+    if element is not None and element.state.is_final and _could_not_open_log(element):
+        return FailureClass.STORAGE, *_without_log(facts, element)
     return None, *_ending(place, element)
+
+
+def _could_not_open_log(element: ElementFacts) -> bool:
+    return element.reason == "JobLaunchFailure" or (element.signal == NO_LOG and not element.exit_code)
+
+
+def _without_log(facts: RunFacts, element: ElementFacts) -> tuple[str, str]:
+    """Slurm opens the log before the script runs, which would have said what is wrong with its run directory."""
+    node = f" on node {element.nodes[0]}" if element.nodes else ""
+    return (
+        f"Slurm could not open the job's log in {facts.run_dir}{node}: is the folder on storage that the nodes share "
+        "and can write, and is there room left in it and in your quota?",
+        "Make room, or submit again with a folder that all nodes see and can write: --set storage.runs=DIR, or "
+        "storage.runs in the spec.",
+    )
 
 
 def _is_guess(outcome: OutcomeReport) -> bool:

@@ -213,6 +213,25 @@ def test_how_a_job_ended() -> None:
     assert status().message == "Job 7 ended without writing an outcome, and Slurm no longer knows it."
 
 
+@pytest.mark.parametrize(
+    "told", [{"exit_code": 0, "signal": 53}, {"exit_code": 0, "signal": 53, "reason": "JobLaunchFailure"}]
+)
+def test_a_log_that_slurm_cannot_open(told: dict[str, Any]) -> None:
+    found = status(job(SlurmState.FAILED, **told), run_dir="/tmp/mine/runs/x/1")
+    assert found.failure_class is FailureClass.STORAGE
+    assert "could not open the job's log in /tmp/mine/runs/x/1 on node n1" in found.message
+    assert "quota" in found.message
+    assert "storage.runs" in found.next_step
+
+
+def test_a_log_that_slurm_cannot_open_of_an_element_of_an_array() -> None:
+    elements = {f"7_{index}": job(SlurmState.FAILED, reason="JobLaunchFailure", nodes=("n1",)) for index in range(2)}
+    places = {index: ShardPlace(0, f"7_{index}") for index in range(2)}
+    found = status(total=2, places=places, elements=elements, detailed=frozenset(), run_dir="/tmp/mine/runs/x/1")
+    assert [each.failure_class for each in found.open] == [FailureClass.STORAGE] * 2
+    assert "storage.runs" in found.open[1].next_step
+
+
 def test_a_failed_node_says_why_where_slurm_does_not() -> None:
     nodes = (
         NodeReport(node="n2", role="worker", state="failed", failure_class=FailureClass.STORAGE, message="full"),
