@@ -202,7 +202,10 @@ VALUES = st.recursive(
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.text(), VALUES, max_size=4), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@given(
+    st.dictionaries(st.text(), VALUES, max_size=4),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+)
 def test_a_plan_survives_its_file(args, value):
     spec = Spec.model_validate(
         {"name": "x", "pipeline": {"entry": "a:b", "args": args}, "environment": {"env": {"A": value}}}
