@@ -29,6 +29,7 @@ from curator_slurm.launcher.operations import retry as retrying
 from curator_slurm.launcher.operations.retry import RetryRequest
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.folders import known_folders
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
@@ -91,7 +92,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         Raises:
             RunNotFoundError: there is no such run.
         """
-        folders = [Path(runs_dir).expanduser().absolute()] if runs_dir else registry.known_folders(os.environ)
+        folders = [Path(runs_dir).expanduser().absolute()] if runs_dir else known_folders(os.environ)
         found = registry.latest_run(folders) if run is None else registry.find_run(os.fspath(run), folders)
         return cls(found.paths.root)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from curator_slurm.launcher.cli._terminal import say
 from curator_slurm.launcher.runs import owners, registry
+from curator_slurm.launcher.runs.folders import known_folders
 from curator_slurm.launcher.runs.registry import Run
 
 
 def folders_of(runs_dir: Path | None) -> list[Path]:
     """The folder that was given, else every folder that this user has submitted to."""
-    return [runs_dir.expanduser().absolute()] if runs_dir else registry.known_folders(os.environ)
+    return [runs_dir.expanduser().absolute()] if runs_dir else known_folders(os.environ)
 
 
 def run_to_read(text: str | None, runs_dir: Path | None) -> Run:

@@ -16,6 +16,7 @@ from curator_slurm.launcher.operations.retry import Retry, RetryRequest, preview
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.folders import reference
 
 
 @click.command()
@@ -109,7 +110,7 @@ def _show(result: Retry, dry_run: bool) -> None:
         say(f"It starts after {', '.join(result.after)} has ended (shards.max_running)")
     if result.launched is not None:
         say(f"Job      {', '.join(result.launched.job_ids)}")
-        say(f"\nFollow it with  curator-slurm watch {registry.reference(result.run, os.environ)}")
+        say(f"\nFollow it with  curator-slurm watch {reference(result.run, os.environ)}")
 
 
 def _count(number: int, what: str) -> str:

@@ -20,6 +20,7 @@ from curator_slurm.launcher.operations.can_start import check_can_start
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.folders import reference
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
@@ -72,10 +73,10 @@ class Launched:
         if isinstance(self.error, SlurmError) and self.error.may_have_worked:
             return f"{self.error}\n{unclear(self.run)}"
         if not (self.run.record and self.run.record.array):
-            return f"{self.error}\n{advice(self.error, registry.reference(self.run, os.environ))}"
+            return f"{self.error}\n{advice(self.error, reference(self.run, os.environ))}"
         what = f"{self.missing:,} shards are not submitted" if self.missing != 1 else "1 shard is not submitted"
         accepted = f"{len(self.accepted)} array{'' if len(self.accepted) == 1 else 's'} accepted"
-        return f"{what} ({accepted}): {self.error}\n{advice(self.error, registry.reference(self.run, os.environ))}"
+        return f"{what} ({accepted}): {self.error}\n{advice(self.error, reference(self.run, os.environ))}"
 
     @property
     def shards(self) -> list[int]:

@@ -17,6 +17,7 @@ from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import owners, registry
+from curator_slurm.launcher.runs.folders import default_folder, remember_folder
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment
@@ -161,7 +162,7 @@ def prepare_reading(
         script=render(plan),
         spec_path=spec_path,
         spec_text=reading.text,
-        folder=Path(storage) if storage else registry.default_folder(environ),
+        folder=Path(storage) if storage else default_folder(environ),
         secret_environment=collect_secrets(plan.spec.environment.secrets, environ, reading.source),
         shards=plan_shards(plan, progress),
         warnings=[str(warning) for warning in reading.warnings()],
@@ -186,7 +187,7 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         arrays=arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm()), purpose="submit", plan=plan
     )
     run = registry.create_run(prepared.folder, _new_run(prepared))
-    registry.remember_folder(prepared.folder, environ)
+    remember_folder(prepared.folder, environ)
     try:
         with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "submit") as lock:
             launched = launch(run, order, lock)

@@ -11,7 +11,6 @@ import getpass
 import os
 import re
 import secrets
-import shlex
 import shutil
 import socket
 import time
@@ -23,7 +22,6 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.common.json_fields import checked, made
-from curator_slurm.common.plain_files import read_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
@@ -114,51 +112,6 @@ class NewRun:
     output_path: str = ""
     array: bool = False
     shards: Sequence[Shard] = field(default=(Shard(0, ()),), repr=False)
-
-
-# Folders of runs
-
-
-def default_folder(environ: Mapping[str, str]) -> Path:
-    """Where runs go unless the spec says otherwise."""
-    given = environ.get("CURATOR_SLURM_RUNS")
-    return Path(given).expanduser().absolute() if given else Path.home() / "curator-slurm" / "runs"
-
-
-def _index_file(environ: Mapping[str, str]) -> Path:
-    state = environ.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path.home() / ".local" / "state"
-    return base / "curator-slurm" / "runs-folders"
-
-
-def known_folders(environ: Mapping[str, str]) -> list[Path]:
-    """Every folder that this user has submitted to, that of this shell first."""
-    return list(dict.fromkeys([default_folder(environ), *_lasting_folders(environ)]))
-
-
-def _lasting_folders(environ: Mapping[str, str]) -> list[Path]:
-    """Where every shell of this user looks for runs, whatever its CURATOR_SLURM_RUNS is."""
-    folders = [default_folder({})]
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        folders += [Path(line) for line in read_plain(_index_file(environ), 1 << 20).decode().splitlines() if line]
-    return folders
-
-
-def remember_folder(folder: Path, environ: Mapping[str, str]) -> None:
-    """Let later commands find runs in `folder`; best effort, see `reference`."""
-    if folder in _lasting_folders(environ):
-        return
-    index = _index_file(environ)
-    with contextlib.suppress(OSError):
-        index.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with index.open("a", encoding="utf-8") as stream:
-            stream.write(f"{folder}\n")
-
-
-def reference(run: Run, environ: Mapping[str, str]) -> str:
-    """What commands can call a run in another shell: its id, or its path where its folder could not be remembered."""
-    root = run.paths.root
-    return run.run_id if root.parent.parent in _lasting_folders(environ) else shlex.quote(str(root))
 
 
 # Making and changing runs

@@ -12,6 +12,7 @@ from run_dirs import new_run, own_home, renamed, submitted_run
 
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.folders import default_folder, known_folders, remember_folder
 
 __all__ = ["own_home"]
 
@@ -146,28 +147,28 @@ def test_listing_skips_what_is_not_a_run(tmp_path: Path) -> None:
 def test_folders_are_remembered_once(own_home: Path, tmp_path: Path) -> None:
     environ = {"HOME": str(own_home)}
     default = own_home / "curator-slurm" / "runs"
-    assert registry.known_folders(environ) == [default]
-    registry.remember_folder(default, environ)
+    assert known_folders(environ) == [default]
+    remember_folder(default, environ)
     for _ in range(2):
-        registry.remember_folder(tmp_path / "other", environ)
-    assert registry.known_folders(environ) == [default, tmp_path / "other"]
+        remember_folder(tmp_path / "other", environ)
+    assert known_folders(environ) == [default, tmp_path / "other"]
     index = own_home / ".local" / "state" / "curator-slurm" / "runs-folders"
     assert index.read_text() == f"{tmp_path / 'other'}\n"
 
 
 def test_a_folder_of_one_shell_is_found_by_the_next(own_home: Path, tmp_path: Path) -> None:
-    registry.remember_folder(tmp_path / "mine", {"CURATOR_SLURM_RUNS": str(tmp_path / "mine")})
-    assert registry.known_folders({}) == [own_home / "curator-slurm" / "runs", tmp_path / "mine"]
+    remember_folder(tmp_path / "mine", {"CURATOR_SLURM_RUNS": str(tmp_path / "mine")})
+    assert known_folders({}) == [own_home / "curator-slurm" / "runs", tmp_path / "mine"]
 
 
 def test_the_usual_folder_is_found_from_a_shell_with_another(own_home: Path, tmp_path: Path) -> None:
-    assert own_home / "curator-slurm" / "runs" in registry.known_folders({"CURATOR_SLURM_RUNS": str(tmp_path)})
+    assert own_home / "curator-slurm" / "runs" in known_folders({"CURATOR_SLURM_RUNS": str(tmp_path)})
 
 
 def test_the_default_folder_can_be_set(own_home: Path) -> None:
-    assert registry.default_folder({"CURATOR_SLURM_RUNS": "~/x"}) == own_home / "x"
+    assert default_folder({"CURATOR_SLURM_RUNS": "~/x"}) == own_home / "x"
 
 
 def test_an_index_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    registry.remember_folder(tmp_path, {"XDG_STATE_HOME": str(tmp_path / "file")})
+    remember_folder(tmp_path, {"XDG_STATE_HOME": str(tmp_path / "file")})
