@@ -1,7 +1,7 @@
 """Environment that cosmos-xenna expects, importable without Ray or cosmos-xenna.
 
-The node agent puts ``RAY_START_ENV`` into the environment of ``ray start`` on every node, so this
-module must stay free of heavy imports.
+The node agent puts them into the environment of ``ray start`` on every node, so this module must stay free of heavy
+imports.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ XENNA_METRICS_PORT = "XENNA_RAY_METRICS_PORT"
 
 API_LIMIT = "40000"
 
-RAY_START_ENV: dict[str, str] = {
-    NOSET_CUDA: "1",
+STATE_LIMITS: dict[str, str] = {
     "RAY_MAX_LIMIT_FROM_API_SERVER": API_LIMIT,
     "RAY_MAX_LIMIT_FROM_DATA_SOURCE": API_LIMIT,
 }
+"""How much Ray tells of its state at once. cosmos-xenna asks for so much, and fails where the head's Ray, or its own
+process, has no such limit. To other programs they are harmless, so that every Ray has them: a command may be a program
+of NeMo Curator, whose own launchers set them."""
+
+RAY_START_ENV: dict[str, str] = {NOSET_CUDA: "1", **STATE_LIMITS}
 """What must be in the environment of ``ray start`` on every node for cosmos-xenna to work fully."""
 
 

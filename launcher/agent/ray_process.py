@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.common.ray_metrics import METRICS_OFF
-from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
+from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, STATE_LIMITS
 from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
@@ -109,7 +109,7 @@ def ray_environment(
         "RAY_NAMESPACE",
         "RAY_JOB_CONFIG_JSON_ENV_VAR",
     )
-    environment = {name: value for name, value in base.items() if name not in drop}
+    environment = {**STATE_LIMITS, **{name: value for name, value in base.items() if name not in drop}}
     if xenna:
         environment.update(RAY_START_ENV)
     environment.update(
