@@ -29,7 +29,7 @@ from curator_slurm.launcher.operations import retry as retrying
 from curator_slurm.launcher.operations.retry import RetryRequest
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.runs import registry
-from curator_slurm.launcher.runs.folders import known_folders
+from curator_slurm.launcher.runs.known_folders import known_folders
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.cli._terminal import say
 from curator_slurm.launcher.runs import owners, registry
-from curator_slurm.launcher.runs.folders import known_folders
+from curator_slurm.launcher.runs.known_folders import known_folders
 from curator_slurm.launcher.runs.registry import Run
 
 

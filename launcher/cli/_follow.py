@@ -11,7 +11,7 @@ from curator_slurm.launcher.cli._show import summary_lines
 from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.operations.cancel import request_cancel
-from curator_slurm.launcher.runs.folders import reference
+from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.describe import describe, exit_code

@@ -16,7 +16,7 @@ from curator_slurm.launcher.operations.retry import Retry, RetryRequest, preview
 from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import registry
-from curator_slurm.launcher.runs.folders import reference
+from curator_slurm.launcher.runs.known_folders import reference
 
 
 @click.command()

@@ -10,7 +10,7 @@ import click
 from curator_slurm.launcher.cli._options import cluster_option, imports_option, json_option, set_option, spec_argument
 from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
 from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.runs.folders import reference
+from curator_slurm.launcher.runs.known_folders import reference
 
 
 @click.command()

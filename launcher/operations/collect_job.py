@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.runs.folders import reference
+from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import collect_jobs, note_collect_job

@@ -20,7 +20,7 @@ from curator_slurm.launcher.operations.can_start import check_can_start
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
-from curator_slurm.launcher.runs.folders import reference
+from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element

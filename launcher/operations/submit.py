@@ -17,7 +17,7 @@ from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import owners, registry
-from curator_slurm.launcher.runs.folders import default_folder, remember_folder
+from curator_slurm.launcher.runs.known_folders import default_folder, remember_folder
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curator_slurm.launcher.errors import SlurmError, StorageError, UnclearSubmissionError
-from curator_slurm.launcher.runs.folders import reference
+from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run, load_run, run_directories

@@ -11,7 +11,7 @@ from pathlib import Path
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.plan import checks, pipeline_check
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.runs.folders import default_folder
+from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable

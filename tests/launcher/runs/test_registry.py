@@ -12,7 +12,7 @@ from run_dirs import new_run, own_home, renamed, submitted_run
 
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
 from curator_slurm.launcher.runs import registry
-from curator_slurm.launcher.runs.folders import default_folder, known_folders, remember_folder
+from curator_slurm.launcher.runs.known_folders import default_folder, known_folders, remember_folder
 
 __all__ = ["own_home"]
 
