@@ -252,3 +252,24 @@ _ENDINGS = {
 def ending(state: SlurmState) -> tuple[str, str]:
     """What a final state means and what to do next; both empty for a state that explains nothing."""
     return _ENDINGS.get(state, ("", ""))
+
+
+_NO_LOG = 53
+"""The signal that Slurm names (as the exit code 0:53) of a job whose standard output it could not open. squeue, which
+tells of all elements of an array at once, has the reason JobLaunchFailure in its place."""
+
+
+def could_not_open_log(reason: str, exit_code: int | None, signal: int | None) -> bool:
+    """Whether a job ended because Slurm could not open its log, which it does before the script runs."""
+    return reason == "JobLaunchFailure" or (signal == _NO_LOG and not exit_code)
+
+
+def without_log(run_dir: str, nodes: Sequence[str]) -> tuple[str, str]:
+    """What to say of such a job: its script would have told what is wrong with the run directory. And the next step."""
+    node = f" on node {nodes[0]}" if nodes else ""
+    return (
+        f"Slurm could not open the job's log in {run_dir}{node}: is the folder on storage that the nodes share and "
+        "can write, and is there room left in it and in your quota?",
+        "Make room, or submit again with a folder that all nodes see and can write: --set storage.runs=DIR, or "
+        "storage.runs in the spec.",
+    )

@@ -31,9 +31,6 @@ from curator_slurm.launcher.status.reports import (
 )
 
 EVIDENCE_LINES = 15
-NO_LOG = 53
-"""The signal that Slurm names (as the exit code 0:53) of a job whose standard output it could not open. squeue, which
-tells of all elements of an array at once, has the reason JobLaunchFailure in its place."""
 
 
 class ShardState(StrEnum):
@@ -312,24 +309,9 @@ def _why(
         return FailureClass.UNKNOWN, "The attempt completed, but its outputs were not published.", ""
     if facts.is_local:
         return None, "The process of the run ended without writing an outcome.", ""
-    if element is not None and element.state.is_final and _could_not_open_log(element):
-        return FailureClass.STORAGE, *_without_log(facts, element)
+    if element is not None and messages.could_not_open_log(element.reason, element.exit_code, element.signal):
+        return FailureClass.STORAGE, *messages.without_log(facts.run_dir, element.nodes)
     return None, *_ending(place, element)
-
-
-def _could_not_open_log(element: ElementFacts) -> bool:
-    return element.reason == "JobLaunchFailure" or (element.signal == NO_LOG and not element.exit_code)
-
-
-def _without_log(facts: RunFacts, element: ElementFacts) -> tuple[str, str]:
-    """Slurm opens the log before the script runs, which would have said what is wrong with its run directory."""
-    node = f" on node {element.nodes[0]}" if element.nodes else ""
-    return (
-        f"Slurm could not open the job's log in {facts.run_dir}{node}: is the folder on storage that the nodes share "
-        "and can write, and is there room left in it and in your quota?",
-        "Make room, or submit again with a folder that all nodes see and can write: --set storage.runs=DIR, or "
-        "storage.runs in the spec.",
-    )
 
 
 def _is_guess(outcome: OutcomeReport) -> bool:
@@ -341,15 +323,13 @@ def _ending(place: ShardPlace, element: ElementFacts | None) -> tuple[str, str]:
     """How Slurm says that the job ended, and what to do next."""
     if element is None or not element.state.is_final:
         return f"Job {place.element_id} ended without writing an outcome, and Slurm no longer knows it.", ""
-    words, next_step = messages.ending(element.state)
-    if words:
-        return words, next_step
+    if (ending := messages.ending(element.state))[0]:
+        return ending
     if element.reason == "BadConstraints":
         return "Slurm refused the job: no node satisfies what it requests (BadConstraints).", ""
     if element.exit_code is None:
         return f"Job {place.element_id} ended without writing an outcome ({element.state.value}).", ""
-    signalled = element.signal and not element.exit_code
-    how = f"signal {element.signal}" if signalled else f"exit code {element.exit_code}"
+    how = f"exit code {element.exit_code}" if element.exit_code or not element.signal else f"signal {element.signal}"
     return f"Job {place.element_id} ended with {how}, without writing an outcome.", ""
 
 
