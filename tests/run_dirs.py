@@ -216,6 +216,14 @@ def write_spec(folder: Path, python: Path, **more: Any) -> Path:
     return path
 
 
+def other_group() -> int:
+    """A group that is not our first one, and to which we may give files."""
+    if os.geteuid() == 0:
+        return 4242
+    mine = [group for group in os.getgroups() if group != os.getegid()]
+    return mine[0] if mine else pytest.skip("this user has one group alone")
+
+
 @pytest.fixture
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of the test's own: no runs, no index of folders, no colours."""

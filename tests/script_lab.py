@@ -18,6 +18,7 @@ _RECORDER = """\
 printf '%s\\0' "$@" >"$RECORD.argv"
 env -0 >"$RECORD.env"
 pwd >"$RECORD.cwd"
+umask >"$RECORD.umask"
 cat /proc/$PPID/cmdline >"$RECORD.shell"
 exit "${FAKE_EXIT:-0}"
 """
@@ -123,6 +124,10 @@ class ScriptLab:
             dict(item.split("=", 1) for item in environment),
             self.record.with_name("record.cwd").read_text().removesuffix("\n"),
         )
+
+    def umask(self) -> str:
+        """The umask of the recording Python."""
+        return self.record.with_name("record.umask").read_text().strip()
 
     def shell(self) -> str:
         """The command line of the shell that started the recording Python."""

@@ -66,6 +66,8 @@ class AgentContext:
     environment: dict[str, str]
     plan_file: Path
     """Where the plan was read from."""
+    umask: int = 0o077
+    """The user's own, for Ray, drivers and published files; what the agent writes itself is private."""
     status: NodeStatus = field(init=False)
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 

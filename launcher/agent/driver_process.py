@@ -35,7 +35,9 @@ _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again
 class DriverProcess:
     """`python -m curator_slurm.launcher.driver.driver`, in its own process group, logging to driver.log."""
 
-    def __init__(self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path, umask: int
+    ) -> None:
         self.attempt = attempt
         attempt.result.unlink(missing_ok=True)
         with attempt.driver_log.open("ab") as log:
@@ -53,6 +55,7 @@ class DriverProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
+                umask=umask,
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )

@@ -48,7 +48,7 @@ class Drivers:
         if not cwd.is_dir():
             cwd = attempt.run.root
         log.info("starting the driver of %s", self.context.plan.spec.name)
-        return DriverProcess(attempt, self.context.plan_file, environment, cwd)
+        return DriverProcess(attempt, self.context.plan_file, environment, cwd, self.context.umask)
 
     def see_through(self, driver: DriverProcess, address: str) -> Verdict:
         """Let it go, and wait for its end.

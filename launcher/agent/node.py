@@ -111,7 +111,7 @@ class Node:
             xenna=context.plan.spec.uses_xenna,
             metrics=context.plan.spec.cluster.metrics,
         )
-        self.ray = ray_process.RayProcess(node, self.environment, context.node.ray_output)
+        self.ray = ray_process.RayProcess(node, self.environment, context.node.ray_output, context.umask)
         log.info("started Ray (pid %d) with ports %d-%d", self.ray.pid, self._ports.first, self._ports.last)
         return self.ray
 

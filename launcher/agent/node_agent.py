@@ -79,14 +79,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     stop = StopRequest()
     stop.install()
-    os.umask(0o077)
+    users_umask = os.umask(0o077)
     processes.become_subreaper()
     try:
         preflight.check_run_directory(cluster, allocation.node_name)
         shards = shards_of_job(run, submission, os.environ, stop.wait) if allocation.is_head else []
     except BootstrapError as error:
         return _refuse(error)
-    return run_agent(AgentContext(plan, allocation, cluster, stop, dict(os.environ), path), shards)
+    context = AgentContext(plan, allocation, cluster, stop, dict(os.environ), path, users_umask)
+    return run_agent(context, shards)
 
 
 def _refuse(error: BootstrapError) -> int:

@@ -31,6 +31,7 @@ from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.done_records import published_record, read_done, recover_done
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
+from curator_slurm.launcher.runs.shared_modes import hand_over, make_folders, passed_on
 
 log = logging.getLogger("curator_slurm.agent")
 
@@ -56,6 +57,8 @@ class Publisher:
 
     run: RunPaths
     checksums: bool = False
+    umask: int = 0o077
+    """The user's, for what is published outside the run directory, which is private."""
     patience_s: float = VISIBLE_WITHIN_S
     sleep: Callable[[float], object] = time.sleep
 
@@ -112,7 +115,8 @@ class Publisher:
             return Published(record, ours=True, outputs=None)
         write_json(staging / MARKER, record.to_json())
         sync(staging)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self._hand_over(staging, target)
+        make_folders(target.parent, self.umask)
         winner = self._rename(attempt, target, record)
         if winner != record:
             return self._lost(attempt, winner)
@@ -124,6 +128,12 @@ class Publisher:
         self.discard(attempt)  # it was copied
         self._sweep(attempt)
         return Published(record, ours=True, outputs=target)
+
+    def _hand_over(self, folder: Path, target: Path) -> None:
+        """Give outputs to where they will be, before they are there."""
+        if not target.is_relative_to(self.run.root):
+            (folder / MARKER).chmod(0o666 & ~self.umask)
+            hand_over(folder, passed_on(target, self.umask))
 
     def discard(self, attempt: AttemptPaths) -> None:
         """Remove the staging folder of an attempt that will not be published."""
@@ -168,6 +178,7 @@ class Publisher:
                     if not (path := Path(folder, name)).is_symlink():
                         sync(path)
                 sync(Path(folder))
+            self._hand_over(temporary, target)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

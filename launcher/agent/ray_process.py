@@ -138,7 +138,7 @@ def _metrics(node: RayNode) -> dict[str, str]:
 class RayProcess:
     """A running `ray start --block`; ends with the agent, even if the agent is killed."""
 
-    def __init__(self, node: RayNode, environment: Mapping[str, str], output: Path) -> None:
+    def __init__(self, node: RayNode, environment: Mapping[str, str], output: Path, umask: int) -> None:
         self.node = node
         self.output = output
         command = start_command(node)
@@ -153,6 +153,7 @@ class RayProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd="/",
+                umask=umask,
                 preexec_fn=die_with_parent(),
             )
 

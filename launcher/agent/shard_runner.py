@@ -61,6 +61,7 @@ class ShardRunner:
         self._publisher = Publisher(
             run=context.run,
             checksums=bool(getattr(context.plan.spec.output, "checksums", False)),
+            umask=context.umask,
         )
 
     # -- the work ----------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import COLLECT_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import remove_secrets
+from curator_slurm.launcher.runs.shared_modes import current_umask, hand_over, passed_on
 
 
 @dataclass(frozen=True)
@@ -207,6 +208,7 @@ def _appear(goal: _Goal) -> None:
                 _remove(goal.old)
                 goal.target.rename(goal.old)
             else:
+                hand_over(goal.staging, passed_on(goal.target, current_umask()))
                 goal.target.rmdir()
         goal.staging.rename(goal.target)
         sync_folder(goal.target.parent)

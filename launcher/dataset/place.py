@@ -23,13 +23,14 @@ from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.runs.done_records import read_marker
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER
+from curator_slurm.launcher.runs.shared_modes import Passed, current_umask, hand_over, passed_on
 
 COPIERS = 8
 _PART = ".tmp-"
 
 
 def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Progress) -> None:
-    """Put all these shards into `target`; those that are there already stay.
+    """Put all these shards into `target`, as its own; those that are there already stay.
 
     Raises:
         StorageError: something cannot be written; what has arrived stays, and the next call goes on from there.
@@ -37,9 +38,11 @@ def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Pro
     try:
         target.mkdir(parents=True, exist_ok=True)
         _remove_parts(target)
+        passed = passed_on(target, current_umask())
+        passed = replace(passed, top=None)  # of the folder of a shard
         total, arrived = sum(good.record.bytes for good in shards.values()), 0
         with ThreadPoolExecutor(COPIERS) as pool:
-            for good in pool.map(lambda item: _place_one(run, item[0], item[1], target), shards.items()):
+            for good in pool.map(lambda item: _place_one(run, item[0], item[1], target, passed), shards.items()):
                 arrived += good.record.bytes
                 progress("publishing bytes", arrived, total)
         sync_folder(target)
@@ -50,15 +53,17 @@ def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Pro
         ) from error
 
 
-def _place_one(run: RunPaths, shard: int, good: Good, target: Path) -> Good:
+def _place_one(run: RunPaths, shard: int, good: Good, target: Path, passed: Passed) -> Good:
     home, goal = run.shard_outputs(shard), target / run.shard_outputs(shard).name
     if good.folder != goal:
         try:
+            if good.folder.is_relative_to(run.outputs):
+                _hand_over(good.folder, passed)
             good.folder.rename(goal)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            _copy(good.folder, goal)
+            _copy(good.folder, goal, passed)
             return good
     if not _same_folder(home, goal):
         leave_mark(home, good)
@@ -82,11 +87,19 @@ def leave_mark(home: Path, good: Good) -> None:
     write_json(home / MARKER, replace(good.record, extra={**good.record.extra, "moved": True}).to_json())
 
 
-def _copy(source: Path, goal: Path) -> None:
+def _hand_over(folder: Path, passed: Passed) -> None:
+    """The shard's folder as one of the dataset's: it was private until now, and so was the record that we put in it."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / MARKER).chmod(0o666 & ~passed.umask)
+    hand_over(folder, passed)
+
+
+def _copy(source: Path, goal: Path, passed: Passed) -> None:
     """Copy a folder next to its goal, see that all of it arrived, and rename it."""
     part = goal.with_name(f"{_PART}{goal.name}-{secrets.token_hex(4)}")
     try:
         shutil.copytree(source, part, symlinks=True, copy_function=_copy_file)
+        _hand_over(part, passed)
         part.rename(goal)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -97,6 +110,7 @@ def _copy_file(source: str, goal: str) -> None:
     shutil.copyfile(source, goal, follow_symlinks=False)
     if Path(goal).is_symlink():
         return
+    shutil.copymode(source, goal)
     descriptor = os.open(goal, os.O_RDONLY)
     try:
         os.fsync(descriptor)

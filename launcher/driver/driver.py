@@ -176,7 +176,7 @@ def _describe(error: BaseException) -> str:
 def _write_result(attempt: AttemptPaths, result: dict[str, Any]) -> None:
     """Tell the head agent how it went; without room for that, the exit code tells it."""
     try:
-        write_json(attempt.result, result)
+        write_json(attempt.result, result, mode=0o600)
     except OSError as error:
         _say(f"cannot write {attempt.result}: {storage_errors.what(error)}")
 

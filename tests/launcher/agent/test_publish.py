@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import faults
 import pytest
-from run_dirs import new_run
+from run_dirs import new_run, other_group
 from sharded_runs import sharded_run
 
 from curator_slurm.launcher.agent.publish import Published, Publisher
@@ -98,6 +99,42 @@ def assert_exactly_once(run: RunPaths, *, by: str | None = None) -> DoneRecord:
     if by is not None:
         assert record.attempt == by
     return record
+
+
+def test_published_outputs_belong_to_the_project(run: RunPaths) -> None:
+    target = run.shard_outputs(index(run))
+    inside = target.is_relative_to(run.root)
+    project = target.parent
+    if not inside:
+        project.mkdir(parents=True, exist_ok=True)
+        os.chown(project, -1, other_group())
+        project.chmod(0o2770)
+    attempt = staged(run, "4711_2.0")
+    attempt.outputs.chmod(0o700)
+    (attempt.outputs / "a.jsonl").chmod(0o640)
+    replace(publisher(run), umask=0o027).publish(attempt, shard_of(run), started=1.0)
+    found = {path.name: path.stat() for path in (target, *target.rglob("*"))}
+    if inside:
+        assert stat.S_IMODE(found[target.name].st_mode) == 0o700  # run directories stay private
+        return
+    assert {each.st_gid for each in found.values()} == {other_group()}
+    modes = {name: stat.S_IMODE(each.st_mode) for name, each in found.items()}
+    assert (modes[target.name], modes["a.jsonl"], modes[MARKER]) == (0o2750, 0o640, 0o640)
+    assert all(modes[name] & stat.S_ISGID for name in ("deep", "er"))
+
+
+def test_folders_that_are_missing_are_made_as_the_user_makes_them(run: RunPaths) -> None:
+    target = run.shard_outputs(index(run))
+    if target.is_relative_to(run.root):
+        return
+    far = replace(run, target=target.parent / "new" / "folders" / "out")
+    before = os.umask(0o077)
+    try:
+        replace(publisher(far), umask=0o002).publish(staged(far, "4711_2.0"), shard_of(far), started=1.0)
+    finally:
+        os.umask(before)
+    for folder in ("new", "new/folders", "new/folders/out"):
+        assert stat.S_IMODE((target.parent / folder).stat().st_mode) == 0o775
 
 
 def test_outputs_are_published_with_their_inventory(run: RunPaths) -> None:

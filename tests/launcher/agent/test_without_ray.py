@@ -51,6 +51,30 @@ def assert_no_ray(run: Run) -> None:
     assert "ray_head_started" not in events(run)
 
 
+def test_what_a_command_writes_and_what_is_published_has_the_users_umask(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project").chmod(0o2775)
+    written = tmp_path / "written"
+    write = f"mkdir {written} ${{output_dir}}/deep; touch ${{output_dir}}/deep/file"
+    before = os.umask(0o002)
+    try:
+        result, found = run(
+            tmp_path, "local", pipeline={"command": write}, output={"path": str(tmp_path / "project" / "new" / "out")}
+        )
+    finally:
+        os.umask(before)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "project" / "new" / "out"
+    modes = {path.name: oct(path.stat().st_mode & 0o7777) for path in (written, out.parent, out, *out.rglob("*"))}
+    assert modes == {
+        "written": "0o775", "new": "0o2775", "out": "0o2775", "deep": "0o2775", "file": "0o664", "_shard.json": "0o664",
+    }  # fmt: skip
+    for path in (found.paths.root, found.paths.attempts, found.paths.elements):
+        assert path.stat().st_mode & 0o077 == 0
+    for path in found.paths.root.rglob("*"):
+        assert path.is_symlink() or path.stat().st_mode & 0o022 == 0, path
+
+
 def test_a_command_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEMO_CURATOR_SLURM_ARRAY_ENABLED", "1")  # the caller's own array
     result, found = run(tmp_path, "local")

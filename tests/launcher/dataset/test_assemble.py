@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from run_dirs import other_group
 from sharded_runs import failed_tasks, lines, plan, publish, sharded_run
 
 from curator_slurm.launcher.dataset import assemble as collecting
@@ -92,6 +95,30 @@ def test_files_of_the_same_name_do_not_collide(tmp_path: Path, target: Path) -> 
     assert [path.name for path in target.parent.iterdir()] == ["out"]
     assert read_json(run.paths.collected)["target"] == str(target)
     assert not run.paths.secrets.exists()
+
+
+@pytest.mark.parametrize("where", ["beside", "elsewhere", "there"])
+@pytest.mark.parametrize("merge", [False, True])
+def test_the_dataset_belongs_to_the_project(tmp_path: Path, elsewhere: Path, where: str, merge: bool) -> None:
+    target = elsewhere if where == "elsewhere" else tmp_path / "data" / "out"
+    target.parent.mkdir(exist_ok=True)
+    os.chown(target.parent, -1, other_group())
+    target.parent.chmod(0o2770)
+    if where == "there":
+        target.mkdir(mode=0o700)
+    run, the_plan = done_run(tmp_path, 2, target, **({"merge": {"target_size": "1MB"}} if merge else {}))
+    for path in (run.paths.outputs, *run.paths.outputs.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600 if path.name == MARKER else 0o640)
+    before = os.umask(0o027)
+    try:
+        collect(run, the_plan)
+    finally:
+        os.umask(before)
+    for path in (target, *target.rglob("*")):
+        found = path.stat()
+        mode = 0o2700 if where == "there" and path == target else 0o2750 if path.is_dir() else 0o640
+        assert (path, found.st_gid, oct(found.st_mode & 0o7777)) == (path, other_group(), oct(mode))
+    assert stat.S_IMODE(run.paths.root.stat().st_mode) == 0o700
 
 
 def test_again_changes_nothing(tmp_path: Path, target: Path) -> None:

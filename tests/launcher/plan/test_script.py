@@ -1,7 +1,9 @@
 """The script: its options, and what it does when bash runs it with values that break careless quoting."""
 
+import os
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -134,6 +136,18 @@ def test_the_agent_is_started_in_the_run_directory(lab, cluster):
         assert element.name == "4711.0"
     else:
         assert re.fullmatch(r"local-\d+-\d+\.0", element.name)
+
+
+def test_the_users_umask_reaches_the_agent_and_the_run_directory_stays_private(lab, cluster):
+    before = os.umask(0o027)
+    try:
+        assert lab.run(lab.plan(cluster)).returncode == 0
+    finally:
+        os.umask(before)
+    assert lab.umask() == "0027"
+    [element] = lab.run_dir.glob("elements/*")
+    assert stat.S_IMODE(element.stat().st_mode) == 0o700
+    assert stat.S_IMODE((element / "node.sh").stat().st_mode) == 0o600
 
 
 def test_the_launcher_names_a_local_job(lab):
