@@ -151,10 +151,15 @@ def order_of(name: str) -> list[int]:
     return [int(part) for part in re.findall(r"[0-9]+", name)]
 
 
+def base_of(name: str) -> str:
+    """The id of the element in the name of an attempt: `4711_3` of `4711_3.1`."""
+    return name.rpartition(".")[0]
+
+
 def newest_names(names: Iterable[str]) -> dict[str, str]:
     """Element id -> name of the folder of its newest restart, of the names in `elements/`."""
     folders = [name for name in names if not name.startswith("slurm-")]
-    return {name.rpartition(".")[0]: name for name in sorted(folders, key=order_of)}
+    return {base_of(name): name for name in sorted(folders, key=order_of)}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, newest_names, order_of
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, base_of, newest_names, order_of
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
     NodeReport,
@@ -23,11 +23,6 @@ from curator_slurm.launcher.tails import last_lines
 LOG_LINES = 30
 MOST_LOGS = 200
 """Of failed shards without any outcome, the nodes and logs of so many elements are read for the reason."""
-
-
-def base_of(name: str) -> str:
-    """The id of the element in the name of an attempt: `4711_3` of `4711_3.1`."""
-    return name.rpartition(".")[0]
 
 
 def restart_of(name: str | None) -> int:
@@ -71,6 +66,11 @@ def read_element_outcome(paths: RunPaths, element: str) -> OutcomeReport | None:
     return read_outcome(f"{paths.elements}/{element}/outcome.json")
 
 
+def _counts(element_id: str, submitted: str) -> bool:
+    """Whether an attempt is that of the newest submission, or newer still: of a job that was submitted by hand."""
+    return element_id == submitted or bool(submitted and order_of(element_id) > order_of(submitted))
+
+
 class AttemptReader:
     """Reads the newest attempt at one shard after the other; what shards of an element share is read once."""
 
@@ -87,7 +87,7 @@ class AttemptReader:
         `done_by` is the name of the attempt that has published the shard.
         """
         names = attempt_names(self._paths, shard)
-        mine = [done_by] if done_by in names else [name for name in names if base_of(name) == place.element_id]
+        mine = [done_by] if done_by in names else [name for name in names if _counts(base_of(name), place.element_id)]
         name = mine[-1] if mine else None
         element_id = base_of(name) if name else place.element_id
         element = done_by if done_by is not None else self._newest.get(element_id)

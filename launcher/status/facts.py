@@ -6,12 +6,12 @@ events and progress read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm.parse import end_reason
-from curator_slurm.launcher.states import SlurmState
+from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.reports import EventsReport, NodeReport, OutcomeReport, ProgressReport
 
 FRESH_HEARTBEAT_S = 60.0
@@ -166,3 +166,18 @@ def silence_at_end(element: ElementFacts | None, attempt: AttemptFacts) -> float
         return None
     silent = element.ended - attempt.heartbeat
     return silent if silent > LOST_AFTER_S else None
+
+
+def next_of_each_element(facts: RunFacts, shards: Sequence[int]) -> set[int]:
+    """Of each element that runs and is not known to process a shard, the shard that it starts with."""
+    busy = {facts.places[shard].element_id for shard in facts.begun if shard in facts.places}
+    found = set()
+    for shard in shards:
+        element = facts.element_of(shard)
+        if element is None or element.state.is_final or element.state.run_state is RunState.PENDING:
+            continue
+        element_id = facts.places[shard].element_id
+        if element_id not in busy:
+            busy.add(element_id)
+            found.add(shard)
+    return found

@@ -18,7 +18,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.lock import is_locked
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths, base_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
@@ -27,7 +27,6 @@ from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, 
 from curator_slurm.launcher.status.attempt_files import (
     AttemptReader,
     attempt_names,
-    base_of,
     newest_elements,
     read_element_outcome,
     restart_of,

@@ -12,10 +12,10 @@ from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.files import is_there
-from curator_slurm.launcher.runs.paths import ClusterPaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, base_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
-from curator_slurm.launcher.status.attempt_files import attempts_at, base_of, newest_element
+from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element
 from curator_slurm.launcher.status.gather import places_of, status_of
 from curator_slurm.launcher.status.shard_decision import ShardState
 from curator_slurm.launcher.tails import GrowingFile, last_lines, tail

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.facts import ElementFacts, RunFacts
+from curator_slurm.launcher.status.facts import ElementFacts, RunFacts, next_of_each_element
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import (
     ShardState,
     ShardStatus,
     decide_shard,
-    next_of_each_element,
 )
 
 

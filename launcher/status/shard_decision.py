@@ -6,11 +6,11 @@ what the nodes and the log say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.runs.paths import base_of, order_of
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.facts import (
@@ -94,6 +94,9 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
     place, element = facts.places.get(shard), facts.element_of(shard)
     attempt = facts.attempts.get(shard, NO_ATTEMPT)
     attempt = attempt if shard in facts.done else _current(element, attempt)
+    by_hand = _submitted_by_hand(place, attempt)
+    if by_hand is not None:
+        place, element = by_hand, facts.elements.get(by_hand.element_id)
     if shard in facts.done:
         status = _done(shard, place, attempt)
     elif place is None or not place.element_id:
@@ -105,8 +108,8 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
         status = _ended(facts, shard, place, element, attempt)
     elif element is not None and facts.is_active(shard):
         status = _active(facts, shard, place, element, attempt, is_next=is_next)
-    elif element is None and not facts.is_local and facts.is_fresh(attempt.heartbeat):
-        status = _unknown_but_alive(facts, shard, place, attempt)
+    elif element is None and (by_hand or not facts.is_local) and facts.is_fresh(attempt.heartbeat):
+        status = _unknown_but_alive(facts, shard, place, attempt, expected=by_hand is not None)
     elif element is not None and element.is_unverifiable:
         status = _elsewhere(facts, shard, place, attempt)
     elif facts.query_error and element is None:
@@ -114,6 +117,14 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
     else:
         status = _ended(facts, shard, place, element, attempt)
     return _with_detail(facts, status, element, attempt) if shard in facts.detailed else status
+
+
+def _submitted_by_hand(place: ShardPlace | None, attempt: AttemptFacts) -> ShardPlace | None:
+    """The job of an attempt that is newer than every submission: somebody gave its script to sbatch."""
+    job_id = base_of(attempt.name or "")
+    if place is None or not (job_id and place.element_id) or order_of(job_id) <= order_of(place.element_id):
+        return None
+    return ShardPlace(place.submission, job_id)
 
 
 def _current(element: ElementFacts | None, attempt: AttemptFacts) -> AttemptFacts:
@@ -216,11 +227,13 @@ def _start(element: ElementFacts, attempt: AttemptFacts) -> str:
     return events.last or "The nodes are getting ready."
 
 
-def _unknown_but_alive(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
-    """Slurm does not know the job or cannot be asked, but its heartbeat is fresh."""
+def _unknown_but_alive(
+    facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts, *, expected: bool
+) -> ShardStatus:
+    """Slurm does not know the job or cannot be asked (or was not, which is expected), but its heartbeat is fresh."""
     begun = replace(facts, begun={**facts.begun, shard: attempt.name} if attempt.name else facts.begun)
     status = _active(begun, shard, place, ElementFacts(SlurmState.RUNNING), attempt, is_next=True)
-    if facts.query_error:
+    if facts.query_error or expected:
         return status  # the run has this warning
     warning = f"Slurm does not know job {place.element_id}, but its heartbeat is recent"
     return replace(status, detail=ShardDetail(warnings=(warning,)))
@@ -383,18 +396,3 @@ def _ended_at(
 
 def _first(*times: float | None) -> float | None:
     return next((time for time in times if time is not None), None)
-
-
-def next_of_each_element(facts: RunFacts, shards: Sequence[int]) -> set[int]:
-    """Of each element that runs and is not known to process a shard, the shard that it starts with."""
-    busy = {facts.places[shard].element_id for shard in facts.begun if shard in facts.places}
-    found = set()
-    for shard in shards:
-        element = facts.element_of(shard)
-        if element is None or element.state.is_final or element.state.run_state is RunState.PENDING:
-            continue
-        element_id = facts.places[shard].element_id
-        if element_id not in busy:
-            busy.add(element_id)
-            found.add(shard)
-    return found

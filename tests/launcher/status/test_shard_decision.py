@@ -52,6 +52,32 @@ def outcome(state: str, **more: Any) -> OutcomeReport:
     return outcome_of({"state": state, "message": "as it was", "exit_code": 1, "started": 1.0, "ended": 2.0, **more})
 
 
+# By hand
+
+
+def test_a_job_that_was_submitted_by_hand_is_an_attempt_like_any_other() -> None:
+    old = job(SlurmState.FAILED, exit_code=(1, 0))
+    by_hand = {"name": "9.0", "count": 2, "heartbeat": NOW - 3, "events": DRIVING}
+    running = status(old, AttemptFacts(**by_hand))
+    assert (running.state, running.message) == (RunState.RUNNING, "")
+    assert running.only is not None
+    assert running.only.job_id == "9"
+    assert not detail(running).warnings
+    failed = status(old, AttemptFacts(**by_hand, outcome=outcome("failed", failure_class="app_failed")))
+    assert (failed.state, failed.failure_class) == (RunState.RUNNING, None), "its agent is ending"
+    ended = {"outcome": outcome("failed", failure_class="app_failed"), "element_outcome": outcome("failed")}
+    failed = status(old, AttemptFacts(**by_hand, **ended))
+    assert (failed.state, failed.failure_class) == (RunState.FAILED, FailureClass.APP_FAILED)
+    silent = status(old, AttemptFacts(**{**by_hand, "heartbeat": NOW - 900}))
+    assert silent.state is RunState.FAILED
+    assert "Job 9 ended without writing an outcome" in silent.message
+
+
+def test_an_attempt_by_hand_of_before_a_retry_is_over() -> None:
+    found = status(job(SlurmState.PENDING), AttemptFacts(name="5.0", count=1, heartbeat=NOW - 3))
+    assert found.state is RunState.PENDING
+
+
 # With an outcome
 
 
