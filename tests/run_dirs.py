@@ -23,11 +23,12 @@ SCRIPT = '#!/bin/bash\nsleep "${1:-0}"\n'
 STAGES: list[dict[str, Any]] = [
     {
         "name": "reader", "tasks_in": 4, "tasks_out": 12, "tasks_filtered": 0, "tasks_failed": 0, "items_out": 1200,
-        "queued": 0, "workers": 1, "expected": 4, "rate": 2.5, "eta_s": 0.0,
+        "kind": "DocumentBatch", "queued": 0, "workers": 1, "expected": 4, "rate": 2.5, "eta_s": 0.0,
     },
     {
         "name": "quality filter", "tasks_in": 9, "tasks_out": 7, "tasks_filtered": 1, "tasks_failed": 1,
-        "items_out": 650, "queued": 3, "workers": 2, "expected": 12, "rate": 1.5, "eta_s": 2.0,
+        "items_in": 1200, "items_out": 650, "kind": "DocumentBatch",
+        "queued": 3, "workers": 2, "expected": 12, "rate": 1.5, "eta_s": 2.0,
     },
 ]  # fmt: skip
 

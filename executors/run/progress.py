@@ -30,6 +30,7 @@ PROGRESS_FILE = "CURATOR_SLURM_PROGRESS"
 pipeline_name: ContextVar[str] = ContextVar("pipeline_name", default="pipeline")
 """Name of the pipeline that is being run; executors are given stages only."""
 
+_KEPT_OF_EARLIER = ("pipeline", "backend", "state", "started", "updated", "stages")
 _WRITE_S = 1.0
 _STORE_S = 10.0
 
@@ -131,10 +132,10 @@ class ProgressReporter:
         log.info("pipeline %s %s; batches: %s", self.pipeline, self.state, done or "none")
 
     def _remember(self) -> None:
-        """The next pipeline of this process overwrites the file; what failed in this one is kept."""
+        """The next pipeline of this process overwrites the file; its stages are kept."""
         last = self.snapshot()
         own = {key: sum(stage[key] for stage in last["stages"]) for key in last["totals"]}
-        _earlier.append({key: last[key] for key in ("pipeline", "backend", "state", "started", "updated")} | own)
+        _earlier.append({key: last[key] for key in _KEPT_OF_EARLIER} | own)
 
     def _write_often(self) -> None:
         while not self._stop.wait(_WRITE_S):

@@ -28,6 +28,7 @@ FOLDER = "progress-of-workers"
 _LOOK_S = 0.5
 _FILE_BYTES = 4096
 _FIELDS = ("tasks_in", "tasks_out", "tasks_filtered", "items_in", "items_out")
+_MOST_KIND = 200
 _COUNTS: dict[tuple[str, int], _Counts] = {}
 
 
@@ -81,7 +82,8 @@ class _Counted:
             counts = _COUNTS.get((self.folder, self.index))
             if counts is None:
                 counts = _COUNTS[(self.folder, self.index)] = _Counts(Path(self.folder), self.index)
-            counts.add((len(tasks), len(made), empty, items, sum(items_of(task) for task in made)))
+            kind = type(made[0]).__name__ if made else ""
+            counts.add((len(tasks), len(made), empty, items, sum(items_of(task) for task in made)), kind)
         return outputs
 
 
@@ -90,17 +92,19 @@ class _Counts:
 
     def __init__(self, folder: Path, index: int) -> None:
         self._values = [0] * len(_FIELDS)
+        self._kind = ""
         self._path = folder / f"{index}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}.json"
         self._lock = threading.Lock()
 
-    def add(self, values: Sequence[int]) -> None:
+    def add(self, values: Sequence[int], kind: str) -> None:
         with self._lock:
+            self._kind = kind or self._kind
             self._values = [mine + more for mine, more in zip(self._values, values, strict=True)]
             self._write()  # at once: the worker may be killed as soon as its stage is done
 
     def _write(self) -> None:
         with contextlib.suppress(OSError):
-            write_atomic(self._path, json.dumps(self._values), durable=False)
+            write_atomic(self._path, json.dumps([*self._values, self._kind]), durable=False)
 
 
 @contextlib.contextmanager
@@ -113,12 +117,12 @@ def _following(backend: str, stages: Sequence[Any], folder: Path) -> Iterator[No
     ended = threading.Event()
 
     def look() -> None:
-        for index, (values, node) in _sums(folder).items():
+        for index, (values, node, kind) in _sums(folder).items():
             before = seen.get(index, [0] * len(_FIELDS))
             taken, given, filtered, items_in, items_out = (now - then for now, then in zip(values, before, strict=True))
             seen[index] = values
             if taken:
-                report = BatchReport(taken, given, filtered, items_out, 0.0, node=node, items_in=items_in)
+                report = BatchReport(taken, given, filtered, items_out, 0.0, node=node, kind=kind, items_in=items_in)
                 reporter.add(index, report)
 
     def follow() -> None:
@@ -137,24 +141,26 @@ def _following(backend: str, stages: Sequence[Any], folder: Path) -> Iterator[No
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sums(folder: Path) -> dict[int, tuple[list[int], str]]:
-    """For each stage, the sum over its workers, and one of their hosts."""
-    sums: dict[int, tuple[list[int], str]] = {}
+def _sums(folder: Path) -> dict[int, tuple[list[int], str, str]]:
+    """For each stage, the sum over its workers, one of their hosts, and the class of what they return."""
+    sums: dict[int, tuple[list[int], str, str]] = {}
     for path in folder.glob("*.json"):
         index, _, rest = path.name.partition("-")
-        if index.isascii() and index.isdecimal() and (values := _values(path)) is not None:
-            total, _ = sums.get(int(index), ([0] * len(_FIELDS), ""))
+        if index.isascii() and index.isdecimal() and (found := _values(path)) is not None:
+            values, kind = found
+            total, _, known = sums.get(int(index), ([0] * len(_FIELDS), "", ""))
             host = rest.rpartition("-")[0].rpartition("-")[0].partition(".")[0]
-            sums[int(index)] = ([mine + more for mine, more in zip(total, values, strict=True)], host)
+            sums[int(index)] = ([mine + more for mine, more in zip(total, values, strict=True)], host, kind or known)
     return sums
 
 
-def _values(path: Path) -> list[int] | None:
+def _values(path: Path) -> tuple[list[int], str] | None:
     """What one worker has counted; None where its file does not say."""
     try:
         values = json.loads(read_plain(path, _FILE_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
-    counts = [whole(value) for value in values] if isinstance(values, list) else []
-    known = [count for count in counts if count is not None]
-    return known if len(known) == len(counts) == len(_FIELDS) else None
+    if not isinstance(values, list) or len(values) != len(_FIELDS) + 1 or not isinstance(values[-1], str):
+        return None
+    known = [count for value in values[:-1] if (count := whole(value)) is not None]
+    return (known, values[-1][:_MOST_KIND]) if len(known) == len(_FIELDS) else None

@@ -17,6 +17,7 @@ from curator_slurm.launcher.agent.processes import die_with_parent
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.slurm import signals
 from curator_slurm.launcher.tails import last_lines
 
 _MEMORY_SIGNS = re.compile(
@@ -27,8 +28,15 @@ _STORAGE_SIGNS = re.compile(
 )
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 """How a process ends that nobody has killed: native threads that live on may do that to one that is exiting."""
+_MEMORY_STEP = "raise resources.mem_per_node, or run fewer workers at a time"
 _UNFLUSHED = 120
 """Exit code of a Python whose output cannot be flushed at its end."""
+_NO_PROGRAM = {
+    126: "a program of the command may not be run: chmod +x it, or name its interpreter; the end of the log says which",
+    127: "a program of the command was not found, the end of the log says which: give its whole path, or bring it with "
+    "environment.modules or environment.setup",
+}
+"""What shells exit with -> what to do."""
 _STORAGE_STEP = "make room on the storage, or ask for more quota, then try again"
 
 
@@ -128,17 +136,18 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
         failure = failure_class_of(error.get("failure_class")) or FailureClass.APP_FAILED
         if failure is FailureClass.APP_FAILED and any(_MEMORY_SIGNS.search(line) for line in evidence):
             failure = FailureClass.OUT_OF_MEMORY
-        step = str(error.get("next_step") or "")
+        step = str(error.get("next_step") or "") or (_MEMORY_STEP if failure is FailureClass.OUT_OF_MEMORY else "")
         if failure is FailureClass.APP_FAILED and any(_STORAGE_SIGNS.search(line) for line in evidence):
             failure, step = FailureClass.STORAGE, step or _STORAGE_STEP
         return Verdict(code, failure, str(error.get("message")), evidence, step)
     evidence = tuple(log_tail)
     if any(_MEMORY_SIGNS.search(line) for line in log_tail):
-        return Verdict(code, FailureClass.OUT_OF_MEMORY, "the driver ran out of memory", evidence)
+        return Verdict(code, FailureClass.OUT_OF_MEMORY, "the driver ran out of memory", evidence, _MEMORY_STEP)
     if any(_STORAGE_SIGNS.search(line) for line in log_tail):
         message = f"the driver ended with exit code {code} because the storage refused to be written"
         return Verdict(code, FailureClass.STORAGE, message, evidence, _STORAGE_STEP)
-    if code > 128:
-        name = signal.Signals(code - 128).name if code - 128 in set(signal.Signals) else f"signal {code - 128}"
-        return Verdict(code, FailureClass.APP_FAILED, f"the driver was killed by {name}", evidence)
-    return Verdict(code, FailureClass.APP_FAILED, f"the driver ended with exit code {code}", evidence)
+    if (signum := signals.of_end(code)) is not None:
+        words, step = signals.explained(signum)
+        return Verdict(code, FailureClass.APP_FAILED, f"the driver was killed by {words}", evidence, step)
+    message, step = f"the driver ended with exit code {code}", _NO_PROGRAM.get(code, "")
+    return Verdict(code, FailureClass.APP_FAILED, message, evidence, step)

@@ -96,6 +96,16 @@ class Outcomes:
             next_step=verdict.next_step or f"read {attempt.driver_log}",
         )
 
+    def empty(self, why: str) -> Outcome:
+        """A pipeline that kept nothing, where the spec calls that a failure."""
+        return self.outcome(
+            RunState.FAILED,
+            f"{why} (failures.fail_if_empty)",
+            1,
+            FailureClass.APP_FAILED,
+            next_step="look at that stage and at the input, or leave failures.fail_if_empty out",
+        )
+
     def ray_died(self, driver: DriverProcess) -> Outcome:
         assert self.node.ray is not None
         driver.stop(DRIVER_GRACE_S)

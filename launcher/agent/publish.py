@@ -79,14 +79,16 @@ class Publisher:
         """Where the outputs of a shard that is done are; None where the pipeline staged none."""
         return None if self.run.target is not None and not record.files else self.run.shard_outputs(record.shard)
 
-    def publish(self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int = 0) -> Published:
+    def publish(
+        self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int = 0, nothing_kept: str = ""
+    ) -> Published:
         """Publish the staged outputs of an attempt, or find that another attempt was first and discard them.
 
         Raises:
             StorageError: they cannot be published: nothing of them is in the outputs, and the staging folder stays.
         """
         try:
-            return self._publish(attempt, shard, started, tasks_failed)
+            return self._publish(attempt, shard, started, tasks_failed, nothing_kept)
         except OSError as error:
             known = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
             why = "it exists already and is not empty" if known else storage_errors.what(error)
@@ -94,7 +96,9 @@ class Publisher:
             target = self.run.shard_outputs(shard.index)
             raise StorageError(f"outputs cannot be published to {target}: {why}{kept}") from error
 
-    def _publish(self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int) -> Published:
+    def _publish(
+        self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int, nothing_kept: str
+    ) -> Published:
         staging, target = attempt.outputs, self.run.shard_outputs(shard.index)
         if (winner := self.finished(shard.index)) is not None:
             return self._lost(attempt, winner)
@@ -108,6 +112,7 @@ class Publisher:
             input_bytes=shard.bytes,
             files=take_inventory(staging, checksums=self.checksums),
             tasks_failed=tasks_failed,
+            nothing_kept=nothing_kept,
         )
         if self.outputs(record) is None:  # the pipeline writes elsewhere: there is nothing to rename
             write_json(self.run.done(shard.index), record.to_json())

@@ -22,9 +22,10 @@ from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.publish import Publisher
 from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
-from curator_slurm.launcher.files import read_jsonl
+from curator_slurm.launcher.files import read_json, read_jsonl
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.manifest import read_shard
+from curator_slurm.launcher.runs.nothing_kept import nothing_kept
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard
 from curator_slurm.launcher.sharding.changes import check_inputs
@@ -202,9 +203,13 @@ class ShardRunner:
         attempt, shard = self._attempt, self._shard
         assert attempt is not None
         assert shard is not None
+        empty = self._nothing_kept(attempt)
+        if empty and self.context.plan.spec.failures.fail_if_empty:
+            self._fail(self._outcomes.empty(empty))
+            return
         failed_tasks = sum(1 for _ in read_jsonl(attempt.failures, limit=sys.maxsize))
         try:
-            published = self._publisher.publish(attempt, shard, self._outcomes.started, failed_tasks)
+            published = self._publisher.publish(attempt, shard, self._outcomes.started, failed_tasks, empty)
         except StorageError as error:
             done = self._publisher.finished(shard.index)  # its attempt may have removed what we staged
             self._finish(self._by_other(done) if done else self._not_published(error))
@@ -213,10 +218,20 @@ class ShardRunner:
             self._finish(self._by_other(published.record))
             return
         outcome = self._outcomes.outcome(RunState.COMPLETED, verdict.message, 0)
+        outcome.warnings = [empty] if empty else []
         if published.outputs is not None:
             self._events.add("outputs_published", f"outputs are in {published.outputs}", shard=shard.index)
             outcome.outputs = str(published.outputs)
         self._finish(outcome)
+
+    def _nothing_kept(self, attempt: AttemptPaths) -> str:
+        """Why the pipeline kept nothing; empty where it did, or is a command, which does not tell."""
+        try:
+            progress = read_json(attempt.progress)
+        except (OSError, ValueError):
+            return ""
+        resumed = self.context.plan.spec.pipeline.checkpoint_path is not None
+        return nothing_kept(progress if isinstance(progress, dict) else None, resumed=resumed)
 
     def _finish(self, outcome: Outcome) -> None:
         """The current attempt has this outcome."""

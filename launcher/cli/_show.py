@@ -10,7 +10,7 @@ from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import coloured_state, shown_line
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import StageReport
-from curator_slurm.launcher.status.views import RunView
+from curator_slurm.launcher.status.views import RunView, ShardView
 from curator_slurm.launcher.visible import visible_line
 
 _INDENT = 11
@@ -29,7 +29,7 @@ def status_lines(view: RunView, width: int) -> list[str]:
     lines += entry("Job", _job(view))
     lines += wrapped("Nodes", " ".join(view.nodes), width)
     lines += entry("Time", _times(view))
-    lines += stage_lines(view.stages, width)
+    lines += pipeline_lines(view, width)
     lines += _now(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
     lines += _files(view)
@@ -43,11 +43,13 @@ def summary_lines(view: RunView, width: int) -> list[str]:
     head = f"Run {visible_line(view.run_id)} {state}" + (f": {failure}" if failure else "")
     took = _elapsed(view)
     lines = [head + (f" after {words.duration(took)}" if took is not None else "")]
+    for warning in view.warnings:
+        lines += wrapped("Warning", warning, width)
     lines += wrapped("", view.message, width)
     if view.state != RunState.COMPLETED:
         lines += evidence_lines(view.evidence)
         lines += wrapped("Next", view.next_step, width)
-    lines += stage_lines(view.stages, width)
+    lines += pipeline_lines(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
     lines += _files(view)
     return lines
@@ -112,6 +114,17 @@ def _time_parts(view: RunView) -> Iterator[str]:
     elapsed = _elapsed(view)
     if elapsed is not None:
         yield f"{'ran' if ended else 'running for'} {words.duration(elapsed)}"
+
+
+def pipeline_lines(view: RunView | ShardView, width: int) -> list[str]:
+    """The table of stages; of a workflow, one for each of its pipelines, with their names."""
+    if not view.earlier:
+        return stage_lines(view.stages, width)
+    lines = []
+    for each in view.earlier:
+        lines += entry("Pipeline", f"{visible_line(each.pipeline)}  {visible_line(each.state)}")
+        lines += stage_lines(each.stages, width)
+    return [*lines, *entry("Pipeline", visible_line(view.pipeline)), *stage_lines(view.stages, width)]
 
 
 def stage_lines(stages: Sequence[StageReport], width: int) -> list[str]:

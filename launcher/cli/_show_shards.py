@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._show import entry, evidence_lines, stage_lines, wrapped
+from curator_slurm.launcher.cli._show import entry, evidence_lines, pipeline_lines, wrapped
 from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState
@@ -130,7 +130,7 @@ def shard_lines(view: ShardView, width: int) -> list[str]:
     lines += wrapped("Next", view.next_step, width)
     lines += entry("Job", view.job_id or "")
     lines += wrapped("Nodes", " ".join(view.nodes), width)
-    lines += stage_lines(view.stages, width)
+    lines += pipeline_lines(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
     planned = view.input
     first = f", such as {planned.paths[0]}" if planned.paths else ""

@@ -90,27 +90,40 @@ def table_width(columns: Mapping[str, Sequence[str]]) -> int:
 def stage_table(stages: Sequence[StageReport], limit: int) -> list[str]:
     """What each stage read, kept, dropped and failed.
 
-    `kept` compares the stage's items with those of the stage before, where both are of one kind: a reader makes
-    documents of files, and a writer files of documents.
+    `dropped` are items, documents of a batch, where a stage returns what it takes; where it makes something else, as a
+    reader makes documents of files, they are tasks. `kept` is known in the first case alone.
     """
-    header = ["stage", "tasks in", "out", "dropped", "failed", "items out", "kept"]
+    header = ["stage", "tasks in", "out", "failed", "items out", "dropped", "kept"]
     lines = []
     before: StageReport | None = None
     for stage in stages:
-        same_kind = before is not None and stage.kind == before.kind
-        share = _share(stage.items_out, before.items_out) if before is not None and same_kind else "-"
-        figures = (stage.tasks_in, stage.tasks_out, stage.tasks_filtered, stage.tasks_failed, stage.items_out)
-        lines.append([stage.name, *map(count, figures), share])
+        figures = (stage.tasks_in, stage.tasks_out, stage.tasks_failed, stage.items_out)
+        lines.append([stage.name, *map(count, figures), *_dropped_and_kept(stage, before)])
         before = stage
     return table(header, lines, limit) if lines else []
 
 
-def _share(part: object, whole: object) -> str:
-    """`54%`; a dash where there is nothing to compare with."""
-    if not isinstance(part, int) or not isinstance(whole, int) or whole <= 0:
+def _dropped_and_kept(stage: StageReport, before: StageReport | None) -> tuple[str, str]:
+    taken, given, failed = stage.items_in, stage.items_out, stage.items_failed
+    kind = before.kind if before is not None else ""
+    same_kind = bool(kind) and (stage.kind == kind or stage.tasks_out == 0)
+    if not same_kind or taken is None or given is None:
+        return count(stage.tasks_filtered), "-"
+    return count(max(taken - given - (failed or 0), 0)), _share(given, taken)
+
+
+def _share(part: int, whole: int) -> str:
+    """`54%`, and never 100% or 0% of what is not all or nothing; a dash where there is nothing to compare with."""
+    if whole <= 0:
         return "-"
     share = 100 * part / whole
-    return f"{share:.0f}%" if share >= 10 or share == int(share) else f"{share:.1f}%"
+    if share == int(share):
+        return f"{share:.0f}%"
+    for digits in (0, 1, 2, 3) if share >= 10 else (1, 2, 3):
+        text = f"{share:.{digits}f}"
+        if float(text) not in (0.0, 100.0):
+            return f"{text}%"
+    return ">99.999%" if share > 50 else "<0.001%"
 
 
 def stage_progress(stage: StageReport) -> str:

@@ -10,12 +10,13 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 import sys
 import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.common.streams import drop_unwritable
@@ -77,8 +78,33 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         command = _command_line(pipeline_spec.command, attempt, context)
         _say(f"running {pipeline_spec.command!r}")
         sys.stdout.flush()
-        os.execvp(command[0], command)
+        _become(command)
     return _run_pipeline(plan, executor, context)
+
+
+def _become(command: list[str]) -> NoReturn:
+    """Run the program in place of this process.
+
+    Raises:
+        PipelineLoadError: the node has no such program, or may not run it.
+    """
+    try:
+        os.execvp(command[0], command)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        found = shutil.which(command[0])  # a script whose interpreter is missing
+        where = "" if "/" in command[0] else f" on PATH ({os.environ.get('PATH', '')})"
+        what = f"the interpreter of {found} does not exist" if found else f"there is no program {command[0]!r}{where}"
+        raise PipelineLoadError(
+            f"pipeline.command: {what}",
+            FailureClass.ENVIRONMENT,
+            "check the spelling, give its whole path, or bring it with environment.modules or environment.setup",
+        ) from error
+    except OSError as error:
+        raise PipelineLoadError(
+            f"pipeline.command: {command[0]!r} cannot be run: {error.strerror}",
+            FailureClass.ENVIRONMENT,
+            "make it executable with chmod +x, or run it by its interpreter, such as [python, FILE]",
+        ) from error
 
 
 def _command_line(command: str | list[str], attempt: AttemptPaths, context: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ def load_executor(spec: Spec) -> Any:
     Raises:
         PipelineLoadError: there is no executor of that name, or `executor.config` or `failures` do not fit it.
     """
-    failures = spec.failures.model_dump(mode="json", exclude_none=True)
+    failures = spec.failures.of_executor
     config = dict(spec.executor.config)
     backend = spec.executor.backend
     try:

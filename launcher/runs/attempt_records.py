@@ -92,6 +92,8 @@ class Outcome:
     shards_done: list[int] | None = None
     """Of an element: its shards that are done, whichever attempt completed them."""
     shards_failed: list[int] | None = None
+    warnings: list[str] = field(default_factory=list)
+    """Of a success: what it may not have been meant to be."""
     provisional: bool = False
     """Written after a signal, without anybody's word on why it was sent: what Slurm says of that counts more."""
 

@@ -123,6 +123,8 @@ class DoneRecord:
     input_bytes: int
     files: tuple[OutputFile, ...] = ()
     tasks_failed: int = 0
+    nothing_kept: str = ""
+    """Why the pipeline kept nothing; empty where it did."""
     schema: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 

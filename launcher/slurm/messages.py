@@ -76,6 +76,12 @@ _SBATCH_ADVICE = (
         "The job exceeds what your account may use: request less, or wait for your other jobs to end",
     ),
     _advice(r"not permitted to use this partition", "resources.partition", "Your group may not use this partition"),
+    _advice(
+        r"configuration source|slurm\.conf|resolve_ctls|Unable to determine this slurmd|cluster name",
+        "",
+        "This machine has Slurm's commands, and no cluster that they know (no slurm.conf). Submit on a login node of "
+        "your cluster; to run on this machine without Slurm, use --cluster local",
+    ),
     _advice(r"permission denied", "", "You do not have the permission; ask the administrators of the cluster"),
 )
 
@@ -101,6 +107,7 @@ def unreachable(command: str, stderr: str) -> str:
     return (
         f"Slurm's controller does not respond: {reason(stderr) or 'timed out'} ({command}).\n"
         "Try again in a few minutes; `scontrol ping` shows whether the controller is up."
+        + (" To run on this machine without Slurm, use --cluster local." if command == "sbatch" else "")
     )
 
 
@@ -232,25 +239,19 @@ def state_in_log(lines: Iterable[str]) -> SlurmState | None:
 
 
 _ENDINGS = {
-    SlurmState.BOOT_FAIL: ("A node of the job could not be booted.", "Submit the run again."),
+    SlurmState.BOOT_FAIL: ("A node of the job could not be booted.", ""),
     SlurmState.CANCELLED: ("The job was cancelled in Slurm.", ""),
-    SlurmState.DEADLINE: ("The job reached its deadline.", "Change resources.sbatch.deadline and submit again."),
-    SlurmState.LAUNCH_FAILED: ("Slurm could not start the job on its nodes.", "Submit the run again."),
-    SlurmState.NODE_FAIL: ("A node of the job failed.", "Submit the run again; `sinfo -R` shows nodes that are down."),
-    SlurmState.OUT_OF_MEMORY: (
-        "The job used more memory than it requested and was killed.",
-        "Request more with resources.mem_per_node, or run fewer workers at a time.",
-    ),
-    SlurmState.PREEMPTED: ("The job was preempted by one with a higher priority.", "Submit the run again."),
-    SlurmState.TIMEOUT: (
-        "The job was ended at its time limit.",
-        "Request more with resources.time, or submit less work at a time.",
-    ),
+    SlurmState.DEADLINE: ("The job reached its deadline.", "Change resources.sbatch.deadline."),
+    SlurmState.LAUNCH_FAILED: ("Slurm could not start the job on its nodes.", ""),
+    SlurmState.NODE_FAIL: ("A node of the job failed.", ""),
+    SlurmState.OUT_OF_MEMORY: ("The job used more memory than it requested and was killed.", ""),
+    SlurmState.PREEMPTED: ("The job was preempted by one with a higher priority.", ""),
+    SlurmState.TIMEOUT: ("The job was ended at its time limit.", ""),
 }
 
 
 def ending(state: SlurmState) -> tuple[str, str]:
-    """What a final state means and what to do next; both empty for a state that explains nothing."""
+    """What a final state means, and what to do next where its failure class does not tell; both may be empty."""
     return _ENDINGS.get(state, ("", ""))
 
 

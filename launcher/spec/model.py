@@ -178,9 +178,17 @@ class FailuresSpec(Section):
     task_retries: Whole | None = Field(
         default=None, ge=0, description="how often a failing task is retried; default: 0"
     )
+    fail_if_empty: bool = Field(
+        default=False, description="the run fails where it has kept nothing: all filtered, all failed, or no input"
+    )
     task_timeout_s: Number | None = Field(
         default=None, gt=0, description="seconds after which a task is stopped and counts as failed; default: no limit"
     )
+
+    @property
+    def of_executor(self) -> dict[str, Any]:
+        """What the executor is given."""
+        return self.model_dump(mode="json", exclude_none=True, exclude={"fail_if_empty"})
 
 
 class NetworkSpec(Section):

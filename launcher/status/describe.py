@@ -17,7 +17,7 @@ from curator_slurm.launcher.errors import (
     UsageError,
 )
 from curator_slurm.launcher.files import is_there
-from curator_slurm.launcher.ranges import format_numbers
+from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.owners import owner_of
@@ -49,6 +49,8 @@ from curator_slurm.launcher.status.views import (
 
 SAMPLE = 100
 """Done records that are read to tell how long a shard takes."""
+MOST_RECORDS = 1000
+"""Done records that are read to tell which shards have kept nothing."""
 SLOWEST = 5
 FAILING = 5
 
@@ -87,13 +89,15 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         failure_class=status.failure_class,
         message=status.message,
         next_step=status.next_step,
-        warnings=tuple(status.warnings),
+        warnings=(*status.warnings, *_empty_shards(run, status, gathered)),
         never_starts=status.never_starts,
         evidence=detail.evidence,
         nodes=detail.nodes,
         node_reports=detail.node_reports,
         exit_code=detail.exit_code if status.state.is_final else None,
         stages=detail.stages,
+        pipeline=detail.pipeline,
+        earlier=detail.earlier,
         tasks_failed=detail.tasks_failed,
         object_store=detail.object_store,
         shards=_shards(run, status, gathered),
@@ -132,6 +136,23 @@ def _shards(run: Run, status: RunStatus, gathered: Gathered | None) -> ShardsVie
         slowest=tuple(_running(each, now) for each in _slowest(status)),
         failing=tuple(_open(each) for each in _failing(status)),
     )
+
+
+def _empty_shards(run: Run, status: RunStatus, gathered: Gathered | None) -> Iterator[str]:
+    """Which shards of a run that is over have kept nothing; the newest done records are looked at."""
+    if gathered is None or status.total == 1 or not status.state.is_final:
+        return
+    looked_at = list(gathered.facts.done)[-MOST_RECORDS:]
+    found: dict[int, str] = {}
+    for shard in looked_at:
+        with contextlib.suppress(ValueError, OSError):
+            record = read_done(run.paths, shard)
+            if record is not None and record.nothing_kept:
+                found[shard] = record.nothing_kept
+    if found:
+        first = min(found)
+        which = f"{len(found):,} of {len(looked_at):,} shards ({some_numbers(found)})"
+        yield f"{which} kept nothing; shard {first}: {found[first]}"
 
 
 def _slowest(status: RunStatus) -> list[ShardStatus]:
@@ -306,6 +327,8 @@ def describe_shard(run: Run, gathered: Gathered, status: RunStatus, shard: int) 
         node_reports=detail.node_reports,
         exit_code=detail.exit_code,
         stages=detail.stages,
+        pipeline=detail.pipeline,
+        earlier=detail.earlier,
         tasks_failed=detail.tasks_failed,
         object_store=detail.object_store,
         started=found.started,

@@ -107,6 +107,8 @@ class RunFacts:
     elements: Mapping[str, ElementFacts] = field(default_factory=dict)
     begun: Mapping[int, str] = field(default_factory=dict)
     """Shards that an active element has begun -> the name of the attempt."""
+    begun_at: Mapping[int, float] = field(default_factory=dict)
+    """And when, in a run of several shards: their element may have begun long before."""
     attempts: Mapping[int, AttemptFacts] = field(default_factory=dict)
     detailed: frozenset[int] = frozenset()
     """Shards of which everything was read."""

@@ -8,9 +8,10 @@ that are neither done nor active are opened, and those of the shard that is aske
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -203,7 +204,11 @@ def collect_facts(
     )
     active = [number for number in facts.open_shards if facts.is_active(number)]
     facts = replace(facts, begun=dict(_begun(paths, facts, active)))
+    if record.shards > 1:
+        facts = replace(facts, begun_at=dict(_begun_at(paths, facts.begun)))
     over = [] if level is Level.STATE else [n for n in facts.open_shards if n in places and not facts.is_active(n)]
+    if level is not Level.STATE and record.shards > 1:
+        over += _ended_early(paths, facts)
     if over or detailed:
         facts = replace(facts, attempts=dict(_attempts(paths, facts, over, nodes)))
         if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
@@ -290,6 +295,24 @@ def _begun(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[
         names = [name for name in attempt_names(paths, shard) if base_of(name) == place.element_id]
         if names and restart_of(names[-1]) >= (element.restarts or 0):
             yield shard, names[-1]
+
+
+def _ended_early(paths: RunPaths, facts: RunFacts) -> list[int]:
+    """Shards whose attempts have ended, although their element goes on with others; requeued, it begins them again."""
+    ended = [
+        shard
+        for shard, name in facts.begun.items()
+        if os.path.lexists(f"{paths.attempts}/{shard:05d}/{name}/outcome.json")
+    ]
+    newest = newest_elements(paths) if ended else {}
+    return [shard for shard in ended if newest.get(base_of(facts.begun[shard])) in (None, facts.begun[shard])]
+
+
+def _begun_at(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[tuple[int, float]]:
+    """When these attempts began: then the link to their element was made."""
+    for shard, name in begun.items():
+        with contextlib.suppress(OSError):
+            yield shard, os.lstat(f"{paths.attempts}/{shard:05d}/{name}/element").st_mtime
 
 
 def _attempts(

@@ -43,6 +43,7 @@ class OutcomeReport:
     ended: float | None = None
     exit_code: int | None = None
     outputs: str | None = None
+    warnings: tuple[str, ...] = ()
     provisional: bool = False
     """The nodes may not have been taken down yet, and Slurm may know better why the job ended."""
 
@@ -98,9 +99,20 @@ class StoreReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineReport:
+    """A pipeline that a driver has run before its present one: a workflow has several."""
+
+    pipeline: str = "?"
+    state: str = ""
+    stages: tuple[StageReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressReport:
     """progress.json of a driver."""
 
+    pipeline: str = ""
+    earlier: tuple[PipelineReport, ...] = ()
     stages: tuple[StageReport, ...] = ()
     tasks_failed: int | None = None
     object_store: StoreReport | None = None
@@ -146,6 +158,7 @@ def outcome_of(value: Json) -> OutcomeReport:
         ended=moment(value.get("ended")),
         exit_code=whole(value.get("exit_code")),
         outputs=_text(value.get("outputs")) or None,
+        warnings=_texts(value.get("warnings")),
         provisional=value.get("provisional") is True,
     )
 
@@ -199,14 +212,26 @@ def read_progress(path: Path) -> ProgressReport | None:
 def progress_of(value: Json) -> ProgressReport:
     """Progress from the content of its file."""
     totals, store = value.get("totals"), value.get("object_store")
-    stages = value.get("stages")
     return ProgressReport(
-        stages=tuple(stage_of(stage) for stage in stages if isinstance(stage, dict))
-        if isinstance(stages, list)
-        else (),
+        pipeline=_text(value.get("pipeline")),
+        earlier=tuple(
+            PipelineReport(
+                pipeline=_text(each.get("pipeline")) or "?", state=_text(each.get("state")), stages=_stages(each)
+            )
+            for each in _objects(value.get("earlier"))
+        ),
+        stages=_stages(value),
         tasks_failed=whole(totals.get("tasks_failed")) if isinstance(totals, dict) else None,
         object_store=_figures(StoreReport, store) if isinstance(store, dict) else None,
     )
+
+
+def _stages(value: Json) -> tuple[StageReport, ...]:
+    return tuple(stage_of(stage) for stage in _objects(value.get("stages")))
+
+
+def _objects(value: object) -> list[Json]:
+    return [each for each in value[:_MOST_TEXTS] if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def stage_of(value: Json) -> StageReport:

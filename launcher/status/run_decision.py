@@ -14,6 +14,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.facts import ElementFacts, RunFacts, next_of_each_element
+from curator_slurm.launcher.status.next_steps import with_next_command
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import (
     ShardState,
@@ -178,6 +179,8 @@ def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]
         message, next_step = _ending_words(facts)
     if state is RunState.CANCELLED:
         failure = FailureClass.CANCELLED
+    if state in (RunState.CANCELLED, RunState.FAILED):
+        next_step = with_next_command(failure, next_step, facts.run_id)
     detail = shard.detail
     ended = detail.ended if detail.ended is not None else facts.done.get(0)
     return RunStatus(
@@ -280,8 +283,10 @@ def _words(facts: RunFacts, state: RunState, statuses: Sequence[ShardStatus]) ->
             False,
         )
     steps = Counter(status.next_step for status in statuses if status.next_step)
-    hint = f"{steps.most_common(1)[0][0].rstrip('.')}. " if steps else ""
-    return "", f"{hint}{again} submits what is not done.", False
+    hint = steps.most_common(1)[0][0].rstrip(".") if steps else ""
+    if "curator-slurm retry" in hint:
+        return "", f"{hint}.", False
+    return "", f"{hint}{'. ' if hint else ''}{again} submits what is not done.", False
 
 
 def _waiting(facts: RunFacts, statuses: Sequence[ShardStatus]) -> tuple[str, str, bool]:

@@ -21,10 +21,13 @@ from curator_slurm.launcher.status.facts import (
     ShardPlace,
     silence_at_end,
 )
+from curator_slurm.launcher.status.job_endings import ending_of_job
+from curator_slurm.launcher.status.next_steps import default_step
 from curator_slurm.launcher.status.reports import (
     EventsReport,
     NodeReport,
     OutcomeReport,
+    PipelineReport,
     StageReport,
     StoreReport,
     failed_node,
@@ -62,6 +65,8 @@ class ShardDetail:
     exit_code: int | None = None
     outputs: str | None = None
     stages: tuple[StageReport, ...] = ()
+    pipeline: str = ""
+    earlier: tuple[PipelineReport, ...] = ()
     tasks_failed: int | None = None
     object_store: StoreReport | None = None
     never_starts: bool = False
@@ -186,7 +191,7 @@ def _active(
         state = ShardState.STARTING
     if state is ShardState.RUNNING and attempt.events is not None and not attempt.events.driver_started:
         state = ShardState.STARTING
-    started = element.started or (attempt.events.started if attempt.events else None)
+    started = facts.begun_at.get(shard) or element.started or (attempt.events.started if attempt.events else None)
     waits = state is ShardState.PENDING
     status = ShardStatus(
         shard=shard,
@@ -283,11 +288,13 @@ def _ended(
     cancelled = failure is FailureClass.CANCELLED or (asked and unproved)
     if cancelled and (killed or outcome is None or not outcome.message):
         message = "The run was cancelled." if facts.cancelled is not None else "The job was cancelled."
+    failure = FailureClass.CANCELLED if cancelled else failure or FailureClass.UNKNOWN
+    known = "" if cancelled else next_step
     return replace(
         _status(shard, ShardState.CANCELLED if cancelled else ShardState.FAILED, place, attempt),
-        failure_class=FailureClass.CANCELLED if cancelled else failure or FailureClass.UNKNOWN,
+        failure_class=failure,
         message=message,
-        next_step="" if cancelled else next_step,
+        next_step=known or default_step(failure, facts.run_id),
         started=_first(outcome.started if outcome else None, element.started if element else None),
     )
 
@@ -312,7 +319,7 @@ def _why(
         words = f"Job {place.element_id} was cancelled {silent:.0f} s after the last heartbeat of its head node."
         return FailureClass.NODE_FAILED, words, ""
     if element is not None and element.failure_class is not None:
-        return element.failure_class, *_ending(place, element)
+        return element.failure_class, *ending_of_job(place.element_id, element)
     if (node := failed_node(attempt.nodes)) is not None:
         return node.failure_class, f"Node {node.node}: {node.message}", node.next_step
     in_log = None if facts.is_local else messages.state_in_log(attempt.log_tail)
@@ -324,26 +331,12 @@ def _why(
         return None, "The process of the run ended without writing an outcome.", ""
     if element is not None and messages.could_not_open_log(element.reason, element.exit_code, element.signal):
         return FailureClass.STORAGE, *messages.without_log(facts.run_dir, element.nodes)
-    return None, *_ending(place, element)
+    return None, *ending_of_job(place.element_id, element)
 
 
 def _is_guess(outcome: OutcomeReport) -> bool:
     """Whether it tells of a signal alone, which may have come from the user, the time limit or a preemption."""
     return outcome.provisional and outcome.failure_class is FailureClass.CANCELLED
-
-
-def _ending(place: ShardPlace, element: ElementFacts | None) -> tuple[str, str]:
-    """How Slurm says that the job ended, and what to do next."""
-    if element is None or not element.state.is_final:
-        return f"Job {place.element_id} ended without writing an outcome, and Slurm no longer knows it.", ""
-    if (ending := messages.ending(element.state))[0]:
-        return ending
-    if element.reason == "BadConstraints":
-        return "Slurm refused the job: no node satisfies what it requests (BadConstraints).", ""
-    if element.exit_code is None:
-        return f"Job {place.element_id} ended without writing an outcome ({element.state.value}).", ""
-    how = f"exit code {element.exit_code}" if element.exit_code or not element.signal else f"signal {element.signal}"
-    return f"Job {place.element_id} ended with {how}, without writing an outcome.", ""
 
 
 # Details
@@ -370,13 +363,14 @@ def _with_detail(
         exit_code=outcome.exit_code if outcome else element.exit_code if element and over else None,
         outputs=outcome.outputs if outcome else None,
         stages=progress.stages if progress else (),
+        pipeline=progress.pipeline if progress else "",
+        earlier=progress.earlier if progress else (),
+        warnings=(*status.detail.warnings, *(outcome.warnings if outcome else ())),
         tasks_failed=progress.tasks_failed if progress else None,
         object_store=progress.object_store if progress else None,
         never_starts=waiting is not None and waiting.never and not cancelling,
     )
     next_step = waiting.next_step if waiting and not cancelling else status.next_step
-    if status.state is ShardState.FAILED and not next_step:
-        next_step = f"`curator-slurm logs {facts.run_id} --all` shows everything that was logged."
     started = status.started or (attempt.events.started if attempt.events and not waits else None)
     return replace(status, detail=detail, next_step=next_step, started=started)
 

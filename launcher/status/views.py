@@ -12,7 +12,7 @@ from typing import Any
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.reports import NodeReport, StageReport, StoreReport
+from curator_slurm.launcher.status.reports import NodeReport, PipelineReport, StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import ShardState
 
 SCHEMA = 2
@@ -135,6 +135,9 @@ class RunView:
     node_reports: tuple[NodeReport, ...]
     exit_code: int | None
     stages: tuple[StageReport, ...]
+    pipeline: str
+    """Of these stages; `earlier` are those that a workflow ran before it."""
+    earlier: tuple[PipelineReport, ...]
     tasks_failed: int | None
     object_store: StoreReport | None
     shards: ShardsView
@@ -241,6 +244,8 @@ class ShardView:
     node_reports: tuple[NodeReport, ...]
     exit_code: int | None
     stages: tuple[StageReport, ...]
+    pipeline: str
+    earlier: tuple[PipelineReport, ...]
     tasks_failed: int | None
     object_store: StoreReport | None
     started: float | None

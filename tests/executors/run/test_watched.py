@@ -67,6 +67,7 @@ def test_counts_of_all_workers_are_added_up(tmp_path: Path, monkeypatch: pytest.
     assert sorted(task.data for task in results or []) == [1, 3, 5, 7, 9]
     progress = json.loads((tmp_path / "progress.json").read_text())
     assert (progress["backend"], progress["state"]) == ("Foreign", "completed")
+    assert len({stage["kind"] for stage in progress["stages"]} - {""}) == 1
     found = [(s["tasks_in"], s["tasks_out"], s["tasks_filtered"]) for s in progress["stages"]]
     assert found == [(1, 10, 0), (10, 5, 5)]
     assert not (tmp_path / FOLDER).exists()
@@ -88,13 +89,19 @@ def test_nothing_is_counted_where_nobody_asks(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("kind", damage.IN_PLACE)
 def test_the_file_of_a_worker_that_is_damaged(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "0-n1.site-12-ab.json").write_text("[1, 2, 3, 4, 5]")
+    (tmp_path / "0-n1.site-12-ab.json").write_text('[1, 2, 3, 4, 5, "T"]')
     damage.IN_PLACE[kind](tmp_path / "0-n2.site-12-cd.json")
-    assert _sums(tmp_path) == {0: ([1, 2, 3, 4, 5], "n1")}
+    assert _sums(tmp_path) == {0: ([1, 2, 3, 4, 5], "n1", "T")}
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", "[NaN, 1, 1, 1, 1]", '["a", 1, 1, 1, 1]', "[1e300, 1, 1, 1, 1]", "7"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", "[1]", '[NaN, 1, 1, 1, 1, ""]', '["a", 1, 1, 1, 1, ""]', '[1e300, 1, 1, 1, 1, ""]', "7"),
+        *("[1, 2, 3, 4, 5]", "[1, 2, 3, 4, 5, 6]", '[1, 2, 3, 4, ""]'),
+    ],
+)
 def test_counts_of_a_worker_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "0-n1.site-12-ab.json").write_text(text)
-    (tmp_path / "a-n1.site-12-ab.json").write_text("[1, 2, 3, 4, 5]")
+    (tmp_path / "a-n1.site-12-ab.json").write_text('[1, 2, 3, 4, 5, ""]')
     assert _sums(tmp_path) == {}

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
+from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.shard_records import Shard
@@ -421,3 +423,30 @@ def test_without_an_array_death_after_any_file_operation(
         shutil.rmtree(plain.shard_outputs(0))
     assert 2 <= by_the_dead < crashes
     assert crashes > 30
+
+
+def keep_nothing(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+    counts = {"name": "quality", "tasks_in": 2, "tasks_out": 0, "tasks_filtered": 2, "items_in": 604}
+    write_json(attempt.progress, {"stages": [{"name": "read", "tasks_in": 1, "tasks_out": 2}, counts]})
+    return GOOD
+
+
+def test_a_success_that_kept_nothing_says_so(run: RunPaths) -> None:
+    outcome, _ = element(run, "4711_0.0", (0, 1), {1: keep_nothing})
+    assert outcome.state is RunState.COMPLETED
+    words = "nothing was kept: stage 'quality' dropped all 604 items in 2 tasks"
+    assert attempt_outcome(run, 1, "4711_0.0")["warnings"] == [words]
+    assert attempt_outcome(run, 0, "4711_0.0")["warnings"] == []
+    records = [read_done(run, shard) for shard in (0, 1)]
+    assert [record.nothing_kept for record in records if record] == ["", words]
+
+
+def test_keeping_nothing_is_a_failure_where_the_spec_says_so(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = plan(run.root, failures={"fail_if_empty": True})
+    monkeypatch.setattr(sys.modules[__name__], "plan", lambda *_, **__: strict)
+    outcome, _ = element(run, "4711_0.0", (0, 1), {1: keep_nothing})
+    assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.APP_FAILED)
+    own = attempt_outcome(run, 1, "4711_0.0")
+    assert "dropped all 604 items" in own["message"]
+    assert "fail_if_empty" in own["next_step"]
+    assert_once(run, (0,))

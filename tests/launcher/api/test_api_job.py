@@ -90,7 +90,8 @@ def test_a_failure_has_its_class_evidence_and_next_step(slurm_jobs: FakeSlurm, t
         run.result(60)
     error = caught.value
     assert (error.run_id, error.failure_class, error.evidence, error.next_step) == (
-        run.run_id, FailureClass.OUT_OF_MEMORY, ("oom_kill event",), "ask for more memory",
+        run.run_id, FailureClass.OUT_OF_MEMORY, ("oom_kill event",),
+        f"ask for more memory; then `curator-slurm retry {run.run_id}`, with `--set KEY=VALUE` for what is to change.",
     )  # fmt: skip
     for part in ("demo", run.run_id, "failed (out_of_memory)", *("a worker was killed", "oom_kill", "ask for more")):
         assert part in str(error)

@@ -29,6 +29,7 @@ from run_dirs import (
     submitted_run,
     write_spec,
 )
+from sharded_runs import publish, sharded_run
 
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
@@ -312,6 +313,36 @@ def test_status_shows_everything_about_a_failure(tmp_path: Path, fake_slurm: Fak
         assert text in result.stdout
     wrapped = [line for line in result.stdout.splitlines() if "|" not in line and "/" not in line]
     assert max(map(len, wrapped)) <= 80
+
+
+def test_a_success_that_kept_nothing_has_a_warning_in_every_view(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = submitted_run(tmp_path)
+    attempt = new_attempt(run)
+    progress(attempt, "completed")
+    content = json.loads(attempt.progress.read_text())
+    earlier = {"pipeline": "hashes", "state": "completed", "stages": [{"name": "hash_documents", "tasks_in": 7}]}
+    attempt.progress.write_text(json.dumps({**content, "pipeline": "removal", "earlier": [earlier]}))
+    words = "nothing was kept: stage 'quality filter' dropped all 604 items in 4 tasks"
+    outcome(attempt, warnings=[words])
+    shown = call("status", run.run_id, "--runs-dir", tmp_path).stdout
+    assert " ".join(shown.split()).count(words) == 1
+    assert shown.index("hashes") < shown.index("hash_documents") < shown.index("removal") < shown.index("reader")
+    view = call_json("status", run.run_id, "--runs-dir", tmp_path)
+    assert view["warnings"] == [words]
+    assert [each["pipeline"] for each in view["earlier"]] == ["hashes"]
+    assert " ".join(call("watch", run.run_id, "--runs-dir", tmp_path).stdout.split()).count(words) == 1
+
+
+def test_shards_that_kept_nothing_are_named(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = sharded_run(tmp_path, 3)
+    for shard in range(3):
+        publish(run, shard)
+    value = json.loads(run.paths.done(1).read_text())
+    run.paths.done(1).write_text(json.dumps({**value, "nothing_kept": "nothing was read: stage 'read' has no input"}))
+    view = call_json("status", run.run_id, "--runs-dir", tmp_path / "runs")
+    assert view["state"] == "completed"
+    (warning,) = view["warnings"]
+    assert "1 of 3 shards (1) kept nothing; shard 1: nothing was read" in warning
 
 
 def test_status_of_a_job_that_waits(tmp_path: Path, fake_slurm: FakeSlurm) -> None:

@@ -58,10 +58,45 @@ def test_the_stage_table_compares_items() -> None:
     header, first, second = words.stage_table(STAGES, 69)
     assert header.split()[-1] == "kept"
     assert first.split()[-1] == "-"
-    assert second.split()[-2:] == ["650", "54%"]
+    assert second.split()[-3:] == ["650", "550", "54%"]
     assert len(header) <= 69
     assert words.stage_table([], 69) == []
+    untold = [StageReport(name="a", items_out=10), StageReport(name="b", items_in=10, items_out=500)]
+    assert words.stage_table(untold, 69)[2].split()[-2:] == ["-", "-"], (
+        "kinds are unknown: files and documents are not compared"
+    )
     assert words.stage_table([StageReport(name="odd")], 69)[1].split() == ["odd", *["-"] * 6]
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "failed", "dropped", "kept"),
+    [
+        (1080, 1075, 0, "5", "99.5%"),
+        (1000, 396, 0, "604", "40%"),
+        (1_000_000, 999_999, 0, "1", ">99.999%"),
+        (100_000, 99_999, 0, "1", "99.999%"),
+        (1_000_000, 1, 0, "999,999", "<0.001%"),
+        (3000, 1, 0, "2,999", "0.03%"),
+        (10, 10, 0, "0", "100%"),
+        (10, 0, 0, "10", "0%"),
+        (10, 0, 10, "0", "0%"),
+        (10, 25, 0, "0", "250%"),
+        (0, 0, 0, "0", "-"),
+    ],
+)
+def test_dropped_items_are_counted_and_no_share_is_rounded_to_all_or_nothing(taken, given, failed, dropped, kept):
+    reader = StageReport(name="read", kind="DocumentBatch", tasks_out=4, items_out=taken)
+    stage = StageReport(
+        name="filter", kind="DocumentBatch", tasks_in=4, tasks_out=4, tasks_filtered=0, items_in=taken,
+        items_out=given, items_failed=failed,
+    )  # fmt: skip
+    assert words.stage_table([reader, stage], 90)[2].split()[-2:] == [dropped, kept]
+
+
+def test_a_stage_that_drops_everything_has_no_kind_of_its_own() -> None:
+    reader = StageReport(name="read", kind="DocumentBatch", tasks_out=4, items_out=604)
+    empty = StageReport(name="filter", tasks_in=4, tasks_out=0, tasks_filtered=4, items_in=604, items_out=0)
+    assert words.stage_table([reader, empty], 90)[2].split()[-2:] == ["604", "0%"]
 
 
 def test_what_a_stage_is_at() -> None:

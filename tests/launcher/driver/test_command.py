@@ -1,5 +1,6 @@
 """The driver of a `pipeline.command`: what it runs, and what it writes down."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,23 @@ def test_a_text_runs_from_a_private_file(tmp_path: Path) -> None:
     script = attempt / "command.sh"
     assert (attempt / "outputs" / "zero").read_text() == f"{script}\n"
     assert script.stat().st_mode & 0o077 == 0
+
+
+def test_a_missing_program_of_a_list_has_a_next_step(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    plain = tmp_path / "plain"
+    plain.write_text("echo\n")
+    for command, words in (
+        ("[trian, '--fast']", "there is no program 'trian' on PATH (/usr/bin:/bin)"),
+        ("[/no/such/program]", "there is no program '/no/such/program'"),
+        (f"[{script}]", f"the interpreter of {script} does not exist"),
+        (f"[{plain}]", "cannot be run: Permission denied"),
+    ):
+        done, attempt = drive(tmp_path, command, {"PATH": "/usr/bin:/bin"})
+        assert done.returncode == 1
+        error = json.loads((attempt / "driver.json").read_text())["error"]
+        assert words in error["message"]
+        assert error["failure_class"] == "environment"
+        assert error["next_step"]

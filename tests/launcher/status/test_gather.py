@@ -227,3 +227,30 @@ def test_files_that_cannot_be_read(tmp_path: Path, fake_slurm: FakeSlurm, what: 
     assert (gathered, status.state) == (None, RunState.UNKNOWN)
     assert "damaged" in status.message
     assert [each.state for each in statuses_of([run])] == [RunState.UNKNOWN]
+
+
+def test_a_failed_shard_is_seen_while_its_element_goes_on(tmp_path: Path) -> None:
+    run = array_run(tmp_path, 3, per_element=3)
+    fail(run, 0, "4711_0.0", "app_failed", "it broke", started=100.0, ended=130.0)
+    began = time.time() - 7
+    for shard in (0, 1):
+        folder = run.paths.attempts / f"{shard:05d}" / "4711_0.0"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "element").symlink_to("elsewhere")
+        os.utime(folder / "element", (began, began), follow_symlinks=False)
+    running = ArrayTasks(job_id="4711", tasks=(0,), state=SlurmState.RUNNING, started=began - 1000)
+    status = facts_of(run, SlurmAnswer(tasks=[running])).decide()
+    states = {each.shard: each.state for each in status.open}
+    assert states == {0: ShardState.FAILED, 1: ShardState.RUNNING, 2: ShardState.PENDING}
+    assert status.state is RunState.RUNNING
+    failed, going, _ = status.open
+    assert (failed.message, failed.started, failed.failure_class) == ("it broke", 100.0, FailureClass.APP_FAILED)
+    assert going.started == pytest.approx(began)
+
+
+def test_a_requeued_element_processes_its_failed_shards_again(tmp_path: Path) -> None:
+    run = array_run(tmp_path, 2, per_element=2)
+    fail(run, 0, "4711_0.0", "app_failed")
+    waiting = ArrayTasks(job_id="4711", tasks=(0,), state=SlurmState.PENDING)
+    status = facts_of(run, SlurmAnswer(tasks=[waiting])).decide()
+    assert {each.state for each in status.open} == {ShardState.PENDING}

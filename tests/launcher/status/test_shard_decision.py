@@ -94,7 +94,8 @@ def test_a_failure_keeps_its_class_and_evidence() -> None:
     found = status(job(SlurmState.FAILED), left(outcome=content))
     assert (found.state, found.failure_class) == (RunState.FAILED, FailureClass.APP_FAILED)
     assert detail(found).evidence == ("ValueError: x",)
-    assert (found.next_step, detail(found).exit_code) == ("fix it", 1)
+    assert (found.open[0].next_step, detail(found).exit_code) == ("fix it", 1)
+    assert found.next_step == "fix it; then submit the spec again."
 
 
 def test_the_attempt_is_believed_before_its_element() -> None:
@@ -146,8 +147,8 @@ def test_an_outcome_after_cancel_is_cancelled() -> None:
 def test_an_agent_killed_by_the_cancellation_is_no_lost_node() -> None:
     killed = left(outcome=outcome("failed", failure_class="node_failed", message="the agent was killed", ended=NOW))
     found = status(None, killed, cancelled=NOW - 1)
-    assert (found.state, found.failure_class, found.message, found.next_step) == (
-        RunState.CANCELLED, FailureClass.CANCELLED, "The run was cancelled.", "",
+    assert (found.state, found.failure_class, found.message) == (
+        RunState.CANCELLED, FailureClass.CANCELLED, "The run was cancelled.",
     )  # fmt: skip
     assert status(None, killed, cancelled=NOW + 1).failure_class is FailureClass.NODE_FAILED
     assert status(None, killed).failure_class is FailureClass.NODE_FAILED
@@ -234,7 +235,7 @@ def test_slurm_says_why(state: SlurmState, failure: FailureClass) -> None:
 
 def test_how_a_job_ended() -> None:
     assert "exit code 3, without writing an outcome" in status(job(SlurmState.FAILED, exit_code=3)).message
-    assert "signal 9" in status(job(SlurmState.FAILED, exit_code=0, signal=9)).message
+    assert "ended by SIGKILL" in status(job(SlurmState.FAILED, exit_code=0, signal=9)).message
     assert "(FAILED)" in status(job(SlurmState.FAILED)).message
     assert status().message == "Job 7 ended without writing an outcome, and Slurm no longer knows it."
 

@@ -1,0 +1,49 @@
+"""Whether a pipeline that has succeeded has kept anything: said in words from the driver's progress.json. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from curator_slurm.common.json_fields import whole
+
+
+def nothing_kept(progress: Mapping[str, Any] | None, *, resumed: bool = False) -> str:
+    """Why nothing has left the last stage, and of which stage; empty where something has, or nobody can tell.
+
+    `resumed`: the pipeline has a checkpoint, so that a source that makes nothing may have nothing left to make.
+    """
+    pipelines = [progress, *_dicts((progress or {}).get("earlier"))] if progress else []
+    for pipeline in pipelines:
+        stages = _dicts(pipeline.get("stages"))
+        if stages and (words := _of(stages, resumed=resumed)):
+            return words
+    return ""
+
+
+def _of(stages: Sequence[Mapping[str, Any]], *, resumed: bool) -> str:
+    for number, stage in enumerate(stages):
+        taken, given = _count(stage, "tasks_in"), _count(stage, "tasks_out")
+        if given:
+            continue
+        name = str(stage.get("name", "?"))
+        failed, filtered = _count(stage, "tasks_failed"), _count(stage, "tasks_filtered")
+        items = _count(stage, "items_in")
+        if taken and failed >= taken:
+            return f"nothing was kept: all {taken:,} tasks failed in stage {name!r}"
+        if number and taken and filtered:
+            rest = f", and {failed:,} failed" if failed else ""
+            of = f"all {items:,} items in {taken:,} tasks" if items else f"all {taken:,} tasks"
+            return f"nothing was kept: stage {name!r} dropped {of}{rest}"
+        if not number and not resumed:
+            return f"nothing was read: stage {name!r} has found no input"
+        return ""
+    return ""
+
+
+def _count(stage: Mapping[str, Any], key: str) -> int:
+    return whole(stage.get(key)) or 0
+
+
+def _dicts(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
