@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from curator_slurm.executors.pipeline import Pipeline
     from curator_slurm.executors.resources import Resources
     from curator_slurm.executors.stage import CompositeStage, ProcessingStage, processing_stage
-    from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FileGroupTask, Task
+    from curator_slurm.executors.tasks import AudioTask, DocumentBatch, EmptyTask, FileGroupTask, Task, VideoTask
+    from curator_slurm.executors.video import Clip, ClipStats, Video, VideoMetadata
 
 __all__ = [
+    "AudioTask",
     "BaseExecutor",
+    "Clip",
+    "ClipStats",
     "CompositeStage",
     "DocumentBatch",
     "EmptyTask",
@@ -34,6 +38,9 @@ __all__ = [
     "RayDataExecutor",
     "Resources",
     "Task",
+    "Video",
+    "VideoMetadata",
+    "VideoTask",
     "WorkerMetadata",
     "XennaExecutor",
     "processing_stage",
@@ -48,7 +55,8 @@ _HOMES = {
     "pipeline": ("Pipeline",),
     "resources": ("Resources",),
     "stage": ("CompositeStage", "ProcessingStage", "processing_stage"),
-    "tasks": ("DocumentBatch", "EmptyTask", "FileGroupTask", "Task"),
+    "tasks": ("AudioTask", "DocumentBatch", "EmptyTask", "FileGroupTask", "Task", "VideoTask"),
+    "video": ("Clip", "ClipStats", "Video", "VideoMetadata"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from curator_slurm.executors.video import Video
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,6 +179,53 @@ class DocumentBatch(Task["pa.Table | pd.DataFrame"]):
         """Names of the columns, in order."""
         names = getattr(self.data, "column_names", None)
         return list(names if names is not None else self.data.columns)
+
+
+class ManifestEntry(dict[str, Any]):
+    """A line of an audio manifest; its keys are attributes too."""
+
+    def __getattr__(self, key: str) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+@dataclass
+class AudioTask(Task[dict[str, Any]]):
+    """One entry of an audio manifest: `audio_filepath` and whatever else its line says.
+
+    `filepath_key` names the key whose file must exist for the task to be valid.
+    """
+
+    dataset_name: str = ""
+    data: dict[str, Any] = field(default_factory=ManifestEntry)
+    filepath_key: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, ManifestEntry):
+            self.data = ManifestEntry(self.data)
+        super().__post_init__()
+
+    @property
+    def num_items(self) -> int:
+        return 1
+
+    def validate(self) -> bool:
+        path = self.data.get(self.filepath_key) if self.filepath_key else None
+        return path is None or os.path.exists(path)  # noqa: PTH110
+
+
+@dataclass
+class VideoTask(Task[Video]):
+    """A video, or a part of its clips."""
+
+    @property
+    def num_items(self) -> int:
+        return 1
 
 
 def _empty_table() -> pa.Table:

@@ -1,9 +1,25 @@
-"""Stages that come with curator-slurm: readers, writers, filters, de-duplication.
+"""Stages that come with curator-slurm: readers, writers, filters, de-duplication, video and audio.
 
 Names and arguments are NeMo Curator's where it has the same stage; docs/stages.md lists the differences. Importing
-this package imports neither pandas, Arrow nor Ray. It may import the ground floor and `common`.
+this package imports neither pandas, Arrow nor Ray, nor what decodes video and audio. It may import the ground floor
+and `common`.
 """
 
+from curator_slurm.executors.stages.audio.audio_documents import AudioToDocumentStage
+from curator_slurm.executors.stages.audio.manifest_reader import (
+    AudioFilesStage,
+    AudioReader,
+    ManifestEntryStage,
+    ManifestReader,
+    ManifestReaderStage,
+)
+from curator_slurm.executors.stages.audio.measure import (
+    GetAudioDurationStage,
+    GetAudioLevelStage,
+    PreserveByValueStage,
+)
+from curator_slurm.executors.stages.audio.resample import ResampleAudioStage
+from curator_slurm.executors.stages.audio.segments import SegmentExtractionStage, SilenceSegmentationStage
 from curator_slurm.executors.stages.deduplication.exact_dedup import (
     DropDuplicates,
     ExactDeduplicationPipeline,
@@ -70,13 +86,26 @@ from curator_slurm.executors.stages.io.parquet_writer import ParquetWriter
 from curator_slurm.executors.stages.io.text_reader import TextReader, TextReaderStage
 from curator_slurm.executors.stages.io.text_writer import TextWriter
 from curator_slurm.executors.stages.statistics import DocumentStatistics, summarize
+from curator_slurm.executors.stages.video.clip_frames import ClipFrameExtractionStage, ClipQualityFilterStage
+from curator_slurm.executors.stages.video.clip_spans import FixedStrideExtractorStage, SceneChangeExtractorStage
+from curator_slurm.executors.stages.video.clip_writer import ClipWriter
+from curator_slurm.executors.stages.video.motion import MotionFilterStage, MotionVectorDecodeStage
+from curator_slurm.executors.stages.video.transcoding import ClipTranscodingStage
+from curator_slurm.executors.stages.video.video_reader import VideoReader, VideoReaderStage
 
 __all__ = [
     "CURATOR_DEDUP_ID_STR",
     "AddId",
+    "AudioFilesStage",
+    "AudioReader",
+    "AudioToDocumentStage",
     "BoilerPlateStringFilter",
     "BoilerPlateStringModifier",
     "BulletsFilter",
+    "ClipFrameExtractionStage",
+    "ClipQualityFilterStage",
+    "ClipTranscodingStage",
+    "ClipWriter",
     "CommonEnglishWordsFilter",
     "DocumentFilter",
     "DocumentModifier",
@@ -88,7 +117,10 @@ __all__ = [
     "FilePartitioningStage",
     "Filter",
     "FilterStage",
+    "FixedStrideExtractorStage",
     "FuzzyDeduplicationPipeline",
+    "GetAudioDurationStage",
+    "GetAudioLevelStage",
     "HashBands",
     "HashDocuments",
     "JsonlReader",
@@ -96,12 +128,17 @@ __all__ = [
     "JsonlWriter",
     "LineRemover",
     "LongWordFilter",
+    "ManifestEntryStage",
+    "ManifestReader",
+    "ManifestReaderStage",
     "MapStage",
     "MarkdownRemover",
     "MatchBands",
     "MeanWordLengthFilter",
     "MergeEdges",
     "Modify",
+    "MotionFilterStage",
+    "MotionVectorDecodeStage",
     "MultiWriter",
     "NewlineNormalizer",
     "NonAlphaNumericFilter",
@@ -111,6 +148,7 @@ __all__ = [
     "ParquetReaderStage",
     "ParquetWriter",
     "PornographicUrlsFilter",
+    "PreserveByValueStage",
     "PunctuationFilter",
     "QuotationRemover",
     "RepeatedLinesByCharFilter",
@@ -119,8 +157,12 @@ __all__ = [
     "RepeatedParagraphsFilter",
     "RepeatingDuplicateNGramsFilter",
     "RepeatingTopNGramsFilter",
+    "ResampleAudioStage",
+    "SceneChangeExtractorStage",
     "Score",
     "ScoreFilter",
+    "SegmentExtractionStage",
+    "SilenceSegmentationStage",
     "Slicer",
     "SubstringFilter",
     "SymbolsToWordsFilter",
@@ -129,6 +171,8 @@ __all__ = [
     "TextWriter",
     "UrlRemover",
     "UrlsFilter",
+    "VideoReader",
+    "VideoReaderStage",
     "WhiteSpaceFilter",
     "WordCountFilter",
     "WordsWithoutAlphabetsFilter",

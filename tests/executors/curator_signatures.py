@@ -17,6 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,8 @@ class _Shown:
     """A default that is shown as the table has it."""
 
     def __init__(self, value: Any) -> None:
+        if isinstance(value, tuple):
+            value = tuple(item.name if isinstance(item, Enum) else item for item in value)
         made = type(value).__name__ == "_HAS_DEFAULT_FACTORY_CLASS"
         plain = isinstance(value, str | int | float | tuple | None)
         self.text = "made" if made else repr(value) if plain else "unset"
