@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import av
 import pyarrow.dataset as dataset
+import soundfile
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TESTED_ELSEWHERE = {"array": "test_array_example.py"}
@@ -38,21 +41,18 @@ def report(path: Path) -> Any:
 
 
 def classification(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
-    """Languages are those that the documents were made in, whatever the classifier's own file says of it."""
-    sentences = module("classification", "sentences").SENTENCES
+    """Files are what their endings say, whatever the classifier's own file says of it."""
     table = dataset.dataset(outputs / "documents").to_table().to_pydict()
-    assert len(set(table["id"])) == len(table["id"]) > 950
-    made = [name for name in table["id"] if not name.startswith("docstring")]
-    assert {name.split("-")[0] for name in made} == set(sentences)
-    right = sum(
-        language == ("en" if name.startswith("docstring") else name.split("-")[0])
-        for name, language in zip(table["id"], table["language"], strict=True)
-    )
-    assert right / len(table["id"]) > 0.97
-    assert min(table["language_score"]) >= 0.9
-    found = report(outputs / "languages.json")
-    assert found["documents"] == len(table["id"])
-    assert found["accuracy"] == round(right / len(table["id"]), 4)
+    assert len(set(table["path"])) == len(table["path"]) > 300
+    pairs = list(zip(table["known_type"], table["content_type"], strict=True))
+    assert sum(known == kind for known, kind in pairs) / len(pairs) > 0.95
+    for kind in ("python", "json", "elf"):
+        of_kind = [found for known, found in pairs if known == kind]
+        assert of_kind.count(kind) / len(of_kind) > 0.97, kind
+    assert min(table["content_score"]) >= 0.9
+    found = report(outputs / "content_types.json")
+    assert found["files"] == sum(found["content_types"].values()) == len(pairs)
+    assert found["accuracy"] == round(sum(known == kind for known, kind in pairs) / len(pairs), 4)
 
 
 def deduplication(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
@@ -108,6 +108,50 @@ def images(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
     assert (counts["decoded"], counts["copies"]) == (200 - kinds.count("broken"), kinds.count("copy"))
 
 
+def video(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
+    """Exactly the scenes in which something moves are left of each good film; each broken film is on record."""
+    filming = module("video", "filming")
+    kinds = [filming.kind_of(number) for number in range(12)]
+    rows = dataset.dataset(outputs / "records").to_table().to_pylist()
+    kept = [row for row in rows if row["kept"]]
+    good = [number for number, kind in enumerate(kinds) if kind == "good"]
+    films = Counter(int(Path(row["source_video"]).stem.removeprefix("film-")) for row in kept)
+    assert films == dict.fromkeys(good, filming.SCENES.count("moving"))
+    assert len(rows) == len(good) * len(filming.SCENES)
+    starts = {round(row["start_s"], 1) for row in kept}
+    assert starts == {filming.SCENE_S * n for n, scene in enumerate(filming.SCENES) if scene == "moving"}
+    clips = sorted(f"clips/{path.name}" for path in (outputs / "clips").iterdir())
+    assert clips == sorted(row["clip_path"] for row in kept)
+    for path in clips:
+        with av.open(str(outputs / path)) as clip:
+            frames = sum(1 for _ in clip.decode(video=0))
+        assert frames == filming.SCENE_S * filming.RATE
+    assert len(list((outputs / "frames").glob("*.jpg"))) == sum(row["frames"] for row in kept) == 3 * len(kept)
+    records = [json.loads(line) for line in failures.read_text().splitlines()]
+    assert {record["stage"] for record in records} == {"video_reader"}
+    assert len(records) == len(kinds) - len(good) == progress["totals"]["tasks_failed"] == 3
+
+
+def audio(outputs: Path, progress: dict[str, Any], failures: Path) -> None:
+    """Each good sound is three segments, no other one is any, and each broken one is on record, and a broken line."""
+    tones = module("audio", "tones")
+    kinds = [tones.kind_of(number) for number in range(100)]
+    lines = [line for path in (outputs / "manifest").iterdir() for line in path.read_text().splitlines()]
+    entries = [json.loads(line) for line in lines]
+    found = Counter(int(Path(entry["original_file"]).stem.split("_")[0].removeprefix("sound-")) for entry in entries)
+    assert found == {number: tones.PHRASES for number, kind in enumerate(kinds) if kind == "good"}
+    for entry in entries:
+        sound = soundfile.info(outputs / "manifest" / entry["audio_filepath"])
+        assert (sound.samplerate, sound.channels, sound.format) == (16000, 1, "FLAC")
+        assert abs(sound.duration - tones.PHRASE_S) < 0.06
+        start = entry["segment_num"] * (tones.PHRASE_S + tones.PAUSE_S)
+        assert abs(entry["original_start_ms"] / 1000 - start) < 0.06
+    records = [json.loads(line) for line in failures.read_text().splitlines()]
+    broken = sum(kind in ("empty", "truncated", "a text", "missing") for kind in kinds)
+    assert Counter(record["stage"] for record in records) == {"GetAudioDurationStage": broken, "manifest_entry": 1}
+    assert progress["totals"]["tasks_failed"] == broken + 1
+
+
 FACTS: dict[str, Callable[[Path, dict[str, Any], Path], None]] = {
-    check.__name__: check for check in (classification, deduplication, autoscaling, images)
+    check.__name__: check for check in (classification, deduplication, autoscaling, images, video, audio)
 }

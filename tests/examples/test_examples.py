@@ -18,11 +18,16 @@ from examples.facts import EXAMPLES, FACTS, SPECS, TESTED_ELSEWHERE, module
 TIMEOUT_S = 300
 
 
-def run(spec: Path, runs: Path) -> tuple[dict[str, Any], Path, str]:
+BACKENDS = os.environ.get("EXAMPLES_ON", "").split()
+"""Executors to run each example on, one after the other (`make examples`); by default the one that its spec names."""
+
+
+def run(spec: Path, runs: Path, backend: str | None = None) -> tuple[dict[str, Any], Path, str]:
     """`curator-slurm run`: the final status, the newest attempt, and what was shown on the way."""
+    setting = ["--set", f"executor.backend={backend}"] if backend else []
     environment = {**os.environ, "CURATOR_SLURM_RUNS": str(runs)}
     done = subprocess.run(
-        [Path(sys.executable).with_name("curator-slurm"), "run", spec, "--cluster", "local", "--json"],
+        [Path(sys.executable).with_name("curator-slurm"), "run", spec, "--cluster", "local", "--json", *setting],
         capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, cwd=runs.parent,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
@@ -31,9 +36,10 @@ def run(spec: Path, runs: Path) -> tuple[dict[str, Any], Path, str]:
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize("backend", BACKENDS or [None])
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.parent.name)
-def test_it_runs_as_written(spec: Path, tmp_path: Path) -> None:
-    status, attempt, shown = run(spec, tmp_path / "runs")
+def test_it_runs_as_written(spec: Path, backend: str | None, tmp_path: Path) -> None:
+    status, attempt, shown = run(spec, tmp_path / "runs", backend)
     assert status["state"] == "completed"
     outputs = Path(status["paths"]["outputs"])
     assert any(path.stat().st_size for path in outputs.rglob("*") if path.is_file())
@@ -42,12 +48,12 @@ def test_it_runs_as_written(spec: Path, tmp_path: Path) -> None:
         progress = json.loads((attempt / "progress.json").read_text())
         facts(outputs, progress, attempt / "failures.jsonl")
         assert "running" in shown
-        _check_experimental(spec, (attempt / "driver.log").read_text())
+        backend = backend or yaml.safe_load(spec.read_text())["executor"]["backend"]
+        _check_experimental(backend, (attempt / "driver.log").read_text())
 
 
-def _check_experimental(spec: Path, log: str) -> None:
+def _check_experimental(backend: str, log: str) -> None:
     """Said once, as a line that can be read, where the executor is one of Ray's."""
-    backend = yaml.safe_load(spec.read_text())["executor"]["backend"]
     said = [line for line in log.splitlines() if "ExperimentalWarning" in line]
     assert len(said) == (0 if backend == "xenna" else 1), said
     assert all("Executor is experimental" in line for line in said)
@@ -63,7 +69,7 @@ def test_none_is_forgotten() -> None:
     assert all((EXAMPLES.parent / "tests" / test).exists() for test in TESTED_ELSEWHERE.values())
     assert all(f"({name}/" in listed for name in folders)
     for name in FACTS:
-        assert {"pipeline.py", "README.md", "spec.yaml"} <= {path.name for path in (EXAMPLES / name).iterdir()}
+        assert {"README.md", "spec.yaml"} <= {path.name for path in (EXAMPLES / name).iterdir()}
         assert f"({name}/README.md)" in listed
         assert (
             f"curator-slurm run examples/{name}/spec.yaml --cluster local"
@@ -71,9 +77,29 @@ def test_none_is_forgotten() -> None:
         )
 
 
-@pytest.mark.parametrize(("example", "package"), [("classification", "py3langid"), ("images", "Pillow")])
+@pytest.mark.parametrize(("example", "package"), [("classification", "magika"), ("images", "Pillow")])
 def test_a_missing_extra_is_named(example: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = module(example, "pipeline")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=rf"needs {package}: pip install 'curator-slurm\[examples\]'"):
         pipeline.build(str(tmp_path))
+
+
+@pytest.mark.parametrize("size", [8, 100, 1024, 4095, 4096, 4097, 20_000])
+@pytest.mark.parametrize("white", [b"", b" \n" * 40])
+def test_the_classifier_takes_what_its_package_takes(size: int, white: bytes, tmp_path: Path) -> None:
+    """Content types are those of the package's own class, which runs on CPUs only."""
+    import magika
+
+    model = module("classification", "magika_model")
+    text = (b"import os\n\ndef name(path):\n    return os.path.basename(path)\n" * 400)[:size]
+    path = tmp_path / "a"
+    path.write_bytes(white + text + white)
+    content = path.read_bytes()
+    row = model.features(content[: model.BLOCK], content[-model.BLOCK :])
+    ((kind, score),) = model.Model(gpu=True, threads=1).classify(row[None])
+    theirs = magika.Magika().identify_bytes(content)
+    if len(content) >= model.SHORTEST and str(theirs.dl.label) != "undefined":
+        assert (kind, score) == (str(theirs.dl.label), pytest.approx(theirs.score, abs=1e-5))
+    else:
+        assert size == 8
