@@ -27,7 +27,7 @@ WORKERS      ?= 3
 SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit matrix chaos scale stalls damage packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale stalls damage packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,9 @@ lint: $(DEV) ## Style and types
 unit: $(DEV) ## Tests without the real Slurm
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) -m 'not slurm' $(TESTS)
 
+examples: $(DEV) ## The examples for video and audio on all three executors, four minutes
+	EXAMPLES_ON="ray_actor_pool ray_data xenna" $(PYTEST) tests/examples -k "runs_as_written and (video or audio)"
+
 chaos: packages $(DEV) ## Kill nodes, processes and the controller under 40 shards: make chaos SEED=7
 	SEED="$(or $(SEED),1)" $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py
 
@@ -71,6 +74,7 @@ fuzz: $(DEV) ## 5,000 hostile specs at random: make fuzz FUZZ="--seed 17 --count
 	$(BIN)/python tests/fuzz_specs.py $(FUZZ)
 
 test-curator: $(CURATOR)/installed ## Tests with NeMo Curator 1.4.0, in a venv of its own
+	@command -v ffprobe >/dev/null || tests/slurm_cluster/install-packages.sh ffmpeg
 	timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
 	    $(CURATOR)/bin/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER) $(or $(TESTS),tests/interop)
 
