@@ -163,6 +163,9 @@ class ShardRunner:
         except StorageError as error:
             self._finish(self._storage(str(error)))
             return False
+        if self._shard.skipped and not self._shard.files:
+            self._publish(Verdict(0, None, "all its input files were left out"))
+            return False
         return self._inputs_are_there("before it was read", checksums=True)
 
     def _inputs_are_there(self, when: str, *, checksums: bool = False) -> bool:
@@ -179,7 +182,8 @@ class ShardRunner:
                 1,
                 FailureClass.STORAGE,
                 evidence=changes[:20],
-                next_step="restore the files and retry, or submit the spec again to plan them anew",
+                next_step="restore the files and retry; if they are right as they are now, retry with "
+                "--accept-changed-input, and to leave out a file with --skip-file PATH",
             )
         )
         return False

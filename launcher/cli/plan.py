@@ -50,7 +50,7 @@ def command(
     from curator_slurm.launcher.sharding.make_preview import make_preview
 
     run = None if run_name is None else _run_named(run_name)
-    plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)
+    plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ, publishes=run is None)
     steps = open_steps()
     try:
         preview = make_preview(plan, steps.show)

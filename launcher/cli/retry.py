@@ -17,6 +17,7 @@ from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.known_folders import reference
+from curator_slurm.launcher.sharding.revise_input import InputRevision
 
 
 @click.command()
@@ -31,6 +32,10 @@ from curator_slurm.launcher.runs.known_folders import reference
     help="Only what failed with this class, such as out_of_memory. May be repeated.",
 )
 @click.option("--shard", "shards", multiple=True, metavar="N[,N-M]", help="Only these shards. May be repeated.")
+@click.option(
+    "--accept-changed-input", is_flag=True, help="Take input files that have changed since submission as they are now."
+)
+@click.option("--skip-file", "skip", multiple=True, metavar="PATH", help="Leave out this input file. May be repeated.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted, and submit nothing.")
 @json_option
 @runs_dir_option
@@ -39,6 +44,8 @@ def command(
     overrides: tuple[str, ...],
     classes: tuple[str, ...],
     shards: tuple[str, ...],
+    accept_changed_input: bool,
+    skip: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     runs_dir: Path | None,
@@ -52,12 +59,16 @@ def command(
     --set changes how and where it runs (resources, environment, cluster, failures, network, executor.config), never
     what the outputs are. Settings of the last attempt are kept.
 
+    A shard whose input files are not as planned fails, so that no output is made of half-written files. Once they are
+    right, --accept-changed-input takes them as they are now; --skip-file leaves out a file that cannot be read.
+
     \b
     Exit codes: 0 submitted, or nothing to do; 2 a wrong setting or shard;
     3 no such run; 5 Slurm refused or is not reachable.
     """
     found = registry.find_run(run, folders_of(runs_dir))
-    request = RetryRequest(Selection([FailureClass(name) for name in classes], numbers(shards, "--shard")), overrides)
+    selection = Selection([FailureClass(name) for name in classes], numbers(shards, "--shard"))
+    request = RetryRequest(selection, overrides, InputRevision(accept_changed_input, skip))
     result = (preview if dry_run else retry)(found, request, os.environ)
     for warning in result.warnings:
         say(f"Note: {warning}", err=True)
@@ -79,6 +90,7 @@ def _document(result: Retry, dry_run: bool) -> dict[str, Any]:
         "why": dict(result.choice.why),
         "passed_over": {str(shard): why for shard, why in result.choice.passed_over.items()},
         "changes": dict(result.changes),
+        "revised": [shard.index for shard in result.revised],
         "arrays": [array.indices for array in result.arrays],
         "job_ids": launched.job_ids if launched else [],
         "submissions": [submission.record.number for submission in launched.accepted] if launched else [],
@@ -104,6 +116,10 @@ def _show(result: Retry, dry_run: bool) -> None:
         say(f"Shards   {format_numbers(shards) if dry_run else some_numbers(shards)}")
     else:
         say(f"{'Would submit' if dry_run else 'Submitted'} the run again: {reasons}")
+    for shard in result.revised:
+        left_out = f", without {_count(len(shard.skipped), 'file')}" if shard.skipped else ""
+        name = f"shard {shard.index}: " if sharded else ""
+        say(f"Input    {name}{_count(len(shard.files), 'file')} as they are now{left_out}")
     for key, value in result.changes.items():
         say(f"Changed  {key}={value}")
     if result.after:

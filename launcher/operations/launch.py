@@ -11,7 +11,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.manifest import revised_shards
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import (
@@ -152,6 +153,8 @@ def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequ
     comment = order.plan.spec.resources.sbatch.get("comment") or ""
     after = order.after if array.after is None else [str(earlier[array.after].record.job_id)]
     elements = [Element(0, tuple(array.shards))] if local else array.elements
+    if revised := revised_shards(run.paths.manifest):
+        elements = [replace(each, revised=tuple(s for s in each.shards if s in revised)) for each in elements]
     record = SubmissionRecord(
         number=number,
         purpose=order.purpose,

@@ -14,13 +14,16 @@ from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.manifest import revise
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets
+from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.submissions import Submission
 from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.sharding.plan_arrays import arrays_for
+from curator_slurm.launcher.sharding.revise_input import InputRevision, revised
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.spec import exposed_secrets
 from curator_slurm.launcher.spec.keys import dotted
@@ -36,6 +39,7 @@ class RetryRequest:
 
     selection: Selection = field(default_factory=Selection)
     set_options: Sequence[str] = ()
+    revision: InputRevision = field(default_factory=InputRevision)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Retry:
     warnings: Sequence[str] = ()
     plan: Plan | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    revised: Sequence[Shard] = ()
+    """Shards that get other input files than planned."""
     launched: Launched | None = None
     nothing: str = ""
     """Why there is nothing to submit."""
@@ -74,6 +80,8 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         assert found.plan is not None
         write_secrets(run.paths, _secrets(run, found.plan, environ))
         run = registry.mark_cancelled(run, None)
+        for shard in found.revised:
+            revise(run.paths.manifest, shard)
         order = Order(
             arrays=found.arrays,
             purpose="retry",
@@ -122,7 +130,8 @@ def _prepare(
     exposed = [f"--set: {message}" for path, message in exposed_secrets.warnings(plan.spec) if dotted(path) in changes]
     warnings = [*warnings, *exposed]
     arrays, after = _arrays(plan, choice.shards, submissions, answer)
-    return Retry(run, choice, changes, arrays, after, warnings, plan, files)
+    other_files = revised(run.paths, choice.shards, request.revision)
+    return Retry(run, choice, changes, arrays, after, warnings, plan, files, other_files)
 
 
 def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:

@@ -16,12 +16,17 @@ from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec
 from curator_slurm.launcher.spec.value_types import Backend
 
 
-def problems(spec: Spec, environ: Mapping[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+def problems(
+    spec: Spec, environ: Mapping[str, str], folder: Path, *, publishes: bool = True
+) -> Iterator[tuple[str, str]]:
     """(dotted key, message) of everything that would make a run of this spec, from `folder`, fail.
 
-    A path that may not be looked at (no permission, a name too long) is an error of its setting.
+    `publishes` is False where nothing is to be put into `output.path`. A path that may not be looked at (no
+    permission, a name too long) is an error of its setting.
     """
     for key, check in _CHECKS.items():
+        if key == "output.path" and not publishes:
+            continue
         try:
             yield from check(spec)
         except (OSError, ValueError) as error:

@@ -25,9 +25,12 @@ def make_plan(
     cluster: Cluster,
     environ: Mapping[str, str],
     python: str = sys.executable,
+    *,
+    publishes: bool = True,
 ) -> Plan:
     """The plan of a spec file; see `plan_of`."""
-    return plan_of(spec_file.read(spec_path, set_options), spec_file.folder_of(spec_path), cluster, environ, python)
+    reading, folder = spec_file.read(spec_path, set_options), spec_file.folder_of(spec_path)
+    return plan_of(reading, folder, cluster, environ, python, publishes=publishes)
 
 
 def plan_of(
@@ -38,18 +41,20 @@ def plan_of(
     python: str = sys.executable,
     *,
     imports: bool = False,
+    publishes: bool = True,
 ) -> Plan:
     """The plan of a spec whose relative paths begin at `folder`.
 
     `python` is the interpreter for the nodes where the spec names none. With `imports`, the pipeline is made in a
     process of its own, and what is wrong with it is among the errors; what could not be looked at, among the warnings.
+    Without `publishes`, `output.path` may be full.
 
     Raises:
         SpecError: with every error in the spec, and what it names and this machine does not have.
     """
     plan = resolve(reading, folder, cluster, environ, python)
     if plan is not None:
-        for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir)):
+        for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir), publishes=publishes):
             reading.add_at(key, message)
         if imports:
             _look_at_pipeline(reading, plan, environ)

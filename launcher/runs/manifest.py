@@ -1,5 +1,8 @@
 """The manifest of a run: which files are in which shard, a line for each shard, its index the line's number.
 
+It is written once. What a retry takes for a shard in place of its planned files is a file of its own beside it, which
+counts for every reader.
+
 An element reads one line of a file that may have a hundred megabytes, so it looks for it as in a dictionary: lines
 are in the order of their indices, which they begin with.
 """
@@ -11,13 +14,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from curator_slurm.common.atomic_files import stream_atomic
-from curator_slurm.common.plain_files import open_plain
+from curator_slurm.common.atomic_files import stream_atomic, write_atomic
+from curator_slurm.common.plain_files import open_plain, read_plain
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.tails import size_of
 
 _START = re.compile(rb'\{"index": (\d{1,18}),')
+_INDEX = re.compile(r"([0-9]{5,9})\.json")
 _FEW = 10_000
 _SHORTEST = len('{"index": 0, "bytes": 0, "files": []}\n')
 _LINE_BYTES = 1 << 30
@@ -31,6 +36,34 @@ def write_manifest(path: Path, shards: Iterable[Shard]) -> None:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with stream_atomic(path, mode=0o600) as stream:
         stream.writelines(f"{shard.to_line()}\n".encode() for shard in shards)
+
+
+def revised_file(path: Path, index: int) -> Path:
+    """The line that counts for a shard in place of that in the manifest."""
+    return path.with_name("revised") / f"{index:05d}.json"
+
+
+def revise(path: Path, shard: Shard) -> None:
+    """Let these files be those of a shard that nobody processes.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    file = revised_file(path, shard.index)
+    try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(file, f"{shard.to_line()}\n", mode=0o600)
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror or error}") from error
+
+
+def revised_shards(path: Path) -> dict[int, Path]:
+    """Shards that have such a file."""
+    try:
+        files = sorted(path.with_name("revised").iterdir())
+    except OSError:
+        return {}
+    return {int(found[1]): file for file in files if (found := _INDEX.fullmatch(file.name)) is not None}
 
 
 def read_manifest(path: Path) -> Iterator[Shard]:
@@ -49,13 +82,14 @@ def manifest_lines(path: Path) -> Iterator[bytes]:
     Raises:
         StorageError: it cannot be read, or a line is of an absurd length.
     """
+    revised = revised_shards(path)
     number = 0
     with _open(path) as stream:
         while line := stream.readline(_LINE_BYTES + 1):
             number += 1
             if len(line) > _LINE_BYTES:
                 raise StorageError(f"{path}:{number} is damaged: it has more than {_LINE_BYTES:,} bytes")
-            yield line
+            yield _line_of(revised[number - 1]) if number - 1 in revised else line
 
 
 def read_shard(path: Path, index: int) -> Shard:
@@ -64,6 +98,9 @@ def read_shard(path: Path, index: int) -> Shard:
     Raises:
         StorageError: there is no such file or no such shard, or its line is damaged.
     """
+    revised = revised_file(path, index)
+    if is_there(revised):
+        return _parse(revised, _line_of(revised), index)
     with _open(path) as stream:
         start = _search(stream, index)
         stream.seek(start)
@@ -119,6 +156,13 @@ def _open(path: Path) -> BinaryIO:
         raise StorageError(f"the run has no manifest of its shards: there is no {path}") from None
     except OSError as error:
         raise StorageError(f"cannot read the manifest {path}: {error.strerror or error}") from error
+
+
+def _line_of(revised: Path) -> bytes:
+    try:
+        return read_plain(revised, _LINE_BYTES)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot read {revised}: {error}") from error
 
 
 def _parse(path: Path, line: bytes, number: int) -> Shard:

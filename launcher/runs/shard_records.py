@@ -25,6 +25,8 @@ class Shard:
 
     index: int
     files: tuple[InputFile, ...]
+    skipped: tuple[str, ...] = ()
+    """Files that were planned, and are left out by the user's wish."""
 
     @property
     def bytes(self) -> int:
@@ -38,14 +40,16 @@ class Shard:
     def to_line(self) -> str:
         """The line, without its newline; files as objects without empty fields."""
         files = ", ".join(map(_file_text, self.files))
-        return f'{{"index": {self.index}, "bytes": {self.bytes}, "files": [{files}]}}'
+        skipped = f', "skipped": {json.dumps(self.skipped)}' if self.skipped else ""
+        return f'{{"index": {self.index}, "bytes": {self.bytes}, "files": [{files}]{skipped}}}'
 
     @classmethod
     def from_line(cls, line: str) -> Shard:
         """Raises ValueError where it is not such a line."""
         try:
             value = parse_json(line)
-            return cls(_index(value["index"]), tuple(_input_file(file) for file in value["files"]))
+            files = tuple(_input_file(file) for file in value["files"])
+            return cls(_index(value["index"]), files, tuple(map(str, value.get("skipped", ()))))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a line of a shard manifest: {error}") from error
 
@@ -85,16 +89,20 @@ class Element:
 
     element: int
     shards: tuple[int, ...]
+    revised: tuple[int, ...] = ()
+    """Those of its shards whose files are other ones than planned, by `retry`."""
 
     def to_line(self) -> str:
-        return json.dumps({"element": self.element, "shards": list(self.shards)})
+        revised = {"revised": list(self.revised)} if self.revised else {}
+        return json.dumps({"element": self.element, "shards": list(self.shards), **revised})
 
     @classmethod
     def from_line(cls, line: str) -> Element:
         """Raises ValueError where it is not such a line."""
         try:
             value = parse_json(line)
-            return cls(_index(value["element"]), tuple(_index(shard) for shard in value["shards"]))
+            shards = tuple(_index(shard) for shard in value["shards"])
+            return cls(_index(value["element"]), shards, tuple(map(_index, value.get("revised", ()))))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the line of an element: {error}") from error
 

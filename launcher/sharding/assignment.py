@@ -9,7 +9,7 @@ from pathlib import Path
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.done_records import done_shards, missing
-from curator_slurm.launcher.runs.manifest import count_shards
+from curator_slurm.launcher.runs.manifest import count_shards, revised_file
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.submissions import read_elements
 
@@ -55,12 +55,12 @@ def shards_of_job(
         elements = read_elements(submission.elements)
     except (OSError, ValueError) as error:
         raise _damaged(submission.elements, str(error)) from error
-    if task is None:
-        return [shard for element in elements for shard in element.shards]
-    for element in elements:
-        if element.element == int(task):
-            return list(element.shards)
-    raise _damaged(submission.elements, f"there is no line for array task {task}")
+    mine = [element for element in elements if task is None or element.element == int(task)]
+    if task is not None and not mine:
+        raise _damaged(submission.elements, f"there is no line for array task {task}")
+    for shard in (shard for element in mine for shard in element.revised):
+        _await(revised_file(run.manifest, shard), wait)
+    return [shard for element in mine for shard in element.shards]
 
 
 def _place(task: int, environ: Mapping[str, str]) -> tuple[int, int]:

@@ -56,11 +56,22 @@ def check_inputs(shard: Shard, *, checksums: bool = False) -> list[InputChange]:
         return [change for change in pool.map(check, shard.files) if change is not None]
 
 
+def as_found(file: InputFile) -> InputFile | InputChange:
+    """A file as it is now, in place of what was planned; its change where it cannot be used at all."""
+    change = _check(file, checksums=False)
+    if change is not None and change.change is not Change.CHANGED:
+        return change
+    found = _remote(file.path) if is_remote(file.path) else _local(file.path)
+    return file if found is None or (change is None and file.sha256 is None) else found
+
+
 def find_changes(planned: Iterable[Shard], now: Iterable[InputFile]) -> list[InputChange]:
     """What differs between the planned files and the files that the input names now, in order of paths."""
     current = {file.path: file for file in now}
     changes = []
     for shard in planned:
+        for path in shard.skipped:
+            current.pop(path, None)
         for file in shard.files:
             found = current.pop(file.path, None)
             change = InputChange(file.path, Change.VANISHED) if found is None else compare(file, found)
