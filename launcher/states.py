@@ -23,6 +23,11 @@ class RunState(StrEnum):
     def is_final(self) -> bool:
         return self in (RunState.COMPLETED, RunState.FAILED, RunState.INCOMPLETE, RunState.CANCELLED)
 
+    @property
+    def is_active(self) -> bool:
+        """Whether its job is known to wait or to run."""
+        return self in (RunState.PENDING, RunState.STARTING, RunState.RUNNING)
+
 
 class SlurmState(StrEnum):
     """Job states of Slurm in their long form; what Slurm says and we do not know is UNKNOWN."""

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
+from curator_slurm.launcher.operations.output_in_use import refuse_output_in_use
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import owners, registry
-from curator_slurm.launcher.runs.known_folders import default_folder, remember_folder
+from curator_slurm.launcher.runs.known_folders import default_folder, known_folders, remember_folder
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment
@@ -183,6 +184,8 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         raise SlurmError(messages.not_found("sbatch", environ.get("PATH", "")), ["sbatch"])
     if plan.cluster is Cluster.SLURM:
         refuse_to_submit_twice(prepared.folder, plan.spec.name, _sha256(prepared))
+    folders = dict.fromkeys([prepared.folder, *known_folders(environ)])
+    in_use = refuse_output_in_use(plan.spec.output.path, list(folders)) if plan.spec.output.path else []
     order = Order(
         arrays=arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm()), purpose="submit", plan=plan
     )
@@ -198,7 +201,7 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     if error is not None and not launched.accepted and not (isinstance(error, SlurmError) and error.may_have_worked):
         registry.remove_run(run)
         raise explain_first(error, order)
-    notes = [*prepared.warnings, *prepared.shards.notes, *launched.notes, *_exposed(prepared.folder)]
+    notes = [*prepared.warnings, *prepared.shards.notes, *in_use, *launched.notes, *_exposed(prepared.folder)]
     if problem := submit_collect_job(launched.run, plan, launched.job_ids):
         notes.append(problem)
     sweep_secrets(prepared.folder, but=run.paths.root)
