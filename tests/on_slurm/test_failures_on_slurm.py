@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
@@ -117,6 +118,21 @@ def test_a_partition_that_does_not_exist(runs: Runs) -> None:
     assert done.returncode == 5
     assert "nosuch" in done.stderr or "invalid partition" in done.stderr
     assert "resources.partition" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["resources.nodes=9"], ["partition main has", "not available", "resources.nodes"]),
+        (["resources.cpus_per_node=64"], ["CPUs, and the job asks for 64", "not available"]),
+        (["resources.partition=short", "resources.time=5"], ["time limit of 0:02:00", "resources.time"]),
+    ],
+)
+def test_a_job_that_could_never_start(runs: Runs, settings: list[str], words: list[str]) -> None:
+    done = runs.command("submit", str(runs.write(SLEEPER)), *(f"--set={each}" for each in settings))
+    assert done.returncode == 5, done.output
+    assert "could never start" in done.stderr
+    assert all(part in done.stderr for part in words), done.stderr
 
 
 def test_no_sbatch(runs: Runs, slurm_cluster: SlurmCluster) -> None:
