@@ -25,7 +25,13 @@ XENNA_DEFAULTS: dict[str, Any] = {
 }
 """Options of XennaExecutor that are ours or that we interpret, with their defaults."""
 
-POOL_DEFAULTS: dict[str, Any] = {"reserved_cpus": 0.0, "reserved_gpus": 0.0, "runtime_env": None}
+POOL_DEFAULTS: dict[str, Any] = {
+    "reserved_cpus": 0.0,
+    "reserved_gpus": 0.0,
+    "runtime_env": None,
+    "resource_wait_timeout_s": None,
+    "resource_wait_interval_s": 1.0,
+}
 """Options of RayActorPoolExecutor with their defaults."""
 
 FIRST_XENNA, LAST_XENNA = "0.2.0", "0.5.12"

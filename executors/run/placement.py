@@ -21,6 +21,22 @@ _Placed = TypeVar("_Placed")
 
 
 @dataclass(frozen=True)
+class NodePatience:
+    """How long a run waits for a node that could hold its workers, and how often it looks.
+
+    Without `seconds` it waits NODE_PATIENCE_S where it has lost its last one, and not at its start.
+    """
+
+    seconds: float | None = None
+    interval_s: float = _POLL_S
+
+    @property
+    def limit_s(self) -> float:
+        """The longest wait after a loss."""
+        return NODE_PATIENCE_S if self.seconds is None else self.seconds
+
+
+@dataclass(frozen=True)
 class Need:
     """What one worker takes."""
 
@@ -81,27 +97,46 @@ def check_fits(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> None:
         )
 
 
-def placed_after_loss(place: Callable[[], _Placed]) -> _Placed:
-    """What `place` returns, which is called again for NODE_PATIENCE_S while the nodes that are left are too few.
+USUAL = NodePatience()
+"""Of the executors that have no option for it."""
+
+
+def placed_at_start(place: Callable[[], _Placed], patience: NodePatience) -> _Placed:
+    """What `place` returns; it is called again only where somebody has said how long to wait.
+
+    Raises:
+        DoesNotFitError: no node can hold what is to be placed.
+    """
+    return place() if patience.seconds is None else _placed(place, patience)
+
+
+def placed_after_loss(place: Callable[[], _Placed], patience: NodePatience = USUAL) -> _Placed:
+    """What `place` returns, which is called again while the nodes that are left are too few.
 
     Raises:
         LastNodeLostError: they still are.
     """
-    deadline = time.monotonic() + NODE_PATIENCE_S
+    try:
+        return _placed(place, patience)
+    except DoesNotFitError as error:
+        raise LastNodeLostError(
+            f"nodes have gone, and none has joined within {patience.limit_s:g} s that could take their place: {error}"
+        ) from None
+
+
+def _placed(place: Callable[[], _Placed], patience: NodePatience) -> _Placed:
+    deadline = time.monotonic() + patience.limit_s
     waits = False
     while True:
         try:
             return place()
         except DoesNotFitError as error:
             if time.monotonic() >= deadline:
-                raise LastNodeLostError(
-                    f"nodes have gone, and none has joined within {NODE_PATIENCE_S:g} s that could take their place: "
-                    f"{error}"
-                ) from None
+                raise
             if not waits:
-                log.warning("waiting up to %g s for another node: %s", NODE_PATIENCE_S, error)
+                log.warning("waiting up to %g s for another node: %s", patience.limit_s, error)
             waits = True
-            time.sleep(_POLL_S)
+            time.sleep(patience.interval_s)
 
 
 def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> LastNodeLostError | None:
@@ -119,9 +154,10 @@ def _described(nodes: Sequence[ClusterNode]) -> str:
 
 
 class NodeWait:
-    """Waits NODE_PATIENCE_S for another node where a stage has lost the last one that could hold its workers."""
+    """Waits for another node where a stage has lost the last one that could hold its workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: NodePatience = USUAL) -> None:
+        self._patience = patience
         self._since: dict[int, float] = {}
 
     def check(self, needs: Mapping[int, tuple[str, Need]], nodes: Sequence[ClusterNode], now: float) -> None:
@@ -135,5 +171,5 @@ class NodeWait:
         }
         self._since = {index: self._since.get(index, now) for index in missing}
         for index, error in missing.items():
-            if now - self._since[index] > NODE_PATIENCE_S:
+            if now - self._since[index] > self._patience.limit_s:
                 raise error

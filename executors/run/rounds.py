@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from curator_slurm.executors.run.monitor import RunMonitor
-from curator_slurm.executors.run.placement import placed_after_loss
+from curator_slurm.executors.run.placement import USUAL, NodePatience, placed_after_loss, placed_at_start
 from curator_slurm.executors.run.ray_errors import results_lost, worker_is_silent
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import (
@@ -69,13 +69,14 @@ def run_rounds(
     monitor: RunMonitor,
     sources: Sources,
     dead_nodes: Callable[[], set[str]],
+    patience: NodePatience = USUAL,
 ) -> None:
     """Call `run_round`, which runs what is not finished of the sources, until it returns.
 
     It gets what `place` returns, which looks anew at the nodes that are there.
 
     Raises:
-        DoesNotFitError: `place` raised it at the start.
+        DoesNotFitError: `place` raised it at the start, until the patience was over, if there is any.
         LastNodeLostError: `place` raised it after a loss, until the patience was over.
         Exception: whatever a round raised for another reason than a loss, or too often without getting any further.
     """
@@ -84,7 +85,7 @@ def run_rounds(
     while True:
         losses = Losses(dead_nodes)
         try:
-            return run_round(placed_after_loss(place) if lost else place())
+            return run_round(placed_after_loss(place, patience) if lost else placed_at_start(place, patience))
         except Exception as error:
             if not losses.explain(error):
                 raise

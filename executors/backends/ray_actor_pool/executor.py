@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.known_options import POOL_DEFAULTS
 from curator_slurm.executors.ray_connection import dead_nodes, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.placement import NodePatience
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.runtime_env import worker_env
@@ -22,9 +24,11 @@ log = logging.getLogger(__name__)
 class RayActorPoolExecutor(BaseExecutor):
     """Streams tasks through pools of Ray actors.
 
-    ``config``: `reserved_cpus` and `reserved_gpus` are left to others; `runtime_env` is for all workers; and the
-    failure policy of all back ends. A stage sizes its own pool by `num_workers()`, or in `ray_stage_spec()` by
-    `min_workers`, `max_workers` and `initial_workers`.
+    ``config``: `reserved_cpus` and `reserved_gpus` are left to others; `runtime_env` is for all workers;
+    `resource_wait_timeout_s` is how long a run waits while no node can hold a worker of a stage, at its start and
+    after a loss, and `resource_wait_interval_s` how often it looks; and the failure policy of all back ends. A stage
+    sizes its own pool by `num_workers()`, or in `ray_stage_spec()` by `min_workers`, `max_workers` and
+    `initial_workers`.
     """
 
     CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = POOL_DEFAULTS
@@ -40,6 +44,20 @@ class RayActorPoolExecutor(BaseExecutor):
         warn_experimental(type(self).__name__)
         self.show_progress = show_progress
         self.progress_interval = progress_interval
+
+    def check_config(self) -> None:
+        """Refuse unknown keys, and times that are none.
+
+        Raises:
+            ValueError: with the nearest known key, or the value.
+        """
+        super().check_config()
+        timeout, interval = self.option("resource_wait_timeout_s"), self.option("resource_wait_interval_s")
+        for key, value, least in (("timeout", timeout, 0.0), ("interval", interval, 0.01)):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (key == "timeout" and value is None) and not (number and least <= value < math.inf):
+                raise ValueError(f"resource_wait_{key}_s must be seconds, at least {least:g}, not {value!r}")
+        self._patience = NodePatience(timeout, interval)
 
     def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
         """Run the stages; tasks come back in no particular order."""
@@ -74,11 +92,12 @@ class RayActorPoolExecutor(BaseExecutor):
                 stages, nodes = placed
                 store = float(ray.cluster_resources().get("object_store_memory", 0))
                 progress = self._progress(monitor)
-                PoolRun(stages, monitor, sources, prepared, nodes, store, self._actor_options, progress).run()
+                options, patience = self._actor_options, self._patience
+                PoolRun(stages, monitor, sources, prepared, nodes, store, options, progress, patience).run()
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 
-            run_rounds(place, run_round, monitor, sources, dead_nodes)
+            run_rounds(place, run_round, monitor, sources, dead_nodes, self._patience)
         return sources.outputs
 
     def _actor_options(self, stage: Any, _node_id: str) -> dict[str, Any]:

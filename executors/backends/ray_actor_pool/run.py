@@ -42,7 +42,7 @@ from curator_slurm.executors.backends.ray_actor_pool.worker_process import PoolW
 from curator_slurm.executors.run.blame import RerunDecision, check_start_up, give_up
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.payload import KEEP_BELOW, is_plain, size_of, split_evenly
-from curator_slurm.executors.run.placement import NodeWait
+from curator_slurm.executors.run.placement import USUAL, NodePatience, NodeWait
 from curator_slurm.executors.run.ray_errors import WORKER_DIED, executor_error, fetch, worker_cannot_start
 from curator_slurm.executors.run.sources import Sources
 from curator_slurm.executors.task_failures import ExecutorError, StageError, WorkerLostError, short_error
@@ -67,6 +67,7 @@ class PoolRun:
         store_bytes: float,
         actor_options: Callable[[StageState, str], dict[str, Any]],
         on_tick: Callable[[], None] = lambda: None,
+        patience: NodePatience = USUAL,
     ) -> None:
         self.stages = stages
         self._offset = sources.first_stage
@@ -84,7 +85,7 @@ class PoolRun:
         self._pending: dict[Any, Callable[[Any], None]] = {}
         self._held: dict[tuple[int, str], list[Worker]] = {}
         self._teardowns = Teardowns(self.stages, nodes, self._pending)
-        self._node_wait = NodeWait()
+        self._node_wait = NodeWait(patience)
         self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
 
     def run(self) -> None:

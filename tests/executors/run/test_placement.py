@@ -6,14 +6,18 @@ from typing import Any
 
 import pytest
 
+from curator_slurm.executors import RayActorPoolExecutor
+from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.placement import (
     NODE_PATIENCE_S,
     ClusterNode,
     Need,
+    NodePatience,
     NodeWait,
     check_fits,
     head_node_id,
     lost_last_node,
+    placed_at_start,
     shrunk,
     usable_nodes,
 )
@@ -65,6 +69,51 @@ def test_a_stage_without_a_node_waits_a_minute() -> None:
     wait.check(ON_GPU, [CPU_NODE], 1000 + NODE_PATIENCE_S)
     with pytest.raises(WorkerLostError, match="'model'"):
         wait.check(ON_GPU, [CPU_NODE], 1001 + NODE_PATIENCE_S)
+
+
+def test_the_wait_can_be_chosen() -> None:
+    wait = NodeWait(NodePatience(5.0))
+    wait.check(ON_GPU, [CPU_NODE], 1000)
+    wait.check(ON_GPU, [CPU_NODE], 1005)
+    with pytest.raises(WorkerLostError, match="'model'"):
+        wait.check(ON_GPU, [CPU_NODE], 1006)
+
+
+@pytest.mark.parametrize(
+    ("patience", "looks"), [(NodePatience(), 1), (NodePatience(0.0), 1), (NodePatience(10.0, 2.0), 6)]
+)
+def test_a_run_waits_at_its_start_only_where_that_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, patience: NodePatience, looks: int
+) -> None:
+    now, seen = [1000.0], []
+    monkeypatch.setattr(placement.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(placement.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def place() -> None:
+        seen.append(now[0])
+        check_fits("model", Need(1, 1), [CPU_NODE])
+
+    with pytest.raises(DoesNotFitError, match="'model'"):
+        placed_at_start(place, patience)
+    assert len(seen) == looks
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"resource_wait_timeout_s": -1},
+        {"resource_wait_timeout_s": "soon"},
+        {"resource_wait_timeout_s": True},
+        {"resource_wait_interval_s": 0},
+        {"resource_wait_interval_s": None},
+        {"resource_wait_interval_s": float("inf")},
+    ],
+)
+@pytest.mark.filterwarnings("ignore::curator_slurm.executors.base.ExperimentalWarning")
+def test_times_that_are_none_are_refused(config: dict[str, object]) -> None:
+    RayActorPoolExecutor({"resource_wait_timeout_s": 300, "resource_wait_interval_s": 0.5})
+    with pytest.raises(ValueError, match=next(iter(config))):
+        RayActorPoolExecutor(config)
 
 
 def test_a_node_that_joins_or_a_stage_that_ends_begins_the_wait_anew() -> None:
