@@ -69,7 +69,7 @@ class FailurePolicy:
 
 @dataclass(frozen=True)
 class FailedTaskRecord:
-    """One line of failures.jsonl."""
+    """One line of failures.jsonl: a task, or rows that a stage left out of one (`rows`), with their file and line."""
 
     stage: str
     task_id: str
@@ -77,6 +77,14 @@ class FailedTaskRecord:
     attempt: int
     error: str
     traceback: str
+    file: str | None = None
+    line: int | None = None
+    rows: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, without those that say nothing of a task as a whole."""
+        last = ("file", "line", "rows")
+        return {key: value for key, value in vars(self).items() if key not in last or value is not None}
 
 
 class ExecutorError(Exception):

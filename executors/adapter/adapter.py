@@ -18,6 +18,7 @@ from curator_slurm.executors.adapter.lineage import Child, children_of_batch, ch
 from curator_slurm.executors.adapter.perf import StagePerfStats
 from curator_slurm.executors.adapter.sendable import check_sendable
 from curator_slurm.executors.adapter.snapshot import Snapshot
+from curator_slurm.executors.remarks import Remarks, listening
 from curator_slurm.executors.resume.tracker import Account, Tracking, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
@@ -68,6 +69,15 @@ class BatchReport:
     """Source partitions, and how many tasks that descend from each there are now, more or fewer; in resumable runs."""
     blended: tuple[str, ...] = ()
     """Source partitions whose tasks went into outputs that cannot be attributed to any one of them."""
+    rows_left_out: tuple[tuple[int, FailedTaskRecord], ...] = ()
+    """Rows that the stage left out, each with where in the batch their task was; the task went on without them."""
+    notes: tuple[str, ...] = ()
+    """What the stage has to say at the end of the run."""
+
+    @property
+    def failed_count(self) -> int:
+        """Tasks that failed and rows that were left out."""
+        return len(self.failures) + sum(record.rows or 1 for _, record in self.rows_left_out)
 
     @classmethod
     def of_lost(cls, failures: tuple[FailedTaskRecord, ...], items: int) -> BatchReport:
@@ -185,6 +195,8 @@ class StageAdapter:
             failed_inputs=tuple(result.failed_inputs),
             sources=tuple(result.account.descendants.items()),
             blended=tuple(sorted(result.account.blended)),
+            rows_left_out=tuple(result.rows_left_out),
+            notes=tuple(result.notes),
         )
         return result.outputs, report
 
@@ -232,27 +244,30 @@ class StageAdapter:
         validate = getattr(self.stage, "validate_input", None)
         if validate is not None and not validate(task):
             raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; see the log of the worker")
-        with deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill):
+        limit = deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill)
+        with listening(skips=self.policy.skips) as heard, limit:
             output = self.stage.process(task)
-        return self._collect(tasks, children_of_one(self.stage, task, output))
+        return self._collect(tasks, children_of_one(self.stage, task, output), heard)
 
     def _call_batch(self, tasks: list[Any]) -> _Result:
         seconds = self.policy.task_timeout_s
         given = list(tasks)  # a stage may empty its list, or sort it
-        with deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill):
+        limit = deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill)
+        with listening(skips=self.policy.skips) as heard, limit:
             outputs = self.stage.process_batch(given)
             if isinstance(outputs, Iterator):  # its code runs here, within the time it has
                 outputs = list(outputs)
         order = _order(tasks, given)
         ordered = [tasks[index] for index in order]
-        result = self._collect(ordered, children_of_batch(self.stage, ordered, outputs))
+        result = self._collect(ordered, children_of_batch(self.stage, ordered, outputs), heard)
         result.parents = [order[parent] if isinstance(parent, int) else parent for parent in result.parents]
         result.failed_inputs = [order[position] for position in result.failed_inputs]
         return result
 
-    def _collect(self, tasks: list[Any], children: list[Child]) -> _Result:
+    def _collect(self, tasks: list[Any], children: list[Child], heard: Remarks) -> _Result:
         """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs."""
-        result = _Result([], 0, [])
+        result = _Result([], 0, [], notes=heard.notes)
+        result.rows_left_out = [(0, record) for record in heard.failed_rows(self.name, tasks[0])]
         used: set[int] = set()
         inputs = [partition_of(task) for task in tasks]  # before an output, which may be the same object, gets its own
         blended = False
@@ -311,6 +326,8 @@ class _Result:
     parents: list[Parent] = field(default_factory=list)
     failed_inputs: list[int] = field(default_factory=list)
     account: Account = field(default_factory=Account)
+    rows_left_out: list[tuple[int, FailedTaskRecord]] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
 
     def add(self, other: _Result, start: int) -> None:
         """Take over what a part of the batch gave that begins at `start`."""
@@ -321,6 +338,8 @@ class _Result:
         self.account.add(other.account)
         self.parents += shift(other.parents, start)
         self.failed_inputs += [start + position for position in other.failed_inputs]
+        self.rows_left_out += [(start + position, record) for position, record in other.rows_left_out]
+        self.notes |= other.notes
 
 
 def shift(parents: Sequence[Parent], start: int) -> list[Parent]:

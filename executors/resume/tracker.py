@@ -77,10 +77,12 @@ class Account:
 
 
 class Failure(Protocol):
-    """A failed task."""
+    """A failed task, or rows that were left out of one, which went on without them."""
 
     @property
     def source(self) -> str: ...
+    @property
+    def rows(self) -> int | None: ...
 
 
 class SourceReport(Protocol):
@@ -135,7 +137,7 @@ class SourceTracker:
     def restart(self, left: Iterable[str], failures: Iterable[Failure]) -> None:
         """Count anew: one task of each of these sources is left, or more where one is named more often."""
         self._left = Counter(source for source in left if source)
-        self._failed = {failure.source for failure in failures if failure.source}
+        self._failed = {failure.source for failure in failures if failure.source and failure.rows is None}
 
 
 def partition_of(task: Any) -> str:

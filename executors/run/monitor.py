@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class RunMonitor:
         self.policy = policy
         self.progress = ProgressReporter(backend, [str(stage.name) for stage in stages])
         self.failures: list[FailedTaskRecord] = []
+        self._failed_count = 0
         path = os.environ.get(FAILURES_FILE)
         self._path = Path(path) if path else None
         self._before = self._path.stat().st_size if self._path and self._path.exists() else 0
@@ -53,7 +54,10 @@ class RunMonitor:
 
     def __exit__(self, *exc: Any) -> None:
         if self.failures:
-            log.warning("%d tasks failed and are not in the output%s", len(self.failures), self._where())
+            tasks = sum(failure.rows is None for failure in self.failures)
+            counts = {"tasks": tasks, "rows": self._failed_count - tasks}
+            what = " and ".join(f"{count} {name}" for name, count in counts.items() if count)
+            log.warning("%s failed and are not in the output%s", what, self._where())
         self.checkpoint.close()
         self.progress.__exit__(*exc)
 
@@ -65,25 +69,33 @@ class RunMonitor:
         """
         self.progress.add(stage, report)
         self.checkpoint.record(stage, report)
-        if not report.failures:
+        failures = [*report.failures, *(record for _, record in report.rows_left_out)]
+        if not failures:
             return
-        mark_failed_tasks()
-        for failure in report.failures[: max(0, _LOGGED - len(self.failures))]:
-            log.warning("task %s failed in stage %r: %s", failure.task_id, failure.stage, failure.error)
-        self.failures.extend(report.failures)
-        self._append(report.failures)
+        if report.failures:
+            mark_failed_tasks()
+        for failure in failures[: max(0, _LOGGED - len(self.failures))]:
+            what = f"a row of task {failure.task_id}" if failure.rows else f"task {failure.task_id}"
+            log.warning("%s failed in stage %r: %s", what, failure.stage, failure.error)
+        self.failures.extend(failures)
+        self._append(failures)
+        self._failed_count += report.failed_count
         most = self.policy.max_failed_tasks
-        if most is not None and len(self.failures) > most:
+        if most is not None and self._failed_count > most:
             last = self.failures[-1]
             raise TooManyFailedTasksError(
-                f"{len(self.failures)} tasks failed, and max_failed_tasks is {most}; the last one is {last.task_id} "
+                f"{self._failed_count} tasks failed, and max_failed_tasks is {most}; the last one is {last.task_id} "
                 f"in stage {last.stage!r}: {last.error}\n\n{last.traceback}"
             )
 
     def restore(self, tallies: Sequence[Tally], failures: Sequence[FailedTaskRecord]) -> None:
         """Reset progress, failed tasks and their file to these, because everything else runs again."""
-        self.progress.restore(tallies)
+        rows: Counter[str] = Counter()
+        for failure in failures:
+            rows[failure.stage] += failure.rows or 0
+        self.progress.restore(tallies, rows)
         self.failures = list(failures)
+        self._failed_count = sum(failure.rows or 1 for failure in failures)
         if self._path is None:
             return
         try:
@@ -124,5 +136,5 @@ class RunMonitor:
 
 
 def _lines(records: Sequence[FailedTaskRecord]) -> bytes:
-    lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    lines = "".join(json.dumps(record.to_json(), ensure_ascii=False) + "\n" for record in records)
     return lines.encode("utf-8", "replace")

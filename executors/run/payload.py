@@ -41,6 +41,12 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
         ],
         sources=tuple(entry for report in reports for entry in report.sources),
         blended=tuple(source for report in reports for source in report.blended),
+        rows_left_out=tuple(
+            (start + position, record)
+            for report, start in zip(reports, starts, strict=False)
+            for position, record in report.rows_left_out
+        ),
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
     )
 
 

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ pipeline_name: ContextVar[str] = ContextVar("pipeline_name", default="pipeline")
 _KEPT_OF_EARLIER = ("pipeline", "backend", "state", "started", "updated", "stages")
 _WRITE_S = 1.0
 _STORE_S = 10.0
+_MOST_NOTES = 20
+_TOTALS = ("tasks_failed", "items_failed", "rows_failed")
 
 _earlier: list[dict[str, Any]] = []
 """Pipelines that this process has run before: a workflow has several."""
@@ -47,6 +49,8 @@ class ProgressReporter:
         self.stages = [StageProgress(name) for name in stages]
         self.nodes: Counter[str] = Counter()
         """Host name -> batches it has done."""
+        self.notes: dict[str, None] = {}
+        """What stages had to say, each once."""
         self.state = "running"
         self.started = time.time()
         self._lock = threading.Lock()
@@ -60,14 +64,17 @@ class ProgressReporter:
         """Count one batch of the stage with this position."""
         with self._lock:
             self.stages[stage].add(report)
+            for note in report.notes[: _MOST_NOTES - len(self.notes)]:
+                self.notes[note] = None
             if report.node:
                 self.nodes[report.node] += 1
 
-    def restore(self, tallies: Sequence[Tally]) -> None:
-        """Go back to these counts of each stage."""
+    def restore(self, tallies: Sequence[Tally], rows_failed: Mapping[str, int]) -> None:
+        """Go back to these counts of each stage, and of the rows left out by the stages of these names."""
         with self._lock:
             for stage, tally in zip(self.stages, tallies, strict=True):
                 stage.restore(tally)
+                stage.rows_failed = rows_failed.get(stage.name, 0)
 
     def gauge(self, stage: int, *, workers: int | None = None, expected: int | None = None) -> None:
         """Set what is measured, not counted; None leaves a value as it is.
@@ -100,9 +107,8 @@ class ProgressReporter:
             "stages": stages,
             "nodes": dict(sorted(self.nodes.items())),
             "earlier": [*_earlier],
-            "totals": {
-                key: sum(entry[key] for entry in (*_earlier, *stages)) for key in ("tasks_failed", "items_failed")
-            },
+            "totals": {key: sum(entry[key] for entry in (*_earlier, *stages)) for key in _TOTALS},
+            "notes": [*(note for entry in _earlier for note in entry["notes"]), *self.notes],
             "object_store": self._store,
         }
 
@@ -134,7 +140,7 @@ class ProgressReporter:
     def _remember(self) -> None:
         """The next pipeline of this process overwrites the file; its stages are kept."""
         last = self.snapshot()
-        own = {key: sum(stage[key] for stage in last["stages"]) for key in last["totals"]}
+        own = {key: sum(stage[key] for stage in last["stages"]) for key in _TOTALS} | {"notes": list(self.notes)}
         _earlier.append({key: last[key] for key in _KEPT_OF_EARLIER} | own)
 
     def _write_often(self) -> None:

@@ -59,7 +59,7 @@ class Sources:
         """The stage that unfinished sources go to."""
         self.settled = [Tally() for _ in range(stages)]
         self.failures: list[FailedTaskRecord] = []
-        """Records of settled sources."""
+        """Records of settled sources: failed tasks, and rows that were left out."""
         self.outputs: list[Any] = []
         """Outputs of settled sources."""
         self._stages = stages
@@ -152,6 +152,8 @@ class Sources:
             state = self._groups[roots[position]]
             state.failures.append(record)
             state.tallies[stage].tasks_failed += 1
+        for position, record in report.rows_left_out:
+            self._groups[roots[position]].failures.append(record)
         for group in roots:
             self._groups[group].in_flight -= 1
         for group in set(roots):
@@ -164,7 +166,7 @@ class Sources:
         state.tallies.setdefault(stage, Tally()).add(
             Tally(report.tasks_in, report.tasks_out, report.tasks_filtered, failed)
         )
-        state.failures += report.failures
+        state.failures += [*report.failures, *(record for _, record in report.rows_left_out)]
         state.in_flight += report.tasks_out - report.tasks_in
         self._settle(group)
         return [group] * report.tasks_out

@@ -27,6 +27,7 @@ class StageProgress:
         self.items_in = 0
         self.items_out = 0
         self.items_failed = 0
+        self.rows_failed = 0
         self.kind = ""
         self.workers: int | None = None
         self.workers_peak: int | None = None
@@ -42,6 +43,7 @@ class StageProgress:
         self.items_in += report.items_in
         self.items_out += report.items_out
         self.items_failed += report.items_failed
+        self.rows_failed += sum(record.rows or 1 for _, record in report.rows_left_out)
         self.kind = report.kind or self.kind
         now = time.monotonic()
         history = self._history
@@ -102,6 +104,7 @@ def snapshots(stages: Sequence[StageProgress]) -> list[dict[str, Any]]:
                 "items_in": stage.items_in,
                 "items_out": stage.items_out,
                 "items_failed": stage.items_failed,
+                "rows_failed": stage.rows_failed,
                 "kind": stage.kind,
                 "queued": max(0, sent - stage.tasks_in) if sent is not None else None,
                 "workers": stage.workers,

@@ -1,7 +1,7 @@
 """Columns of a DocumentBatch, whose payload is an Arrow table or a pandas frame; values go in and out unchanged.
 
-Arrow types are used where they hold every value as it is: text, booleans, 64-bit integers (with nulls) and
-numbers. Everything else (nested values, mixed types) stays a column of Python objects.
+Arrow types are used where they hold every value as it is: text, booleans, signed or unsigned 64-bit integers (with
+nulls) and numbers. Everything else (nested values, mixed types) stays a column of Python objects.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXACT_IN_DOUBLE = 2**53
+_MAX_INT64 = 2**63 - 1
+LARGE_TEXT_BYTES = 2**30
+"""Columns of more text have 64-bit offsets: with 32 bits, rows could not be taken from more than 2 GiB."""
 
 
 def arrow_array(values: Sequence[Any]) -> pa.Array | None:
@@ -29,11 +32,12 @@ def arrow_array(values: Sequence[Any]) -> pa.Array | None:
         if not kinds:
             return pa.nulls(len(values))
         if kinds == {str}:
-            return pa.array(values, pa.string())
+            return _text(values)
         if kinds == {bool}:
             return pa.array(values, pa.bool_())
         if kinds == {int}:
-            return pa.array(values, pa.int64())
+            is_unsigned = max(value for value in values if value is not None) > _MAX_INT64
+            return pa.array(values, pa.uint64() if is_unsigned else pa.int64())
         if kinds == {float} or (
             kinds == {int, float} and all(abs(v) <= _EXACT_IN_DOUBLE for v in values if type(v) is int)
         ):
@@ -41,6 +45,14 @@ def arrow_array(values: Sequence[Any]) -> pa.Array | None:
     except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
         return None  # an integer over 64 bits, or text with a lone surrogate
     return None
+
+
+def _text(values: Sequence[str | None]) -> pa.Array:
+    import pyarrow as pa
+
+    is_large = sum(len(value) for value in values if value is not None) > LARGE_TEXT_BYTES // 4
+    array = pa.array(values, pa.large_string() if is_large else pa.string())
+    return array.cast(pa.string()) if is_large and array.nbytes <= LARGE_TEXT_BYTES else array
 
 
 def series(values: Sequence[Any]) -> pd.Series:
@@ -63,38 +75,15 @@ def frame(columns: Mapping[str, Sequence[Any]], rows: int) -> pd.DataFrame:
 
 
 def frame_of_table(table: pa.Table) -> pd.DataFrame:
-    """A frame over the memory of a table, with its types."""
+    """A frame over the memory of a table, with its types; columns of much text get 64-bit offsets."""
     import pandas as pd
+    import pyarrow as pa
 
+    for position, field in enumerate(table.schema):
+        large = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}.get(field.type)
+        if large is not None and table.column(position).nbytes > LARGE_TEXT_BYTES:
+            table = table.set_column(position, field.name, table.column(position).cast(large))
     return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
-
-
-def table_of(data: Any) -> pa.Table:
-    """The payload as a table without pandas' metadata.
-
-    Raises:
-        ValueError: a column holds values of several types; it names the column.
-    """
-    import pyarrow as pa
-
-    if not isinstance(data, pa.Table):
-        try:
-            data = pa.Table.from_pandas(data, preserve_index=False)
-        except (pa.ArrowException, UnicodeEncodeError) as error:
-            raise ValueError(f"{_failing_column(data)} cannot be converted to Arrow: {error}") from error
-    metadata = {key: value for key, value in (data.schema.metadata or {}).items() if key != b"pandas"}
-    return data.replace_schema_metadata(metadata or None)
-
-
-def _failing_column(data: pd.DataFrame) -> str:
-    import pyarrow as pa
-
-    for name in data.columns:
-        try:
-            pa.array(data[name], from_pandas=True)
-        except (pa.ArrowException, UnicodeEncodeError):
-            return f"column {name!r}"
-    return "a column"
 
 
 def column_names(data: Any) -> list[str]:

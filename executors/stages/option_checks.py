@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+
+def check_choice(owner: str, options: Mapping[str, Any], name: str, choices: Sequence[str | None]) -> None:
+    """Check an option that is one of a few words.
+
+    Raises:
+        ValueError: it is another one.
+    """
+    if name in options and options[name] not in choices:
+        known = f"{', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}"
+        raise ValueError(f"{owner}: {name} must be {known}, not {options[name]!r}")
 
 
 def check_options(owner: str, key: str, given: Mapping[str, Any] | None, known: Iterable[str]) -> dict[str, Any]:

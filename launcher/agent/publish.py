@@ -30,7 +30,7 @@ from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.done_records import published_record, read_done, recover_done
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
-from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
+from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Failed, Shard
 from curator_slurm.launcher.runs.shared_modes import hand_over, make_folders, passed_on
 
 log = logging.getLogger("curator_slurm.agent")
@@ -40,6 +40,7 @@ VISIBLE_WITHIN_S = 60.0
 _STEP_S = 2.0
 """The most that counts as waiting between two looks at a marker: storage may stall in between."""
 _TRIES = 3
+NONE_FAILED = Failed()
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,24 @@ class Publisher:
         return recover_done(self.run, shard)
 
     def outputs(self, record: DoneRecord) -> Path | None:
-        """Where the outputs of a shard that is done are; None where the pipeline staged none."""
-        return None if self.run.target is not None and not record.files else self.run.shard_outputs(record.shard)
+        """Where the outputs of a shard that is done are; None where the pipeline staged none, and another's are there.
+
+        Where there are none, the folder is empty, for those who open it next.
+        """
+        place = self.run.shard_outputs(record.shard)
+        return None if self._is_empty(record) and place.exists() and any(place.iterdir()) else place
+
+    def _is_empty(self, record: DoneRecord) -> bool:
+        """Whether there is nothing to rename: without an array, the pipeline may have written elsewhere."""
+        return self.run.target is not None and not record.files
 
     def publish(
-        self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int = 0, nothing_kept: str = ""
+        self,
+        attempt: AttemptPaths,
+        shard: Shard,
+        started: float,
+        failed: Failed = NONE_FAILED,
+        nothing_kept: str = "",
     ) -> Published:
         """Publish the staged outputs of an attempt, or find that another attempt was first and discard them.
 
@@ -88,7 +102,7 @@ class Publisher:
             StorageError: they cannot be published: nothing of them is in the outputs, and the staging folder stays.
         """
         try:
-            return self._publish(attempt, shard, started, tasks_failed, nothing_kept)
+            return self._publish(attempt, shard, started, failed, nothing_kept)
         except OSError as error:
             known = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
             why = "it exists already and is not empty" if known else storage_errors.what(error)
@@ -97,7 +111,7 @@ class Publisher:
             raise StorageError(f"outputs cannot be published to {target}: {why}{kept}") from error
 
     def _publish(
-        self, attempt: AttemptPaths, shard: Shard, started: float, tasks_failed: int, nothing_kept: str
+        self, attempt: AttemptPaths, shard: Shard, started: float, failed: Failed, nothing_kept: str
     ) -> Published:
         staging, target = attempt.outputs, self.run.shard_outputs(shard.index)
         if (winner := self.finished(shard.index)) is not None:
@@ -111,13 +125,16 @@ class Publisher:
             input_files=len(shard.files),
             input_bytes=shard.bytes,
             files=take_inventory(staging, checksums=self.checksums),
-            tasks_failed=tasks_failed,
+            tasks_failed=failed.tasks,
+            rows_failed=failed.rows,
             nothing_kept=nothing_kept,
         )
-        if self.outputs(record) is None:  # the pipeline writes elsewhere: there is nothing to rename
+        if self._is_empty(record):
+            if (place := self.outputs(record)) is not None:
+                make_folders(place, self.umask)
             write_json(self.run.done(shard.index), record.to_json())
             self.discard(attempt)
-            return Published(record, ours=True, outputs=None)
+            return Published(record, ours=True, outputs=place)
         write_json(staging / MARKER, record.to_json())
         sync(staging)
         self._hand_over(staging, target)

@@ -27,7 +27,7 @@ from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.nothing_kept import nothing_kept
 from curator_slurm.launcher.runs.paths import AttemptPaths
-from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard
+from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard, count_failed
 from curator_slurm.launcher.sharding.changes import check_inputs
 from curator_slurm.launcher.states import RunState
 
@@ -211,9 +211,9 @@ class ShardRunner:
         if empty and self.context.plan.spec.failures.fail_if_empty:
             self._fail(self._outcomes.empty(empty))
             return
-        failed_tasks = sum(1 for _ in read_jsonl(attempt.failures, limit=sys.maxsize))
+        failed = count_failed(read_jsonl(attempt.failures, limit=sys.maxsize))
         try:
-            published = self._publisher.publish(attempt, shard, self._outcomes.started, failed_tasks, empty)
+            published = self._publisher.publish(attempt, shard, self._outcomes.started, failed, empty)
         except StorageError as error:
             done = self._publisher.finished(shard.index)  # its attempt may have removed what we staged
             self._finish(self._by_other(done) if done else self._not_published(error))
@@ -226,6 +226,8 @@ class ShardRunner:
         if published.outputs is not None:
             self._events.add("outputs_published", f"outputs are in {published.outputs}", shard=shard.index)
             outcome.outputs = str(published.outputs)
+            if not published.record.files:
+                outcome.message = f"Nothing was written to ${{output_dir}}: {published.outputs} is empty."
         self._finish(outcome)
 
     def _nothing_kept(self, attempt: AttemptPaths) -> str:

@@ -274,14 +274,16 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
             raise PartialSubmissionError(found.launched.problem, self) from found.launched.error
         return self
 
-    def collect(self, *, partial: bool = False) -> Path:
+    def collect(self, *, partial: bool = False, merge: bool = True) -> Path:
         """Verify the shards and publish them as one dataset; its folder. Repeating it is harmless.
+
+        `merge=False` publishes the files of the shards as they are, whatever `output.merge` says.
 
         Raises:
             RunIncompleteError: some shards are not done, and `partial` is not asked for.
             StorageError: the outputs cannot be published.
         """
-        return collecting.collect(self._run(), lambda *_: None, partial=partial).target
+        return collecting.collect(self._run(), lambda *_: None, partial=partial, merges=merge).target
 
     # Logs
 

@@ -117,14 +117,15 @@ def _time_parts(view: RunView) -> Iterator[str]:
 
 
 def pipeline_lines(view: RunView | ShardView, width: int) -> list[str]:
-    """The table of stages; of a workflow, one for each of its pipelines, with their names."""
+    """The table of stages; of a workflow, one for each of its pipelines, with their names; then what they said."""
+    notes = [line for said in view.notes for line in wrapped("Note", visible_line(said), width)]
     if not view.earlier:
-        return stage_lines(view.stages, width)
+        return [*stage_lines(view.stages, width), *notes]
     lines = []
     for each in view.earlier:
         lines += entry("Pipeline", f"{visible_line(each.pipeline)}  {visible_line(each.state)}")
         lines += stage_lines(each.stages, width)
-    return [*lines, *entry("Pipeline", visible_line(view.pipeline)), *stage_lines(view.stages, width)]
+    return [*lines, *entry("Pipeline", visible_line(view.pipeline)), *stage_lines(view.stages, width), *notes]
 
 
 def stage_lines(stages: Sequence[StageReport], width: int) -> list[str]:
@@ -145,10 +146,10 @@ def _now(view: RunView, width: int) -> list[str]:
 def _files(view: RunView) -> list[str]:
     paths = view.paths
     lines = []
-    failed = view.tasks_failed
+    failed = words.failed_in_words(view.tasks_failed, view.rows_failed)
     if failed:
         where = f", listed in {paths.failures}" if paths.failures else ""
-        lines += entry("Failed", f"{words.count(failed)} task{'' if failed == 1 else 's'}{where}")
+        lines += entry("Failed", f"{failed}{where}")
     if view.state == RunState.COMPLETED:
         lines += entry("Outputs", paths.outputs or "")
     lines += entry("Log", paths.driver_log or paths.slurm_log or "")

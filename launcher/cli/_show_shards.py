@@ -140,8 +140,7 @@ def shard_lines(view: ShardView, width: int) -> list[str]:
         rows = f", {words.several(done.rows, 'row')}" if done.rows is not None else ""
         lines += entry("Outputs", f"{words.several(done.files, 'file')}{rows}, {format_size(done.bytes)}")
         lines += entry("", f"of attempt {done.attempt}, published {words.clock(done.published)}")
-        if done.tasks_failed:
-            lines += entry("Failed", words.several(done.tasks_failed, "task"))
+        lines += entry("Failed", words.failed_in_words(done.tasks_failed, done.rows_failed))
     for number, attempt in enumerate(view.attempts):
         lines += entry("Attempts" if number == 0 else "", _attempt(attempt))
         lines += entry("", attempt.log or "")

@@ -51,6 +51,12 @@ def several(number: object, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
+def failed_in_words(tasks: int | None, rows: int | None) -> str:
+    """`2 tasks and 1 row`; nothing where nothing failed."""
+    counts = {"task": tasks or 0, "row": rows or 0}
+    return " and ".join(several(number, what) for what, number in counts.items() if number)
+
+
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` columns, its end cut."""
     return text if len(text) <= limit else text[: max(limit - 3, 1)] + "..."

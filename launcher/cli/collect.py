@@ -27,10 +27,13 @@ from curator_slurm.launcher.status.run_decision import RunStatus
 @run_argument
 @click.option("--wait", is_flag=True, help="Wait for the end of the run first.")
 @click.option("--partial", is_flag=True, help="Publish what is done, and record in the dataset that it is incomplete.")
+@click.option("--no-merge", is_flag=True, help="Publish the files of the shards as they are, despite output.merge.")
 @click.option("--finish", is_flag=True, hidden=True, help="Wait for what shared storage does not show yet.")
 @json_option
 @runs_dir_option
-def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, runs_dir: Path | None) -> None:
+def command(
+    run: str, wait: bool, partial: bool, no_merge: bool, finish: bool, as_json: bool, runs_dir: Path | None
+) -> None:
     """Verify and publish the outputs of a sharded run.
 
     Every shard is compared with the manifest and its done record: files, sizes, checksums where there are any. The
@@ -52,7 +55,7 @@ def command(run: str, wait: bool, partial: bool, finish: bool, as_json: bool, ru
 
     wait_s = None if wait else (FINISH_S if finish else 0.0)
     try:
-        result = collect(found, steps.show, partial=partial, wait_s=wait_s, waiting=waiting)
+        result = collect(found, steps.show, partial=partial, merges=not no_merge, wait_s=wait_s, waiting=waiting)
         changes = _input_changes(found, steps)
     finally:
         steps.close()
@@ -83,11 +86,13 @@ def _show(result: Collected) -> None:
     say(f"{head} {words.count(shards['published'])} of {words.count(shards['total'])} shards")
     rows = f", {words.count(summary['rows'])} rows" if summary["rows"] is not None else ""
     say(f"Files    {words.count(summary['files'])}{rows}, {format_size(summary['bytes'])}")
-    if summary["tasks_failed"]:
+    if failed := words.failed_in_words(summary["tasks_failed"], summary.get("rows_failed")):
         where = f", listed in {summary['failures']}" if summary["failures"] else ""
-        say(f"Failed   {words.count(summary['tasks_failed'])} tasks{where}")
+        say(f"Failed   {failed}{where}")
     if shards["missing"]:
         say(f"Missing  {some_numbers(result.missing)}")
     for shard, problem in list(result.problems.items())[:5]:
         say(f"Damaged  shard {shard}: {problem}")
     say(f"Dataset  {result.target}")
+    if not summary["files"]:
+        say("Nothing was kept: the pipeline wrote no file in any shard")

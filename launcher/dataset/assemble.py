@@ -17,6 +17,7 @@ from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.dataset import dataset_record, merge
 from curator_slurm.launcher.dataset.dataset_record import DatasetFile
+from curator_slurm.launcher.dataset.merge_errors import CannotMergeError
 from curator_slurm.launcher.dataset.place import place
 from curator_slurm.launcher.dataset.verify import Progress, Verified, verify
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError
@@ -60,6 +61,8 @@ class _Goal:
     staging: Path
     in_place: bool
     merged: bool
+    other: Path | None = None
+    """Where a dataset of the other kind, merged or not, was begun, if one was."""
 
     @property
     def old(self) -> Path:
@@ -68,9 +71,17 @@ class _Goal:
 
 
 def collect_run(
-    run: Run, plan: Plan, progress: Progress, *, partial: bool = False, patience_s: float = 10.0
+    run: Run,
+    plan: Plan,
+    progress: Progress,
+    *,
+    partial: bool = False,
+    merges: bool = True,
+    patience_s: float = 10.0,
 ) -> Collected:
-    """Verify and publish; with `partial`, what there is. Another `collect` is waited for `patience_s`.
+    """Verify and publish; with `partial`, what there is; without `merges`, the files of the shards as they are.
+
+    Another `collect` is waited for `patience_s`.
 
     Raises:
         RunIncompleteError: shards are missing or damaged, and `partial` is not asked for: nothing was published.
@@ -79,8 +90,10 @@ def collect_run(
     record = run.record
     assert record is not None
     with RunLock(run.paths.lock(COLLECT_LOCK), "collect", patience_s=patience_s):
-        goal = _goal(run.paths, plan)
+        goal = _goal(run.paths, plan, merges=merges)
         _check_target(goal, run)
+        if (ready := _published_merged(goal)) is not None:
+            return Collected(goal.target, ready, note=f"The dataset is published already, and merged: {goal.target}")
         done = sorted(done_shards(run.paths))
         found = verify(run.paths, done, _places(run.paths, goal), progress, checksums=True)
         missing = record.shards - len(found.good)
@@ -94,17 +107,37 @@ def collect_run(
         return Collected(goal.target, summary, found.problems)
 
 
-def _goal(run: RunPaths, plan: Plan) -> _Goal:
+def _goal(run: RunPaths, plan: Plan, *, merges: bool) -> _Goal:
     output = plan.spec.output
-    merged = output.merge is not None
+    merged = output.merge is not None and merges
     target = Path(output.path) if output.path else (run.merged if merged else run.outputs)
+    if merged and _is_unmerged(target):
+        merged = False  # it was published so, and its files have left their shards
     staging = target.with_name(f".{target.name}.{run.run_id}.collect")
-    return _Goal(target, staging, target == run.outputs, merged)
+    if output.merge is None:
+        return _Goal(target, staging, target == run.outputs, merged)
+    unmerged = staging.with_name(f"{staging.name}-unmerged")
+    if merged:
+        return _Goal(target, staging, False, merged, other=unmerged)
+    return _Goal(target, unmerged, target == run.outputs, merged, other=staging)
+
+
+def _is_unmerged(target: Path) -> bool:
+    summary = dataset_record.read_summary(target)
+    return summary is not None and not summary.get("merged")
+
+
+def _published_merged(goal: _Goal) -> dict[str, Any] | None:
+    """The summary of a dataset that is there, whole and merged, where an unmerged one is asked for."""
+    summary = None if goal.merged else dataset_record.read_summary(goal.target)
+    return summary if summary and summary.get("merged") and summary.get("complete") else None
 
 
 def _places(run: RunPaths, goal: _Goal) -> Sequence[Path]:
     """Folders in which the outputs of a shard may be: taken away by an earlier collect, or where they were written."""
-    return [run.outputs] if goal.in_place or goal.merged else [goal.target, goal.staging, run.outputs]
+    if goal.merged and goal.other is not None:
+        return [run.outputs, goal.other]
+    return [run.outputs] if goal.in_place else [goal.target, goal.staging, run.outputs]
 
 
 def _check_target(goal: _Goal, run: Run) -> None:
@@ -150,14 +183,16 @@ def _incomplete(run: Run, found: Verified, total: int) -> str:
 def _publish(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progress) -> dict[str, Any]:
     if goal.in_place:
         goal.target.mkdir(parents=True, exist_ok=True)
-        return _describe(run, plan, goal.target, found, _files(run, found))
+        return _describe(run, plan, goal, goal.target, found, _files(run, found))
     if goal.merged:
         return _publish_merged(run, plan, goal, found, progress)
-    into = goal.target if dataset_record.read_summary(goal.target) else goal.staging
+    into = goal.target if _is_unmerged(goal.target) else goal.staging
     place(run.paths, found.good, into, progress)
-    summary = _describe(run, plan, into, found, _files(run, found))
+    summary = _describe(run, plan, goal, into, found, _files(run, found))
     if into == goal.staging:
         _appear(goal)
+    if goal.other is not None:
+        _remove(goal.other)  # copies, which a merge that could not end has left
     return summary
 
 
@@ -169,8 +204,15 @@ def _publish_merged(run: Run, plan: Plan, goal: _Goal, found: Verified, progress
         _remove(goal.old)
         return ready
     parts = merge.plan_parts(found.good, size)
-    files = merge.merge(parts, goal.staging, progress)
-    summary = _describe(run, plan, goal.staging, found, files)
+    try:
+        files = merge.merge(parts, goal.staging, progress)
+    except CannotMergeError as error:
+        raise CannotMergeError(
+            f"the outputs cannot be merged: {error}.\n"
+            f"Nothing is lost: `curator-slurm collect {run.run_id} --no-merge` publishes the files of the shards as "
+            "they are"
+        ) from error
+    summary = _describe(run, plan, goal, goal.staging, found, files)
     _appear(goal)
     return summary
 
@@ -183,7 +225,9 @@ def _files(run: Run, found: Verified) -> list[DatasetFile]:
     ]
 
 
-def _describe(run: Run, plan: Plan, target: Path, found: Verified, files: Sequence[DatasetFile]) -> dict[str, Any]:
+def _describe(
+    run: Run, plan: Plan, goal: _Goal, target: Path, found: Verified, files: Sequence[DatasetFile]
+) -> dict[str, Any]:
     assert run.record is not None
     records = {shard: good.record for shard, good in sorted(found.good.items())}
     try:
@@ -194,7 +238,7 @@ def _describe(run: Run, plan: Plan, target: Path, found: Verified, files: Sequen
             total=run.record.shards,
             records=records,
             files=files,
-            merged=plan.spec.output.merge is not None,
+            merged=goal.merged,
         )
     except OSError as error:
         raise StorageError(f"cannot describe the dataset in {target}: {error.strerror or error}") from error

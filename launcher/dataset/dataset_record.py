@@ -83,6 +83,7 @@ def write_description(
         "input_files": sum(record.input_files for record in records.values()),
         "input_bytes": sum(record.input_bytes for record in records.values()),
         "tasks_failed": sum(record.tasks_failed for record in records.values()),
+        "rows_failed": sum(record.rows_failed for record in records.values()),
         "merged": merged,
         "file_list": FILES,
         "failures": FAILURES if failures else None,

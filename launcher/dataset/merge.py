@@ -1,8 +1,9 @@
 """Few large files of many small ones: which files go together, and joining those that can be joined byte by byte.
 
 Files of one kind in one folder are joined in the order of their shards, up to a size. JSONL and text are joined by
-concatenation; so are their gzip and zstd forms, which may consist of several members. Parquet is joined by row groups
-(`merge_parquet`). Everything else stays as it is, below the name of its shard. The same shards give the same files.
+concatenation; so are their gzip and zstd forms, which may consist of several members. Parquet is joined by row groups,
+and all files of a folder get one schema (`merge_parquet`). Everything else stays as it is, below the name of its shard.
+The same shards give the same files.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from curator_slurm.common.atomic_files import replaced
@@ -29,6 +31,7 @@ _LINES = (".jsonl", ".ndjson", ".txt")
 _COMPRESSED = ("", ".gz", ".zst")
 _SUFFIXES = (PARQUET, *(f"{kind}{packed}" for kind in _LINES for packed in _COMPRESSED))
 _BLOCK = 4 * 1024 * 1024
+Join = Callable[[Sequence[Path], Path], None]
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,15 @@ def merge(parts: Sequence[MergedFile], target: Path, progress: Progress) -> list
 
     Raises:
         StorageError: something cannot be read or written.
+        CannotMergeError: Parquet files have no common schema.
     """
     plan = json.dumps([[part.path, [[s.shard, s.attempt, s.file.path] for s in part.sources]] for part in parts])
     try:
+        join_parquet = _parquet_joiners(parts)
         _begin(target, plan)
         files, total, written = [], sum(source.file.bytes for part in parts for source in part.sources), 0
         for part in parts:
-            files.append(_write(part, target))
+            files.append(_write(part, target, join_parquet.get(PurePosixPath(part.path).parent, join_bytes)))
             written += sum(source.file.bytes for source in part.sources)
             progress("merging bytes", written, total)
         (target / PLAN).unlink()
@@ -126,23 +131,38 @@ def _begin(target: Path, plan: str) -> None:
     (target / PLAN).write_text(plan, encoding="utf-8")
 
 
-def _write(part: MergedFile, target: Path) -> DatasetFile:
+def _parquet_joiners(parts: Sequence[MergedFile]) -> dict[PurePosixPath, Join]:
+    """For each folder how Parquet files are joined there: all parts get the one schema of all their sources.
+
+    Raises:
+        CannotMergeError: the files of a folder have no common schema.
+    """
+    sources: dict[PurePosixPath, list[Path]] = {}
+    for part in parts:
+        if part.path.endswith(PARQUET):
+            folder = PurePosixPath(part.path).parent
+            sources.setdefault(folder, []).extend(source.path for source in part.sources)
+    if not sources:
+        return {}
+    from curator_slurm.launcher.dataset.merge_parquet import common_schema, join_parquet
+
+    return {folder: partial(join_parquet, schema=common_schema(files)) for folder, files in sources.items()}
+
+
+def _write(part: MergedFile, target: Path, join_parquet: Join) -> DatasetFile:
     goal = target / part.path
     rows = [source.file.rows for source in part.sources]
     known = None if None in rows else sum(row or 0 for row in rows)
     if not goal.exists():
         goal.parent.mkdir(parents=True, exist_ok=True)
         with replaced(goal) as temporary:
-            _join_function(part)([source.path for source in part.sources], temporary)
+            join = join_parquet if part.path.endswith(PARQUET) else _join_function(part)
+            join([source.path for source in part.sources], temporary)
     attempt = part.sources[0].attempt if len(part.sources) == 1 else None
     return DatasetFile(part.path, goal.stat().st_size, known, part.shards, attempt)
 
 
-def _join_function(part: MergedFile) -> Callable[[Sequence[Path], Path], None]:
-    if part.path.endswith(PARQUET):
-        from curator_slurm.launcher.dataset.merge_parquet import join_parquet
-
-        return join_parquet
+def _join_function(part: MergedFile) -> Join:
     ends_lines = part.path.endswith(_LINES) and len(part.sources) > 1
     return join_lines if ends_lines else join_bytes
 

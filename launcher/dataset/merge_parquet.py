@@ -9,27 +9,60 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curator_slurm.common.merged_schemas import SchemaConflictError, conformed, merged_schema
+from curator_slurm.launcher.dataset.merge_errors import CannotMergeError
 from curator_slurm.launcher.errors import StorageError
 
 ROW_GROUP_BYTES = 128 * 1024 * 1024
 """Row groups are joined up to this size, as they lie in memory: many tiny ones are slow to read."""
+_OF_ONE_SCHEMA = (b"pandas", b"ARROW:schema")
+"""Metadata that describes the columns of one file."""
 
 
-def join_parquet(sources: Sequence[Path], goal: Path) -> None:
+def common_schema(sources: Sequence[Path]) -> pa.Schema:
+    """The one schema of all files, by the rules of `common.merged_schemas`.
+
+    Raises:
+        CannotMergeError: there is none, or a file cannot be read as Parquet.
+    """
+    schemas = {str(source): _schema(source) for source in sources}
+    first = next(iter(schemas.values()))
+    if all(schema.equals(first, check_metadata=True) for schema in schemas.values()):
+        return first
+    try:
+        common = merged_schema(schemas.items())
+    except SchemaConflictError as error:
+        raise CannotMergeError(str(error)) from error
+    metadata = {key: value for key, value in (first.metadata or {}).items() if key not in _OF_ONE_SCHEMA}
+    return common.with_metadata(metadata or None)
+
+
+def join_parquet(sources: Sequence[Path], goal: Path, schema: pa.Schema) -> None:
     """One file with the rows of all, in order; row groups are never split, small ones are joined.
 
     Raises:
-        StorageError: a file cannot be read as Parquet, or the files have different schemas.
+        CannotMergeError: a file cannot be read as Parquet, or the schema does not hold its values.
     """
     try:
-        _join(sources, goal)
+        _join(sources, goal, schema)
+    except SchemaConflictError as error:
+        raise CannotMergeError(str(error)) from error
     except pa.ArrowException as error:
-        raise StorageError(f"Parquet files cannot be merged into {goal.parent}: {error}") from error
+        raise CannotMergeError(f"{goal.parent.name}/{goal.name}: {error}") from error
 
 
-def _join(sources: Sequence[Path], goal: Path) -> None:
-    schema = _common_schema(sources)
+def _schema(source: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(source)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CannotMergeError(f"{source} is not readable as Parquet: {error}") from error
+
+
+def _join(sources: Sequence[Path], goal: Path, schema: pa.Schema) -> None:
     codec = _codec(sources[0])
+    plain = schema.remove_metadata()
     rows = 0
     with pq.ParquetWriter(goal, schema, compression=codec) as writer:
         waiting: list[pa.Table] = []
@@ -37,15 +70,15 @@ def _join(sources: Sequence[Path], goal: Path) -> None:
         for source in sources:
             with pq.ParquetFile(source) as file:
                 for group in range(file.num_row_groups):
-                    table = file.read_row_group(group).cast(schema)
+                    table = conformed(file.read_row_group(group).replace_schema_metadata(None), plain, str(source))
                     if waiting and size + table.nbytes > ROW_GROUP_BYTES:
-                        writer.write_table(pa.concat_tables(waiting), row_group_size=2**31 - 1)
+                        _write(writer, waiting, schema)
                         waiting, size = [], 0
                     waiting.append(table)
                     size += table.nbytes
                 rows += file.metadata.num_rows
         if waiting:
-            writer.write_table(pa.concat_tables(waiting), row_group_size=2**31 - 1)
+            _write(writer, waiting, schema)
     if pq.read_metadata(goal).num_rows != rows:
         raise StorageError(f"{goal} has not all rows of its sources")
     descriptor = os.open(goal, os.O_RDONLY)
@@ -55,29 +88,9 @@ def _join(sources: Sequence[Path], goal: Path) -> None:
         os.close(descriptor)
 
 
-def _common_schema(sources: Sequence[Path]) -> pa.Schema:
-    """The one schema of all; a column that is empty in some files (type null) takes its type from the others."""
-    schemas = [pq.read_schema(source) for source in sources]
-    try:
-        common = pa.unify_schemas([schema.remove_metadata() for schema in schemas])
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise StorageError(_differ(sources, schemas)) from error
-    if any(schema.names != common.names for schema in schemas):
-        raise StorageError(_differ(sources, schemas))
-    return common.with_metadata(schemas[0].metadata)
-
-
-def _differ(sources: Sequence[Path], schemas: Sequence[pa.Schema]) -> str:
-    for source, schema in zip(sources, schemas, strict=True):
-        if not schema.equals(schemas[0]):
-            mine, first = set(map(str, schema)), set(map(str, schemas[0]))
-            return (
-                f"Parquet files of different schemas cannot be merged: {source} has "
-                f"{', '.join(sorted(mine - first)) or 'other columns'}, {sources[0]} has "
-                f"{', '.join(sorted(first - mine)) or 'other columns'}. Remove output.merge and submit again, "
-                "or make the pipeline write one schema"
-            )
-    return "Parquet files of different schemas cannot be merged"
+def _write(writer: pq.ParquetWriter, tables: Sequence[pa.Table], schema: pa.Schema) -> None:
+    joined = pa.concat_tables(tables).replace_schema_metadata(schema.metadata)
+    writer.write_table(joined, row_group_size=2**31 - 1)
 
 
 def _codec(source: Path) -> str:

@@ -29,10 +29,13 @@ def collect(
     progress: Progress,
     *,
     partial: bool = False,
+    merges: bool = True,
     wait_s: float | None = 0.0,
     waiting: Callable[[RunStatus], None] = lambda _: None,
 ) -> Collected:
-    """Publish the outputs of a run; `wait_s` is how long to wait for its end, None for as long as it takes.
+    """Publish the outputs of a run, merged if its plan says so and `merges` is left as it is.
+
+    `wait_s` is how long to wait for its end, None for as long as it takes.
 
     Raises:
         RunIncompleteError: shards are not done, and `partial` is not asked for.
@@ -47,7 +50,7 @@ def collect(
     plan = read_plan(run)
     _wait(run, run.record.shards, wait_s, waiting, partial=partial)
     patience_s = _SHORT_S if wait_s == 0.0 else _LONG_S
-    return collect_run(run, plan, progress, partial=partial, patience_s=patience_s)
+    return collect_run(run, plan, progress, partial=partial, merges=merges, patience_s=patience_s)
 
 
 def _published_already(run: Run) -> Collected:
@@ -69,7 +72,7 @@ def _published_already(run: Run) -> Collected:
     target = run.paths.shard_outputs(0)
     note = f"The outputs of run {run.run_id} are published already: {target}"
     if not files:
-        note = f"Run {run.run_id} is completed; its pipeline wrote nothing to ${{output_dir}}, so nothing is published."
+        note = f"Run {run.run_id} is completed; its pipeline wrote nothing to ${{output_dir}}: nothing was kept."
     summary = {
         "complete": True,
         "shards": {"total": 1, "published": 1, "missing": ""},
@@ -77,6 +80,7 @@ def _published_already(run: Run) -> Collected:
         "rows": record.rows if record else None,
         "bytes": record.bytes if record else 0,
         "tasks_failed": record.tasks_failed if record else 0,
+        "rows_failed": record.rows_failed if record else 0,
         "failures": None,
     }
     return Collected(target, summary, note=note)

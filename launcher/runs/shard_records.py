@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from curator_slurm.common.json_fields import checked
+from curator_slurm.common.json_fields import checked, whole
 from curator_slurm.launcher.files import parse_json
 from curator_slurm.launcher.inputs.input_file import InputFile
 
@@ -117,6 +117,24 @@ class OutputFile:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What the lines of failures.jsonl add up to."""
+
+    tasks: int = 0
+    rows: int = 0
+
+
+def count_failed(lines: Iterable[object]) -> Failed:
+    """Tasks that failed, and rows that were left out of others."""
+    tasks = rows = 0
+    for line in lines:
+        left_out = whole(line.get("rows")) if isinstance(line, dict) else None
+        tasks += left_out is None
+        rows += left_out or 0
+    return Failed(tasks, rows)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoneRecord:
     """`shards/00012.done.json`, and the marker in the published folder: the same content."""
@@ -131,6 +149,8 @@ class DoneRecord:
     input_bytes: int
     files: tuple[OutputFile, ...] = ()
     tasks_failed: int = 0
+    rows_failed: int = 0
+    """Rows that stages left out of tasks that went on."""
     nothing_kept: str = ""
     """Why the pipeline kept nothing; empty where it did."""
     schema: int = 1

@@ -78,6 +78,7 @@ class StageReport:
     items_in: int | None = None
     items_out: int | None = None
     items_failed: int | None = None
+    rows_failed: int | None = None
     queued: int | None = None
     workers: int | None = None
     workers_peak: int | None = None
@@ -115,7 +116,13 @@ class ProgressReport:
     earlier: tuple[PipelineReport, ...] = ()
     stages: tuple[StageReport, ...] = ()
     tasks_failed: int | None = None
+    rows_failed: int | None = None
+    notes: tuple[str, ...] = ()
+    """What stages have to say at the end."""
     object_store: StoreReport | None = None
+
+
+NO_PROGRESS = ProgressReport()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +229,8 @@ def progress_of(value: Json) -> ProgressReport:
         ),
         stages=_stages(value),
         tasks_failed=whole(totals.get("tasks_failed")) if isinstance(totals, dict) else None,
+        rows_failed=whole(totals.get("rows_failed")) if isinstance(totals, dict) else None,
+        notes=_texts(value.get("notes")),
         object_store=_figures(StoreReport, store) if isinstance(store, dict) else None,
     )
 

@@ -54,7 +54,7 @@ class RunStatus:
     def stages(self) -> Sequence[StageReport]:
         """The stages of a run of one shard; of many, the shards are one stage."""
         if self.total == 1:
-            return self.only.detail.stages if self.only else ()
+            return self.only.detail.progress.stages if self.only else ()
         failed = len(self.of(ShardState.FAILED))
         shards = StageReport(
             name="shards",
@@ -71,7 +71,7 @@ class RunStatus:
     @property
     def object_store(self) -> StoreReport | None:
         """Ray's object store of a run of one shard."""
-        return self.only.detail.object_store if self.only else None
+        return self.only.detail.progress.object_store if self.only else None
 
     @property
     def evidence(self) -> Sequence[str]:

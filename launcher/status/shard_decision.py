@@ -24,12 +24,11 @@ from curator_slurm.launcher.status.facts import (
 from curator_slurm.launcher.status.job_endings import ending_of_job
 from curator_slurm.launcher.status.next_steps import default_step
 from curator_slurm.launcher.status.reports import (
+    NO_PROGRESS,
     EventsReport,
     NodeReport,
     OutcomeReport,
-    PipelineReport,
-    StageReport,
-    StoreReport,
+    ProgressReport,
     failed_node,
 )
 
@@ -64,11 +63,7 @@ class ShardDetail:
     ended: float | None = None
     exit_code: int | None = None
     outputs: str | None = None
-    stages: tuple[StageReport, ...] = ()
-    pipeline: str = ""
-    earlier: tuple[PipelineReport, ...] = ()
-    tasks_failed: int | None = None
-    object_store: StoreReport | None = None
+    progress: ProgressReport = NO_PROGRESS
     never_starts: bool = False
     warnings: tuple[str, ...] = ()
 
@@ -353,7 +348,6 @@ def _with_detail(
     waits = status.state is ShardState.PENDING and element is not None
     waiting = messages.waiting(element.reason, status.job_id or "") if waits and element else None
     cancelling = facts.cancelled is not None
-    progress = attempt.progress
     detail = replace(
         status.detail,
         evidence=_evidence(status, outcome, attempt),
@@ -362,12 +356,8 @@ def _with_detail(
         ended=_ended_at(facts, status, element, outcome) if over else None,
         exit_code=outcome.exit_code if outcome else element.exit_code if element and over else None,
         outputs=outcome.outputs if outcome else None,
-        stages=progress.stages if progress else (),
-        pipeline=progress.pipeline if progress else "",
-        earlier=progress.earlier if progress else (),
+        progress=attempt.progress or NO_PROGRESS,
         warnings=(*status.detail.warnings, *(outcome.warnings if outcome else ())),
-        tasks_failed=progress.tasks_failed if progress else None,
-        object_store=progress.object_store if progress else None,
         never_starts=waiting is not None and waiting.never and not cancelling,
     )
     next_step = waiting.next_step if waiting and not cancelling else status.next_step

@@ -139,6 +139,8 @@ class RunView:
     """Of these stages; `earlier` are those that a workflow ran before it."""
     earlier: tuple[PipelineReport, ...]
     tasks_failed: int | None
+    rows_failed: int | None
+    notes: tuple[str, ...]
     object_store: StoreReport | None
     shards: ShardsView
     submissions: tuple[SubmissionView, ...]
@@ -191,6 +193,7 @@ class DoneView:
     rows: int | None
     bytes: int
     tasks_failed: int
+    rows_failed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +250,8 @@ class ShardView:
     pipeline: str
     earlier: tuple[PipelineReport, ...]
     tasks_failed: int | None
+    rows_failed: int | None
+    notes: tuple[str, ...]
     object_store: StoreReport | None
     started: float | None
     ended: float | None

@@ -59,7 +59,7 @@ class Ledger:
         if key not in self._done:
             self._done.add(key)
             self._update.reports += [(key[0], report) for report in reports]
-            self._failed += sum(len(report.failures) for report in reports)
+            self._failed += sum(report.failed_count for report in reports)
         return self._max_failed is None or self._failed <= self._max_failed
 
     def starting(self, stage: int, worker: str, node_id: str) -> int:

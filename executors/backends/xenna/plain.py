@@ -37,7 +37,7 @@ class Reports:
         if (stage, batch) not in self._seen:
             self._seen.add((stage, batch))
             self._waiting.append((stage, report))
-            self._failed += len(report.failures)
+            self._failed += report.failed_count
         return self._max_failed is None or self._failed <= self._max_failed
 
     def take(self) -> list[tuple[int, BatchReport]]:

@@ -32,8 +32,13 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
 
     `file_paths` is a file, a folder (recursively; names that begin with a dot are skipped), a glob or an fsspec
     address, or a list of them. Local paths are made absolute when the stage is created. Each file is taken once, and
-    groups and their order depend on names (and, with `blocksize`, sizes) alone. `file_extensions` match with the
-    suffix of a compression too: `.jsonl` takes `a.jsonl.gz`. `limit` is the maximum number of groups.
+    groups and their order depend on names (and, with `blocksize`, sizes) alone. `limit` is the maximum number of
+    groups.
+
+    `file_extensions` match with the suffix of a compression and with other names of a kind too: `.jsonl` takes
+    `a.jsonl.gz` and `a.ndjson`. Where none are given, a file that is named itself, or by a glob such as `part-*`, is
+    taken whatever its name, and in folders those without an extension that end in a number are taken, too. What is
+    left out is said at the end of the run. `takes_named_files` sets this apart from `file_extensions`.
 
     Raises:
         ValueError: both `files_per_partition` and `blocksize` are given, or one is invalid.
@@ -46,6 +51,7 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
     storage_options: dict[str, Any] | None = None
     limit: int | None = None
     name: str = "file_partitioning"
+    takes_named_files: bool | None = None
 
     def __post_init__(self) -> None:
         if self.files_per_partition is not None and self.blocksize is not None:
@@ -62,6 +68,8 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
         self._block_bytes = parse_size(self.blocksize) if self.blocksize is not None else None
         if self._block_bytes is not None and self._block_bytes > _RECOMMENDED_BYTES:
             log.warning("blocksize %s is more than 512 MB: workers may run out of memory", self.blocksize)
+        if self.takes_named_files is None:
+            self.takes_named_files = self.file_extensions is None
         extensions = self.file_extensions if self.file_extensions is not None else list(DEFAULT_EXTENSIONS)
         self.file_extensions = [extensions] if isinstance(extensions, str) else list(extensions)
         self.resources = Resources(cpus=0.5)
@@ -77,7 +85,13 @@ class FilePartitioningStage(ProcessingStage[EmptyTask, FileGroupTask]):
             ValueError: there are files, but none with one of the extensions.
         """
         by_size = self._block_bytes is not None
-        files = list_files(self._paths, self.file_extensions or [], self.storage_options, sizes=by_size)
+        files = list_files(
+            self._paths,
+            self.file_extensions or [],
+            self.storage_options,
+            sizes=by_size,
+            takes_named=bool(self.takes_named_files),
+        )
         if not files:
             log.warning("no files found in %s", ", ".join(self._paths) or "an empty list of paths")
             return []

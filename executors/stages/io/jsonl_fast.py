@@ -30,7 +30,9 @@ def read_table(content: bytes) -> pa.Table | None:
         return None
     dates = {field.name: pa.string() for field in table.schema if pa.types.is_timestamp(field.type)}
     if dates:
+        in_order = table.column_names
         table = _parse(content, dates)
+        table = table.select(in_order) if table is not None else None  # named types come first
     if table is None or not _one_row_per_line(content, table.num_rows):
         return None
     return table if all(_faithful(column) for column in table.columns) else None

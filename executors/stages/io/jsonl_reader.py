@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curator_slurm.executors.remarks import leave_out, leave_out_files
 from curator_slurm.executors.stages.columns import frame, frame_of_table
+from curator_slurm.executors.stages.io.compression import COMPRESSIONS
 from curator_slurm.executors.stages.io.jsonl_fast import read_table
+from curator_slurm.executors.stages.io.jsonl_parse import documents
 from curator_slurm.executors.stages.io.pandas_options import keywords, needs_pandas, read_frames
+from curator_slurm.executors.stages.io.partition_columns import CHOICES as PARTITIONINGS
+from curator_slurm.executors.stages.io.partition_columns import with_partition_columns
 from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader, with_fields
-from curator_slurm.executors.stages.io.storage import COMPRESSIONS, read_bytes, split_compression
+from curator_slurm.executors.stages.io.storage import read_bytes
+from curator_slurm.executors.stages.option_checks import check_choice
+from curator_slurm.executors.stages.surrogates import CHOICES, has_lone_surrogate, without_lone_surrogates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +29,18 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass
 class JsonlReaderStage(BaseReader):
-    """Reads groups of JSONL files: one JSON object in each line, blank lines skipped, UTF-8.
+    """Reads groups of JSONL files: one JSON object in each line, blank lines skipped, UTF-8; or one array of objects.
 
     Values arrive as they are written: no text becomes a date, no integer a float; nested values stay lists and
-    dictionaries. A key that some rows lack is null there.
-    `read_kwargs`: `storage_options`, `missing_fields`, `compression` (default: by the name's suffix), and the arguments
-    of `pandas.read_json`. Where one of those asks for something else than the above (`dtype`, `convert_dates`, `nrows`,
-    `encoding`, `engine="pandas"`...), pandas reads the files, and all other arguments have pandas' defaults.
+    dictionaries. Columns are in the order of the keys, and a key that some rows lack is null there. With
+    `on_task_error: skip` a line that is no JSON object costs its row, and a file that cannot be read costs the file;
+    both are recorded in failures.jsonl.
+    `read_kwargs`: `storage_options`, `missing_fields`, `compression` (default: by the name's suffix, else by the first
+    bytes), `lone_surrogates` (`replace` puts U+FFFD in place of half a surrogate pair, `drop` leaves out the row, and
+    records it), `partitioning` (`hive` makes columns of what the names of folders say, such as `year=2024/`), and the
+    arguments of `pandas.read_json`. Where one of those asks for something else than the above (`dtype`,
+    `convert_dates`, `nrows`, `encoding`, `engine="pandas"`...), pandas reads the files, and all other arguments have
+    pandas' defaults.
     """
 
     name: str = "jsonl_reader"
@@ -38,6 +50,8 @@ class JsonlReaderStage(BaseReader):
         for key, only, why in _FIXED:
             if self.read_kwargs.get(key, only) != only:
                 raise ValueError(f"JsonlReader: {key}={self.read_kwargs[key]!r} is not supported: {why}")
+        check_choice("JsonlReader", self.read_kwargs, "lone_surrogates", CHOICES)
+        check_choice("JsonlReader", self.read_kwargs, "partitioning", PARTITIONINGS)
 
     def known_read_kwargs(self) -> list[str]:
         import pandas as pd
@@ -67,6 +81,8 @@ _FIXED = (
 _ARROW: dict[str, tuple[Any, ...] | None] = {
     "storage_options": None,
     "missing_fields": None,
+    "lone_surrogates": None,
+    "partitioning": None,
     "compression": ("infer", None, *COMPRESSIONS),
     "engine": (None, "pyarrow_direct"),
     "pyarrow_block_size": None,
@@ -107,77 +123,103 @@ class JsonlReader(CompositeReader):
     allow_empty: bool = False
 
 
-def parse_lines(content: bytes, path: str) -> Iterator[dict[str, Any]]:
-    """The objects of a file's lines.
-
-    Raises:
-        ValueError: naming file and line.
-    """
-    for number, line in enumerate(content.split(b"\n"), 1):
-        stripped = line.strip(b" \t\r")
-        if not stripped:
-            continue
-        try:
-            row = json.loads(stripped.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not UTF-8: {error}") from None
-        except (json.JSONDecodeError, RecursionError) as error:
-            hint = "; the file seems to be one JSON array, not an object per line" if stripped == b"[" else ""
-            raise ValueError(f"{path}, line {number}: not JSON: {error}{hint}") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: a JSON object is expected, not a {type(row).__name__}")
-        yield row
-
-
 def _read(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
     """The rows by Arrow's parser, or by Python's where Arrow would change values."""
-    contents = []
+    wrong: dict[str, ValueError] = {}
+    contents: dict[str, bytes] = {}
     for path in paths:
-        content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
-        contents.append(content.removeprefix(_BOM))
-    table = _read_fast(contents)
-    if table is not None:
-        return frame_of_table(table) if table.num_rows else None
-    rows = [row for path, content in zip(paths, contents, strict=True) for row in parse_lines(content, path)]
-    if not rows:
-        return None
-    columns = dict.fromkeys(key for row in rows for key in row)
-    return frame({name: [row.get(name) for row in rows] for name in columns}, len(rows))
+        try:
+            content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
+            contents[path] = content.removeprefix(_BOM)
+        except ValueError as error:
+            wrong[path] = error
+    tables = _read_fast(list(contents.values())) if not wrong else None
+    if tables is not None:
+        counts = dict(zip(contents, (table.num_rows for table in tables), strict=True))
+        data = frame_of_table(_joined(tables)) if any(counts.values()) else None
+    else:
+        rows: list[dict[str, Any]] = []
+        counts = {}
+        for path, content in contents.items():
+            try:
+                found = _mended(documents(content, path), path, options.get("lone_surrogates", "keep"))
+            except ValueError as error:
+                wrong[path] = error
+            else:
+                rows += found
+                counts[path] = len(found)
+        leave_out_files(wrong, paths)
+        columns = dict.fromkeys(key for row in rows for key in row)
+        data = frame({name: [row.get(name) for row in rows] for name in columns}, len(rows)) if rows else None
+    if data is not None and options.get("partitioning") == "hive":
+        data = with_partition_columns(data, counts)
+    return data
+
+
+def _mended(rows: list[dict[str, Any]], path: str, lone_surrogates: str) -> list[dict[str, Any]]:
+    """The rows with what `lone_surrogates` asks for."""
+    if lone_surrogates == "keep":
+        return rows
+    mended = []
+    for number, row in enumerate(rows, 1):
+        if not has_lone_surrogate(row):
+            mended.append(row)
+        elif lone_surrogates == "replace":
+            mended.append(without_lone_surrogates(row))
+        else:
+            error = ValueError(f"{path}, document {number}: half of a surrogate pair; lone_surrogates is 'drop'")
+            leave_out(error, path, number, asked_for=True)
+    return mended
 
 
 def _read_with_pandas(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
     import pandas as pd
 
-    own = ("storage_options", "missing_fields", "lines", "pyarrow_block_size", "pyarrow_max_block_size")
+    own = (
+        "storage_options",
+        "missing_fields",
+        "lines",
+        "lone_surrogates",
+        "partitioning",
+        "pyarrow_block_size",
+        "pyarrow_max_block_size",
+    )
     arguments = {key: value for key, value in options.items() if key not in own}
     if arguments.get("engine") in (None, "pandas", "pyarrow_direct"):
         arguments.pop("engine", None)
 
+    asked = arguments.pop("compression", "infer")
+
     def read(path: str, **remote: Any) -> pd.DataFrame:
-        by_name = {"compression": split_compression(path)[1] or "infer"}
-        return pd.read_json(path, lines=True, **{**by_name, **arguments, **remote})
+        if asked not in ("infer", None, *COMPRESSIONS):  # a dictionary of pandas'
+            return pd.read_json(path, lines=True, compression=asked, **arguments, **remote)
+        content = read_bytes(path, options.get("storage_options"), asked)
+        return pd.read_json(io.BytesIO(content), lines=True, **arguments)
 
     return read_frames(read, paths, options.get("storage_options"))
 
 
-def _read_fast(contents: Sequence[bytes]) -> pa.Table | None:
-    """All files by Arrow's parser, or None where it would not give what `parse_lines` gives."""
+def _read_fast(contents: Sequence[bytes]) -> list[pa.Table] | None:
+    """Each file by Arrow's parser, or None where it would not give what Python's gives."""
     import pyarrow as pa
 
     tables = []
+    kinds: dict[str, pa.DataType] = {}
     for content in contents:
         table = read_table(content)
         if table is None:
             return None
-        if table.num_rows:
-            tables.append(table)
-    if not tables:
-        return pa.table({})
-    kinds: dict[str, pa.DataType] = {}
-    for column in (column for table in tables for column in table.schema):
-        known = kinds.setdefault(column.name, column.type)
-        if known != column.type and not pa.types.is_null(column.type):
-            if not pa.types.is_null(known):
-                return None
-            kinds[column.name] = column.type
-    return pa.concat_tables(tables, promote_options="default")
+        tables.append(table)
+        for column in table.schema:
+            known = kinds.setdefault(column.name, column.type)
+            if known != column.type and not pa.types.is_null(column.type):
+                if not pa.types.is_null(known):
+                    return None
+                kinds[column.name] = column.type
+    return tables
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables([table for table in tables if table.num_rows], promote_options="default")

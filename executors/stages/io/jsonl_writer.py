@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from curator_slurm.executors.remarks import leave_out
 from curator_slurm.executors.stages.columns import column_names, values_of
+from curator_slurm.executors.stages.io.compression import COMPRESSIONS, compressed, split_compression
 from curator_slurm.executors.stages.io.pandas_options import keywords
-from curator_slurm.executors.stages.io.storage import COMPRESSIONS, compressed, split_compression
 from curator_slurm.executors.stages.io.writer import BaseWriter
 
 _LINES_AT_ONCE = 1000
@@ -69,23 +70,32 @@ class JsonlWriter(BaseWriter):
         escaping = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=_plain)
         columns = [values_of(data, name) for name in names]
         lines: list[bytes] = []
+        number = 0
         with compressed(sink, split_compression(self.file_extension)[1]) as stream:
             for values in zip(*columns, strict=True):
+                number += 1
                 row = dict(zip(names, values, strict=True))
                 try:
-                    text = encoder.encode(row)
-                except ValueError:
-                    row = _finite(row)
-                    text = encoder.encode(row)
-                try:
-                    lines.append(text.encode("utf-8"))
-                except UnicodeEncodeError:  # half of a surrogate pair: only an escape can say that
-                    lines.append(escaping.encode(row).encode("ascii"))
+                    lines.append(_line(row, encoder, escaping))
+                except TypeError as error:
+                    leave_out(ValueError(f"row {number}: {error}"))
                 if len(lines) >= _LINES_AT_ONCE:
                     stream.write(b"\n".join(lines) + b"\n")
                     lines.clear()
             if lines:
                 stream.write(b"\n".join(lines) + b"\n")
+
+
+def _line(row: dict[str, Any], encoder: json.JSONEncoder, escaping: json.JSONEncoder) -> bytes:
+    try:
+        text = encoder.encode(row)
+    except ValueError:
+        row = _finite(row)
+        text = encoder.encode(row)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair: only an escape can say that
+        return escaping.encode(row).encode("ascii")
 
 
 def _finite(value: Any) -> Any:

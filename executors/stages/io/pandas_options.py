@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.executors.remarks import leave_out_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,17 +35,20 @@ def read_frames(
     """The rows of all files as one frame; None where there are none.
 
     Raises:
-        ValueError: a file cannot be read with these options; it names the file.
+        ValueError: a file cannot be read with these options, and is not skipped; it names the file.
     """
     import pandas as pd
 
     frames = []
+    wrong: dict[str, ValueError] = {}
     for path in paths:
         remote = {"storage_options": dict(storage_options)} if storage_options and is_remote(path) else {}
         try:
             found = read(path, **remote)
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}: pandas cannot read it: {error}") from error
+            wrong[path] = ValueError(f"{path}: pandas cannot read it: {error}")
+            continue
         if len(found):
             frames.append(found)
+    leave_out_files(wrong, paths)
     return pd.concat(frames, ignore_index=True) if frames else None

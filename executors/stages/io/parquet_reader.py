@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curator_slurm.common.merged_schemas import SchemaConflictError, conformed, merged_schema
+from curator_slurm.executors.remarks import leave_out_files
 from curator_slurm.executors.stages.columns import frame_of_table
+from curator_slurm.executors.stages.io.compression import split_compression
 from curator_slurm.executors.stages.io.pandas_options import keywords, needs_pandas, read_frames
-from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader, named, with_fields
+from curator_slurm.executors.stages.io.partition_columns import CHOICES, partition_names, with_partition_columns
+from curator_slurm.executors.stages.io.reader import (
+    BaseReader,
+    CompositeReader,
+    missing_message,
+    named,
+    with_fields,
+)
 from curator_slurm.executors.stages.io.storage import open_to_read
+from curator_slurm.executors.stages.option_checks import check_choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +30,14 @@ if TYPE_CHECKING:
 class ParquetReaderStage(BaseReader):
     """Reads groups of Parquet files; columns keep their Arrow types.
 
-    Where the files of a group differ, a column that one of them lacks is null there, and numbers take the wider type.
-    `read_kwargs`: `storage_options`, `missing_fields`, `columns` (the same as `fields`), `filters`, and the other
-    arguments of `pandas.read_parquet`, its `engine`'s among them. Where one of those asks for something else than the
-    above (`dtype_backend`, `engine="fastparquet"`, `use_pandas_metadata`...), pandas reads the files, with `pyarrow` as
-    the default of `engine` and `dtype_backend`.
+    The files of a group get one schema, by the rules that `common.merged_schemas` states: a column that one of them
+    lacks is null there, numbers take the wider type. What the names of folders say (`year=2024/`) are columns, too,
+    numbers or text; `partitioning: null` leaves them out. With `on_task_error: skip` a file that cannot be read costs
+    the file and not its group.
+    `read_kwargs`: `storage_options`, `missing_fields`, `columns` (the same as `fields`), `filters`, `partitioning`, and
+    the other arguments of `pandas.read_parquet`, its `engine`'s among them. Where one of those asks for something else
+    than the above (`dtype_backend`, `engine="fastparquet"`, `use_pandas_metadata`...), pandas reads the files, with
+    `pyarrow` as the default of `engine` and `dtype_backend`.
     """
 
     name: str = "parquet_reader"
@@ -32,6 +46,8 @@ class ParquetReaderStage(BaseReader):
         super().__post_init__()
         if self.fields is None and self.read_kwargs.get("columns") is not None:
             self.fields = list(self.read_kwargs["columns"])
+        if isinstance(self.read_kwargs.get("partitioning", "hive"), (str, type(None))):
+            check_choice("ParquetReader", self.read_kwargs, "partitioning", CHOICES)
 
     def known_read_kwargs(self) -> list[str]:
         import pandas as pd
@@ -48,38 +64,94 @@ class ParquetReaderStage(BaseReader):
         Raises:
             ValueError: a file is not Parquet, lacks a field, or has other types than its neighbours.
         """
-        import pyarrow as pa
-
         options = dict(read_kwargs or {})
         if needs_pandas(options, _ARROW):
             return _read_with_pandas(paths, options, fields)
-        tables = [self._read(path, options, fields) for path in paths]
-        tables = [table for table in tables if table.num_rows] or tables[:1]
-        try:
-            table = pa.concat_tables(tables, promote_options="permissive")
-        except pa.ArrowException as error:
-            raise ValueError(f"cannot combine the columns of {named(paths)}: {error}") from error
-        return frame_of_table(table)
-
-    def _read(self, path: str, options: dict[str, Any], fields: list[str] | None) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with open_to_read(path, options.get("storage_options")) as file:
+        tables: dict[str, pa.Table] = {}
+        wrong: dict[str, ValueError] = {}
+        for path in paths:
             try:
-                have = pq.read_schema(file).names
-                missing = [name for name in fields or [] if name not in have]
-                if missing and options.get("missing_fields", "error") == "error":
-                    raise ValueError(f"{path} has no column {', '.join(map(repr, missing))}; it has {have}")
-                file.seek(0)
-                columns = [name for name in fields if name in have] if fields is not None else None
-                table = pq.read_table(file, columns=columns, filters=options.get("filters"), use_threads=False)
-            except pa.ArrowException as error:
-                raise ValueError(f"{path}: not readable as Parquet: {error}") from error
-        table = table.replace_schema_metadata(None)
-        for name in missing:
-            table = table.append_column(name, pa.nulls(table.num_rows))
-        return table.select(fields) if fields is not None else table
+                tables[path] = _read(path, options, fields)
+            except ValueError as error:
+                wrong[path] = error
+        leave_out_files(wrong, paths)
+        return _joined(tables, fields, options)
+
+
+def _read(path: str, options: dict[str, Any], fields: list[str] | None) -> pa.Table:
+    """The rows of one file with the fields that it has, or with any one column, so that the rows count."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    filters = options.get("filters")
+    with open_to_read(path, options.get("storage_options")) as file:
+        try:
+            have = pq.read_schema(file).names
+            in_folders = partition_names([path]) if _is_hive(options) else []
+            file.seek(0)
+            wanted = [name for name in fields if name in have] or have[:1] if fields is not None else None
+            if filters is None or not in_folders:
+                table = pq.read_table(file, columns=wanted, filters=filters, use_threads=False)
+            else:  # they may be about what the folders say
+                whole = pq.read_table(file, use_threads=False)
+                table = with_partition_columns(whole, {path: whole.num_rows})
+                table = table.filter(pq.filters_to_expression(filters)).select(have if wanted is None else wanted)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise ValueError(f"{path}: not readable as Parquet: {error}{_what_it_is(path)}") from error
+    return table.replace_schema_metadata(None)
+
+
+def _is_hive(options: dict[str, Any]) -> bool:
+    return bool(options.get("partitioning", "hive") == "hive")
+
+
+def _what_it_is(path: str) -> str:
+    """What may be wrong with a file that is no Parquet, by its name."""
+    stem, compression = split_compression(path)
+    if compression and stem.endswith(".parquet"):
+        return f"; it seems to be compressed as a whole, with {compression}: decompress it first"
+    return ""
+
+
+def _joined(tables: dict[str, pa.Table], fields: list[str] | None, options: dict[str, Any]) -> pd.DataFrame | None:
+    """The rows of all files in one schema, nulls where a file lacks a column.
+
+    Raises:
+        ValueError: no file has a field, or the types of a column cannot be joined.
+    """
+    import pyarrow as pa
+
+    if not tables:
+        return None
+    filled = {path: table for path, table in tables.items() if table.num_rows} or dict(list(tables.items())[:1])
+    try:
+        schema = merged_schema((path, table.schema) for path, table in filled.items())
+        joined = pa.concat_tables([conformed(table, schema, path) for path, table in filled.items()])
+    except SchemaConflictError as error:
+        raise ValueError(
+            f"cannot combine the columns of {named(list(tables))}: {error}. Read the files apart "
+            "(files_per_partition: 1), or without the column (fields)"
+        ) from error
+    if _is_hive(options):
+        joined = with_partition_columns(joined, {path: table.num_rows for path, table in filled.items()})
+    have = dict.fromkeys([*joined.column_names, *(name for table in tables.values() for name in table.column_names)])
+    missing = [name for name in fields or [] if name not in have]
+    if missing and options.get("missing_fields", "error") == "error":
+        found = list(dict.fromkeys([*(name for path in tables for name in _columns_in(path, options)), *have]))
+        raise ValueError(missing_message(list(tables), missing, found))
+    for name in dict.fromkeys([*missing, *have]):
+        if name not in joined.column_names:
+            joined = joined.append_column(name, pa.nulls(joined.num_rows))
+    return frame_of_table(joined.select(fields) if fields is not None else joined)
+
+
+def _columns_in(path: str, options: dict[str, Any]) -> list[str]:
+    import pyarrow.parquet as pq
+
+    with open_to_read(path, options.get("storage_options")) as file:
+        return list(pq.read_schema(file).names)
 
 
 _ARROW: dict[str, tuple[Any, ...] | None] = {
@@ -89,6 +161,7 @@ _ARROW: dict[str, tuple[Any, ...] | None] = {
     "filters": None,
     "engine": ("auto", "pyarrow"),
     "dtype_backend": ("pyarrow",),
+    "partitioning": CHOICES,
     "filesystem": (None,),
 }
 """What needs no pandas."""

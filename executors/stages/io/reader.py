@@ -12,7 +12,7 @@ from curator_slurm.executors.stage import CompositeStage, ProcessingStage
 from curator_slurm.executors.stages.columns import column_names, frame, with_column
 from curator_slurm.executors.stages.io.file_partitioning import FilePartitioningStage
 from curator_slurm.executors.stages.io.id_generator import CURATOR_DEDUP_ID_STR, get_id_generator_actor
-from curator_slurm.executors.stages.option_checks import check_options
+from curator_slurm.executors.stages.option_checks import check_choice, check_options
 from curator_slurm.executors.tasks import DocumentBatch, EmptyTask, FileGroupTask
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ class CompositeReader(CompositeStage[EmptyTask, DocumentBatch]):
                 blocksize=self.blocksize,
                 file_extensions=self.file_extensions,
                 storage_options=dict((self.read_kwargs or {}).get("storage_options") or {}),
+                takes_named_files=list(self.file_extensions) == self._own_extensions(),
             ),
             self.STAGE(
                 fields=self.fields,
@@ -169,6 +170,11 @@ class CompositeReader(CompositeStage[EmptyTask, DocumentBatch]):
                 allow_empty=self.allow_empty,
             ),
         ]
+
+    def _own_extensions(self) -> list[str]:
+        """What files of this kind are called, where the user does not say."""
+        declared: dict[str, Any] = type(self).__dataclass_fields__  # type: ignore[attr-defined]
+        return list(declared["file_extensions"].default_factory())
 
     def get_description(self) -> str:
         grouping = f", {self.files_per_partition} files at a time" if self.files_per_partition else ""
@@ -183,8 +189,7 @@ def read_options(owner: str, given: dict[str, Any] | None, known: Iterable[str])
         ValueError: an option is unknown, or its value makes no sense.
     """
     options = check_options(owner, "read_kwargs", given, ("storage_options", "missing_fields", *known))
-    if options.get("missing_fields", "error") not in ("error", "null"):
-        raise ValueError(f"{owner}: missing_fields must be 'error' or 'null', not {options['missing_fields']!r}")
+    check_choice(owner, options, "missing_fields", ("error", "null"))
     return options
 
 
@@ -200,13 +205,18 @@ def with_fields(
         return data
     missing = [name for name in fields if name not in data.columns]
     if missing and options.get("missing_fields", "error") == "error":
-        raise ValueError(
-            f"no row of {named(paths)} has {', '.join(map(repr, missing))}; the fields are {list(data.columns)} "
-            "(read_kwargs={'missing_fields': 'null'} fills missing columns with nulls)"
-        )
+        raise ValueError(missing_message(paths, missing, list(data.columns)))
     for name in missing:
         data = with_column(data, name, [None] * len(data))
     return data[fields]
+
+
+def missing_message(paths: list[str], missing: list[str], found: list[str]) -> str:
+    """What is said of fields that a group of files lacks."""
+    return (
+        f"no row of {named(paths)} has {', '.join(map(repr, missing))}; the fields are {found} "
+        "(read_kwargs={'missing_fields': 'null'} fills missing columns with nulls)"
+    )
 
 
 def named(paths: list[str]) -> str:

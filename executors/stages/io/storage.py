@@ -1,24 +1,17 @@
-"""Bytes in files: local and fsspec addresses, compressed or not, written whole or not at all."""
+"""Bytes in files: local and fsspec addresses, read whole, written whole or not at all."""
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
-import lzma
 import os
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from curator_slurm.common.addresses import is_remote, without_scheme
 from curator_slurm.common.atomic_files import stream_atomic, temporary_name
-
-COMPRESSIONS = {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2", "xz": ".xz"}
-"""Name of a compression -> its suffix."""
-_SUFFIXES = {**{suffix: name for name, suffix in COMPRESSIONS.items()}, ".zstd": "zstd"}
+from curator_slurm.executors.stages.io.compression import compression_of, decompress, split_compression
 
 _WHOLE_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci"})
 """Stores in which an object appears when its upload is complete; renaming there would copy it."""
@@ -73,13 +66,6 @@ def join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}"
 
 
-def split_compression(name: str) -> tuple[str, str | None]:
-    """A file name without the suffix of its compression, and the compression's name, None where there is none."""
-    stem, dot, last = name.rpartition(".")
-    compression = _SUFFIXES.get(f".{last.lower()}") if dot else None
-    return (stem, compression) if compression else (name, None)
-
-
 def open_to_read(path: str, storage_options: Mapping[str, Any] | None = None) -> IO[bytes]:
     """A file as it is stored."""
     if not is_remote(path):
@@ -90,68 +76,21 @@ def open_to_read(path: str, storage_options: Mapping[str, Any] | None = None) ->
 
 
 def read_bytes(path: str, storage_options: Mapping[str, Any] | None = None, compression: str | None = "infer") -> bytes:
-    """The whole content of a file, decompressed; `infer` goes by the suffix of its name.
+    """The whole content of a file, decompressed; `infer` goes by the suffix of its name, else by its first bytes.
 
     Raises:
         ValueError: the file is corrupt, or not compressed as its name says; names the file.
     """
-    if compression == "infer":
-        compression = split_compression(path)[1]
     with open_to_read(path, storage_options) as file:
-        try:
-            return _decompress(file, compression)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, RuntimeError) as error:
-            if compression is None:
-                raise
-            raise ValueError(f"{path}: cannot be read as {compression}: {error}") from error
-
-
-def _decompress(file: IO[bytes], compression: str | None) -> bytes:
+        content = file.read()
+    if compression == "infer":
+        compression = split_compression(path)[1] or compression_of(content)
     if compression is None:
-        return file.read()
-    if compression == "zstd":
-        return _decompress_zstd(file.read())
-    openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
-    with openers[compression](file, "rb") as stream:
-        return bytes(stream.read())
-
-
-def _decompress_zstd(raw: bytes) -> bytes:
-    """All frames of a file; the stream reader of zstandard would take a truncated file for a complete one."""
-    import zstandard
-
-    parts = []
-    while raw:
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            parts.append(frame.decompress(raw))
-        except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from error
-        if not frame.eof:
-            raise ValueError("the file is truncated")
-        raw = frame.unused_data
-    return b"".join(parts)
-
-
-@contextlib.contextmanager
-def compressed(sink: IO[bytes], compression: str | None) -> Iterator[IO[bytes]]:
-    """A sink that compresses into another; the same input gives the same bytes, whenever it is written."""
-    if compression is None:
-        yield sink
-        return
-    stream: Any
-    if compression == "gzip":
-        stream = gzip.GzipFile(filename="", mode="wb", fileobj=sink, mtime=0, compresslevel=6)
-    elif compression == "zstd":
-        import zstandard
-
-        stream = zstandard.ZstdCompressor().stream_writer(sink, closefd=False)
-    elif compression == "bz2":
-        stream = bz2.BZ2File(sink, "wb")
-    else:
-        stream = lzma.LZMAFile(sink, "wb")  # noqa: SIM115
-    with stream:
-        yield stream
+        return content
+    try:
+        return decompress(content, compression)
+    except (OSError, EOFError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: cannot be read as {compression}: {error}") from error
 
 
 def write_atomically(

@@ -7,6 +7,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curator_slurm.executors.remarks import leave_out_files
 from curator_slurm.executors.stages.columns import frame, select
 from curator_slurm.executors.stages.io.reader import BaseReader, CompositeReader
 from curator_slurm.executors.stages.io.storage import read_bytes
@@ -57,19 +58,24 @@ class TextReaderStage(BaseReader):
         options = dict(read_kwargs or {})
         encoding, errors = options.get("encoding", "utf-8"), options.get("errors", "strict")
         rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        wrong: dict[str, ValueError] = {}
         for path in paths:
-            content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
             try:
+                content = read_bytes(path, options.get("storage_options"), options.get("compression", "infer"))
                 text = content.decode(encoding, errors)
             except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}: not {encoding}: {error}; read_kwargs={{'errors': 'replace'}} reads it anyway"
-                ) from None
+                cure = "read_kwargs={'errors': 'replace'} reads it anyway"
+                wrong[path] = ValueError(f"{path}: not {encoding}: {error}; {cure}")
+                continue
+            except ValueError as error:
+                wrong[path] = error
+                continue
             rows["text"].append(text.removeprefix("\ufeff"))
             rows["path"].append(path)
             rows["file_name"].append(posixpath.basename(path))
             rows["bytes"].append(len(content))
-        data = frame(rows, len(paths))
+        leave_out_files(wrong, paths)
+        data = frame(rows, len(rows["path"]))
         return data if fields is None else select(data, fields)
 
 

@@ -6,9 +6,10 @@ import codecs
 from dataclasses import dataclass
 from typing import IO, Any
 
+from curator_slurm.executors.remarks import leave_out
 from curator_slurm.executors.stages.columns import values_of
 from curator_slurm.executors.stages.io import storage
-from curator_slurm.executors.stages.io.writer import BaseWriter, file_stem, origin_mark
+from curator_slurm.executors.stages.io.writer import BaseWriter, described, file_stem, origin_mark
 from curator_slurm.executors.tasks import DocumentBatch
 
 
@@ -45,7 +46,9 @@ class TextWriter(BaseWriter):
             try:
                 content = str(text).encode(self._encoding, self._errors)
             except UnicodeEncodeError as error:
-                raise ValueError(f"{self.name}: task {task.task_id}, row {row}: {error}") from None
+                what = f"{self.name}: {described(task)}, row {row}: {error}"
+                leave_out(ValueError(f"{what}; write_kwargs={{'errors': 'replace'}} puts a question mark there"))
+                continue
             storage.write_atomically(path, _Content(content), self.storage_options)
             files.append(path)
         return files

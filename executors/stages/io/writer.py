@@ -94,10 +94,18 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
             return []
         data = select(task.data, self.fields) if self.fields is not None else task.data
         try:
+            data = self.ready_rows(data)
+            if len(data) == 0:
+                storage.remove(path, self.storage_options)
+                return []
             storage.write_atomically(path, lambda sink: self.write_rows(data, sink), self.storage_options)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{self.name}: task {task.task_id}: {error}") from error
+            raise ValueError(f"{self.name}: {described(task)}: {error}") from error
         return [path]
+
+    def ready_rows(self, data: Any) -> Any:
+        """The payload as it will be written, without rows that cannot be (see `remarks.leave_out`)."""
+        return data
 
     def remove_leftovers(self, sources: Collection[str]) -> None:
         """Remove the files that an interrupted run wrote of these source partitions under names that may not recur."""
@@ -115,6 +123,13 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
     @abstractmethod
     def write_rows(self, data: Any, sink: IO[bytes]) -> None:
         """Write the payload, which has rows, to an open file."""
+
+
+def described(task: Any) -> str:
+    """A task in a message, with the files that its rows come from."""
+    files = list(task._metadata.get("source_files") or [])
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"task {task.task_id}" + (f" of {files[0]}{more}" if files else "")
 
 
 def origin_mark(task: Any) -> str:

@@ -134,12 +134,12 @@ def test_the_file_tells_all_and_ends_with_no_workers(tmp_path: Path, monkeypatch
     written = json.loads(path.read_text())
     assert written["state"] == "completed"
     assert (written["stages"][0]["workers"], written["stages"][0]["workers_peak"]) == (0, 3)
-    assert written["totals"] == {"tasks_failed": 1, "items_failed": 4}
+    assert written["totals"] == {"tasks_failed": 1, "items_failed": 4, "rows_failed": 0}
     assert written["nodes"] == {"n1": 1, "n2": 1}
     with ProgressReporter("plain", ["c"], "next") as reporter:
         reporter.add(0, BatchReport(1, 0, 0, 0, 0.1, (record,), "n2", items_in=5, items_failed=5))
     following = json.loads(path.read_text())
-    assert following["totals"] == {"tasks_failed": 2, "items_failed": 9}
+    assert following["totals"] == {"tasks_failed": 2, "items_failed": 9, "rows_failed": 0}
     (earlier,) = following["earlier"]
     assert (earlier["pipeline"], earlier["state"], earlier["tasks_failed"]) == ("p", "completed", 1)
     assert written["object_store"] | {"restored_bytes": 0} == {

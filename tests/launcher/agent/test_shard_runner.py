@@ -394,9 +394,10 @@ def test_a_target_that_is_filled_is_left_alone(plain: RunPaths, monkeypatch: pyt
 
 def test_a_pipeline_that_stages_nothing(plain: RunPaths) -> None:
     outcome, _ = element(plain, "4711.0", (0,), {0: lambda *_: GOOD})
-    assert (outcome.state, outcome.outputs) == (RunState.COMPLETED, None)
+    assert (outcome.state, outcome.outputs) == (RunState.COMPLETED, str(plain.target))
+    assert outcome.message == f"Nothing was written to ${{output_dir}}: {plain.target} is empty."
     assert plain.target is not None
-    assert not plain.target.exists()
+    assert list(plain.target.iterdir()) == []
     assert element(plain, "4712.0", (0,))[1].started == []
 
 

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_slurm import FakeSlurm
 from run_dirs import own_home
-from sharded_runs import fail, publish, sharded_run, stand_in_script
+from sharded_runs import fail, plan, publish, sharded_run, stand_in_script
 
 from curator_slurm.launcher.cli import main
-from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.slurm.client import Slurm
@@ -233,6 +233,29 @@ def test_collect_of_an_incomplete_run(fake_slurm: FakeSlurm, tmp_path: Path) -> 
     assert "NOT COMPLETE: 1 of 3" in result.stdout
     assert "Missing  0,2" in result.stdout
     assert call_json("collect", run.run_id, "--partial")["complete"] is False
+
+
+def test_collect_of_files_that_cannot_be_merged(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    """What cannot be read is what a pipeline wrote; nobody need run it again to get at it."""
+    the_plan = plan(tmp_path, output={"path": str(tmp_path / "out"), "merge": True})
+    run = sharded_run(tmp_path, 2, the_plan=the_plan)
+    for shard in range(2):
+        publish(run, shard, files={"x.parquet": b"no Parquet"})
+    said = call("collect", run.run_id, expect=2).stderr
+    assert "x.parquet is not readable as Parquet" in said
+    (cure,) = re.findall(r"`curator-slurm (collect .*)`", said)
+    assert "Published 2 of 2 shards" in call(*cure.split()).stdout
+    assert (tmp_path / "out" / "shard-00001" / "x.parquet").exists()
+    assert "Published 2 of 2 shards" in call("collect", run.run_id).stdout
+
+
+def test_collect_says_that_nothing_was_kept_and_what_failed(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    run = sharded_run(tmp_path, 1)
+    publish(run, 0, files={})
+    write_json(run.paths.done(0), {**read_json(run.paths.done(0)), "tasks_failed": 2, "rows_failed": 1})
+    said = call("collect", run.run_id).stdout
+    assert "Nothing was kept" in said
+    assert "Failed   2 tasks and 1 row" in said
 
 
 def test_collect_waits_if_asked(fake_slurm: FakeSlurm, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from curator_slurm.launcher.cli._progress import BarView, LineView, progress_tex
 from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
 from curator_slurm.launcher.runs.owners import user_name
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.reports import StageReport, StoreReport, stage_of
+from curator_slurm.launcher.status.reports import ProgressReport, StageReport, StoreReport, stage_of
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
 from curator_slurm.launcher.status.views import RunRow
@@ -26,9 +26,9 @@ list_verb = importlib.import_module("curator_slurm.launcher.cli.list")
 STAGES = tuple(map(stage_of, WRITTEN))
 
 
-def status(state: RunState, message: str = "", **detail: Any) -> RunStatus:
+def status(state: RunState, message: str = "", **progress: Any) -> RunStatus:
     """The status of a run of one shard."""
-    shard = ShardStatus(shard=0, state=ShardState.RUNNING, detail=ShardDetail(**detail))
+    shard = ShardStatus(shard=0, state=ShardState.RUNNING, detail=ShardDetail(progress=ProgressReport(**progress)))
     return RunStatus(state=state, message=message, details={0: shard})
 
 

@@ -24,7 +24,7 @@ from curator_slurm.launcher.cli import _terminal, main
 from curator_slurm.launcher.cli._progress import BarView
 from curator_slurm.launcher.cli._steps import BarSteps
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.reports import stage_of
+from curator_slurm.launcher.status.reports import ProgressReport, stage_of
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
 
@@ -183,7 +183,9 @@ def test_bugs_are_told_without_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bars(capsys: pytest.CaptureFixture[str]) -> None:
     shard = ShardStatus(
-        shard=0, state=ShardState.RUNNING, detail=ShardDetail(stages=(stage_of({**STAGES[0], "name": HOSTILE}),))
+        shard=0,
+        state=ShardState.RUNNING,
+        detail=ShardDetail(progress=ProgressReport(stages=(stage_of({**STAGES[0], "name": HOSTILE}),))),
     )
     view = BarView()
     view.show(RunStatus(state=RunState.STARTING, message=HOSTILE))

@@ -333,16 +333,6 @@ def test_a_partial_merge_is_replaced_by_a_whole_one(tmp_path: Path, target: Path
     assert [path.name for path in target.parent.iterdir()] == ["out"]
 
 
-def test_parquet_of_two_schemas_is_an_error_that_names_them(tmp_path: Path, target: Path) -> None:
-    the_plan = plan(tmp_path, output={"path": str(target), "merge": True})
-    run = sharded_run(tmp_path, 2, the_plan=the_plan)
-    publish(run, 0, files={"x.parquet": parquet(["a"], tmp_path / "x")})
-    publish(run, 1, files={"x.parquet": parquet([1], tmp_path / "x", "number")})
-    with pytest.raises(StorageError, match=r"number: int64"):
-        collect(run, the_plan)
-    assert not target.exists()
-
-
 def test_columns_without_values_take_the_type_of_the_others(tmp_path: Path, target: Path) -> None:
     the_plan = plan(tmp_path, output={"path": str(target), "merge": True})
     run = sharded_run(tmp_path, 2, the_plan=the_plan)

@@ -184,10 +184,11 @@ def test_a_start_says_how_far_it_is() -> None:
 
 
 def test_progress_is_shown() -> None:
-    progress = ProgressReport(stages=(StageReport(name="reader", tasks_in=3),), tasks_failed=2)
+    progress = ProgressReport(
+        stages=(StageReport(name="reader", tasks_in=3),), tasks_failed=2, rows_failed=5, notes=("a.md was not read",)
+    )
     found = status(job(SlurmState.RUNNING), left(events=DRIVING, progress=progress), **LIVE)
-    assert detail(found).stages == progress.stages
-    assert detail(found).tasks_failed == 2
+    assert detail(found).progress == progress
 
 
 def test_pending_says_why_in_words() -> None:

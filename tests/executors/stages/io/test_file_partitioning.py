@@ -85,9 +85,35 @@ def test_a_path_that_names_nothing_is_an_error(folder: Path) -> None:
             FilePartitioningStage(str(path)).process(EmptyTask())
 
 
-def test_files_of_other_kinds_alone_are_an_error_and_not_an_empty_run(folder: Path) -> None:
+@pytest.mark.parametrize("path", ["readme.md", "*.md", "docs"])
+def test_files_of_other_kinds_alone_are_an_error_and_not_an_empty_run(folder: Path, path: str) -> None:
+    (folder / "docs").mkdir()
+    (folder / "docs" / "readme.md").touch()
+    extensions = None if path == "docs" else [".jsonl"]
     with pytest.raises(ValueError, match=r"readme\.md"):
-        FilePartitioningStage(str(folder / "readme.md")).process(EmptyTask())
+        FilePartitioningStage(str(folder / path), file_extensions=extensions).process(EmptyTask())
+
+
+@pytest.mark.parametrize("path", ["readme.md", "*.md", "**/*.md", "r?adme.*"])
+def test_a_file_that_is_named_is_taken_whatever_its_extension(folder: Path, path: str) -> None:
+    assert files_of(run(FilePartitioningStage(str(folder / path)))) == [str(folder / "readme.md")]
+
+
+@pytest.mark.parametrize("path", ["{}", "{}/", "{}/*", "{}/**", "{}/d*"])
+def test_in_folders_the_names_of_parts_are_known_and_the_others_are_said(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`d*` matches the folder, and says nothing of the files in it."""
+    folder = tmp_path / "data" / "d1"
+    folder.mkdir(parents=True)
+    wanted = ["a.ndjson", "b.jsonlines", "c.jl.bz2", "part-00000", "part-00001.gz", "x.json.gz"]
+    for name in [*wanted, "_SUCCESS", "LICENSE", "readme.md", "old.csv", "_part-1", "a.crc", "b.crc", "c.crc"]:
+        (folder / name).touch()
+    place = path.format(tmp_path / "data" if "d*" in path else folder)
+    assert files_of(run(FilePartitioningStage(place))) == [str(folder / name) for name in sorted(wanted)]
+    assert "8 of 14 files do not end with .jsonl or .json or .parquet" in caplog.text
+    assert f"{folder}/LICENSE" in caplog.text
+    assert "and 3 more; they were not read" in caplog.text
 
 
 def test_an_empty_folder_is_an_empty_run(tmp_path: Path) -> None:

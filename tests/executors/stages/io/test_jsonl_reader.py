@@ -20,7 +20,7 @@ from curator_slurm.executors.stages import JsonlReader, JsonlReaderStage
 from curator_slurm.executors.stages.columns import frame, frame_of_table, values_of
 from curator_slurm.executors.stages.filters.map_filter import documents as documents_of
 from curator_slurm.executors.stages.io.jsonl_fast import read_table
-from curator_slurm.executors.stages.io.jsonl_reader import parse_lines
+from curator_slurm.executors.stages.io.jsonl_parse import parse_lines
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "jsonl": bytes,

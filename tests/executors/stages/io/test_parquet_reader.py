@@ -38,7 +38,9 @@ def test_fields_and_their_absence(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", a=[1], b=[2])
     assert [list(row) for row in read(tmp_path, fields=["b", "a"])] == [["b", "a"]]
     assert read(tmp_path, read_kwargs={"columns": ["a"]}) == [{"a": 1}]
-    with pytest.raises(Exception, match=r"a\.parquet has no column 'c'; it has \['a', 'b'\]"):
+    with pytest.raises(
+        Exception, match=r"no row of .*a\.parquet has 'c'; the fields are \['a', 'b'\] .*missing_fields"
+    ):
         read(tmp_path, fields=["c"])
     assert read(tmp_path, fields=["c", "a"], read_kwargs={"missing_fields": "null"}) == [{"c": None, "a": 1}]
 
@@ -75,6 +77,15 @@ def test_read_kwargs_as_pandas_takes_them(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"a\.parquet"):
         read(tmp_path, fields=["more"], read_kwargs={"use_threads": False})
     ParquetReader("x", read_kwargs={"engine": "fastparquet", "any_of_its_own": 1})
+
+
+def test_fields_that_one_file_of_a_group_lacks_are_null_there(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", text=["x"], url=["u"])
+    write(tmp_path / "b.parquet", text=["y", "z"])
+    found = [{"url": "u"}, {"url": None}, {"url": None}]
+    assert read(tmp_path, fields=["url"], files_per_partition=2) == found
+    with pytest.raises(Exception, match=r"b\.parquet has 'url'"):
+        read(tmp_path, fields=["url"])
 
 
 def test_filters(tmp_path: Path) -> None:

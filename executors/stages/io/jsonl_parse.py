@@ -1,0 +1,104 @@
+"""JSON documents of a file, one by one, by Python's parser: slow, exact, and it can say where something is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from curator_slurm.executors.remarks import leave_out
+
+_FOREIGN = {
+    b"PAR1": "is a Parquet file; ParquetReader reads it",
+    b"PK\x03\x04": "is a zip archive; unpack it first",
+    b"ARROW1": "is an Arrow file; write it as Parquet or JSONL first",
+    b"\xff\xfe": "is UTF-16; read_kwargs={'encoding': 'utf-16'} reads it",
+    b"\xfe\xff": "is UTF-16; read_kwargs={'encoding': 'utf-16'} reads it",
+}
+"""What else files hold that are taken for JSONL, by their first bytes."""
+
+
+def documents(content: bytes, path: str) -> list[dict[str, Any]]:
+    """The objects of a file: one in each line, or all in one array, or a single one over several lines.
+
+    Where failing tasks are skipped, a wrong line costs its row alone, unless nothing in the file is right.
+
+    Raises:
+        ValueError: something is no JSON object; it names file and line.
+    """
+    foreign = next((what for first, what in _FOREIGN.items() if content.startswith(first)), None)
+    if foreign:
+        raise ValueError(f"{path} {foreign}")
+    whole = _whole(content)
+    found = list(_parsed_lines(content, path) if whole is None else _elements(whole, path))
+    rows = [row for _, row in found if isinstance(row, dict)]
+    failed = [(number, error) for number, error in found if isinstance(error, ValueError)]
+    if failed and not rows:
+        raise failed[0][1]
+    for number, error in failed:
+        leave_out(error, path, number)
+    return rows
+
+
+def parse_lines(content: bytes, path: str) -> Iterator[dict[str, Any]]:
+    """The objects of a file's lines.
+
+    Raises:
+        ValueError: naming file and line.
+    """
+    for _, row in _parsed_lines(content, path):
+        if isinstance(row, ValueError):
+            raise row
+        yield row
+
+
+def _parsed_lines(content: bytes, path: str) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+    """The number of each line that is not blank with its object, or with what is wrong with it."""
+    for number, line in enumerate(content.split(b"\n"), 1):
+        stripped = line.strip(b" \t\r")
+        if not stripped:
+            continue
+        try:
+            row = json.loads(stripped.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            yield number, ValueError(f"{path}, line {number}: not UTF-8: {error}")
+        except (json.JSONDecodeError, RecursionError) as error:
+            hint = "; the file seems to be one JSON array, not an object per line" if stripped == b"[" else ""
+            yield number, ValueError(f"{path}, line {number}: not JSON: {error}{hint}")
+        except ValueError as error:  # a number of more digits than Python converts
+            yield number, ValueError(f"{path}, line {number}: {error}")
+        else:
+            yield number, _checked(row, f"{path}, line {number}")
+
+
+def _elements(whole: list[Any], path: str) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
+    for number, row in enumerate(whole, 1):
+        yield number, _checked(row, f"{path}, element {number}")
+
+
+def _checked(row: Any, where: str) -> dict[str, Any] | ValueError:
+    if isinstance(row, dict):
+        return row
+    return ValueError(f"{where}: a JSON object is expected, not a {type(row).__name__}")
+
+
+def _whole(content: bytes) -> list[Any] | None:
+    """The documents of a file that is one JSON value over all its lines; None where each line has its own."""
+    first = next((line for line in content.split(b"\n", 100) if line.strip(b" \t\r")), b"").strip(b" \t\r")
+    if first[:1] == b"{" and _is_json(first):
+        return None
+    if first[:1] not in (b"[", b"{"):
+        return None
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) else [value]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
