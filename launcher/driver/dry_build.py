@@ -71,7 +71,8 @@ class _Report:
         except CuratorSlurmError as error:
             self._found(key, f"`{key}`: {error}", None)
         except Exception as error:
-            self._found(key, f"`{key}`: {what} failed: {told(error)}", None)
+            failure = FailureClass.ENVIRONMENT if isinstance(error, ImportError) else None
+            self._found(key, f"`{key}`: {what} failed: {told(error)}", failure)
 
     def _found(self, key: str, message: str, failure: FailureClass | None) -> None:
         if failure is FailureClass.ENVIRONMENT:

@@ -17,6 +17,7 @@ from curator_slurm.common.named_objects import NoSuchNameError, split_name
 from curator_slurm.launcher.driver.instantiate import instantiate
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.nemo_yaml import load_nemo_yaml
+from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec, StageSpec
 from curator_slurm.launcher.spec.placeholders import substitute
@@ -173,38 +174,65 @@ def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
     make = import_named(spec.use, f"{key}.use")
     if not callable(make):
         return make
-    arguments = instantiate(substitute(spec.with_, context), lambda entry: import_named(entry, f"{key}.with"))
+    values = substitute(spec.with_, context)
+    arguments = _made(
+        lambda: instantiate(values, lambda entry: import_named(entry, f"{key}.with")),
+        f"{key}: an object in `with`",
+        key,
+    )
     if misfit := _misfit(make, arguments):
         kind, step = ", which is a function,", "a stage is a class, or a function that returns a stage"
         if inspect.isclass(make):
-            kind, step = "", "compare `with` with the arguments of the class"
+            kind, step = "", _COMPARE
         raise PipelineLoadError(
             f"{key}: {spec.use}{kind} does not take these arguments: {misfit}",
             FailureClass.APP_FAILED,
             step,
             key=f"{key}.with",
         )
-    try:
-        stage = make(**arguments)
-    except PipelineLoadError:
-        raise
-    except Exception as error:
-        raise PipelineLoadError(
-            f"{key}: {spec.use} cannot be made with these arguments: {told(error)}",
-            FailureClass.APP_FAILED,
-            "compare `with` with the arguments of the class",
-            traceback.format_exc(),
-            key=f"{key}.with",
-        ) from error
+    stage = _made(lambda: make(**arguments), f"{key}: {spec.use}", key)
+    from curator_slurm.executors.pipeline import no_stage
+
     changes = _overrides(spec)
     try:
-        return stage.with_(**changes) if changes and hasattr(stage, "with_") else stage
-    except TypeError as error:
+        return stage if not changes or (no_stage(stage) and not hasattr(stage, "with_")) else stage.with_(**changes)
+    except (TypeError, AttributeError) as error:
         raise PipelineLoadError(
             f"{key}: with_() of {spec.use} does not take {' and '.join(changes)}: {error}",
             FailureClass.APP_FAILED,
             "leave the setting out, or install a newer version of what the stage comes from",
             traceback.format_exc(),
+        ) from error
+
+
+_COMPARE = "compare `with` with the arguments of the class"
+
+
+def _made(make: Callable[[], Any], what: str, key: str) -> Any:
+    """What a constructor of the user's returns.
+
+    Raises:
+        PipelineLoadError: it raised something; a package that it needs may be missing.
+    """
+    try:
+        return make()
+    except CuratorSlurmError:
+        raise
+    except ImportError as error:
+        raise PipelineLoadError(
+            f"{what} cannot be made: {told(error)}",
+            FailureClass.ENVIRONMENT,
+            "install what it needs in the environment of the nodes",
+            traceback.format_exc(),
+            key=f"{key}.use",
+        ) from error
+    except Exception as error:
+        raise PipelineLoadError(
+            f"{what} cannot be made with these arguments: {told(error)}",
+            FailureClass.APP_FAILED,
+            _COMPARE,
+            traceback.format_exc(),
+            key=f"{key}.with",
         ) from error
 
 

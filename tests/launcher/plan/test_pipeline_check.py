@@ -35,6 +35,13 @@ class Clean(ProcessingStage[Task, Task]):
         raise SystemExit("setup must not run")
 
 
+class Needy(Clean):
+    """A stage that imports what it needs when it is made."""
+
+    def __init__(self) -> None:
+        import not_there  # noqa: F401
+
+
 class Plain:
     """No stage."""
 
@@ -112,9 +119,11 @@ STAGES = (
     ("own:nothing", ["stage 13", "None is not a ProcessingStage"]),
     ("curator_slurm.executors.stages:WordCountFilter", ["stage 14", "ScoreFilter"]),
     ("own:OWN", ["own has no 'OWN'"]),
+    ("own:Needy", ["own:Needy cannot be made: ModuleNotFoundError", "'not_there'", "install what it needs"]),
     ({"use": "own:Clean", "with": {"min_word": 3}}, ["'min_word'", "did you mean 'min_words'?"]),
     ({"use": "own:Clean", "with": {"min_words": -1}}, ["min_words must not be negative", "own.py, line"]),
     ({"use": "own:Clean", "with": {"min_words": "${env:NOT_SET}"}}, ["NOT_SET is not set in the job"]),
+    ({"use": "own:Clean", "with": {"min_words": {"_target_": "own.Clean", "min_words": -1}}}, ["an object in `with`"]),
 )
 
 
@@ -123,7 +132,7 @@ def test_every_stage_and_the_executor_are_looked_at_in_one_go(tmp_path):
     found, notes = examined(tmp_path, {**spec, "executor": {"config": {"execution_mode": "bach"}}}, MODULES)
     assert len(found) == len(STAGES) + 1, (found, notes)
     lines = [int(re.match(r"spec\.yaml:(\d+): ", each)[1]) for each in found]
-    assert lines == [*range(4, 19), 20, 23, 25, 29]
+    assert lines == [*range(4, 20), 21, 24, 26, 30, 35]
     for message, (stage, words) in zip(found, STAGES, strict=False):
         assert all(part in message for part in words), (stage, message)
     assert "execution_mode must be one of streaming, batch, not 'bach'" in found[-1]
