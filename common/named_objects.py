@@ -42,5 +42,6 @@ def import_named(entry: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise NoSuchNameError(module, name, next(iter(get_close_matches(part, dir(found), n=1)), "")) from None
+            names = {*dir(found), *map(str, getattr(found, "__all__", ()))}  # names may be loaded when first used
+            raise NoSuchNameError(module, name, next(iter(get_close_matches(part, names, n=1)), "")) from None
     return found

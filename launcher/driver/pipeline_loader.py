@@ -238,9 +238,8 @@ def _made(make: Callable[[], Any], what: str, key: str) -> Any:
 
 def _misfit(make: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
     """Why a function or class cannot be called with these arguments, with the nearest that it has; empty if it can."""
-    try:
-        signature = inspect.signature(make)
-    except (TypeError, ValueError):
+    signature = _signature(make)
+    if signature is None:
         return ""
     try:
         signature.bind(**arguments)
@@ -251,9 +250,24 @@ def _misfit(make: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
             if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
         ]
         unknown = next((name for name in arguments if name not in known), "")
-        close = next(iter(get_close_matches(unknown, known, n=1)), "") if unknown else ""
-        return f"{error}{_meant(close) or '; it takes ' + (', '.join(known) or 'none')}"
+        takes = f"; it takes {', '.join(known) or 'none'}"
+        if not unknown or any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values()):
+            return f"{error}{takes}"
+        close = next(iter(get_close_matches(unknown, known, n=1)), "")
+        return f"there is no argument {unknown!r}{_meant(close) or takes}"
     return ""
+
+
+def _signature(make: Callable[..., Any]) -> inspect.Signature | None:
+    """What a function or class takes; that of the constructor where a metaclass, as NeMo Curator's, takes anything."""
+    try:
+        signature = inspect.signature(make)
+        if inspect.isclass(make) and type(make) is not type and list(signature.parameters) == ["args", "kwargs"]:
+            own = list(inspect.signature(make.__init__).parameters.values())
+            return signature.replace(parameters=own[1:])
+    except (TypeError, ValueError):
+        return None
+    return signature
 
 
 _SETTINGS = (

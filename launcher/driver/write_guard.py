@@ -13,6 +13,8 @@ _OF_A_PATH = frozenset(
     ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.chown", "os.symlink", "os.link", "os.rename")
 )
 _TARGET_IS_SECOND = frozenset(("os.symlink", "os.link"))
+_FOLDER_OF_PATH = {"os.mkdir": 2, "os.remove": 1, "os.rmdir": 1, "os.rename": 2, "os.chmod": 2, "os.symlink": 2}
+"""Event -> where its arguments have the descriptor of the folder that a relative path begins at."""
 _HARMLESS = ("/dev/", "/proc/self/")
 
 
@@ -41,8 +43,20 @@ class WriteGuard:
             return
         if not isinstance(path, (str, bytes, os.PathLike)):
             return  # a descriptor: it was opened before
-        where = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 (resolve() would follow links)
+        where = os.path.join(_folder(event, arguments), os.path.normpath(os.fsdecode(path)))  # noqa: PTH118
         if where.startswith(self._allowed) or (event == "os.mkdir" and os.path.lexists(where)):
             return
         self.refused.append(where)
         raise PermissionError(errno.EPERM, "nothing is written while the pipeline is only looked at", where)
+
+
+def _folder(event: str, arguments: tuple[Any, ...]) -> str:
+    """Where a relative path begins."""
+    index = _FOLDER_OF_PATH.get(event)
+    descriptor = arguments[index] if index is not None and index < len(arguments) else -1
+    if isinstance(descriptor, int) and descriptor >= 0:
+        try:
+            return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+        except OSError:
+            return ""
+    return os.getcwd()  # noqa: PTH109
