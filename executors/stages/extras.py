@@ -16,7 +16,9 @@ def need_package(module: str, owner: str) -> None:
     """
     if importlib.util.find_spec(module) is None:
         package, extra = _OF[module]
-        raise ImportError(f"{owner} needs {package}, which is not installed: pip install 'curator-slurm[{extra}]'")
+        raise ImportError(
+            f"{owner} needs {package}, which is not installed: pip install {module} (the extra {extra!r} has it)"
+        )
 
 
 def need_number(owner: str, *, above: float | None = None, least: float | None = None, **given: float) -> None:

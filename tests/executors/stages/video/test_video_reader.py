@@ -156,7 +156,7 @@ def test_a_missing_package_is_named_before_the_run(module: str, name: str, monke
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else real(name))
     extra = "video" if module == "av" else "audio"
-    with pytest.raises(ImportError, match=rf"{name} needs .* pip install 'curator-slurm\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf"{name} needs .* pip install {module} \(the extra '{extra}'"):
         getattr(all_stages, name)(**MEDIA[module][name])
 
 
