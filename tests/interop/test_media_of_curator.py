@@ -54,7 +54,7 @@ def test_its_audio_stages_on_each_executor(name: str, connected: object, tmp_pat
         MonoConversionStage(output_sample_rate=8000),
         AudioToDocumentStage(),
     ]
-    small = [stage.with_(resources=Resources(cpus=0.5)) for stage in stages]
+    small = [stage.with_(resources=Resources(cpus=0.5), num_workers=1) for stage in stages]  # each imports PyTorch
     pipeline = Pipeline("audio", stages=[ManifestReader(str(manifest)), *small, JsonlWriter(str(tmp_path / "out"))])
     pipeline.run(OURS[name]())
     rows = [json.loads(line) for path in (tmp_path / "out").iterdir() for line in path.read_text().splitlines()]
