@@ -28,7 +28,8 @@ def changed_settings(
     """Key -> value of everything that differs from the run's plan: what these shards had last, and what is new."""
     by_number = {submission.record.number: submission.record.changes for submission in gathered.submissions}
     places = gathered.facts.places
-    last = {number: by_number[number] for shard in shards if shard in places for number in [places[shard].submission]}
+    numbers = {places[shard].submission for shard in shards if shard in places}
+    last = {number: by_number[number] for number in numbers if number is not None}
     distinct = {tuple(sorted(changes.items())) for changes in last.values()} or {()}
     new = dict(map(_parsed, set_options))
     if len(distinct) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -206,6 +206,18 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         notes.append(problem)
     sweep_secrets(prepared.folder, but=run.paths.root)
     return Submitted(launched, notes)
+
+
+def write_run(prepared: Prepared, folder: Path, environ: Mapping[str, str]) -> Run:
+    """The run directory in `folder`, without its secrets: somebody else submits it, by `retry` or by hand.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    new = replace(_new_run(prepared), secret_environment={})
+    run = registry.create_run(folder, new)
+    remember_folder(folder, environ)
+    return run
 
 
 def _exposed(folder: Path) -> list[str]:

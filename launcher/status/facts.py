@@ -28,10 +28,11 @@ an outcome."""
 class ShardPlace:
     """Where a shard is to be processed: the newest submission that holds it, and the element of its job.
 
-    `element_id` is `4711_3` in an array, else the id of the job; empty where the submission has no job (yet).
+    `element_id` is `4711_3` in an array, else the id of the job; empty where the submission has no job (yet). Without
+    a submission the job was submitted by hand.
     """
 
-    submission: int
+    submission: int | None
     element_id: str
 
 

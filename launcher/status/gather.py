@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
+from curator_slurm.launcher.files import folders_in
 from curator_slurm.launcher.local_process import is_process_alive
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths, base_of
@@ -176,7 +178,7 @@ def collect_facts(
     """The facts from an answer of Slurm and the files as they are now; `nodes` where they are looked at repeatedly."""
     record, paths = run.record, run.paths
     assert record is not None
-    places = places_of(submissions)
+    places = places_of(submissions) if submissions else _places_by_hand(paths)
     elements = dict(_local_elements(paths, submissions) if record.is_local else answer.elements())
     detailed = {shard} if shard is not None else set()
     if record.shards == 1:
@@ -248,6 +250,16 @@ def places_of(submissions: Iterable[Submission]) -> dict[int, ShardPlace]:
             place = ShardPlace(record.number, _element_id(submission, element.element))
             places.update(dict.fromkeys(element.shards, place))
     return places
+
+
+def _places_by_hand(paths: RunPaths) -> dict[int, ShardPlace]:
+    """Of a run that was prepared and never submitted by a verb: the jobs that somebody gave its script to."""
+    found = {}
+    for folder in folders_in(paths.attempts):
+        shard = whole_number(folder.name)
+        if shard is not None and (names := attempt_names(paths, shard)):
+            found[shard] = ShardPlace(None, base_of(names[-1]))
+    return found
 
 
 def _element_id(submission: Submission, element: int) -> str:

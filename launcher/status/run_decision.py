@@ -171,8 +171,8 @@ def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]
         message, next_step, failure = _BEING_SUBMITTED, "", None
     elif shard.state is ShardState.NOT_SUBMITTED and state is RunState.FAILED:
         failure = FailureClass.UNKNOWN
-        message = "The run was prepared, but never submitted: submit was interrupted."
-        next_step = f"`curator-slurm retry {facts.run_id}` submits it."
+        message = "The run was prepared, but never submitted: by `render --output`, or because submit was interrupted."
+        next_step = f"`curator-slurm retry {facts.run_id}` submits it, and so does sbatch with its script."
     elif state is RunState.UNKNOWN and not message:
         message, next_step = _CANNOT_TELL, _TRY_AGAIN
     elif shard.state is ShardState.DONE and not state.is_final:

@@ -108,8 +108,8 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
         status = _ended(facts, shard, place, element, attempt)
     elif element is not None and facts.is_active(shard):
         status = _active(facts, shard, place, element, attempt, is_next=is_next)
-    elif element is None and (by_hand or not facts.is_local) and facts.is_fresh(attempt.heartbeat):
-        status = _unknown_but_alive(facts, shard, place, attempt, expected=by_hand is not None)
+    elif element is None and (place.submission is None or not facts.is_local) and facts.is_fresh(attempt.heartbeat):
+        status = _unknown_but_alive(facts, shard, place, attempt, expected=place.submission is None)
     elif element is not None and element.is_unverifiable:
         status = _elsewhere(facts, shard, place, attempt)
     elif facts.query_error and element is None:
@@ -124,7 +124,7 @@ def _submitted_by_hand(place: ShardPlace | None, attempt: AttemptFacts) -> Shard
     job_id = base_of(attempt.name or "")
     if place is None or not (job_id and place.element_id) or order_of(job_id) <= order_of(place.element_id):
         return None
-    return ShardPlace(place.submission, job_id)
+    return ShardPlace(None, job_id)
 
 
 def _current(element: ElementFacts | None, attempt: AttemptFacts) -> AttemptFacts:

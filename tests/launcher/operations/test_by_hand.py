@@ -65,3 +65,58 @@ def test_an_attempt_by_hand(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     fake_slurm.wait(fake_slurm.jobs[-1].id)
     assert status()["state"] == "completed"
     assert CliRunner().invoke(main, ["status", str(run)]).exit_code == 0
+
+
+def test_a_rendered_run_directory_can_be_submitted(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    spec = {
+        "name": "rendered",
+        "pipeline": {"command": 'cat ${shard.files} > "${output_dir}/x.txt"'},
+        "input": {"paths": [str(tmp_path / "in")]},
+        "shards": {"files_per_shard": 1},
+        "cluster": {"ray": False},
+        "resources": {"nodes": 1, "time": 10},
+        "environment": {"python": sys.executable},
+    }
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / name).write_text(name)
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    made = CliRunner().invoke(
+        main, ["render", str(tmp_path / "spec.json"), "--cluster", "slurm", "--output", str(tmp_path / "there")]
+    )
+    assert made.exit_code == 0, made.output
+    (run,) = (tmp_path / "there" / "rendered").iterdir()
+    assert f"cd {run} && sbatch job.sbatch" in made.stdout
+    assert not fake_slurm.jobs
+    shown = CliRunner().invoke(main, ["status", "rendered"])
+    assert "never submitted" in " ".join(shown.stdout.split())
+    subprocess.run(["sbatch", "--parsable", "job.sbatch"], cwd=run, check=True, capture_output=True)
+    fake_slurm.wait(fake_slurm.jobs[-1].id)
+    assert CliRunner().invoke(main, ["status", "rendered"]).exit_code == 0
+    assert sorted(path.read_text() for path in run.glob("outputs/*/x.txt")) == ["a", "b"]
+    again = CliRunner().invoke(main, ["render", str(tmp_path / "spec.json"), "--output", str(tmp_path / "there")])
+    assert again.exit_code == 0
+    assert CliRunner().invoke(main, ["retry", "rendered"]).exit_code == 0
+    fake_slurm.wait(fake_slurm.jobs[-1].id)
+    assert CliRunner().invoke(main, ["status", "rendered"]).exit_code == 0
+
+
+def test_a_run_that_failed_by_hand_alone_says_why(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    spec = {
+        "name": "rendered",
+        "pipeline": {"command": "exit 3"},
+        "cluster": {"ray": False},
+        "resources": {"nodes": 1, "time": 10},
+        "environment": {"python": sys.executable},
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert CliRunner().invoke(main, ["render", str(tmp_path / "spec.json"), "--output", str(tmp_path)]).exit_code == 0
+    (run,) = (tmp_path / "rendered").iterdir()
+    subprocess.run(["sbatch", "--parsable", "job.sbatch"], cwd=run, check=True, capture_output=True)
+    fake_slurm.wait(fake_slurm.jobs[-1].id)
+    shown = json.loads(CliRunner().invoke(main, ["status", str(run), "--json"]).stdout)
+    assert (shown["state"], shown["failure_class"]) == ("failed", "app_failed")
+    assert "exit code 3" in shown["message"]
+    assert CliRunner().invoke(main, ["retry", str(run), "--dry-run"]).exit_code == 0
