@@ -25,6 +25,9 @@ def read_table(content: bytes) -> pa.Table | None:
         return pa.table({})
     if b"\0" in content or not _is_utf8(content):
         return None
+    rows = _objects(content)
+    if rows is None:
+        return None
     table = _parse(content, {})
     if table is None:
         return None
@@ -33,7 +36,7 @@ def read_table(content: bytes) -> pa.Table | None:
         in_order = table.column_names
         table = _parse(content, dates)
         table = table.select(in_order) if table is not None else None  # named types come first
-    if table is None or not _one_row_per_line(content, table.num_rows):
+    if table is None or table.num_rows != rows:
         return None
     return table if all(_faithful(column) for column in table.columns) else None
 
@@ -66,10 +69,11 @@ def _faithful(column: pa.ChunkedArray) -> bool:
     return largest is None or largest < _EXACT_IN_DOUBLE
 
 
-def _one_row_per_line(content: bytes, rows: int) -> bool:
-    """Whether each line that is not blank is one object.
+def _objects(content: bytes) -> int | None:
+    """The number of lines that are not blank; None where one cannot be an object.
 
-    Inside of JSON, `}` is never followed by `{`: where every line starts and ends so, each holds whole objects.
+    Inside of JSON, `}` is never followed by `{`: where every line starts and ends so, each holds whole objects. This is
+    asked before Arrow is, whose parser ends the process at a line `null`.
     """
     count = 0
     for line in content.split(b"\n"):
@@ -77,8 +81,8 @@ def _one_row_per_line(content: bytes, rows: int) -> bool:
         if text:
             count += 1
             if text[0] != 0x7B or text[-1] != 0x7D:
-                return False
-    return count == rows
+                return None
+    return count
 
 
 def _is_utf8(content: bytes) -> bool:

@@ -169,6 +169,7 @@ def test_options_that_arrow_can_do_change_nothing(tmp_path: Path, options: dict[
         (b'{"a": 1}{"a": 2}', "not JSON"),
         (b'{"text": "\xff"}', "not UTF-8"),
         (b'"text"', "not a str"),
+        (b"null", "not a NoneType"),
         (b"[" * 100_000, "not JSON"),
     ],
 )
