@@ -52,7 +52,8 @@ def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> Run
     warned: set[str] = set()
     try:
         for status in watcher.follow(interval_s):
-            for warning in status.warnings:
+            # Those of the end are in the summary.
+            for warning in status.warnings if as_json or not status.state.is_final else ():
                 if warning not in warned:
                     warned.add(warning)
                     say(f"Warning: {warning}", err=True)
