@@ -38,7 +38,24 @@ def _of(stages: Sequence[Mapping[str, Any]], *, resumed: bool) -> str:
         if not number and not resumed:
             return f"nothing was read: stage {name!r} has found no input"
         return ""
-    return ""
+    return _of_items(stages)
+
+
+def _of_items(stages: Sequence[Mapping[str, Any]]) -> str:
+    """The same of batches that go on without any item in them."""
+    empty = [not _count(stage, "items_out") for stage in stages]
+    if not empty[-1]:
+        return ""
+    first = next(number for number in range(len(stages)) if all(empty[number:]))
+    stage, items = stages[first], _count(stages[first], "items_in")
+    same_kind = first > 0 and stage.get("kind") == stages[first - 1].get("kind")
+    name, failed = str(stage.get("name", "?")), _count(stage, "items_failed")
+    if first == 0 or not items or (first == len(stages) - 1 and not same_kind):
+        return ""  # tasks of a kind that has no items, or a last stage that returns nothing of what it wrote
+    if not same_kind:
+        return f"nothing was read: stage {name!r} has found nothing in {items:,} files or items"
+    rest = f", and {failed:,} failed" if failed else ""
+    return f"nothing was kept: stage {name!r} dropped all {items:,} items{rest}"
 
 
 def _count(stage: Mapping[str, Any], key: str) -> int:

@@ -8,7 +8,7 @@ from curator_slurm.launcher.runs.nothing_kept import nothing_kept
 def stage(name, tasks_in, tasks_out, failed=0, filtered=0, items_in=0):
     return {
         "name": name, "tasks_in": tasks_in, "tasks_out": tasks_out, "tasks_failed": failed,
-        "tasks_filtered": filtered, "items_in": items_in,
+        "tasks_filtered": filtered, "items_in": items_in, "items_out": tasks_out,
     }  # fmt: skip
 
 
@@ -31,6 +31,30 @@ def stage(name, tasks_in, tasks_out, failed=0, filtered=0, items_in=0):
     ],
 )
 def test_the_stage_that_kept_nothing_is_named(stages, words):
+    found = nothing_kept({"stages": stages})
+    assert words in found
+    assert bool(words) == bool(found)
+
+
+def batches(name, items_in, items_out, kind="DocumentBatch"):
+    return {"name": name, "kind": kind, "tasks_in": 3, "tasks_out": 3, "items_in": items_in, "items_out": items_out}
+
+
+FILES, READ, WRITE = batches("files", 1, 3, "FileGroup"), batches("read", 3, 604), batches("write", 0, 0, "FileGroup")
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        ([FILES, READ, batches("quality", 604, 0), WRITE], "stage 'quality' dropped all 604 items"),
+        ([FILES, READ, batches("quality", 604, 0)], "stage 'quality' dropped all 604 items"),
+        ([FILES, batches("read", 3, 0), batches("quality", 0, 0), WRITE], "'read' has found nothing in 3 files"),
+        ([FILES, READ, batches("quality", 604, 1), batches("write", 1, 1, "FileGroup")], ""),
+        ([FILES, READ, batches("sink", 604, 0, "Done")], ""),
+        ([batches("make", 1, 0, "Own"), batches("work", 0, 0, "Own")], ""),
+    ],
+)
+def test_batches_without_items_are_nothing(stages, words):
     found = nothing_kept({"stages": stages})
     assert words in found
     assert bool(words) == bool(found)
