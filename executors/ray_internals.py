@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ WORKER_PROCESS = "worker process"
 ACTOR_CLASS = "actor class"
 DATA_STEPS = "data steps"
 NODE_LIST = "node list"
+MODULE_PATH = "module path"
 
 _FEATURES = (
     Feature(
@@ -67,11 +69,18 @@ _FEATURES = (
         "a run on RayDataExecutor whose last suitable node is gone waits for another one indefinitely",
     ),
     Feature(
+        MODULE_PATH,
+        "workers do not import from the folder that the driver runs in: the user's modules are those that were "
+        "submitted, and may hide none of installed packages",
+        "workers import the modules beside the spec as they are when they start, before installed ones",
+    ),
+    Feature(
         NODE_LIST,
         "the node agent asks Ray's control service which nodes are alive, without being a driver",
         "the node agent asks as a driver does, which takes some seconds each time",
     ),
 )
+_JOB = "ray.job_config:JobConfig"
 _HEAD = "node:__internal_head__"
 _STATE = "ray._private.state:GlobalState"
 _CALLBACK = "ray.data._internal.execution.execution_callback:ExecutionCallback"
@@ -100,6 +109,8 @@ NAMES = PrivateNames(
         PrivateName(ACTOR_CLASS, "ray.actor:_ActorClassMetadata.modified_class"),
         PrivateName(DATA_STEPS, f"{_CALLBACK}.on_execution_step", ("executor",)),
         PrivateName(DATA_STEPS, "ray.data:DataContext.custom_execution_callback_classes", versions="2.60"),
+        PrivateName(MODULE_PATH, f"{_JOB}._serialize", ()),
+        PrivateName(MODULE_PATH, f"{_JOB}._py_driver_sys_path"),
         PrivateName(NODE_LIST, "ray._raylet:GcsClient"),
         PrivateName(NODE_LIST, "ray._raylet:InnerGcsClient.get_all_node_info", ("timeout",)),
     ),
@@ -189,6 +200,21 @@ def step_callback_base() -> type:
 def step_callback_setting() -> str | None:
     """The setting of Ray Data's context with the classes of its callbacks, where this version has it."""
     return "custom_execution_callback_classes" if NAMES.supports(DATA_STEPS) else None
+
+
+def keep_current_folder_out() -> None:
+    """Let no Ray that this process will be the driver of put its current folder on the module path of workers."""
+    if not NAMES.supports(MODULE_PATH):
+        return
+    config: Any = importlib.import_module("ray.job_config").JobConfig
+    serialize = config._serialize
+
+    def without_current_folder(self: Any) -> Any:
+        here = os.getcwd()  # noqa: PTH109 (as Ray does)
+        self._py_driver_sys_path = [path for path in self._py_driver_sys_path if path != here]
+        return serialize(self)
+
+    config._serialize = without_current_folder
 
 
 def node_lister(address: str) -> Callable[[float], set[str]]:

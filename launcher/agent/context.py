@@ -23,6 +23,7 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus
 from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths, RunPaths
+from curator_slurm.launcher.runs.user_code import CODE
 from curator_slurm.launcher.spec import curator_arrays
 
 log = logging.getLogger("curator_slurm.agent")
@@ -68,6 +69,8 @@ class AgentContext:
     """Where the plan was read from."""
     umask: int = 0o077
     """The user's own, for Ray, drivers and published files; what the agent writes itself is private."""
+    code: Path | None = None
+    """The user's modules as they were submitted; None where there are none."""
     status: NodeStatus = field(init=False)
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 
@@ -135,9 +138,9 @@ def start_logging(path: Path, *, echo: bool) -> None:
         log.addHandler(handler)
 
 
-def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[str, str]:
-    """Environment for Ray and the driver: with the secrets, the programs of our Python first on PATH, and the spec's
-    folder on the module path.
+def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan, code: Path | None = None) -> dict[str, str]:
+    """Environment for Ray and the driver: with the secrets, the programs of our Python first on PATH, and what stands
+    for the spec's folder on the module path.
 
     Raises:
         BootstrapError: a secret is not in the run's secrets, which are deleted when a run has ended.
@@ -154,8 +157,10 @@ def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan) -> dict[
             )
         environment.update({name: str(values[name]) for name in plan.spec.environment.secrets})
     path = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
-    if plan.spec_dir not in path:
-        path.append(plan.spec_dir)
+    folder = str(code or plan.spec_dir)
+    if folder not in path:
+        path.append(folder)
+    environment[CODE] = folder
     environment["PYTHONPATH"] = os.pathsep.join(path)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"

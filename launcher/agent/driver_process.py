@@ -52,6 +52,7 @@ class DriverProcess:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",  # not the folder that it starts in, whose modules may hide ours
                     "-m",
                     "curator_slurm.launcher.driver.driver",
                     f"--run-dir={attempt.run.root}",

@@ -116,7 +116,7 @@ class Head:
         nothing_to_do = self.runner.prepare()
         if nothing_to_do is not None:
             return nothing_to_do
-        context.environment = job_environment(context.environment, context.run, context.plan)
+        context.environment = job_environment(context.environment, context.run, context.plan, context.code)
         if context.plan.spec.cluster.ray:
             make_credentials(context.cluster, tls=context.plan.spec.cluster.tls)
         self.bootstrap.start()

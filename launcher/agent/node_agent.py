@@ -38,6 +38,7 @@ from curator_slurm.launcher.runs.attempt_records import (
 )
 from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, SubmissionPaths
+from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
 from curator_slurm.launcher.tails import last_lines
 
@@ -86,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
         shards = shards_of_job(run, submission, os.environ, stop.wait) if allocation.is_head else []
     except BootstrapError as error:
         return _refuse(error)
-    context = AgentContext(plan, allocation, cluster, stop, dict(os.environ), path, users_umask)
+    code = newest_code(run, submission.number if submission else None)
+    folder = code[0] if code else None
+    context = AgentContext(plan, allocation, cluster, stop, dict(os.environ), path, users_umask, folder)
     return run_agent(context, shards)
 
 
@@ -112,7 +115,7 @@ def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
 
 def _worker(context: AgentContext, node: Node) -> int:
     try:
-        context.environment = job_environment(context.environment, context.run, context.plan)
+        context.environment = job_environment(context.environment, context.run, context.plan, context.code)
         return run_worker(context, node)
     except BootstrapError as error:
         return fail_worker(context, error)

@@ -251,12 +251,14 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         overrides: Overrides | None = None,
         classes: Sequence[str] = (),
         shards: Sequence[int] | None = None,
+        update_code: bool = False,
         environ: Mapping[str, str] | None = None,
     ) -> Job:
         """Submit again what is not done, into the same run directory; the job itself, for chaining.
 
         With nothing left to do, nothing is done. `overrides` may change how and where it runs, never what the outputs
-        are; `classes` and `shards` take only what failed in these ways, or these shards.
+        are; `classes` and `shards` take only what failed in these ways, or these shards. The code is that which was
+        submitted; with `update_code`, the modules beside the spec are taken as they are now.
 
         Raises:
             SpecError: an override is wrong, or may not change.
@@ -266,7 +268,9 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         """
         selection = Selection([_failure_class(name) for name in classes], shards)
         found = retrying.retry(
-            self._run(), RetryRequest(selection, set_options(overrides)), os.environ if environ is None else environ
+            self._run(),
+            RetryRequest(selection, set_options(overrides), update_code=update_code),
+            os.environ if environ is None else environ,
         )
         self.watcher.status(str(self.run_dir), "force")
         self.notes = tuple(found.warnings)

@@ -36,6 +36,7 @@ from curator_slurm.launcher.sharding.revise_input import InputRevision
     "--accept-changed-input", is_flag=True, help="Take input files that have changed since submission as they are now."
 )
 @click.option("--skip-file", "skip", multiple=True, metavar="PATH", help="Leave out this input file. May be repeated.")
+@click.option("--update-code", is_flag=True, help="Take the modules beside the spec as they are now.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted, and submit nothing.")
 @json_option
 @runs_dir_option
@@ -46,6 +47,7 @@ def command(
     shards: tuple[str, ...],
     accept_changed_input: bool,
     skip: tuple[str, ...],
+    update_code: bool,
     dry_run: bool,
     as_json: bool,
     runs_dir: Path | None,
@@ -57,7 +59,8 @@ def command(
     kept. It can be repeated: with nothing left to do it does nothing, which is not an error.
 
     --set changes how and where it runs (resources, environment, cluster, failures, network, executor.config), never
-    what the outputs are. Settings of the last attempt are kept.
+    what the outputs are. Settings of the last attempt are kept. So is the code: the modules beside the spec are those
+    that were submitted, unless --update-code is given.
 
     A shard whose input files are not as planned fails, so that no output is made of half-written files. Once they are
     right, --accept-changed-input takes them as they are now; --skip-file leaves out a file that cannot be read.
@@ -68,7 +71,8 @@ def command(
     """
     found = registry.find_run(run, folders_of(runs_dir))
     selection = Selection([FailureClass(name) for name in classes], numbers(shards, "--shard"))
-    request = RetryRequest(selection, overrides, InputRevision(accept_changed_input, skip))
+    revision = InputRevision(accept_changed_input, skip)
+    request = RetryRequest(selection, overrides, revision, update_code=update_code)
     result = (preview if dry_run else retry)(found, request, os.environ)
     for warning in result.warnings:
         say(f"Note: {warning}", err=True)

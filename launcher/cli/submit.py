@@ -11,6 +11,7 @@ from curator_slurm.launcher.cli._options import cluster_option, imports_option, 
 from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.runs.known_folders import reference
+from curator_slurm.launcher.runs.user_code import newest_code
 
 
 @click.command()
@@ -47,6 +48,8 @@ def command(
         if details["shards"] is not None:
             say(f"Shards   {details['shards']:,}")
         say(f"Run dir  {submitted.run.paths.root}")
+        if code := newest_code(submitted.run.paths):
+            say(f"Code     {code[1].summary()}")
     if submitted.submitted.problem:
         say(f"Error: {submitted.submitted.problem}", err=True)
         if as_json:

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.common.streams import drop_unwritable
+from curator_slurm.executors.ray_internals import keep_current_folder_out
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
@@ -31,7 +32,9 @@ from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
 from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.user_code import CODE, PIPELINE_FILE
 from curator_slurm.launcher.spec.command_text import argument_list, bash_script
+from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,14 +63,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _drive(plan: Plan, attempt: AttemptPaths) -> str:
     """Prepare, wait for the cluster, run; returns a one-line summary."""
     pipeline_spec = plan.spec.pipeline
-    if plan.spec_dir not in sys.path:
-        sys.path.append(plan.spec_dir)
+    code = os.environ.get(CODE) or plan.spec_dir
+    if code not in sys.path:
+        sys.path.append(code)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("curator_slurm").setLevel(logging.INFO)
     executor = None
     if pipeline_spec.command is None:
         import ray  # noqa: F401  (the slowest import, while Ray boots anyway)
 
+        keep_current_folder_out()
+        pipeline_spec = _as_submitted(pipeline_spec, Path(code))
         load_entry(pipeline_spec)
         executor = _make_executor(plan)
     address = _wait_for_go()
@@ -79,7 +85,13 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         _say(f"running {pipeline_spec.command!r}")
         sys.stdout.flush()
         _become(command)
-    return _run_pipeline(plan, executor, context)
+    return _run_pipeline(plan, pipeline_spec, executor, context)
+
+
+def _as_submitted(spec: PipelineSpec, code: Path) -> PipelineSpec:
+    """With the copy of `pipeline.file` that was made when the run was submitted."""
+    copy = code / PIPELINE_FILE
+    return spec.model_copy(update={"file": str(copy)}) if spec.file is not None and copy.exists() else spec
 
 
 def _become(command: list[str]) -> NoReturn:
@@ -125,8 +137,8 @@ def _make_executor(plan: Plan) -> Any:
     return executor
 
 
-def _run_pipeline(plan: Plan, executor: Any, context: dict[str, Any]) -> str:
-    pipeline = build_pipeline(plan.spec.pipeline, plan.spec.name, context)
+def _run_pipeline(plan: Plan, spec: PipelineSpec, executor: Any, context: dict[str, Any]) -> str:
+    pipeline = build_pipeline(spec, plan.spec.name, context)
     _say(f"running the pipeline on {type(executor).__name__}")
     began = time.monotonic()
     results = pipeline.run(**run_arguments(pipeline, executor, plan.spec.pipeline.checkpoint_path))

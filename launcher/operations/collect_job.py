@@ -55,5 +55,5 @@ def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:
 
 def _start_here(run: RunPaths) -> None:
     """On this machine, a process that waits for the end."""
-    command = [sys.executable, "-m", "curator_slurm", "collect", "--wait", str(run.root)]
+    command = [sys.executable, "-P", "-m", "curator_slurm", "collect", "--wait", str(run.root)]
     start_detached(command, local_environment(os.environ), output=run.collect_log("local"))

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
+from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.can_start import check_can_start
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -31,6 +32,7 @@ from curator_slurm.launcher.runs.submissions import (
     read_submissions,
     write_submission,
 )
+from curator_slurm.launcher.runs.user_code import Code, take_code
 from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import SbatchCall
@@ -53,6 +55,8 @@ class Order:
     files: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[str] = ()
+    code: Code | None = None
+    """The user's code, where it is to be taken again."""
 
 
 @dataclass
@@ -114,6 +118,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
                 done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
                 return done
             submission = _prepare(run, number, array, order, done.accepted)
+            _take_code(submission, order)
             number += 1
             try:
                 accepted = _submit(done, submission, order.plan.cluster)
@@ -140,6 +145,16 @@ def _checked(run: Run, order: Order) -> list[str]:
         script = Path(folder, run.paths.script.name)
         script.write_text(text)
         return check_can_start(order.plan, run.paths.root, script)
+
+
+def _take_code(submission: Submission, order: Order) -> None:
+    if order.code is None:
+        return
+    try:
+        take_code(order.code, submission.paths.code, submission.paths.code_record)
+    except OSError as error:
+        submission.update(refused=str(error))
+        raise StorageError(f"the code beside the spec cannot be copied: {storage_errors.what(error)}") from error
 
 
 def is_submit_limit(error: CuratorSlurmError | None) -> bool:

@@ -12,6 +12,7 @@ from curator_slurm.launcher.operations.revised_plan import changed_settings, rev
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.plan.modules import code_of
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.manifest import revise
@@ -20,6 +21,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.submissions import Submission
+from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.sharding.plan_arrays import arrays_for
@@ -40,6 +42,8 @@ class RetryRequest:
     selection: Selection = field(default_factory=Selection)
     set_options: Sequence[str] = ()
     revision: InputRevision = field(default_factory=InputRevision)
+    update_code: bool = False
+    """Take the modules beside the spec again, as they are now."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
             files=found.files,
             changes=found.changes,
             after=found.after,
+            code=code_of(found.plan) if request.update_code else None,
         )
         launched = launch(run, order, lock)
     if launched.error is not None and not launched.accepted:
@@ -128,10 +133,23 @@ def _prepare(
     changes, warnings = changed_settings(gathered, choice.shards, request.set_options)
     plan, files = revised_plan(run, changes, environ)
     exposed = [f"--set: {message}" for path, message in exposed_secrets.warnings(plan.spec) if dotted(path) in changes]
-    warnings = [*warnings, *exposed]
+    warnings = [*warnings, *exposed, *([] if request.update_code else _old_code(run))]
     arrays, after = _arrays(plan, choice.shards, submissions, answer)
     other_files = revised(run.paths, choice.shards, request.revision)
     return Retry(run, choice, changes, arrays, after, warnings, plan, files, other_files)
+
+
+def _old_code(run: Run) -> list[str]:
+    """That the code which the run has is not that which lies beside the spec now."""
+    code = newest_code(run.paths)
+    changed = code[1].changed() if code else []
+    if not changed:
+        return []
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return [
+        f"{', '.join(changed[:3])}{more} changed since; the code runs as it was submitted. "
+        "`retry --update-code` takes it as it is now"
+    ]
 
 
 def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:

@@ -17,6 +17,7 @@ from curator_slurm.launcher.operations.output_in_use import refuse_output_in_use
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.modules import code_of
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.known_folders import default_folder, known_folders, remember_folder
 from curator_slurm.launcher.runs.lock import RunLock
@@ -24,6 +25,7 @@ from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment
 from curator_slurm.launcher.runs.secrets import collect_secrets
 from curator_slurm.launcher.runs.submissions import read_submissions
+from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.sharding.plan_arrays import arrays_for
 from curator_slurm.launcher.slurm import client, messages
 
@@ -202,6 +204,8 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         registry.remove_run(run)
         raise explain_first(error, order)
     notes = [*prepared.warnings, *prepared.shards.notes, *in_use, *launched.notes, *_exposed(prepared.folder)]
+    if code := newest_code(run.paths):
+        notes += code[1].sentences()
     if problem := submit_collect_job(launched.run, plan, launched.job_ids):
         notes.append(problem)
     sweep_secrets(prepared.folder, but=run.paths.root)
@@ -250,6 +254,7 @@ def _new_run(prepared: Prepared) -> NewRun:
         output_path=plan.spec.output.path or "",
         array=plan.array,
         shards=prepared.shards.shards,
+        code=code_of(plan),
     )
 
 

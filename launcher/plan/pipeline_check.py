@@ -20,6 +20,7 @@ from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.inputs.address import local_path
 from curator_slurm.launcher.inputs.local import matches
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.runs.user_code import collect_code
 
 LIMIT_S = 60.0
 """A module that takes longer to import is left to the job."""
@@ -74,7 +75,7 @@ class _Child:
         """None: it had to be ended."""
         self.words = ""
         """Of Python itself, before our code ran."""
-        command = [python, "-m", CHILD, "--scratch", str(scratch), *(f"--file={path}" for path in _inputs(plan))]
+        command = [python, "-P", "-m", CHILD, "--scratch", str(scratch), *(f"--file={path}" for path in _inputs(plan))]
         cwd = plan.spec_dir if Path(plan.spec_dir).is_dir() else scratch
         try:
             process = subprocess.Popen(
@@ -176,6 +177,9 @@ def _environment(plan: Plan, environ: Mapping[str, str], scratch: Path) -> dict[
             "LANG": "C.UTF-8",
         }
     base |= spec.env | {name: environ[name] for name in spec.secrets if name in environ}
+    code = scratch / "code"  # as in a job: without modules that would hide installed ones
+    if collect_code(Path(plan.spec_dir), code, ()) is not None:
+        base["PYTHONPATH"] = os.pathsep.join(filter(None, [base.get("PYTHONPATH"), str(code)]))
     return base | {
         "TMPDIR": str(scratch),
         "NUMBA_CACHE_DIR": str(scratch),

@@ -54,6 +54,16 @@ class RunPaths:
         return self.root / "job.sbatch"
 
     @property
+    def code(self) -> Path:
+        """The user's modules as they were when the run was submitted; on the module path of the job."""
+        return self.root / "code"
+
+    @property
+    def code_record(self) -> Path:
+        """code.json: what is in `code`, written after it."""
+        return self.root / "code.json"
+
+    @property
     def attempts(self) -> Path:
         return self.root / "attempts"
 
@@ -190,6 +200,15 @@ class SubmissionPaths:
     def plan(self) -> Path:
         """The plan of this submission, where it differs from the run's own (`retry --set`)."""
         return self.root / "plan.yaml"
+
+    @property
+    def code(self) -> Path:
+        """The user's modules of this submission and later ones, where `retry --update-code` has taken them again."""
+        return self.root / "code"
+
+    @property
+    def code_record(self) -> Path:
+        return self.root / "code.json"
 
     @property
     def script(self) -> Path:

@@ -31,6 +31,7 @@ from curator_slurm.launcher.runs.manifest import check_count, write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.secrets import write_secrets
 from curator_slurm.launcher.runs.shard_records import MOST_SHARDS, Shard
+from curator_slurm.launcher.runs.user_code import Code, take_code
 
 RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{4}")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
@@ -112,6 +113,7 @@ class NewRun:
     output_path: str = ""
     array: bool = False
     shards: Sequence[Shard] = field(default=(Shard(0, ()),), repr=False)
+    code: Code | None = None
 
 
 # Making and changing runs
@@ -133,8 +135,6 @@ def create_run(folder: Path, new: NewRun) -> Run:
     """Make the directory of a new run in `folder`, readable by its owner alone; it appears by one rename."""
     now = time.time()
     run_id = new_run_id(now)
-    parent = folder / new.name
-    temporary = parent / f".new-{run_id}"
     elsewhere = "Give the run another name, or another folder with storage.runs in the spec or $CURATOR_SLURM_RUNS."
     record = RunRecord(
         run_id=run_id,
@@ -150,8 +150,11 @@ def create_run(folder: Path, new: NewRun) -> Run:
         array=new.array,
         shards=len(new.shards),
     )
+    parent = folder / new.name
+    temporary = parent / f".new-{run_id}"
     try:
-        owners.make_private(parent, elsewhere)
+        parent = _make_parent(folder, new.name, elsewhere)
+        temporary = parent / f".new-{run_id}"
         owners.make_private(temporary, elsewhere)
         _fill(RunPaths(temporary), new, record)
         temporary.rename(parent / run_id)
@@ -167,6 +170,25 @@ def create_run(folder: Path, new: NewRun) -> Run:
     return Run(RunPaths.of_run(parent / run_id, array=new.array, output_path=new.output_path), record)
 
 
+def _make_parent(folder: Path, name: str, elsewhere: str) -> Path:
+    """The folder of our runs of this name: in a folder that users share, another's runs may have the plain name."""
+    *before, last = _parents(folder, name)
+    for parent in before:
+        with contextlib.suppress(StorageError):
+            owners.make_private(parent, elsewhere)
+            return parent
+        if owners.is_own(parent):
+            break  # say why
+    else:
+        parent = last
+    owners.make_private(parent, elsewhere)
+    return parent
+
+
+def _parents(folder: Path, name: str) -> list[Path]:
+    return [folder / name, folder / f"{name}.{_user()}"]
+
+
 def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
     for folder in (paths.attempts, paths.elements):
         folder.mkdir(mode=0o700)
@@ -175,6 +197,8 @@ def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
     write_atomic(paths.plan, new.plan_text, mode=0o600)
     write_atomic(paths.script, new.script, mode=0o700)
     write_manifest(paths.manifest, new.shards)
+    if new.code is not None:
+        take_code(new.code, paths.code, paths.code_record)
     write_json(paths.record, record.to_json(), mode=0o600)
 
 
@@ -261,7 +285,7 @@ def run_directories(folders: Iterable[Path], name: str = "*", *, of_others: bool
     """Directories that have the name of a run, newest first; other users' only if they are asked for."""
     found: dict[Path, None] = {}
     for folder in folders:
-        for parent in _subdirectories(folder) if name == "*" else [folder / name]:
+        for parent in _subdirectories(folder) if name == "*" else _parents(folder, name):
             for path in _subdirectories(parent):
                 if RUN_ID.fullmatch(path.name) and (of_others or owners.is_own(path)):
                     found[path] = None
@@ -283,7 +307,7 @@ def find_run(text: str, folders: Sequence[Path]) -> Run:
         return _find_by_path(text)
     directories = run_directories(folders)
     for path in directories:
-        if text in (path.name, path.parent.name):
+        if text == path.name or path.parent in _parents(path.parent.parent, text):
             return load_run(path)
     if _JOB_ID.fullmatch(text) and (run := _find_by_job(text, directories)) is not None:
         return run

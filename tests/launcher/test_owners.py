@@ -5,7 +5,9 @@ Root gives things away, so root plays this; a real second user does on Slurm.
 
 from __future__ import annotations
 
+import getpass
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ from curator_slurm.launcher.operations.submit import _exposed
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.paths import RunPaths
-from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.registry import Run, find_run, run_directories
 
 __all__ = ["own_home"]
 
@@ -86,9 +88,20 @@ def test_the_folder_of_a_name_that_a_stranger_has_made(tmp_path: Path, link: boo
     else:
         theirs.mkdir(mode=0o777)
     os.chown(theirs, STRANGER, STRANGER, follow_symlinks=False)
-    with pytest.raises(StorageError, match=r"demo belongs to .*\n.*storage\.runs"):
-        new_run(tmp_path)
+    run = new_run(tmp_path)  # as two users do who share a folder of runs
+    mine = tmp_path / f"demo.{getpass.getuser()}"
+    assert run.paths.root.parent == mine
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o700
     assert not list((tmp_path / "demo").iterdir())
+    assert run.name == "demo"
+    assert find_run("demo", [tmp_path]).paths.root == run.paths.root
+    assert run_directories([tmp_path], "demo") == [run.paths.root]
+    shutil.rmtree(mine)
+    mine.mkdir()
+    os.chown(mine, STRANGER, STRANGER)
+    with pytest.raises(StorageError, match=rf"demo\.{getpass.getuser()} belongs to .*\n.*storage\.runs"):
+        new_run(tmp_path)
+    assert not list(mine.iterdir())
 
 
 def test_a_place_where_everybody_can_swap_folders_is_told(tmp_path: Path) -> None:

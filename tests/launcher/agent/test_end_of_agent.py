@@ -220,7 +220,7 @@ def test_a_driver_whose_log_is_full_has_not_failed(tmp_path: Path) -> None:
         "from curator_slurm.launcher.driver import driver\n"
         "driver.read_own = driver.Plan.from_yaml = lambda *_: None\n"
         "driver._drive = lambda *_: driver._say('the pipeline ended') or 'done'\n"
-        "driver.write_json = lambda *_: (_ for _ in ()).throw(OSError(28, 'No space left on device'))\n"
+        "driver.write_json = lambda *_, **__: (_ for _ in ()).throw(OSError(28, 'No space left on device'))\n"
         f"code = driver.main(['--run-dir={tmp_path}', '--attempt-dir={tmp_path}/a/00000/4711.0', '--plan=p'])\n"
         "driver.drop_unwritable()\n"
         "sys.exit(code)\n"

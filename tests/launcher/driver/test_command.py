@@ -20,7 +20,7 @@ def drive(tmp_path: Path, command: str, environ: dict[str, str]) -> tuple[subpro
     run.plan.write_text(make_plan(spec, [], Cluster.LOCAL, {"HOME": str(tmp_path)}).to_yaml())
     arguments = ["--run-dir", run.root, "--attempt-dir", attempt.root, "--plan", run.plan]
     done = subprocess.run(
-        [sys.executable, "-m", "curator_slurm.launcher.driver.driver", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "curator_slurm.launcher.driver.driver", *map(str, arguments)],
         input="go none\n",
         capture_output=True,
         text=True,

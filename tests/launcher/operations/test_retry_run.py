@@ -20,6 +20,7 @@ from curator_slurm.launcher.operations import submit
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.spec import sbatch_options
 
@@ -163,3 +164,24 @@ def test_a_first_job_whose_record_was_lost_is_found(
     assert "is still pending" in call("retry", run.run_id).stdout
     assert len(slurm_jobs.jobs) == 1
     assert registry.find_run(str(slurm_jobs.jobs[0].id), [tmp_path / "runs"]).run_id == run.run_id
+
+
+def test_a_retry_uses_the_code_of_the_submission_unless_told_otherwise(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    for name in ("mine", "helper"):
+        (tmp_path / f"{name}.py").write_text("import helper\n")
+    python = fake_python(tmp_path / "python", state="failed", outcome={"failure_class": "out_of_memory"})
+    call("submit", write_spec(tmp_path, python, pipeline={"entry": "mine:build"}), "--no-import")
+    run = only_run(tmp_path)
+    slurm_jobs.wait(slurm_jobs.jobs[-1].id)
+    assert "changed since" not in call("retry", run.run_id, "--dry-run").stderr
+    (tmp_path / "helper.py").write_text("edited")
+    result = call("retry", run.run_id)
+    assert "helper.py changed since; the code runs as it was submitted" in result.stderr
+    assert not run.paths.submission(1).code.exists()
+    slurm_jobs.wait(slurm_jobs.jobs[-1].id)
+    assert "changed since" not in call("retry", run.run_id, "--update-code").stderr
+    assert (run.paths.submission(2).code / "helper.py").read_text() == "edited"
+    assert (run.paths.code / "helper.py").read_text() == "import helper\n"
+    slurm_jobs.wait(slurm_jobs.jobs[-1].id)
+    assert "changed since" not in call("retry", run.run_id).stderr
+    assert newest_code(run.paths, 3) == newest_code(run.paths, 2) != newest_code(run.paths, 1)
