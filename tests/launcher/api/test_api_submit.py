@@ -122,6 +122,10 @@ def test_the_package_is_light_until_the_api_is_used() -> None:
         getattr(curator_slurm, "sumbit")  # noqa: B009
 
 
-def test_the_module_runs_the_command_line() -> None:
-    done = subprocess.run([sys.executable, "-m", "curator_slurm", "--version"], capture_output=True, text=True)
+def test_the_module_runs_the_command_line(tmp_path: Path) -> None:
+    """Also beside modules that have the names of others."""
+    for name in ("click", "yaml", "json"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError")
+    command = [sys.executable, "-m", "curator_slurm", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == f"curator-slurm {curator_slurm.__version__}\n"
