@@ -24,6 +24,7 @@ from pathlib import Path
 
 from curator_slurm.common.json_fields import checked, made
 from curator_slurm.launcher.files import folders_in, read_json, write_json
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 
 CODE = "CURATOR_SLURM_CODE"
@@ -145,7 +146,9 @@ def take_code(code: Code, goal: Path, record: Path) -> None:
 
 def newest_code(run: RunPaths, number: int | None = None) -> tuple[Path, CodeRecord] | None:
     """The code that a submission uses (None: the newest one): of a retry that has taken it again, else the run's."""
-    taken = [SubmissionPaths(folder, run) for folder in folders_in(run.submissions) if folder.name.isdigit()]
+    taken = [
+        SubmissionPaths(folder, run) for folder in folders_in(run.submissions) if whole_number(folder.name) is not None
+    ]
     before = [each for each in reversed(taken) if number is None or each.number <= number]
     places: list[SubmissionPaths | RunPaths] = [*before, run]
     for place in places:
