@@ -28,6 +28,7 @@ from curator_slurm.executors.stages.deduplication.exact_dedup import (
 from curator_slurm.executors.stages.deduplication.fuzzy_dedup import DropNearDuplicates, FuzzyDeduplicationPipeline
 from curator_slurm.executors.stages.deduplication.lsh import MatchBands, MergeEdges
 from curator_slurm.executors.stages.deduplication.minhash import HashBands
+from curator_slurm.executors.stages.deduplication.verification import CollectCandidates, VerifyCandidates
 from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, DocumentModifier
 from curator_slurm.executors.stages.filters.lines import (
     BoilerPlateStringFilter,
@@ -106,6 +107,7 @@ __all__ = [
     "ClipQualityFilterStage",
     "ClipTranscodingStage",
     "ClipWriter",
+    "CollectCandidates",
     "CommonEnglishWordsFilter",
     "DocumentFilter",
     "DocumentModifier",
@@ -171,6 +173,7 @@ __all__ = [
     "TextWriter",
     "UrlRemover",
     "UrlsFilter",
+    "VerifyCandidates",
     "VideoReader",
     "VideoReaderStage",
     "WhiteSpaceFilter",

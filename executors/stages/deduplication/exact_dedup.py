@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import values_of
+from curator_slurm.executors.stages.deduplication.normalization import Normalization, text_form
 from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.stages.io.writer import file_stem
 from curator_slurm.executors.stages.statistics import drop_rows
@@ -40,9 +41,11 @@ class HashDocuments(ProcessingStage[DocumentBatch, FileGroupTask]):
     path: str
     text_field: str = "text"
     name: str = "hash_documents"
+    normalize_text: Normalization = False
 
     def __post_init__(self) -> None:
         self.path = storage.absolute(self.path)
+        text_form(self.normalize_text)
 
     def inputs(self) -> tuple[list[str], list[str]]:
         return ["data"], [self.text_field]
@@ -51,8 +54,9 @@ class HashDocuments(ProcessingStage[DocumentBatch, FileGroupTask]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        form = text_form(self.normalize_text)
         hashed = [
-            (row, digest(text))
+            (row, digest(text, form))
             for row, text in enumerate(values_of(task.data, self.text_field))
             if text is not None  # a null equals nothing
         ]
@@ -78,6 +82,10 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
     duplicates: str
     text_field: str = "text"
     name: str = "drop_duplicates"
+    normalize_text: Normalization = False
+
+    def __post_init__(self) -> None:
+        text_form(self.normalize_text)
 
     def inputs(self) -> tuple[list[str], list[str]]:
         return ["data"], [self.text_field]
@@ -94,10 +102,11 @@ class DropDuplicates(ProcessingStage[DocumentBatch, DocumentBatch]):
         expected = self.listed(task.task_id)
         if not expected:
             return task
+        form = text_form(self.normalize_text)
         texts = values_of(task.data, self.text_field)
         keep = [True] * len(texts)
         for row, value in expected.items():
-            if row >= len(texts) or (None if texts[row] is None else digest(texts[row])) != value:
+            if row >= len(texts) or (None if texts[row] is None else digest(texts[row], form)) != value:
                 raise ValueError(f"row {row} of task {task.task_id} has changed since the first pass")
             keep[row] = False
         return drop_rows(task, keep, self.REASON)
@@ -115,6 +124,9 @@ class ExactDeduplicationPipeline(Pipeline):
 
     The first is the one in the first group of files, and there in the first row. `work_dir` is a folder on storage
     that all nodes share; `duplicates.parquet` stays there and says for each dropped row which one was kept.
+
+    `normalize_text` says which differences do not count: `case`, `white_space` (line ends included), and those within a
+    Unicode form, `NFC` or `NFKC`; true stands for the first two. Documents are kept as they are.
     """
 
     def __init__(
@@ -125,12 +137,15 @@ class ExactDeduplicationPipeline(Pipeline):
         work_dir: str,
         text_field: str = "text",
         description: str | None = None,
+        normalize_text: Normalization = False,
     ) -> None:
         self.reader = reader
+        self.normalize_text = normalize_text
         self.work_dir = Path(storage.absolute(work_dir))
         self.text_field = text_field
         self.duplicates = self.work_dir / "duplicates.parquet"
-        super().__init__(name, description, [reader, DropDuplicates(str(self.duplicates), text_field), *stages])
+        removal = DropDuplicates(str(self.duplicates), text_field, normalize_text=normalize_text)
+        super().__init__(name, description, [reader, removal, *stages])
 
     def run(
         self, executor: Any = None, initial_tasks: list[Any] | None = None, checkpoint_path: str | Path | None = None
@@ -138,7 +153,7 @@ class ExactDeduplicationPipeline(Pipeline):
         """Both passes on the same executor; the tasks of the last stage."""
         digests = self.work_dir / "digests"
         shutil.rmtree(digests, ignore_errors=True)
-        hashing = HashDocuments(str(digests), self.text_field)
+        hashing = HashDocuments(str(digests), self.text_field, normalize_text=self.normalize_text)
         first = Pipeline(f"{self.name}: find duplicates", stages=[self.reader, hashing])
         tasks = first.run(executor, initial_tasks)
         table = find_duplicates(path for task in tasks or [] for path in task.data)
@@ -148,9 +163,9 @@ class ExactDeduplicationPipeline(Pipeline):
         return super().run(executor, initial_tasks, checkpoint_path)
 
 
-def digest(text: Any) -> bytes:
-    """Sixteen bytes that equal texts share."""
-    encoded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else repr(text).encode()
+def digest(text: Any, form: Callable[[str], str] = str) -> bytes:
+    """Sixteen bytes that texts share which are equal in a form."""
+    encoded = form(text).encode("utf-8", "surrogatepass") if isinstance(text, str) else repr(text).encode()
     return hashlib.blake2b(encoded, digest_size=16).digest()
 
 

@@ -3,7 +3,8 @@
 1. Every batch of documents gets a file with the bands of its signatures, a column for each band.
 2. Every band is a task: it reads its column of all files, and connects documents that agree. Edges are merged into
    spanning forests on the way, so that what is left is at most one edge for each near-duplicate.
-3. The documents are read again; all but the first of each group are dropped, and the other stages follow.
+3. Where a threshold is given, documents of the same group are read again and compared (`verification`).
+4. The documents are read again; all but the first of each group are dropped, and the other stages follow.
 
 No stage holds the documents, or all bands; the driver holds two numbers for each near-duplicate.
 """
@@ -21,6 +22,7 @@ from curator_slurm.executors.pipeline import Pipeline
 from curator_slurm.executors.stages.deduplication.exact_dedup import DropDuplicates, write_table
 from curator_slurm.executors.stages.deduplication.lsh import ROW_BITS, BandTask, MatchBands, MergeEdges, read_edges
 from curator_slurm.executors.stages.deduplication.minhash import HashBands, signature_file
+from curator_slurm.executors.stages.deduplication.verification import CollectCandidates, PartTask, VerifyCandidates
 from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.tasks import FileGroupTask
 
@@ -58,7 +60,9 @@ class FuzzyDeduplicationPipeline(Pipeline):
     """Reads documents, drops all but the first of those that are near-duplicates, and continues with `stages`.
 
     `char_ngrams`, `num_bands`, `minhashes_per_band` and `seed` are NeMo Curator's, with its defaults: texts of which
-    about four fifths of the 24-grams are the same are near-duplicates (`minhash.threshold`). Groups are transitive.
+    about four fifths of the 24-grams are the same are near-duplicates (`minhash.threshold`). Groups are transitive, so
+    that the ends of a chain may have little in common; with `jaccard_threshold`, such as 0.8, a document is dropped
+    only if it shares that much of the n-grams with the one that is kept, for which near-duplicates are read once more.
     `buckets_per_band` divides a band into as many tasks: raise it where a band of all documents, 16 bytes each,
     exceeds the memory of a worker. `work_dir` is a folder on storage that all nodes share; `near_duplicates.parquet`
     stays there and says for each dropped row which one was kept.
@@ -79,7 +83,10 @@ class FuzzyDeduplicationPipeline(Pipeline):
         seed: int = 42,
         buckets_per_band: int = 1,
         description: str | None = None,
+        jaccard_threshold: float | None = None,
     ) -> None:
+        if jaccard_threshold is not None and not 0 < jaccard_threshold <= 1:
+            raise ValueError(f"jaccard_threshold must be above 0 and at most 1, not {jaccard_threshold}")
         if buckets_per_band < 1:
             raise ValueError(f"buckets_per_band must be 1 or more, not {buckets_per_band}")
         self.reader = reader
@@ -91,6 +98,7 @@ class FuzzyDeduplicationPipeline(Pipeline):
             self._signatures, text_field, char_ngrams, num_bands, minhashes_per_band, seed
         )  # fmt: skip
         self._buckets_per_band = buckets_per_band
+        self._jaccard_threshold = jaccard_threshold
         removal = DropNearDuplicates(str(self.duplicates), text_field, signatures=self._signatures)
         super().__init__(name, description, [reader, removal, *stages])
 
@@ -103,6 +111,8 @@ class FuzzyDeduplicationPipeline(Pipeline):
         signed = signing.run(executor, initial_tasks) or []
         task_ids = self._list_signatures(signed)
         forests = self._find_groups(executor) if task_ids else []
+        if self._jaccard_threshold is not None and forests:
+            forests = self._verify(executor, initial_tasks, self._jaccard_threshold, task_ids, forests)
         table = near_duplicates(task_ids, forests)
         write_table(self.duplicates, table)
         log.info("%d near-duplicates", table.num_rows)
@@ -143,6 +153,30 @@ class FuzzyDeduplicationPipeline(Pipeline):
             files = _files(merging.run(executor, [FileGroupTask("edges", group) for group in groups]))
         return files
 
+    def _verify(
+        self,
+        executor: Any,
+        initial_tasks: list[Any] | None,
+        threshold: float,
+        task_ids: Sequence[str],
+        forests: Sequence[str],
+    ) -> list[str]:
+        """Files of edges that connect documents with the one that is kept for them."""
+        import pyarrow as pa
+
+        members = candidates(task_ids, forests)
+        if not members.num_rows:
+            return []
+        listed, texts = self._scratch / "candidates.parquet", self._scratch / "texts.parquet"
+        write_table(listed, members)
+        parts = self._minhash.num_bands * self._buckets_per_band
+        collecting = CollectCandidates(str(listed), str(self._scratch / "candidates"), self._minhash.text_field, parts)
+        reading = Pipeline(f"{self.name}: candidates", stages=[self.reader, collecting])
+        write_table(texts, pa.table({"path": pa.array(_files(reading.run(executor, initial_tasks)), pa.string())}))
+        comparing = VerifyCandidates(str(texts), str(self._scratch / "verified"), threshold, self._minhash.char_ngrams)
+        verifying = Pipeline(f"{self.name}: verification", stages=[comparing])
+        return _files(verifying.run(executor, [PartTask(data=part) for part in range(parts)]))
+
 
 def near_duplicates(task_ids: Sequence[str], forests: Sequence[str]) -> pa.Table:
     """The rows to drop, from files of edges: all but the first of each group, in the order of the input."""
@@ -153,15 +187,28 @@ def near_duplicates(task_ids: Sequence[str], forests: Sequence[str]) -> pa.Table
 
     kept, dropped = spanning_forest(*read_edges(forests))
     order = np.argsort(dropped)
+    return pa.table({**_places(task_ids, dropped[order]), **_places(task_ids, kept[order], "kept_")})
+
+
+def candidates(task_ids: Sequence[str], forests: Sequence[str]) -> pa.Table:
+    """All documents that are connected with others, in the order of the input, with the number of their group."""
+    import pyarrow as pa
+
+    from curator_slurm.executors.stages.deduplication.connected_components import components
+
+    ids, roots = components(*read_edges(forests))
+    return pa.table({**_places(task_ids, ids), "id": pa.array(ids), "group": pa.array(roots)})
+
+
+def _places(task_ids: Sequence[str], ids: Any, prefix: str = "") -> dict[str, Any]:
+    """The columns that say where documents are."""
+    import pyarrow as pa
+
     names = pa.array(task_ids, pa.string())
-
-    def columns(prefix: str, ids: Any) -> dict[str, Any]:
-        return {
-            f"{prefix}task_id": names.take(pa.array(ids >> ROW_BITS)),
-            f"{prefix}row": pa.array(ids & ((1 << ROW_BITS) - 1)),
-        }
-
-    return pa.table({**columns("", dropped[order]), **columns("kept_", kept[order])})
+    return {
+        f"{prefix}task_id": names.take(pa.array(ids >> ROW_BITS)),
+        f"{prefix}row": pa.array(ids & ((1 << ROW_BITS) - 1)),
+    }
 
 
 def _files(tasks: Sequence[Any] | None) -> list[str]:

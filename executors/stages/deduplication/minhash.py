@@ -71,6 +71,15 @@ class MinHasher:
         return found
 
 
+def texts_to_compare(data: Any, text_field: str) -> list[tuple[int, str]]:
+    """Row and text of the documents that have one; a null is similar to nothing."""
+    return [
+        (row, text if isinstance(text, str) else repr(text))
+        for row, text in enumerate(values_of(data, text_field))
+        if text is not None and not (isinstance(text, float) and math.isnan(text))
+    ]
+
+
 def normalized(text: str) -> str:
     """The text as it is compared: lower case, white space as single blanks."""
     return re.sub(r"\s+", " ", text).strip().lower() or " "
@@ -148,11 +157,7 @@ class HashBands(ProcessingStage[DocumentBatch, FileGroupTask]):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        texts = [
-            (row, text if isinstance(text, str) else repr(text))
-            for row, text in enumerate(values_of(task.data, self.text_field))
-            if text is not None and not (isinstance(text, float) and math.isnan(text))
-        ]
+        texts = texts_to_compare(task.data, self.text_field)
         signatures = np.empty((len(texts), self._hasher.count), np.uint32)
         for index, (_, text) in enumerate(texts):
             signatures[index] = self._hasher.signature(text)

@@ -28,9 +28,13 @@ def documents_in(folder: Path, texts_of_files: list[list[Any]]) -> None:
         write_jsonl(folder / f"{number:03}.jsonl", documents)
 
 
-def deduplicate(folder: Path, work: Path, executor: Any = None, *stages: Any, **arguments: Any) -> list[Any]:
+def deduplicate(
+    folder: Path, work: Path, executor: Any = None, *stages: Any, normalize_text: Any = False, **arguments: Any
+) -> list[Any]:
     reader = JsonlReader(str(folder), **arguments)
-    pipeline = ExactDeduplicationPipeline("dedup", reader, stages or [DocumentStatistics()], str(work))
+    pipeline = ExactDeduplicationPipeline(
+        "dedup", reader, stages or [DocumentStatistics()], str(work), normalize_text=normalize_text
+    )
     return pipeline.run(executor or LoopExecutor()) or []
 
 
@@ -43,6 +47,59 @@ def test_the_first_of_equal_documents_stays(tmp_path: Path) -> None:
     tasks = deduplicate(tmp_path / "in", tmp_path / "work")
     assert ids(tasks) == ["0.0", "0.1", "1.1", "1.2", "1.3", "2.1"]
     assert summarize(tasks)["dropped_by"] == {"duplicate": 4}
+
+
+FORMS = [
+    "A b",
+    "a b",
+    "a\r\nb ",
+    "\u00e9",
+    "e\u0301",
+    "E\u0301",
+    "\ufb01x",
+    "fix",
+    "\u00df",
+    "SS",
+    "",
+    " \n",
+    None,
+    None,
+]
+
+
+@pytest.mark.parametrize(
+    ("normalize_text", "dropped"),
+    [
+        (False, []),
+        ([], []),
+        ("case", [1, 5, 7, 9]),
+        (["white_space"], [2, 11]),
+        (True, [1, 2, 5, 7, 9, 11]),
+        (["NFC"], [4]),
+        (["NFC", "case"], [1, 4, 5, 7, 9]),
+        (["NFKC"], [4, 7]),
+        (["white_space", "NFKC", "case"], [1, 2, 4, 5, 7, 9, 11]),
+    ],
+)
+def test_differences_that_do_not_count(normalize_text: Any, dropped: list[int], tmp_path: Path) -> None:
+    documents_in(tmp_path / "in", [[text] for text in FORMS])
+    tasks = deduplicate(tmp_path / "in", tmp_path / "work", normalize_text=normalize_text)
+    kept = [number for number in range(len(FORMS)) if number not in dropped]
+    assert ids(tasks) == sorted(f"{number}.0" for number in kept)
+    assert {row["text"] for row in rows(tasks)} == {FORMS[number] for number in kept}, "kept as they were"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("lower", "no step 'lower'; it is true, false, or some of case, white_space, NFC, NFKC"),
+        (["case", "NFD"], "no step 'NFD'"),
+        (["NFC", "NFKC"], "one Unicode form"),
+    ],
+)
+def test_normalization_that_is_unknown(wrong: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        deduplicate(tmp_path, tmp_path, normalize_text=wrong)
 
 
 def test_what_was_dropped_for_what_is_on_record(tmp_path: Path) -> None:

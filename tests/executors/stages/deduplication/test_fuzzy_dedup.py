@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
@@ -25,10 +26,12 @@ from curator_slurm.executors.stages.deduplication.minhash import (
     normalized,
     threshold,
 )
+from curator_slurm.executors.stages.deduplication.verification import representatives
 
 WORDS = [f"{a}{b}" for a in ("ka", "lo", "mi", "ru", "te", "sha") for b in ("n", "ster", "pol", "vi", "drum", "x")]
 
 
+@functools.cache
 def grams_of(text: str, size: int) -> set[str]:
     text = normalized(text)
     width = min(size, len(text))
@@ -188,6 +191,60 @@ def test_no_documents_no_text_and_short_texts(tmp_path: Path) -> None:
     assert kept == {"0", "2", "3", "4", "6", "7"}
 
 
+@pytest.fixture(scope="module")
+def chain() -> list[dict[str, Any]]:
+    """Nine documents: each shares nine tenths of its n-grams with the next, the first a half with the last."""
+    words = random.Random(13).choices(WORDS, k=320)
+    return [{"id": str(number), "text": " ".join(words[10 * number : 10 * number + 240])} for number in range(9)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(None, "0"), (0.4, "0"), (0.8, "036"), (0.9, "02468"), (1.0, "012345678")]
+)
+def test_a_chain_is_cut_where_its_documents_are_no_longer_similar(
+    chain: list[dict[str, Any]], limit: float | None, expected: str, tmp_path: Path
+) -> None:
+    assert jaccard(chain[0]["text"], chain[1]["text"]) > 0.9
+    assert jaccard(chain[0]["text"], chain[8]["text"]) < 0.52
+    kept = rows(deduplicate(chain, tmp_path, jaccard_threshold=limit))
+    assert "".join(sorted(row["id"] for row in kept)) == expected
+
+
+def test_with_a_threshold_every_document_that_goes_is_like_the_one_that_stays(
+    planted: list[dict[str, Any]], chain: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    documents = planted[:40] + chain[4:] + planted[40:] + chain[:4] + [{"id": "half", "text": "\ud83d"}] * 2
+    tasks = deduplicate(
+        documents,
+        tmp_path,
+        jaccard_threshold=0.8,
+        num_bands=40,
+        minhashes_per_band=4,
+        buckets_per_band=2,
+    )
+    table = pq.read_table(tmp_path / "work" / "near_duplicates.parquet").to_pylist()
+    kept = [row["text"] for row in rows(tasks)]
+    gone = [document["text"] for document in documents if document["text"] not in kept]
+    assert len(table) == len(documents) - len(kept)
+    assert len(gone) > 40
+    assert all(max(jaccard(text, other) for other in kept) >= 0.8 for text in gone)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["near_duplicates.parquet"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sets(st.integers(0, 12), min_size=1), max_size=12), st.sampled_from([0.07, 0.3, 0.5, 0.8, 1.0]))
+def test_representatives_are_those_of_comparing_all(sets: list[set[int]], limit: float) -> None:
+    expected: list[int] = []
+    for number, mine in enumerate(sets):
+        near = (
+            other
+            for other in range(number)
+            if expected[other] == other and len(mine & sets[other]) / len(mine | sets[other]) >= limit
+        )
+        expected.append(next(near, number))
+    assert representatives([np.array(sorted(found), np.uint64) for found in sets], limit) == expected
+
+
 class Changing(LoopExecutor):
     """Changes the input before the last pass."""
 
@@ -211,3 +268,15 @@ def test_input_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
 def test_arguments_that_make_no_sense_are_refused(wrong: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be 1 or more"):
         FuzzyDeduplicationPipeline("fuzzy", JsonlReader(str(tmp_path)), [], str(tmp_path / "work"), **wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, -0.1, 1.01, 80])
+def test_a_threshold_is_a_share(wrong: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="jaccard_threshold must be above 0 and at most 1"):
+        FuzzyDeduplicationPipeline("fuzzy", JsonlReader(str(tmp_path)), [], str(tmp_path), jaccard_threshold=wrong)
+
+
+def test_a_candidate_that_has_gone_is_noticed(tmp_path: Path) -> None:
+    documents = [{"text": "the same text " * 9, "id": str(number)} for number in range(50)]
+    with pytest.raises(Exception, match=r"row \d+ of task .* has changed since the first pass"):
+        deduplicate(documents, tmp_path, Changing(tmp_path / "in" / "0025.jsonl"), jaccard_threshold=0.8)
