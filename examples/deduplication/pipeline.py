@@ -1,4 +1,4 @@
-"""The workflow of spec.yaml: documents are gathered, equal ones dropped, poor ones dropped, similar ones dropped."""
+"""The workflow of spec.yaml: equal documents are dropped, then poor ones, then similar ones."""
 
 from __future__ import annotations
 
@@ -7,24 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import documents
+import pandas as pd
+import pyarrow.dataset as dataset
 
-from curator_slurm.executors import Pipeline
 from curator_slurm.executors.stages import (
-    DocumentStatistics,
     ExactDeduplicationPipeline,
     FuzzyDeduplicationPipeline,
     JsonlWriter,
-    MapStage,
     ParquetReader,
     ParquetWriter,
     ScoreFilter,
     TextReader,
+    TextReaderStage,
     summarize,
 )
 
 
+class DocumentReaderStage(TextReaderStage):
+    """Reads files, and makes documents of them."""
+
+    def read_data(self, paths: list[str], read_kwargs: Any = None, fields: Any = None) -> pd.DataFrame:
+        files = super().read_data(paths, read_kwargs, fields)
+        return pd.DataFrame([document for file in files.to_dict("records") for document in documents.split(file)])
+
+
+class DocumentReader(TextReader):
+    """Finds files, and reads documents from them."""
+
+    STAGE = DocumentReaderStage
+
+
 class Curation:
-    """Three workflows, one after the other: what an executor runs is each of their pipelines."""
+    """Two workflows, one after the other: what an executor runs is each of their pipelines."""
 
     def __init__(
         self,
@@ -39,33 +53,24 @@ class Curation:
         minhashes_per_band: int = 13,
     ) -> None:
         self.output_dir = Path(output_dir)
-        gathered, distinct = f"{output_dir}/gathered", f"{output_dir}/distinct"
+        self.distinct = f"{output_dir}/distinct"
         files = documents.files(packages, files_of_each, debian)
-        self.gather = Pipeline(
-            "gather",
-            stages=[
-                TextReader(
-                    files,
-                    files_per_partition=max(1, len(files) // 8),
-                    file_extensions=[],  # whatever their names end with
-                    read_kwargs={"errors": "replace"},
-                ),
-                MapStage(documents.split, name="split"),
-                DocumentStatistics(),
-                ParquetWriter(gathered),
-            ],
-        )
         self.exact = ExactDeduplicationPipeline(
             "exact",
-            ParquetReader(gathered, files_per_partition=1),
-            [ScoreFilter(quality, name="quality"), DocumentStatistics(), ParquetWriter(distinct)],
+            DocumentReader(
+                files,
+                files_per_partition=max(1, len(files) // 8),
+                file_extensions=[],  # whatever their names end with
+                read_kwargs={"errors": "replace"},
+            ),
+            [ScoreFilter(quality, name="quality"), ParquetWriter(self.distinct)],
             work_dir=output_dir,
             normalize_text=normalize_text,
         )
         self.fuzzy = FuzzyDeduplicationPipeline(
             "fuzzy",
-            ParquetReader(distinct, files_per_partition=1),
-            [DocumentStatistics(), JsonlWriter(f"{output_dir}/unique")],
+            ParquetReader(self.distinct, files_per_partition=1),
+            [JsonlWriter(f"{output_dir}/unique")],
             work_dir=output_dir,
             num_bands=num_bands,
             minhashes_per_band=minhashes_per_band,
@@ -73,18 +78,18 @@ class Curation:
         )
 
     def run(self, executor: Any) -> list[Any]:
-        """All three; the tasks that wrote what is left."""
-        gathered = summarize(self.gather.run(executor))
-        exact = summarize(self.exact.run(executor))
+        """Both; the tasks that wrote what is left."""
+        quality = summarize(self.exact.run(executor))["dropped_by"]
+        duplicates = quality.pop("duplicate", 0)
+        distinct = dataset.dataset(self.distinct).count_rows()
         tasks = self.fuzzy.run(executor) or []
-        fuzzy = summarize(tasks)
-        quality = dict(exact["dropped_by"])
+        similar = summarize(tasks)["documents_dropped"]
         report = {
-            "documents": gathered["documents_kept"],
-            "exact_duplicates": quality.pop("duplicate", 0),
+            "documents": duplicates + sum(quality.values()) + distinct,
+            "exact_duplicates": duplicates,
             "low_quality": sum(quality.values()),
-            "near_duplicates": fuzzy["documents_dropped"],
-            "unique": fuzzy["documents_kept"],
+            "near_duplicates": similar,
+            "unique": distinct - similar,
             "dropped_by": quality,
         }
         (self.output_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n")

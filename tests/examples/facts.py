@@ -69,14 +69,13 @@ def deduplication(outputs: Path, progress: dict[str, Any], failures: Path) -> No
     assert counts["documents"] - sum(dropped) == len(kept)
     assert sum(counts["dropped_by"].values()) == counts["low_quality"]
     assert {"word_count", "punctuation", "repeating_dup_5gram"} <= set(counts["dropped_by"])
-    assert counts["documents"] == dataset.dataset(outputs / "gathered").count_rows()
     assert counts["exact_duplicates"] == dataset.dataset(outputs / "duplicates.parquet").count_rows()
     assert counts["near_duplicates"] == dataset.dataset(outputs / "near_duplicates.parquet").count_rows()
     assert len({" ".join(document["text"].split()) for document in kept}) == len(kept)
     ngrams = MinHasher(1).ngrams
     assert representatives((ngrams(document["text"]) for document in kept), 0.97) == list(range(len(kept)))
     assert [entry["pipeline"] for entry in progress["earlier"]] == [
-        "gather", "exact: find duplicates", "exact",
+        "exact: find duplicates", "exact",
         "fuzzy: signatures", "fuzzy: near-duplicates", "fuzzy: candidates", "fuzzy: verification",
     ]  # fmt: skip
 

@@ -15,7 +15,7 @@ import yaml
 
 from examples.facts import EXAMPLES, FACTS, SPECS, TESTED_ELSEWHERE, module
 
-TIMEOUT_S = 300
+TIMEOUT_S = 600
 
 
 BACKENDS = os.environ.get("EXAMPLES_ON", "").split()
