@@ -19,7 +19,6 @@ from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_driver
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.publish import Publisher
 from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json, read_jsonl
@@ -27,6 +26,7 @@ from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.nothing_kept import nothing_kept
 from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.runs.publish import Publisher
 from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard, count_failed
 from curator_slurm.launcher.sharding.changes import check_inputs
 from curator_slurm.launcher.states import RunState

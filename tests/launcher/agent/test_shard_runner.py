@@ -26,7 +26,6 @@ from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.publish import Publisher
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -36,6 +35,7 @@ from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.publish import Publisher
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.states import RunState
 

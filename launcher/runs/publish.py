@@ -24,11 +24,11 @@ from pathlib import Path
 
 from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher.agent.inventory import sync, take_inventory
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.done_records import published_record, read_done, recover_done
+from curator_slurm.launcher.runs.inventory import sync, take_inventory
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Failed, Shard
 from curator_slurm.launcher.runs.shared_modes import hand_over, make_folders, passed_on

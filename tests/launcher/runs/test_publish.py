@@ -20,12 +20,12 @@ import pytest
 from run_dirs import new_run, other_group
 from sharded_runs import sharded_run
 
-from curator_slurm.launcher.agent.publish import Published, Publisher
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.done_records import read_marker
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.publish import Published, Publisher
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Shard
 
 CONTENT = {"a.jsonl": b'{"x": 1}\n{"x": 2}\n', "deep/er/b.txt": b"one\ntwo", "c.bin": b"\0" * 10}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curator_slurm.launcher.agent import inventory
-from curator_slurm.launcher.agent.inventory import count_rows
+from curator_slurm.launcher.runs import inventory
+from curator_slurm.launcher.runs.inventory import count_rows
 
 
 @pytest.mark.parametrize(
