@@ -273,7 +273,7 @@ class ShardRunner:
 
     def _not_published(self, error: StorageError) -> Outcome:
         if self._publisher.keeps_staging:
-            step = "make room there, then move the outputs there by hand"
+            step = f"`curator-slurm collect {self.context.run.run_id} --to DIR` publishes them in another folder"
             return self._outcomes.outcome(RunState.FAILED, str(error), 1, FailureClass.STORAGE, next_step=step)
         return self._storage(str(error), error.__cause__ if isinstance(error.__cause__, OSError) else None)
 

@@ -28,18 +28,32 @@ from curator_slurm.launcher.status.run_decision import RunStatus
 @click.option("--wait", is_flag=True, help="Wait for the end of the run first.")
 @click.option("--partial", is_flag=True, help="Publish what is done, and record in the dataset that it is incomplete.")
 @click.option("--no-merge", is_flag=True, help="Publish the files of the shards as they are, despite output.merge.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Publish to this folder in place of output.path; also what a run without shards could not publish.",
+)
 @click.option("--finish", is_flag=True, hidden=True, help="Wait for what shared storage does not show yet.")
 @json_option
 @runs_dir_option
 def command(
-    run: str, wait: bool, partial: bool, no_merge: bool, finish: bool, as_json: bool, runs_dir: Path | None
+    run: str,
+    wait: bool,
+    partial: bool,
+    no_merge: bool,
+    to: Path | None,
+    finish: bool,
+    as_json: bool,
+    runs_dir: Path | None,
 ) -> None:
     """Verify and publish the outputs of a sharded run.
 
     Every shard is compared with the manifest and its done record: files, sizes, checksums where there are any. The
     outputs go to `output.path` as one dataset, in folders of their shards, or merged (`output.merge`), with
     _dataset.json, _files.jsonl and the failed tasks in _failures.jsonl. The dataset appears at once, when it is
-    whole. Without output.path it stays in the run directory.
+    whole. Without output.path it stays in the run directory. --to names another folder, such as where output.path was
+    taken meanwhile; of a run without shards, too, which is finished and could not publish its outputs.
 
     If it is interrupted, run it again: it continues where it stopped. Running it again after its end changes nothing.
 
@@ -48,6 +62,7 @@ def command(
     2 the outputs cannot be written there; 3 no such run.
     """
     found = registry.find_run(run, folders_of(runs_dir))
+    to = to.expanduser().absolute() if to is not None else None
     steps = open_steps()
 
     def waiting(status: RunStatus) -> None:
@@ -55,7 +70,7 @@ def command(
 
     wait_s = None if wait else (FINISH_S if finish else 0.0)
     try:
-        result = collect(found, steps.show, partial=partial, merges=not no_merge, wait_s=wait_s, waiting=waiting)
+        result = collect(found, steps.show, partial=partial, merges=not no_merge, to=to, wait_s=wait_s, waiting=waiting)
         changes = _input_changes(found, steps)
     finally:
         steps.close()

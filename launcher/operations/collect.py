@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.dataset.verify import Progress
-from curator_slurm.launcher.errors import RunIncompleteError, StorageError
+from curator_slurm.launcher.errors import RunIncompleteError, StorageError, UsageError
+from curator_slurm.launcher.operations.publish_elsewhere import publish_elsewhere
 from curator_slurm.launcher.operations.revised_plan import read_plan
+from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
+from curator_slurm.launcher.status.reports import read_object
 from curator_slurm.launcher.status.run_decision import RunStatus
 
 FINISH_S = 150.0
@@ -30,11 +34,13 @@ def collect(
     *,
     partial: bool = False,
     merges: bool = True,
+    to: Path | None = None,
     wait_s: float | None = 0.0,
     waiting: Callable[[RunStatus], None] = lambda _: None,
 ) -> Collected:
     """Publish the outputs of a run, merged if its plan says so and `merges` is left as it is.
 
+    They go to `to` in place of the plan's `output.path`, where that is given now or was by an earlier call.
     `wait_s` is how long to wait for its end, None for as long as it takes.
 
     Raises:
@@ -46,11 +52,33 @@ def collect(
         raise StorageError(f"run {run.run_id} cannot be collected: {run.problem}")
     owners.check_own(run.paths, "collect")
     if not run.record.array:
-        return _published_already(run)
-    plan = read_plan(run)
+        return _published_already(run if to is None else publish_elsewhere(run, to))
+    plan = _with_target(read_plan(run), _target(run, to))
     _wait(run, run.record.shards, wait_s, waiting, partial=partial)
     patience_s = _SHORT_S if wait_s == 0.0 else _LONG_S
     return collect_run(run, plan, progress, partial=partial, merges=merges, patience_s=patience_s)
+
+
+def _target(run: Run, to: Path | None) -> str | None:
+    """Where the dataset goes if not to the plan's folder: it stays where an earlier call has begun it.
+
+    Raises:
+        UsageError: that is another folder than `to`.
+    """
+    earlier = (read_object(run.paths.collected) or {}).get("target")
+    if to is not None and isinstance(earlier, str) and Path(earlier) not in (to, run.paths.outputs, run.paths.merged):
+        raise UsageError(f"run {run.run_id} is published to {earlier} already, at least in part; move it from there")
+    if to is not None:
+        return str(to)
+    moved = isinstance(earlier, str) and not Path(earlier).is_relative_to(run.paths.root)
+    return str(earlier) if moved else None
+
+
+def _with_target(plan: Plan, target: str | None) -> Plan:
+    if target is None:
+        return plan
+    output = plan.spec.output.model_copy(update={"path": target})
+    return plan.model_copy(update={"spec": plan.spec.model_copy(update={"output": output})})
 
 
 def _published_already(run: Run) -> Collected:

@@ -227,6 +227,13 @@ def mark_cancelled(run: Run, when: float | None) -> Run:
     return _rewrite(run, replace(_current_record(run), cancelled=when))
 
 
+def move_outputs(run: Run, output_path: str) -> Run:
+    """Record that the outputs of a run go to another folder than its plan says."""
+    now = _rewrite(run, replace(_current_record(run), output_path=output_path))
+    assert now.record is not None
+    return Run(RunPaths.of_run(run.paths.root, array=now.record.array, output_path=output_path), now.record)
+
+
 def _current_record(run: Run) -> RunRecord:
     """The record as it is on disk now: another command may have changed it."""
     now = load_run(run.paths.root)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.reports import read_object
 
@@ -25,10 +26,16 @@ def only_here(run: Run) -> Path | None:
     if 0 in done:
         target = run.paths.shard_outputs(0)
         return target if target.is_relative_to(root) and _has_files(target) else None
+    attempt = finished_attempt(run)
+    return attempt.outputs if attempt is not None else None
+
+
+def finished_attempt(run: Run) -> AttemptPaths | None:
+    """The newest attempt whose pipeline came to its end, whose outputs are still staged: they were not published."""
     for attempt in reversed(run.paths.existing_attempts()):
         result = read_object(attempt.result) or {}
         if result.get("state") == "completed" and _has_files(attempt.outputs):
-            return attempt.outputs
+            return attempt
     return None
 
 
