@@ -42,6 +42,11 @@ def say(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(safe, err=err, nl=nl, color=False if no_colour() else None)
 
 
+def confirm(question: str) -> None:
+    """Ask on stderr; anything but yes ends the command."""
+    click.confirm(shown(question), abort=True, err=True)
+
+
 def say_exactly(text: str, *, on_terminal: bool = False) -> None:
     """Print text that a program takes, unchanged; on a terminal it is for people, unless they ask for it."""
     if sys.stdout.isatty() and not on_terminal:

@@ -13,7 +13,7 @@ from curator_slurm.launcher.cli import _completion
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, runs_dir_option
-from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.cli._terminal import confirm, say, say_json
 from curator_slurm.launcher.errors import CuratorSlurmError, UsageError
 from curator_slurm.launcher.operations.remove import Candidate, candidates, remove
 from curator_slurm.launcher.runs import registry
@@ -92,7 +92,7 @@ def _confirm(going: list[Candidate]) -> None:
         raise UsageError(f"{words.several(len(going), 'run')} would be removed; give --yes, or --dry-run to see which")
     for each in going:
         say(f"  {_words(each)}", err=True)
-    click.confirm(f"Remove {words.several(len(going), 'run')}?", abort=True, err=True)
+    confirm(f"Remove {words.several(len(going), 'run')}?")
 
 
 def _removed(each: Candidate, outputs: bool) -> bool:
