@@ -30,6 +30,24 @@ def private_names(text: str) -> str:
     return _TABLE.sub(lambda _: next(tables) + "\n", text)
 
 
+STAGES = ROOT / "docs" / "stages.md"
+_ALL_STAGES = re.compile(r"(?ms)^(## All of them in one list\n).*\Z")
+
+
+def all_stages(text: str) -> str:
+    """docs/stages.md with its last section as it should be: every public name with the first line of its docstring."""
+    from curator_slurm.executors import stages
+
+    lines = []
+    for name in sorted(stages.__all__):
+        value = getattr(stages, name)
+        if callable(value):
+            first = " ".join((value.__doc__ or "").strip().partition("\n\n")[0].split())
+            lines.append(f"| `{name}` | {first.replace('|', chr(92) + '|')} |")
+    table = "\n".join(["| name | its docstring begins |", "|---|---|", *lines])
+    return _ALL_STAGES.sub(lambda found: f"{found[1]}\n{table}\n", text)
+
+
 def main() -> None:
     import curator_signatures
     import spec_tables
@@ -39,6 +57,7 @@ def main() -> None:
 
     for module in (spec_tables, curator_signatures):
         module.PAGE.write_text(module.page(module.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    STAGES.write_text(all_stages(STAGES.read_text(encoding="utf-8")), encoding="utf-8")
     PRIVATE_NAMES.write_text(private_names(PRIVATE_NAMES.read_text(encoding="utf-8")), encoding="utf-8")
     for document in DOCUMENTS:
         text = json.dumps(schema_of(document), indent=2) + "\n"

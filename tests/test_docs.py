@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+import generated_docs
 import pytest
 import spec_tables
 
@@ -99,6 +100,20 @@ def test_every_exit_code_is_documented():
 def test_every_failure_class_and_state_is_documented(kind):
     documented = re.findall(r"^\| `(\w+)` \|", FAILURES, re.MULTILINE)
     assert {member.value for member in kind} <= set(documented)
+
+
+def test_the_list_of_all_stages_is_made_of_their_docstrings():
+    page = generated_docs.STAGES.read_text(encoding="utf-8")
+    assert page == generated_docs.all_stages(page), "run: make docs-tables"
+    for line in page.partition("## All of them in one list")[2].strip().splitlines()[2:]:
+        assert len(line.split("|")[2].strip()) > 10, line
+
+
+def test_no_page_and_no_message_names_a_package_that_is_on_no_index():
+    """The project is installed from its repository; what is missing is named by its own name."""
+    sources = [path for package in ("launcher", "executors", "examples") for path in (ROOT / package).rglob("*.py")]
+    for path in [*PAGES, *sources]:
+        assert not re.search(r"pip install [\"']?curator-slurm", path.read_text(encoding="utf-8")), path
 
 
 def test_every_stage_is_documented():

@@ -28,7 +28,7 @@ def folder() -> Path:
 
     spec = importlib.util.find_spec("magika")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("this example needs magika: pip install 'curator-slurm[examples]'")
+        raise ModuleNotFoundError("this example needs magika: pip install magika")
     models = sorted(Path(spec.origin).parent.glob("models/standard_v*/model.onnx"))
     if not models:
         raise FileNotFoundError(f"no model in {Path(spec.origin).parent}/models")

@@ -37,7 +37,7 @@ def build(
     """`files`, or those of Python and its packages, up to so many with each ending; classified, filtered, written."""
     for package in ("magika", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
-            raise ModuleNotFoundError(f"this example needs {package}: pip install 'curator-slurm[examples]'")
+            raise ModuleNotFoundError(f"this example needs {package}: pip install magika onnxruntime")
     source: Any = (
         FilePartitioningStage(files, files_per_partition=FILES_PER_TASK, file_extensions=[])
         if files

@@ -23,7 +23,7 @@ def build(
 ) -> Images:
     """A workflow of two pipelines."""
     if importlib.util.find_spec("PIL") is None:
-        raise ModuleNotFoundError("this example needs Pillow: pip install 'curator-slurm[examples]'")
+        raise ModuleNotFoundError("this example needs Pillow: pip install pillow")
     return Images(Path(output_dir), images, Usable(min_side, min_sharpness), max_distance)
 
 

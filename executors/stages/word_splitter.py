@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+_PACKAGES = {"zh": "jieba", "ja": "mecab-python3 unidic-lite"}
+
 
 class WordSplitter:
     """Splits text into words: Chinese (`zh`) with jieba, Japanese (`ja`) with MeCab, other languages at white space.
@@ -33,7 +35,7 @@ class WordSplitter:
         module = _SEGMENTERS.get(self.lang, (None, None))[0]
         if module is not None and importlib.util.find_spec(module) is None:
             raise ImportError(
-                f"lang={lang!r} needs {module}, which is not installed: pip install 'curator-slurm[languages]'"
+                f"lang={lang!r} needs {module}, which is not installed: pip install {_PACKAGES[self.lang]}"
             )
 
     @property
@@ -81,7 +83,7 @@ def _japanese(mecab: Any) -> Callable[[str], list[str]]:
         tagger = mecab.Tagger()
     except RuntimeError as error:
         raise ImportError(
-            f"lang='ja': MeCab cannot load a dictionary ({error}): pip install 'curator-slurm[languages]'"
+            f"lang='ja': MeCab cannot load a dictionary ({error}): pip install {_PACKAGES['ja']}"
         ) from error
 
     def split(text: str) -> list[str]:

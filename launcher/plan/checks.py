@@ -60,7 +60,7 @@ def _executor(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
         package = backend.partition(":")[0].partition(".")[0]
         beside = (folder / package).is_dir() or (folder / f"{package}.py").is_file()
         if not beside and importlib.util.find_spec(package) is None:
-            hint = "; pip install 'curator-slurm[curator]' brings NeMo Curator" if package == "nemo_curator" else ""
+            hint = "; pip install nemo-curator brings it" if package == "nemo_curator" else ""
             yield "executor.backend", f"`executor.backend`: there is no module {package!r} in this environment{hint}"
 
 
