@@ -60,7 +60,7 @@ def _quietly(ray: Any) -> Iterator[None]:
     Ray's own handler of SIGTERM prints a native traceback, which reads like a crash in the log of a cancelled run.
     """
     logger, in_main_thread = (
-        logging.getLogger(ray.init.__module__),
+        logging.getLogger(getattr(ray.init, "__module__", "ray")),
         threading.current_thread() is threading.main_thread(),
     )
     before = signal.getsignal(signal.SIGTERM)

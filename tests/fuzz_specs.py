@@ -160,7 +160,8 @@ def _canary(plan: Any, folder: Path) -> str | None:
         env = {**plan.spec.environment.env, "RECORD": str(lab.record)}
         environment = plan.spec.environment.model_copy(update={"env": env, "modules": [], "conda": None})
         spec = plan.spec.model_copy(update={"environment": environment})
-        lab.run(plan.model_copy(update={"spec": spec, "python": str(lab.python)}))
+        # Without the folder of this machine's Slurm, whose srun would come before the lab's.
+        lab.run(plan.model_copy(update={"spec": spec, "python": str(lab.python), "slurm_bin": None}))
         ran = list(Path(place).rglob(CANARY))
     return f"a value ran: {ran}" if ran else None
 

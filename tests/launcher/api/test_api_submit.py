@@ -85,9 +85,10 @@ def test_a_refusal_is_an_error_and_leaves_nothing(spec: dict[str, Any], fake_slu
 
 
 def test_options_that_sbatch_does_not_get_are_noted(
-    spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    spec: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SBATCH_QOS", "high")
+    monkeypatch.chdir(tmp_path)
     assert submit(spec).notes == ("not passed on to sbatch: SBATCH_QOS",)
     assert capfd.readouterr() == ("", "")
 
