@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curator_slurm.common.addresses import is_remote
@@ -25,6 +25,7 @@ from curator_slurm.launcher.runs.user_code import collect_code
 LIMIT_S = 60.0
 """A module that takes longer to import is left to the job."""
 CHILD = "curator_slurm.launcher.driver.dry_build"
+_CODE = "code"
 _MOST_INPUTS = 3
 _KILLED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU, signal.SIGILL)
 """Limits of this machine, or its processor: no proof of anything on a node."""
@@ -48,7 +49,9 @@ def look(plan: Plan, environ: Mapping[str, str]) -> list[Finding]:
     if python is None:
         return [_not_looked_at(why_not)]
     with tempfile.TemporaryDirectory(prefix="curator-slurm-validate-", ignore_cleanup_errors=True) as scratch:
-        return list(_findings(plan, _Child(plan, environ, python, Path(scratch), LIMIT_S)))
+        found = list(_findings(plan, _Child(plan, environ, python, Path(scratch), LIMIT_S)))
+        copy = f"{scratch}/{_CODE}/"
+        return [replace(each, message=each.message.replace(copy, f"{plan.spec_dir}/")) for each in found]
 
 
 def _not_looked_at(why: str) -> Finding:
@@ -177,7 +180,7 @@ def _environment(plan: Plan, environ: Mapping[str, str], scratch: Path) -> dict[
             "LANG": "C.UTF-8",
         }
     base |= spec.env | {name: environ[name] for name in spec.secrets if name in environ}
-    code = scratch / "code"  # as in a job: without modules that would hide installed ones
+    code = scratch / _CODE  # as in a job: without modules that would hide installed ones
     if collect_code(Path(plan.spec_dir), code, ()) is not None:
         base["PYTHONPATH"] = os.pathsep.join(filter(None, [base.get("PYTHONPATH"), str(code)]))
     return base | {

@@ -70,6 +70,8 @@ class JobInfo:
     submitted: float | None = None
     started: float | None = None
     ended: float | None = None
+    ends_by: float | None = None
+    """When its time limit ends it, once it has started."""
     time_limit: str = ""
     exit_code: int | None = None
     signal: int | None = None
@@ -142,6 +144,7 @@ def parse_squeue(text: str) -> list[JobInfo]:
                 submitted=parse_time(submitted),
                 started=parse_time(start),
                 ended=parse_time(end) if parsed.is_final else None,
+                ends_by=None if parsed.is_final else parse_time(end),
                 time_limit=limit.strip(),
                 name=name,
             )
@@ -164,6 +167,7 @@ class ArrayTasks:
     started: float | None = None
     ended: float | None = None
     reason: str = ""
+    ends_by: float | None = None
 
 
 def parse_arrays(text: str) -> list[ArrayTasks]:
@@ -179,9 +183,9 @@ def parse_arrays(text: str) -> list[ArrayTasks]:
             if time_ not in times:
                 times[time_] = parse_time(time_)
         parsed = states[state]
-        end = times[ended] if parsed.is_final else None
+        end, by = (times[ended], None) if parsed.is_final else (None, times[ended])
         found.append(
-            ArrayTasks(_checked_id(job_id), _task_numbers(tasks), parsed, times[started], end, _text(reason) or "")
+            ArrayTasks(_checked_id(job_id), _task_numbers(tasks), parsed, times[started], end, _text(reason) or "", by)
         )
     return found
 
@@ -240,6 +244,7 @@ def parse_scontrol(text: str) -> list[JobInfo]:
                 submitted=parse_time(fields.get("SubmitTime", "")),
                 started=parse_time(fields.get("StartTime", "")),
                 ended=parse_time(fields.get("EndTime", "")) if state.is_final else None,
+                ends_by=None if state.is_final else parse_time(fields.get("EndTime", "")),
                 time_limit=fields.get("TimeLimit", ""),
                 exit_code=whole_number(status),
                 signal=whole_number(signal),

@@ -36,14 +36,22 @@ class SlurmAnswer:
     def elements(self) -> Iterator[tuple[str, ElementFacts]]:
         """Element id -> what was said; elements of one line share a value."""
         for entry in self.tasks:
-            facts = ElementFacts(entry.state, entry.started, entry.ended, entry.reason)
+            facts = ElementFacts(entry.state, entry.started, entry.ended, entry.reason, ends_by=entry.ends_by)
             for number in entry.tasks or ():
                 yield f"{entry.job_id}_{number}", facts
         for job_id, job in self.jobs.items():
             yield (
                 job_id,
                 ElementFacts(
-                    job.state, job.started, job.ended, job.reason, job.nodes, job.exit_code, job.signal, job.restarts
+                    state=job.state,
+                    started=job.started,
+                    ended=job.ended,
+                    reason=job.reason,
+                    nodes=job.nodes,
+                    exit_code=job.exit_code,
+                    signal=job.signal,
+                    restarts=job.restarts,
+                    ends_by=job.ends_by,
                 ),
             )
 

@@ -52,6 +52,8 @@ class ElementFacts:
     signal: int | None = None
     restarts: int | None = None
     elsewhere: bool = False
+    ends_by: float | None = None
+    """When its time limit ends it, once it has started."""
 
     @property
     def is_unverifiable(self) -> bool:

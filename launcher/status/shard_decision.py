@@ -31,6 +31,7 @@ from curator_slurm.launcher.status.reports import (
     ProgressReport,
     failed_node,
 )
+from curator_slurm.launcher.status.time_left import too_slow
 
 EVIDENCE_LINES = 15
 
@@ -360,6 +361,12 @@ def _with_detail(
         warnings=(*status.detail.warnings, *(outcome.warnings if outcome else ())),
         never_starts=waiting is not None and waiting.never and not cancelling,
     )
+    if (
+        element is not None
+        and not (over or waits or cancelling)
+        and (slow := too_slow(detail.progress.stages, facts.now, element.ends_by))
+    ):
+        detail = replace(detail, warnings=(*detail.warnings, slow))
     next_step = waiting.next_step if waiting and not cancelling else status.next_step
     started = status.started or (attempt.events.started if attempt.events and not waits else None)
     return replace(status, detail=detail, next_step=next_step, started=started)

@@ -30,7 +30,11 @@ def failed(runs: Runs, failure_class: str, *words: str) -> dict[str, object]:
 
 def test_a_pipeline_that_raises(runs: Runs) -> None:
     (runs.folder / "broken.py").write_text("def build():\n    raise ValueError('no such luck')\n")
-    done = runs.run({"name": "broken", "pipeline": {"entry": "broken:build"}, "resources": TWO_NODES})
+    spec = {"name": "broken", "pipeline": {"entry": "broken:build"}, "resources": TWO_NODES}
+    early = runs.run(spec)
+    assert early.returncode == 2
+    assert f"ValueError: no such luck ({runs.folder / 'broken.py'}, line 2)" in early.output
+    done = runs.run(spec, "--no-import")
     assert done.returncode == 6, done.output
     assert "ValueError: no such luck" in done.output
     failed(runs, "app_failed", "ValueError: no such luck", "broken.py")
@@ -39,7 +43,8 @@ def test_a_pipeline_that_raises(runs: Runs) -> None:
 
 
 def test_an_entry_that_is_not_there(runs: Runs) -> None:
-    done = runs.run({"name": "typo", "pipeline": {"entry": "no_such_module:build"}, "resources": ONE_NODE})
+    typo = {"name": "typo", "pipeline": {"entry": "no_such_module:build"}, "resources": ONE_NODE}
+    done = runs.run(typo, "--no-import")
     assert done.returncode == 6, done.output
     failed(runs, "environment", "no_such_module", "pipeline.entry")
 

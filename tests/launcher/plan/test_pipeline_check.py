@@ -135,6 +135,8 @@ def test_every_stage_and_the_executor_are_looked_at_in_one_go(tmp_path):
     assert lines == [*range(4, 20), 21, 24, 26, 30, 35]
     for message, (stage, words) in zip(found, STAGES, strict=False):
         assert all(part in message for part in words), (stage, message)
+        assert "curator-slurm-validate-" not in message, "a copy of the user's file is named"
+    assert f"({tmp_path / 'broken.py'}, line 2)" in found[5], found[5]
     assert "execution_mode must be one of streaming, batch, not 'bach'" in found[-1]
 
 

@@ -52,6 +52,24 @@ def outcome(state: str, **more: Any) -> OutcomeReport:
     return outcome_of({"state": state, "message": "as it was", "exit_code": 1, "started": 1.0, "ended": 2.0, **more})
 
 
+# Time left
+
+
+@pytest.mark.parametrize(
+    ("eta", "left", "warns"),
+    [(3600, 600, True), (600, 3600, False), (600, 595, False), (None, 60, False), (90, 0, True)],
+)
+def test_an_estimate_beyond_the_time_limit_is_a_warning(eta: float | None, left: float, warns: bool) -> None:
+    progress = ProgressReport(stages=(StageReport(name="a", eta_s=30.0), StageReport(name="b", eta_s=eta)))
+    element = job(SlurmState.RUNNING, ends_by=NOW + left)
+    found = status(element, AttemptFacts(name="7.0", count=1, events=DRIVING, progress=progress), **LIVE)
+    assert found.state is RunState.RUNNING
+    assert [warning for warning in found.warnings if "its time limit ends it" in warning] == list(
+        found.warnings if warns else []
+    )
+    assert bool(found.warnings) == warns
+
+
 # By hand
 
 
