@@ -52,8 +52,9 @@ lint: $(DEV) ## Style and types
 unit: $(DEV) ## Tests without the real Slurm
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) -m 'not slurm' $(TESTS)
 
-examples: $(DEV) ## The examples for video and audio on all three executors, four minutes
-	EXAMPLES_ON="ray_actor_pool ray_data xenna" $(PYTEST) tests/examples -k "runs_as_written and (video or audio)"
+examples: packages $(DEV) ## Every example on all three executors here, and on two nodes of the real Slurm (ten minutes)
+	EXAMPLES_ON="ray_actor_pool ray_data xenna" $(PYTEST) tests/examples tests/on_slurm/test_examples_on_slurm.py \
+	    -k "runs_as_written or two_nodes"
 
 chaos: packages $(DEV) ## Kill nodes, processes and the controller under 40 shards: make chaos SEED=7
 	SEED="$(or $(SEED),1)" $(PYTEST) -m chaos -s tests/on_slurm/test_chaos.py

@@ -23,6 +23,9 @@ TESTED_ELSEWHERE = {"array": "test_array_example.py"}
 """Examples that take several commands: a file below tests/ for each."""
 SPECS = sorted(path for path in EXAMPLES.glob("*/spec.yaml") if path.parent.name not in TESTED_ELSEWHERE)
 
+ON_SLURM = ("classification", "deduplication", "autoscaling")
+"""Run by the suite on two nodes of the real Slurm where there is one, and not on this machine alone, too."""
+
 
 def module(example: str, name: str) -> ModuleType:
     """A module of an example, beside which others of the same name may be loaded."""

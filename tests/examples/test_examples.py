@@ -12,14 +12,19 @@ from typing import Any
 
 import pytest
 import yaml
+from slurm_cluster import requirements
 
-from examples.facts import EXAMPLES, FACTS, SPECS, TESTED_ELSEWHERE, module
+from examples.facts import EXAMPLES, FACTS, ON_SLURM, SPECS, TESTED_ELSEWHERE, module
 
 TIMEOUT_S = 600
 
 
 BACKENDS = os.environ.get("EXAMPLES_ON", "").split()
 """Executors to run each example on, one after the other (`make examples`); by default the one that its spec names."""
+
+
+HERE = SPECS if BACKENDS or requirements.obstacle() else [path for path in SPECS if path.parent.name not in ON_SLURM]
+"""Each example runs once in the suite; `make examples` runs them all here."""
 
 
 def run(spec: Path, runs: Path, backend: str | None = None) -> tuple[dict[str, Any], Path, str]:
@@ -37,7 +42,7 @@ def run(spec: Path, runs: Path, backend: str | None = None) -> tuple[dict[str, A
 
 @pytest.mark.ray
 @pytest.mark.parametrize("backend", BACKENDS or [None])
-@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("spec", HERE, ids=lambda path: path.parent.name)
 def test_it_runs_as_written(spec: Path, backend: str | None, tmp_path: Path) -> None:
     status, attempt, shown = run(spec, tmp_path / "runs", backend)
     assert status["state"] == "completed"

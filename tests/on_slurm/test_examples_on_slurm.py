@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
-from examples.facts import EXAMPLES, FACTS
+from examples.facts import EXAMPLES, FACTS, ON_SLURM
 
 from on_slurm.runs import SMALL, Runs
 
+ALL = os.environ.get("EXAMPLES_ON")
+"""Set by `make examples`."""
 
-@pytest.mark.parametrize("name", FACTS)
+
+@pytest.mark.parametrize("name", FACTS if ALL else ON_SLURM)
 def test_an_example_on_two_nodes(runs: Runs, name: str) -> None:
     spec = str(EXAMPLES / name / "spec.yaml")
     done = runs.command("run", spec, "--cluster", "slurm", "--set", f"resources={json.dumps({**SMALL, 'nodes': 2})}")
