@@ -26,6 +26,9 @@ SPECS = sorted(path for path in EXAMPLES.glob("*/spec.yaml") if path.parent.name
 ON_SLURM = ("classification", "deduplication", "autoscaling")
 """Run by the suite on two nodes of the real Slurm where there is one, and not on this machine alone, too."""
 
+FEWER = {"deduplication": ["--set", "pipeline.args.files_of_each=50"]}
+"""Options with which the suite runs it on Slurm: less input, the same facts."""
+
 
 def module(example: str, name: str) -> ModuleType:
     """A module of an example, beside which others of the same name may be loaded."""
@@ -65,10 +68,10 @@ def deduplication(outputs: Path, progress: dict[str, Any], failures: Path) -> No
     """Every document is kept, or dropped for a reason that is counted; no two that are kept are alike."""
     kept = [json.loads(line) for path in outputs.glob("unique/*.jsonl") for line in path.read_text().splitlines()]
     counts = report(outputs / "report.json")
-    assert counts["unique"] == len(kept) > 1000
+    assert counts["unique"] == len(kept) > counts["documents"] // 4 > 100
     assert {"docstring", "licence", "description"} <= {document["kind"] for document in kept}
     dropped = [counts[reason] for reason in ("exact_duplicates", "low_quality", "near_duplicates")]
-    assert min(dropped) > 10
+    assert min(dropped) > 0
     assert counts["documents"] - sum(dropped) == len(kept)
     assert sum(counts["dropped_by"].values()) == counts["low_quality"]
     assert {"word_count", "punctuation", "repeating_dup_5gram"} <= set(counts["dropped_by"])
