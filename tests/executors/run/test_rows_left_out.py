@@ -12,6 +12,7 @@ from curator_slurm.executors import Task
 from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
 from curator_slurm.executors.remarks import leave_out, note
 from curator_slurm.executors.resume.tracker import SourceTracker
+from curator_slurm.executors.run import progress
 from curator_slurm.executors.run.monitor import FAILURES_FILE, RunMonitor
 from curator_slurm.executors.run.payload import merge_reports
 from curator_slurm.executors.run.sources import Sources
@@ -70,6 +71,7 @@ def test_a_task_that_is_tried_again_says_it_once() -> None:
 
 def test_each_is_a_line_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     monkeypatch.setenv(FAILURES_FILE, str(tmp_path / "failures.jsonl"))
+    monkeypatch.setattr(progress, "_earlier", [])  # of pipelines that other tests have run in this process
     with monitor() as found:
         found.record(0, read(2, 1))
         shown = found.progress.snapshot()
