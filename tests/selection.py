@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
+LONG_AND_ALONE = ("tests/test_ordinary_user.py",)
+"""Plain modules of one long test: before all others, or a single worker is busy with it in the end."""
 ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
 CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_failures_on_slurm.py", "test_scale.py", "test_chaos.py")
 ON_TWO_CPUS = (
@@ -40,9 +42,10 @@ def _leave_to_ordinary_users(config: pytest.Config, items: list[pytest.Item]) ->
         items[:] = [item for item in items if item not in left]
 
 
-def _rank(item: pytest.Item) -> int:
+def _rank(item: pytest.Item) -> float:
     kinds = [number for number, marker in enumerate(SLOWEST_FIRST) if item.get_closest_marker(marker)]
-    return min(kinds, default=len(SLOWEST_FIRST))
+    plain = len(SLOWEST_FIRST) - (0.5 if item.nodeid.startswith(LONG_AND_ALONE) else 0)
+    return min(kinds, default=plain)
 
 
 @pytest.hookimpl(optionalhook=True)
