@@ -30,7 +30,7 @@ HERE = SPECS if BACKENDS or requirements.obstacle() else [path for path in SPECS
 def run(spec: Path, runs: Path, backend: str | None = None) -> tuple[dict[str, Any], Path, str]:
     """`curator-slurm run`: the final status, the newest attempt, and what was shown on the way."""
     setting = ["--set", f"executor.backend={backend}"] if backend else []
-    environment = {**os.environ, "CURATOR_SLURM_RUNS": str(runs)}
+    environment = {**os.environ, "CURATOR_SLURM_RUNS": str(runs), "XDG_STATE_HOME": str(runs.parent / "state")}
     done = subprocess.run(
         [Path(sys.executable).with_name("curator-slurm"), "run", spec, "--cluster", "local", "--json", *setting],
         capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, cwd=runs.parent,

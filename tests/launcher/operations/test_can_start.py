@@ -13,7 +13,8 @@ NOT_AVAILABLE = "allocation failure: Requested node configuration is not availab
 def submitted(fake_slurm, tmp_path, monkeypatch):
     """Submits a job with these resources; its notes."""
     environ = {"HOME": str(tmp_path), "PATH": f"{fake_slurm.bin}:/usr/bin:/bin"}
-    monkeypatch.setenv("PATH", environ["PATH"])
+    for name, value in environ.items():  # the home, too: the folder of the runs is remembered there
+        monkeypatch.setenv(name, value)
     fake_slurm.pause()
 
     def submit_it(resources: str) -> list[str]:
