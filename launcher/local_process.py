@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 JOB_ID_VARIABLE = "CURATOR_SLURM_JOB_ID"
 """In the environment of everything that a job of this machine has started."""
+_LOOKS, _LOOK_S = 20, 0.02
 _LAST_PID = 1 << 22
 """Linux has no larger one."""
 CLOCK_TOLERANCE_S = 2.0
@@ -36,7 +37,7 @@ def stop_job(pid: int, created: float | None, job_id: str, signum: signal.Signal
     import psutil
 
     try:
-        same = process.uids().real == os.geteuid() and process.environ().get(JOB_ID_VARIABLE) == job_id
+        same = process.uids().real == os.geteuid() and _job_of(process) == job_id
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -54,6 +55,15 @@ def stop_job(pid: int, created: float | None, job_id: str, signum: signal.Signal
         with contextlib.suppress(psutil.Error):
             descendant.send_signal(signum)
     return True
+
+
+def _job_of(process: psutil.Process) -> str | None:
+    """The job that has started a process; one that is just replaced by another program has no environment to read."""
+    for _ in range(_LOOKS):
+        if environment := process.environ():
+            return environment.get(JOB_ID_VARIABLE)
+        time.sleep(_LOOK_S)
+    return None
 
 
 def wait_for_end(pid: int, created: float | None, timeout_s: float) -> bool:

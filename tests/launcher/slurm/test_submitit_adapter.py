@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import submitit
 from fake_slurm import FakeSlurm
@@ -82,6 +83,23 @@ def test_ids_of_local_runs_hold_the_time() -> None:
     assert word == "local"
     assert abs(int(seconds) - time.time()) < 5
     assert digits.isdigit()
+
+
+def test_a_process_that_is_being_replaced_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it executes another program, its environment is empty for a moment."""
+    folder = run_dir(tmp_path, seconds=60)
+    job = CuratorLocalExecutor(folder).submit_script(folder / "job.sbatch", SbatchCall(), "local-1-2")
+    real, looks = psutil.Process.environ, []
+
+    def environ(process: psutil.Process) -> dict[str, str]:
+        looks.append(process.pid)
+        return {} if len(looks) < 4 else real(process)
+
+    monkeypatch.setattr(psutil.Process, "environ", environ)
+    assert stop_job(job.pid, job.pid_started, "local-1-2", signal.SIGKILL)
+    assert wait_for_end(job.pid, job.pid_started, 30)
+    assert len(looks) == 4
+    reap(job.pid, job.pid_started)
 
 
 def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
