@@ -17,10 +17,9 @@ def runs(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> li
     from curator_slurm.launcher.runs import registry
 
     try:
-        found = list(registry.run_directories(folders_of(ctx.params.get("runs_dir"))))
+        newest = registry.run_directories(folders_of(ctx.params.get("runs_dir")))[:MOST_RUNS]
     except CuratorSlurmError:
         return []
-    newest = sorted(found, key=lambda path: path.name, reverse=True)[:MOST_RUNS]
     names = [CompletionItem(name) for name in dict.fromkeys(path.parent.name for path in newest)]
     ids = [CompletionItem(path.name, help=path.parent.name) for path in newest]
     return [item for item in (*names, *ids) if str(item.value).startswith(incomplete)]

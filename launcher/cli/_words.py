@@ -86,7 +86,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], limit: int | No
     return rows
 
 
-def table_width(columns: Mapping[str, Sequence[str]]) -> int:
+def narrowest_width(columns: Mapping[str, Sequence[str]]) -> int:
     """Columns that a table of text takes at least, with its first column as narrow as it gets."""
     widths = [max(len(visible_line(cell)) for cell in [header, *cells]) for header, cells in columns.items()]
     widths[0] = min(widths[0], NARROWEST)

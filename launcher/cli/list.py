@@ -87,7 +87,7 @@ def _table(rows: list[RunRow], limit: int | None, now: float) -> list[str]:
     columns = {header: cells for header, cells in columns.items() if cells}
     if limit is not None:
         for header in GIVE_WAY:
-            if words.table_width(columns) <= limit:
+            if words.narrowest_width(columns) <= limit:
                 break
             columns.pop(header, None)
     cells = [list(line) for line in zip(*columns.values(), strict=True)]

@@ -161,6 +161,11 @@ def order_of(name: str) -> list[int]:
     return [int(part) for part in re.findall(r"[0-9]+", name)]
 
 
+def is_later(element_id: str, submitted: str) -> bool:
+    """Whether an element is of a job after that of a submission: one that was submitted by hand."""
+    return bool(element_id and submitted) and order_of(element_id) > order_of(submitted)
+
+
 def base_of(name: str) -> str:
     """The id of the element in the name of an attempt: `4711_3` of `4711_3.1`."""
     return name.rpartition(".")[0]

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths, base_of, newest_names, order_of
+from curator_slurm.launcher.runs.paths import (
+    AttemptPaths,
+    ClusterPaths,
+    RunPaths,
+    base_of,
+    is_later,
+    newest_names,
+    order_of,
+)
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
     NodeReport,
@@ -68,7 +76,7 @@ def read_element_outcome(paths: RunPaths, element: str) -> OutcomeReport | None:
 
 def _counts(element_id: str, submitted: str) -> bool:
     """Whether an attempt is that of the newest submission, or newer still: of a job that was submitted by hand."""
-    return element_id == submitted or bool(submitted and order_of(element_id) > order_of(submitted))
+    return element_id == submitted or is_later(element_id, submitted)
 
 
 class AttemptReader:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.runs.paths import base_of, order_of
+from curator_slurm.launcher.runs.paths import base_of, is_later
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.facts import (
@@ -123,9 +123,7 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
 def _submitted_by_hand(place: ShardPlace | None, attempt: AttemptFacts) -> ShardPlace | None:
     """The job of an attempt that is newer than every submission: somebody gave its script to sbatch."""
     job_id = base_of(attempt.name or "")
-    if place is None or not (job_id and place.element_id) or order_of(job_id) <= order_of(place.element_id):
-        return None
-    return ShardPlace(None, job_id)
+    return ShardPlace(None, job_id) if place is not None and is_later(job_id, place.element_id) else None
 
 
 def _current(element: ElementFacts | None, attempt: AttemptFacts) -> AttemptFacts:
