@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import sys
-import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -154,26 +153,5 @@ def measure_floor(case: Case) -> tuple[float, list[bytes]]:
     return time.perf_counter() - began, results
 
 
-def hold_ray(cpus: float, folder: str) -> None:
-    """Be the Ray that the cases connect to, until standard input is closed."""
-    import ray
-
-    with __import__("socket").socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = ray.init(
-        address="local", num_cpus=cpus, include_dashboard=True, dashboard_port=port, _temp_dir=folder,
-        log_to_driver=False,
-    )  # fmt: skip
-    print(context.address_info["gcs_address"], flush=True)
-    ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    ended.wait()
-    ray.shutdown()
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "hold":
-        hold_ray(float(sys.argv[2]), sys.argv[3])
-    else:
-        main()
+    main()
