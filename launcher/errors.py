@@ -67,9 +67,20 @@ class RunNotFoundError(CuratorSlurmError):
 
 
 class SitePolicyError(CuratorSlurmError):
-    """The site's administrators do not allow this."""
+    """The site's administrators do not allow this; carries everything that was refused."""
 
     exit_code = 4
+
+    def __init__(self, message: str, problems: Sequence[SpecProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = list(problems)
+
+    @classmethod
+    def of(cls, problems: Sequence[SpecProblem]) -> SitePolicyError:
+        """The error of one or more refusals."""
+        lines = [str(problem) for problem in problems]
+        head = "the site's configuration does not allow this:"
+        return cls("\n".join([head, *(f"  {line}" for line in lines)]), problems)
 
 
 class SlurmError(CuratorSlurmError):

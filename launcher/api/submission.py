@@ -14,7 +14,7 @@ from curator_slurm.launcher.api.settings import Overrides, set_options
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.operations import submit as operation
 from curator_slurm.launcher.plan.model import Cluster
-from curator_slurm.launcher.spec import spec_file
+from curator_slurm.launcher.site.specs import read_spec_text
 
 CLUSTERS = ("auto", *(cluster.value for cluster in Cluster))
 _SOURCE = "the spec"
@@ -39,6 +39,7 @@ def submit(
 
     Raises:
         SpecError: the spec has errors; all of them are told, and nothing is written.
+        SitePolicyError: it changes what a site file has locked, or is above a limit of the site.
         SlurmError: Slurm refused the job, or cannot be reached.
         StorageError: the run directory cannot be written.
         PartialSubmissionError: Slurm accepted some of the arrays, or its answer was lost.
@@ -53,8 +54,8 @@ def submit(
         assert not isinstance(spec, Mapping)
         prepared = operation.prepare(Path(spec).expanduser(), options, place, environ, imports=imports)
     else:
-        reading = spec_file.read_string(text, _SOURCE, options)
-        prepared = operation.prepare_reading(reading, Path.cwd(), place, environ, imports=imports)
+        reading, layers = read_spec_text(text, _SOURCE, Path.cwd(), options, environ)
+        prepared = operation.prepare_reading(reading, Path.cwd(), place, environ, imports=imports, layers=layers)
     done = operation.submit(prepared, environ)
     ignored = [name for name in done.removed_variables if name.startswith("SBATCH_")]
     notes = [*done.notes, *([f"not passed on to sbatch: {', '.join(ignored)}"] if ignored else [])]

@@ -3,7 +3,7 @@
 `main` only assembles: it finds the verb, turns an error into a message and an exit code, and computes nothing. A verb
 lives in the module of its name, which exports a click command called `command`. This file imports click and nothing
 slower, so that `curator-slurm --help` stays instant. It may import `operations`, `dataset`, `status`, `sharding`,
-`plan`, `runs`, `spec`, the ground floor and `common`.
+`plan`, `site`, `runs`, `spec`, the ground floor and `common`.
 """
 
 from __future__ import annotations

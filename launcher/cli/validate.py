@@ -30,17 +30,18 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: 
     looked at on this machine, are not errors.
     """
     from curator_slurm.launcher.cli._terminal import say, say_json
-    from curator_slurm.launcher.errors import SpecError
+    from curator_slurm.launcher.errors import SitePolicyError, SpecError
     from curator_slurm.launcher.plan.resolve import choose_cluster, plan_of
+    from curator_slurm.launcher.site.specs import read_spec
     from curator_slurm.launcher.spec import spec_file
 
     reading = None
     try:
-        reading = spec_file.read(spec_path, overrides)
+        reading, layers = read_spec(spec_path, overrides, os.environ)
         place = choose_cluster(cluster)
-        plan = plan_of(reading, spec_file.folder_of(spec_path), place, os.environ, imports=imports)
+        plan = plan_of(reading, spec_file.folder_of(spec_path), place, os.environ, imports=imports, layers=layers)
         warnings = reading.warnings()
-    except SpecError as error:
+    except (SpecError, SitePolicyError) as error:
         warnings = reading.warnings() if reading is not None else []
         if as_json:
             say_json({"valid": False, "problems": _listed(error.problems), "warnings": _listed(warnings)})

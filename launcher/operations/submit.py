@@ -31,6 +31,7 @@ from curator_slurm.launcher.slurm import client, messages
 
 if TYPE_CHECKING:
     from curator_slurm.launcher.sharding.plan_shards import ShardPlan
+    from curator_slurm.launcher.site.layers import Layers
     from curator_slurm.launcher.spec.spec_file import Reading
 
 RUN_DIR_PLACEHOLDER = "<run directory>"
@@ -131,11 +132,12 @@ def prepare(
     imports: bool = False,
 ) -> Prepared:
     """Read and check a spec file; see `prepare_reading`."""
+    from curator_slurm.launcher.site.specs import read_spec
     from curator_slurm.launcher.spec import spec_file
 
     path, folder = str(spec_path.absolute()), spec_file.folder_of(spec_path)
-    reading = spec_file.read(spec_path, overrides)
-    return prepare_reading(reading, folder, cluster, environ, progress, path, imports=imports)
+    reading, layers = read_spec(spec_path, overrides, environ)
+    return prepare_reading(reading, folder, cluster, environ, progress, path, imports=imports, layers=layers)
 
 
 def prepare_reading(
@@ -147,6 +149,7 @@ def prepare_reading(
     spec_path: str = "",
     *,
     imports: bool = False,
+    layers: Layers | None = None,
 ) -> Prepared:
     """Check everything, with `imports` the pipeline, too; every error is reported, and nothing is written.
 
@@ -157,7 +160,7 @@ def prepare_reading(
     from curator_slurm.launcher.plan.script import render
     from curator_slurm.launcher.sharding.plan_shards import plan_shards
 
-    plan = plan_of(reading, spec_dir, cluster, environ, imports=imports)
+    plan = plan_of(reading, spec_dir, cluster, environ, imports=imports, layers=layers)
     storage = plan.spec.storage.runs
     return Prepared(
         plan=plan,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field
 
 from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.value_types import Section
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.site.habits import SlurmHabits
+    from curator_slurm.launcher.site.model import Site
 
 
 class _PlanDumper(yaml.SafeDumper):
@@ -40,6 +45,14 @@ class Cluster(StrEnum):
     LOCAL = "local"
 
 
+class LockNote(Section):
+    """A key that a site file has locked, where that is, and whom to ask."""
+
+    key: str
+    where: str
+    contact: str = ""
+
+
 class Plan(Section):
     """Everything that the script, the node agents and the driver need to know; the same for every run of it.
 
@@ -54,6 +67,23 @@ class Plan(Section):
     python: str | None = Field(description="interpreter on the nodes; None: `python` of environment.conda")
     slurm_bin: str | None = Field(default=None, description="folder of Slurm's commands; None: where PATH has them")
     origins: dict[str, str] = Field(default={}, description="dotted key -> who set it: file:line, --set, default")
+    site: dict[str, Any] | None = Field(
+        default=None, description="what site files say beside the spec's own settings; None: there are none"
+    )
+    locks: list[LockNote] = Field(default=[], description="keys that site files have locked")
+
+    @property
+    def habits(self) -> SlurmHabits:
+        """How the site wants sbatch to be called."""
+        from curator_slurm.launcher.site.habits import SlurmHabits
+
+        return SlurmHabits.model_validate((self.site or {}).get("slurm", {}))
+
+    def at_site(self) -> Site:
+        """What site files say of the cluster; all defaults where there are none."""
+        from curator_slurm.launcher.site.model import Site
+
+        return Site.model_validate(self.site or {})
 
     @property
     def array(self) -> bool:
@@ -63,6 +93,8 @@ class Plan(Section):
     def to_yaml(self) -> str:
         """The text of plan.yaml."""
         data = self.model_dump(mode="json", by_alias=True)
+        if self.site is None:
+            del data["site"], data["locks"]
         return yaml.dump(data, Dumper=_PlanDumper, sort_keys=False, allow_unicode=True, width=110)
 
     @classmethod

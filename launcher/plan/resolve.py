@@ -11,7 +11,10 @@ from pathlib import Path
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.plan import checks, pipeline_check
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.site_part import at_site
 from curator_slurm.launcher.runs.known_folders import default_folder
+from curator_slurm.launcher.site.layers import Layers
+from curator_slurm.launcher.site.specs import read_spec
 from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
@@ -29,8 +32,9 @@ def make_plan(
     publishes: bool = True,
 ) -> Plan:
     """The plan of a spec file; see `plan_of`."""
-    reading, folder = spec_file.read(spec_path, set_options), spec_file.folder_of(spec_path)
-    return plan_of(reading, folder, cluster, environ, python, publishes=publishes)
+    reading, layers = read_spec(spec_path, set_options, environ)
+    folder = spec_file.folder_of(spec_path)
+    return plan_of(reading, folder, cluster, environ, python, publishes=publishes, layers=layers)
 
 
 def plan_of(
@@ -42,8 +46,9 @@ def plan_of(
     *,
     imports: bool = False,
     publishes: bool = True,
+    layers: Layers | None = None,
 ) -> Plan:
-    """The plan of a spec whose relative paths begin at `folder`.
+    """The plan of a spec whose relative paths begin at `folder`, and that was read on top of `layers`.
 
     `python` is the interpreter for the nodes where the spec names none. With `imports`, the pipeline is made in a
     process of its own, and what is wrong with it is among the errors; what could not be looked at, among the warnings.
@@ -53,6 +58,8 @@ def plan_of(
         SpecError: with every error in the spec, and what it names and this machine does not have.
     """
     plan = resolve(reading, folder, cluster, environ, python)
+    if plan is not None and layers is not None:
+        plan = at_site(plan, layers, reading)
     if plan is not None:
         for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir), publishes=publishes):
             reading.add_at(key, message)

@@ -1,4 +1,6 @@
-"""The keys that a spec can have, read from its classes: which exist, which take strings, and what a typo meant."""
+"""The keys that a spec or a site file can have, read from its classes: which exist, which take strings, what a typo
+meant. `root` is the class of the whole file.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +49,21 @@ def settings(model: type[BaseModel]) -> dict[str, Any]:
     return {info.alias or name: info.annotation for name, info in model.model_fields.items()}
 
 
-def section_at(path: Path) -> type[BaseModel] | None:
+def section_at(path: Path, root: type[BaseModel] = Spec) -> type[BaseModel] | None:
     """The class of the section at `path`; None where there is none, as inside of `env` or `args`."""
-    models = [part for part in _types_at(path) if isinstance(part, type) and issubclass(part, BaseModel)]
+    models = [part for part in _types_at(path, root) if isinstance(part, type) and issubclass(part, BaseModel)]
     return models[0] if models else None
 
 
-def wants_text(path: Path) -> bool:
+def wants_text(path: Path, root: type[BaseModel] = Spec) -> bool:
     """Whether the value at `path` is a string, so that a number there keeps its spelling."""
-    found = list(_types_at(path))
+    found = list(_types_at(path, root))
     return str in found and int not in found
+
+
+def is_list(path: Path, root: type[BaseModel] = Spec) -> bool:
+    """Whether the setting at `path` takes a list."""
+    return any(get_origin(kind) is list for kind in _types_at(path, root))
 
 
 def is_environment_value(path: Path) -> bool:
@@ -64,23 +71,23 @@ def is_environment_value(path: Path) -> bool:
 
 
 @cache
-def all_settings() -> dict[str, str]:
+def all_settings(root: type[BaseModel] = Spec) -> dict[str, str]:
     """Every setting of the top two levels: its last word -> its dotted key (the first one where there are several)."""
     found: dict[str, str] = {}
-    for name in settings(Spec):
+    for name in settings(root):
         found.setdefault(name, name)
-    for name in settings(Spec):
-        section = section_at((name,))
+    for name in settings(root):
+        section = section_at((name,), root)
         for key in settings(section) if section else ():
             found.setdefault(key, f"{name}.{key}")
     return found
 
 
-def unknown_key(path: Path) -> str:
+def unknown_key(path: Path, root: type[BaseModel] = Spec) -> str:
     """The message about an unknown key, with the setting that was most likely meant."""
     name = dotted(path)
     parent, key = path[:-1], str(path[-1])
-    section = section_at(parent) or Spec
+    section = section_at(parent, root) or root
     known = list(settings(section))
     start = f"`{name}` is not a known setting; "
     plain = _plain(key)
@@ -88,31 +95,35 @@ def unknown_key(path: Path) -> str:
     close = same or get_close_matches(key, known, n=1, cutoff=0.75)
     if close:
         return f"{start}did you mean `{close[0]}`?"
-    for candidate, where in all_settings().items():
+    for candidate, where in all_settings(root).items():
         if _plain(candidate) == plain and where != name:
             return f"{start}did you mean `{where}`?"
-    if plain in _SYNONYMS:
+    if plain in _SYNONYMS and _exists(_SYNONYMS[plain], root):
         return f"{start}did you mean `{_SYNONYMS[plain]}`?"
-    if section in (Spec, ResourcesSpec) and len(plain) > 1 and (option := sbatch_options.find(key)):
+    if section in (root, ResourcesSpec) and len(plain) > 1 and (option := sbatch_options.find(key)):
         owner = sbatch_options.OWNED.get(option)
         return start + (owner if owner else f"options of sbatch go into `resources.sbatch.{option}`")
     loose = get_close_matches(key, known, n=1, cutoff=0.6)
     if loose:
         return f"{start}did you mean `{loose[0]}`?"
-    elsewhere = get_close_matches(key, list(all_settings()), n=1, cutoff=0.8)
+    elsewhere = get_close_matches(key, list(all_settings(root)), n=1, cutoff=0.8)
     if elsewhere:
-        return f"{start}did you mean `{all_settings()[elsewhere[0]]}`?"
-    of = f"`{dotted(parent)}` has" if parent else "a spec has"
+        return f"{start}did you mean `{all_settings(root)[elsewhere[0]]}`?"
+    of = f"`{dotted(parent)}` has" if parent else "a spec has" if root is Spec else "a site file has"
     return f"{start}{of} {', '.join(known)}"
+
+
+def _exists(key: str, root: type[BaseModel]) -> bool:
+    return any(True for _ in _types_at(tuple(key.split(".")), root))
 
 
 def _plain(key: str) -> str:
     return re.sub(r"[-\s]+", "_", key.strip().lstrip("-").lower())
 
 
-def _types_at(path: Path) -> Iterator[Any]:
+def _types_at(path: Path, root: type[BaseModel] = Spec) -> Iterator[Any]:
     """The bare types (no unions, no annotations) that the value at `path` may have."""
-    current: list[Any] = [Spec]
+    current: list[Any] = [root]
     for part in path:
         current = [below for kind in current for below in _below(kind, part)]
     yield from current

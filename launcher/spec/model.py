@@ -294,13 +294,16 @@ class Spec(Section):
 NOT_YET = {
     "restart": "restarts after preemption, node failure or time limit are not available yet",
     "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
-    "site": "site configs are not available yet",
-    "partitions": "site configs are not available yet",
-    "defaults": "site configs are not available yet",
-    "limits": "site configs are not available yet",
-    "container": "containers are not available yet",
-    "templates": "site configs are not available yet",
-    "locked": "site configs are not available yet",
+    "cluster.head": "a dedicated head node is not available yet",
+    "resources.groups": "heterogeneous jobs are not available yet",
+    **dict.fromkeys(
+        (
+            *("site", "extends", "locked", "slurm", "collect", "limits", "partition_defaults", "partitions"),
+            *("gpu_types", "container", "templates", "network.host_suffix", "network.family", "network.internet"),
+            *("network.proxy", "storage.purge_days"),
+        ),
+        "it belongs into a site file, such as .curator-slurm.yaml beside the spec",
+    ),
     "network.no_proxy": "not available yet; set NO_PROXY in environment.env",
 }
-"""Keys that are planned and not available in this version: refused with this reason, never ignored."""
+"""Keys that are not available in this version, or not in a spec: refused with this reason, never ignored."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.spec.keys import dotted, section_at, settings
+from curator_slurm.launcher.spec.keys import dotted, is_list, section_at, settings
 from curator_slurm.launcher.spec.locations import is_utf8
+from curator_slurm.launcher.spec.merging import APPEND, canonical, spelled, value_at
 from curator_slurm.launcher.spec.yaml_document import Document, Path, YamlSyntaxError, parse
 
 WHERE = "--set"
@@ -50,6 +51,7 @@ def parse_override(text: str) -> Override | SpecProblem:
 
 def apply(document: Document, override: Override) -> SpecProblem | None:
     """Put the value into the document, creating the sections on the way."""
+    override = _completed(document, override)
     here = document.value
     for depth, part in enumerate(override.path[:-1]):
         below = override.path[: depth + 1]
@@ -71,6 +73,24 @@ def apply(document: Document, override: Override) -> SpecProblem | None:
     for below, written in override.value.written.items():
         document.written[(*override.path, *below)] = written
     return None
+
+
+def _completed(document: Document, override: Override) -> Override:
+    """The override of `environment.modules+` as one of the whole list, and of an option of sbatch as it is spelled."""
+    *parent, last = override.path
+    known = spelled(document.value, canonical(override.path))
+    if len(known) > 2 and value_at(document.value, known) is not None:
+        override = Override(known, override.value)
+    path = (*parent, str(last).removesuffix(APPEND))
+    if not str(last).endswith(APPEND) or not is_list(path):
+        return override
+    before, added = (
+        [value] if isinstance(value, str) else value or []
+        for value in (value_at(document.value, path), override.value.value)
+    )
+    if not isinstance(before, list) or not isinstance(added, list):
+        return Override(path, override.value)
+    return Override(path, Document([*before, *added], {(): 0}))
 
 
 def _known_spelling(parent: Path, part: str) -> str | int:
@@ -99,7 +119,7 @@ def _put(here: Any, slot: Any, value: Any) -> None:
 
 
 def _forget(document: Document, path: Path) -> None:
-    for table in (document.lines, document.written):
+    for table in (document.lines, document.written, document.sources):
         for known in [known for known in table if known[: len(path)] == path]:
             del table[known]
 

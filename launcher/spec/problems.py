@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from curator_slurm.launcher.spec.keys import dotted, section_at, settings, unknown_key
+from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.yaml_document import Path
 
 MAX_LENGTH = 2000
@@ -27,16 +29,16 @@ _WANTED = {
 """Start of the type of an error -> what is expected."""
 
 
-def sentence(error: ErrorDetails, path: Path) -> str:
-    """What is wrong at `path`."""
+def sentence(error: ErrorDetails, path: Path, root: type[BaseModel] = Spec) -> str:
+    """What is wrong at `path` of a file of the class `root`."""
     kind, context, found = error["type"], error.get("ctx", {}), error["input"]
     label = f"`{dotted(path)}`"
     if kind == "problem":
         return str(context["message"])
     if kind == "extra_forbidden":
-        return unknown_key(path)
+        return unknown_key(path, root)
     if kind == "missing":
-        return f"{label} is missing{_purpose(path)}"
+        return f"{label} is missing{_purpose(path, root)}"
     if kind == "value_error":
         return f"{label}: {context['error']}" if _is_key_error(error) else f"{label} {context['error']}"
     if kind == "enum":
@@ -107,13 +109,13 @@ def _is_key_error(error: ErrorDetails) -> bool:
     return bool(error["loc"]) and error["loc"][-1] == "[key]"
 
 
-def _purpose(path: Path) -> str:
-    section = section_at(path[:-1])
+def _purpose(path: Path, root: type[BaseModel]) -> str:
+    section = section_at(path[:-1], root)
     if section is None or path[-1] not in settings(section):
         return ""
     for name, info in section.model_fields.items():
         if (info.alias or name) == path[-1]:
-            below = section_at(path)
+            below = section_at(path, root)
             text = info.description or (below.__doc__ if below else "") or ""
             return f": {text.strip().rstrip('.')}" if text else ""
     return ""

@@ -16,6 +16,8 @@ from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.spec import exposed_secrets, overrides, sbatch_options
 from curator_slurm.launcher.spec.command_text import errors_in_text
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
+from curator_slurm.launcher.spec.locks import Below
+from curator_slurm.launcher.spec.merging import leave_out_displaced, merge
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
 from curator_slurm.launcher.spec.placeholders import errors_in, find
 from curator_slurm.launcher.spec.problems import describe, keys_of, path_of, sentence, shortened
@@ -60,7 +62,8 @@ class Reading:
         for length in range(len(path), -1, -1):
             line = self.document.lines.get(path[:length])
             if line is not None:
-                return f"{self.source}:{line}" if line else overrides.WHERE
+                source = self.document.sources.get(path[:length])
+                return f"{source or self.source}:{line}" if line else source or overrides.WHERE
         return self.source
 
     def add(self, path: Path, message: str, where: str | None = None) -> None:
@@ -104,13 +107,18 @@ def _path_of(key: str) -> Path:
     return tuple(part if (index := whole_number(part)) is None else index for part in parts)
 
 
-def read(path: FilePath, set_options: Sequence[str] = ()) -> Reading:
-    """Read and check a spec file; raises SpecError only if it cannot be read as YAML at all."""
+def read(path: FilePath, set_options: Sequence[str] = (), below: Below | None = None) -> Reading:
+    """Read and check a spec file on top of the layers `below` it.
+
+    Raises:
+        SpecError: it cannot be read as YAML at all; other errors are noted.
+        SitePolicyError: it changes what a layer has locked.
+    """
     text = read_text(path)
-    return read_string(text, str(path), set_options)
+    return read_string(text, str(path), set_options, below)
 
 
-def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Reading:
+def read_string(text: str, source: str, set_options: Sequence[str] = (), below: Below | None = None) -> Reading:
     """`read` for a string, named `source` in messages."""
     reading = Reading(source, text)
     try:
@@ -120,11 +128,15 @@ def read_string(text: str, source: str, set_options: Sequence[str] = ()) -> Read
     _check_top(reading)
     for path, message, line in reading.document.problems:
         reading.add(path, message, f"{source}:{line}")
+    below = below or Below()
+    reading.document = merge(below.document, reading.document, Spec)
     for option in set_options:
         override = overrides.parse_override(option)
         problem = override if isinstance(override, SpecProblem) else overrides.apply(reading.document, override)
         if problem:
             reading.problems.append(problem)
+    leave_out_displaced(reading.document)
+    below.check(reading.document.value, reading.where)
     _refuse_unavailable(reading)
     _restore_text(reading)
     _check_placeholders(reading)

@@ -55,6 +55,8 @@ class Document:
     """How numbers and booleans were written."""
     problems: list[tuple[Path, str, int]] = field(default_factory=list)
     """(path, message, line) of what can be read but is not allowed, such as duplicate keys."""
+    sources: dict[Path, str] = field(default_factory=dict)
+    """The file of a line, where that is another than the document's own: a value from a layer below."""
 
 
 class SpecLoader(_Loader):

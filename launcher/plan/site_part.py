@@ -1,0 +1,46 @@
+"""What a plan keeps of the site files, so that script, agents and retries need none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from curator_slurm.launcher.plan.model import LockNote, Plan
+from curator_slurm.launcher.site.layers import Layers
+from curator_slurm.launcher.spec.keys import dotted
+from curator_slurm.launcher.spec.merging import value_at
+from curator_slurm.launcher.spec.spec_file import Reading
+from curator_slurm.launcher.spec.yaml_document import Path
+
+_IN_THE_SPEC = frozenset({"resources", "environment", "executor", "cluster", "failures", "shards"})
+"""Sections that are part of the plan's spec already."""
+
+_OF_USERS: tuple[Path, ...] = (("resources", "sbatch"), ("environment", "env"), ("executor", "config"))
+"""Mappings whose keys are not those of a class, and may come from several layers."""
+
+
+def at_site(plan: Plan, layers: Layers, reading: Reading) -> Plan:
+    """The plan with what the layers say beside settings of the spec, and where each value is from.
+
+    A plan without site files is as small as ever: only here has each option of sbatch, and each variable, its origin.
+    """
+    site = layers.site()
+    if site is None:
+        return plan
+    kept = site.model_dump(mode="json", exclude_unset=True, exclude=set(_IN_THE_SPEC))
+    origins = {
+        dotted(path): layers.where(dotted(path)) for path in _leaves(kept, ()) if dotted(path) not in plan.origins
+    }
+    for section in _OF_USERS:
+        for key in value_at(reading.document.value, section) or ():
+            origins[dotted((*section, key))] = reading.where((*section, key))
+    locks = [LockNote(key=lock.key, where=lock.where, contact=lock.contact) for lock in layers.locks]
+    return plan.model_copy(update={"site": kept, "locks": locks, "origins": {**plan.origins, **origins}})
+
+
+def _leaves(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif path:
+        yield path

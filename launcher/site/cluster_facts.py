@@ -1,0 +1,173 @@
+"""What a cluster has: partitions, GPUs, network, storage, containers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from curator_slurm.launcher.site.habits import GpuUse, MemoryUse
+from curator_slurm.launcher.site.limits import LimitsSpec
+from curator_slurm.launcher.spec.model import NetworkSpec, StorageSpec
+from curator_slurm.launcher.spec.value_types import (
+    EnvName,
+    EnvValue,
+    Line,
+    LineList,
+    Memory,
+    Path,
+    Section,
+    Size,
+    Time,
+    Whole,
+)
+
+
+class Internet(StrEnum):
+    """How compute nodes reach the internet."""
+
+    YES = "yes"
+    NO = "no"
+    PROXY = "proxy"
+    NAT = "nat"
+
+
+class AddressFamily(StrEnum):
+    """The addresses that nodes use among themselves."""
+
+    AUTO = "auto"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class ContainerPlace(StrEnum):
+    """Where the option that starts a container may stand."""
+
+    SRUN = "srun"
+    SBATCH = "sbatch"
+    COMMAND = "command"
+
+
+class Sharing(StrEnum):
+    """Whether jobs share nodes."""
+
+    SHARED = "shared"
+    WHOLE = "whole"
+
+
+class ProxySpec(Section):
+    """The proxy through which compute nodes reach the internet."""
+
+    http: Line | None = Field(default=None, description="for HTTP, such as http://proxy.example.org:3128")
+    https: Line | None = Field(default=None, description="for HTTPS; default: that of HTTP")
+    no_proxy: LineList = Field(default=[], description="hosts that are reached without it, besides those of the job")
+
+
+def _local_folder(value: Any) -> Any:
+    """A path is a section that has nothing else."""
+    return {"path": value} if isinstance(value, str) else value
+
+
+class NodeLocalSpec(Section):
+    """A folder on a disk of each node."""
+
+    path: Path = Field(description="the folder, such as /tmp")
+    is_memory: bool = Field(default=False, description="whether it is memory, which counts in the job's")
+    size: Size | None = Field(default=None, description="what a job may put there; default: unknown")
+    option: Line | None = Field(
+        default=None, description="what a job must ask for to get it: gres=nvme:100, constraint=nvme"
+    )
+
+
+class NetworkFacts(NetworkSpec):
+    """Addresses and ports of the Ray cluster, and how nodes reach each other and the internet."""
+
+    host_suffix: Line | None = Field(
+        default=None, description="what a host name gets for the fast network, such as i (node7 -> node7i)"
+    )
+    family: AddressFamily = Field(default=AddressFamily.AUTO, description="addresses of nodes: auto, ipv4 or ipv6")
+    internet: Internet | None = Field(
+        default=None, description="how compute nodes reach the internet: yes, no, proxy or nat; default: not known"
+    )
+    proxy: ProxySpec = ProxySpec()
+
+
+class StorageFacts(StorageSpec):
+    """Where run directories and node-local files are kept, and for how long."""
+
+    node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder)] = Field(  # type: ignore[assignment]
+        default=None, description="node-local folder for Ray's session: a path, or a section with `path`"
+    )
+    purge_days: Whole | None = Field(
+        default=None, ge=1, description="days after which the site deletes unused files in the runs folder"
+    )
+
+
+class GpuTypeSpec(Section):
+    """A kind of GPU."""
+
+    names: LineList = Field(default=[], description="other names that users give it, such as h100-80")
+    gres_type: Line | None = Field(default=None, description="its type in Slurm, gpu:TYPE:4; default: none is given")
+    memory: Memory | None = Field(default=None, description="memory of one")
+    account_suffix: Line | None = Field(
+        default=None, description="what an account gets for this GPU, such as @h100 or _g"
+    )
+    constraint: Line | None = Field(default=None, description="--constraint that chooses nodes with it")
+
+
+class PartitionSpec(Section):
+    """A partition, and what its nodes have."""
+
+    about: Line | None = Field(default=None, description="what it is for, in one sentence")
+    choose: bool = Field(
+        default=True, description="whether a run that names no partition may be put there; the first that fits is taken"
+    )
+    together: Line | None = Field(
+        default=None,
+        description="a word that partitions share of which Slurm may take the first that starts (-p a,b)",
+    )
+    sharing: Sharing = Field(default=Sharing.SHARED, description="shared, or whole: jobs get whole nodes only")
+    node_count: Whole | None = Field(default=None, ge=1, description="how many nodes it has")
+    cpus: Whole | None = Field(default=None, ge=1, description="CPUs of a node, as Slurm counts them")
+    usable_cpus: Whole | None = Field(
+        default=None, ge=1, description="CPUs of a node that a job may use, where the system keeps some; default: cpus"
+    )
+    memory: Memory | None = Field(default=None, description="memory of a node that a job may use")
+    gpus: Whole = Field(default=0, ge=0, description="GPUs of a node")
+    gpu_type: Line | None = Field(default=None, description="their kind, a key of `gpu_types`")
+    min_gpus: Whole = Field(default=0, ge=0, description="least GPUs that a job must ask for on each node")
+    gpus_by: GpuUse | None = Field(default=None, description="how GPUs are asked for here; default: slurm.gpus")
+    mem_by: MemoryUse | None = Field(default=None, description="how memory is asked for here; default: slurm.mem")
+    mem_per_cpu: Memory | None = Field(default=None, description="memory that comes with a CPU, where it follows CPUs")
+    mem_per_gpu: Memory | None = Field(default=None, description="memory that comes with a GPU, where it follows GPUs")
+    option_partition: bool = Field(
+        default=True, description="false: it is not named to sbatch; constraint, QOS or account lead there"
+    )
+    constraint: Line | None = Field(default=None, description="--constraint that its jobs need")
+    qos: Line | None = Field(default=None, description="--qos that its jobs need")
+    account_suffix: Line | None = Field(default=None, description="what an account gets here, such as _g")
+    sbatch: dict[str, Any] = Field(default={}, description="other options of sbatch that its jobs need")
+    default_time: Time | None = Field(
+        default=None, description="time limit that curator-slurm sets where a spec has none; Slurm's may be minutes"
+    )
+    limits: LimitsSpec = LimitsSpec()
+    preempted: bool = Field(default=False, description="whether jobs there may be preempted")
+    internet: Internet | None = Field(default=None, description="as network.internet, for its nodes")
+    node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder)] = Field(
+        default=None, description="as storage.node_local, for its nodes"
+    )
+
+
+class ContainerFacts(Section):
+    """How containers are started here."""
+
+    runtimes: LineList = Field(
+        default=[], description="what there is: pyxis, edf, enroot, apptainer, singularity, shifter, podman-hpc"
+    )
+    place: ContainerPlace = Field(
+        default=ContainerPlace.SRUN,
+        description="where the option for a container may stand: srun, sbatch, or command, where a program starts it",
+    )
+    binds: LineList = Field(default=[], description="folders that every container needs")
+    env: dict[EnvName, EnvValue] = Field(default={}, description="variables that the runtime needs")

@@ -1,0 +1,35 @@
+"""What a site allows one run or one user to have."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from curator_slurm.launcher.spec.value_types import Number, Section, Time, Whole
+
+
+class TimeStep(Section):
+    """The time limit of jobs up to some number of nodes."""
+
+    nodes: Whole = Field(ge=1, description="up to this many nodes")
+    time: Time = Field(description="the longest time limit of such jobs")
+
+
+class LimitsSpec(Section):
+    """What one run, or one user, may have; checked before submission."""
+
+    nodes: Whole | None = Field(default=None, ge=1, description="most nodes of one job")
+    time: Time | None = Field(default=None, description="longest time limit of a job")
+    time_by_nodes: list[TimeStep] = Field(
+        default=[], description="longest time limits by number of nodes, smallest first"
+    )
+    node_hours: Number | None = Field(default=None, gt=0, description="most nodes times hours of one job")
+    running_shards: Whole | None = Field(
+        default=None, ge=1, description="most shards of a run that are processed at once"
+    )
+    submitted_jobs: Whole | None = Field(
+        default=None, ge=1, description="most jobs of a user in the queue; every element of an array counts"
+    )
+    running_jobs: Whole | None = Field(default=None, ge=1, description="most jobs of a user that run at once")
+    poll_s: Number | None = Field(
+        default=None, ge=0, description="least seconds between two queries of Slurm by one user, over all commands"
+    )
