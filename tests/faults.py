@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common import exchange
+
 CRASHED = 86
 """Exit status of a process that was made to die."""
 
@@ -35,12 +37,12 @@ _READING = ("stat", "lstat", "scandir", "listdir")
 def intercepted(before: Callable[[str], None], after: Callable[[str], None]) -> Iterator[None]:
     """Call `before` and `after` with the name of each operation that changes the file system."""
     originals: dict[str, Any] = {name: getattr(os, name) for name in (*_CHANGING, "open")}
-    original_open = io.open
+    original_open, original_exchange = io.open, exchange.exchange
 
-    def wrap(name: str) -> Callable[..., Any]:
+    def wrap(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             before(name)
-            result = originals[name](*arguments, **options)
+            result = original(*arguments, **options)
             after(name)
             return result
 
@@ -66,7 +68,8 @@ def intercepted(before: Callable[[str], None], after: Callable[[str], None]) -> 
 
     try:
         for name in _CHANGING:
-            setattr(os, name, wrap(name))
+            setattr(os, name, wrap(name, originals[name]))
+        exchange.exchange = wrap("exchange", original_exchange)
         os.open = os_open  # type: ignore[assignment]
         io.open = builtins.open = any_open  # type: ignore[assignment]
         yield
@@ -74,6 +77,7 @@ def intercepted(before: Callable[[str], None], after: Callable[[str], None]) -> 
         for name, original in originals.items():
             setattr(os, name, original)
         io.open = builtins.open = original_open
+        exchange.exchange = original_exchange
 
 
 class _Counter:

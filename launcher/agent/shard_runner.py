@@ -29,6 +29,7 @@ from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.publish import Publisher
 from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard, count_failed
 from curator_slurm.launcher.sharding.changes import check_inputs
+from curator_slurm.launcher.spec.data_sections import IfExists
 from curator_slurm.launcher.states import RunState
 
 
@@ -63,6 +64,7 @@ class ShardRunner:
             run=context.run,
             checksums=bool(getattr(context.plan.spec.output, "checksums", False)),
             umask=context.umask,
+            replaces=context.plan.spec.output.if_exists is IfExists.REPLACE,
         )
 
     # -- the work ----------------------------------------------------------------------------------------------

@@ -25,11 +25,15 @@ from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.giving_way import GivingWay
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.paths import COLLECT_LOCK, RunPaths
+from curator_slurm.launcher.runs.published import owner as published_by
+from curator_slurm.launcher.runs.published import read_summary, why_kept
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import remove_secrets
 from curator_slurm.launcher.runs.shared_modes import current_umask, hand_over, passed_on
+from curator_slurm.launcher.spec.data_sections import IfExists
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,18 @@ class _Goal:
     staging: Path
     in_place: bool
     merged: bool
+    run_id: str
     other: Path | None = None
     """Where a dataset of the other kind, merged or not, was begun, if one was."""
 
     @property
-    def old(self) -> Path:
-        """Where a dataset that is replaced is for a moment."""
-        return self.staging.with_name(f"{self.staging.name}-old")
+    def old(self) -> GivingWay:
+        """What was there before, if it is replaced."""
+        return GivingWay(self.target, self.run_id)
+
+    def ours(self) -> dict[str, Any] | None:
+        """The summary of the dataset that is there, if it is this run's."""
+        return _own_summary(self.target, self.run_id)
 
 
 def collect_run(
@@ -91,7 +100,7 @@ def collect_run(
     assert record is not None
     with RunLock(run.paths.lock(COLLECT_LOCK), "collect", patience_s=patience_s):
         goal = _goal(run.paths, plan, merges=merges)
-        _check_target(goal, run)
+        replaces = _check_target(goal, plan.spec.output.if_exists)
         if (ready := _published_merged(goal)) is not None:
             return Collected(goal.target, ready, note=f"The dataset is published already, and merged: {goal.target}")
         done = sorted(done_shards(run.paths))
@@ -99,7 +108,11 @@ def collect_run(
         missing = record.shards - len(found.good)
         if missing and not partial:
             raise RunIncompleteError(_incomplete(run, found, record.shards))
+        if replaces:
+            _check_worth(goal, found, missing, record.shards)
         summary = _publish(run, plan, goal, found, progress)
+        if summary["complete"]:
+            _remove(goal.staging)  # what was replaced is there, if that died before it could be moved aside
         published = {"schema": 1, "target": str(goal.target), "time": time.time(), **summary}
         write_json(run.paths.collected, published, mode=0o600)
         if not missing:
@@ -111,25 +124,30 @@ def _goal(run: RunPaths, plan: Plan, *, merges: bool) -> _Goal:
     output = plan.spec.output
     merged = output.merge is not None and merges
     target = Path(output.path) if output.path else (run.merged if merged else run.outputs)
-    if merged and _is_unmerged(target):
+    GivingWay(target, run.run_id).put_back(lambda: _own_summary(target, run.run_id) is not None)
+    if merged and _is_unmerged(_own_summary(target, run.run_id)):
         merged = False  # it was published so, and its files have left their shards
     staging = target.with_name(f".{target.name}.{run.run_id}.collect")
     if output.merge is None:
-        return _Goal(target, staging, target == run.outputs, merged)
+        return _Goal(target, staging, target == run.outputs, merged, run.run_id)
     unmerged = staging.with_name(f"{staging.name}-unmerged")
     if merged:
-        return _Goal(target, staging, False, merged, other=unmerged)
-    return _Goal(target, unmerged, target == run.outputs, merged, other=staging)
+        return _Goal(target, staging, False, merged, run.run_id, other=unmerged)
+    return _Goal(target, unmerged, target == run.outputs, merged, run.run_id, other=staging)
 
 
-def _is_unmerged(target: Path) -> bool:
-    summary = dataset_record.read_summary(target)
+def _own_summary(target: Path, run_id: str) -> dict[str, Any] | None:
+    summary = read_summary(target)
+    return summary if summary is not None and summary.get("run_id") == run_id else None
+
+
+def _is_unmerged(summary: dict[str, Any] | None) -> bool:
     return summary is not None and not summary.get("merged")
 
 
 def _published_merged(goal: _Goal) -> dict[str, Any] | None:
     """The summary of a dataset that is there, whole and merged, where an unmerged one is asked for."""
-    summary = None if goal.merged else dataset_record.read_summary(goal.target)
+    summary = None if goal.merged else goal.ours()
     return summary if summary and summary.get("merged") and summary.get("complete") else None
 
 
@@ -137,27 +155,47 @@ def _places(run: RunPaths, goal: _Goal) -> Sequence[Path]:
     """Folders in which the outputs of a shard may be: taken away by an earlier collect, or where they were written."""
     if goal.merged and goal.other is not None:
         return [run.outputs, goal.other]
-    return [run.outputs] if goal.in_place else [goal.target, goal.staging, run.outputs]
-
-
-def _check_target(goal: _Goal, run: Run) -> None:
-    """Refuse a target that holds anything else than this run's own dataset."""
     if goal.in_place:
-        return
+        return [run.outputs]
+    return [*([goal.target] if goal.ours() is not None else []), goal.staging, run.outputs]
+
+
+def _check_target(goal: _Goal, if_exists: IfExists) -> bool:
+    """Refuse a target that holds anything else than this run's own dataset; whether it is one to be replaced."""
+    if goal.in_place:
+        return False
     try:
         filled = goal.target.exists() and (not goal.target.is_dir() or any(goal.target.iterdir()))
+        if not filled or goal.ours() is not None:
+            return False
+        why = why_kept(goal.target) if if_exists is IfExists.REPLACE else ""
     except OSError as error:
         raise StorageError(f"output.path {goal.target} cannot be read: {error.strerror}") from error
-    if not filled:
+    if if_exists is IfExists.REPLACE and not why:
+        return True
+    owner = published_by(goal.target)
+    what = f"holds the dataset of run {owner}" if owner else "is not empty"
+    raise StorageError(
+        f"output.path {goal.target} {what}: nothing was published.\n"
+        + (f"It cannot be replaced: it {why}.\n" if why else "")
+        + "Move what is there away, and collect again, or publish elsewhere with --to DIR; the outputs are safe in the "
+        "run directory"
+    )
+
+
+def _check_worth(goal: _Goal, found: Verified, missing: int, total: int) -> None:
+    """Refuse to replace a dataset by an incomplete one, or by nothing."""
+    if missing:
+        verb = "is" if missing == 1 else "are"
+        what = f"{missing:,} of {total:,} shards {verb} missing, and an incomplete dataset replaces none"
+    elif not any(good.record.files for good in found.good.values()):
+        what = "the run has kept nothing, which replaces no dataset"
+    else:
         return
-    summary = dataset_record.read_summary(goal.target)
-    owner = summary.get("run_id") if summary else None
-    if owner != run.run_id:
-        what = f"holds the dataset of run {owner}" if owner else "is not empty"
-        raise StorageError(
-            f"output.path {goal.target} {what}: nothing was published.\n"
-            "Move what is there away, and collect again; the outputs are safe in the run directory"
-        )
+    raise RunIncompleteError(
+        f"output.path {goal.target} has the dataset of run {published_by(goal.target)}, which stays: {what}.\n"
+        "Nothing was published; --to DIR publishes it elsewhere."
+    )
 
 
 def _incomplete(run: Run, found: Verified, total: int) -> str:
@@ -186,7 +224,7 @@ def _publish(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progr
         return _describe(run, plan, goal, goal.target, found, _files(run, found))
     if goal.merged:
         return _publish_merged(run, plan, goal, found, progress)
-    into = goal.target if _is_unmerged(goal.target) else goal.staging
+    into = goal.target if _is_unmerged(goal.ours()) else goal.staging
     place(run.paths, found.good, into, progress)
     summary = _describe(run, plan, goal, into, found, _files(run, found))
     if into == goal.staging:
@@ -199,9 +237,8 @@ def _publish(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progr
 def _publish_merged(run: Run, plan: Plan, goal: _Goal, found: Verified, progress: Progress) -> dict[str, Any]:
     assert plan.spec.output.merge is not None
     size = parse_size(plan.spec.output.merge.target_size)
-    ready = dataset_record.read_summary(goal.target)
+    ready = goal.ours()
     if ready and ready.get("complete") and len(found.good) == ready["shards"]["published"]:
-        _remove(goal.old)
         return ready
     parts = merge.plan_parts(found.good, size)
     try:
@@ -245,18 +282,16 @@ def _describe(
 
 
 def _appear(goal: _Goal) -> None:
-    """The staged dataset takes its place, by one rename; what was there of this run before is removed after it."""
+    """The staged dataset takes its place, by one rename; what was there before is removed after it."""
     try:
         if goal.target.exists():
-            if any(goal.target.iterdir()):
-                _remove(goal.old)
-                goal.target.rename(goal.old)
-            else:
-                hand_over(goal.staging, passed_on(goal.target, current_umask()))
-                goal.target.rmdir()
-        goal.staging.rename(goal.target)
+            hand_over(goal.staging, passed_on(goal.target, current_umask()))
+        if goal.target.exists() and any(goal.target.iterdir()):
+            goal.old.give_way(goal.staging)
+        else:
+            goal.staging.rename(goal.target)
         sync_folder(goal.target.parent)
-        _remove(goal.old)
+        goal.old.drop()
     except OSError as error:
         raise StorageError(
             f"the dataset cannot be moved to {goal.target}: {error.strerror or error}; it is complete in "

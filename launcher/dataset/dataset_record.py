@@ -14,14 +14,11 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.files import read_json, read_jsonl, write_json
+from curator_slurm.launcher.files import read_jsonl, write_json
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.published import FAILURES, FILES, SUMMARY
 from curator_slurm.launcher.runs.shard_records import DoneRecord
-
-SUMMARY = "_dataset.json"
-FILES = "_files.jsonl"
-FAILURES = "_failures.jsonl"
 
 
 @dataclass(frozen=True)
@@ -104,12 +101,3 @@ def failed_tasks(run: RunPaths, records: Mapping[int, DoneRecord]) -> Iterator[d
         for task in read_jsonl(run.attempts / f"{shard:05d}" / record.attempt / "failures.jsonl"):
             if isinstance(task, dict):
                 yield {"shard": shard, "attempt": record.attempt, **task}
-
-
-def read_summary(target: Path) -> dict[str, Any] | None:
-    """The summary of a dataset; None where there is none that can be read."""
-    try:
-        value = read_json(target / SUMMARY)
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
 from curator_slurm.launcher.status.gather import statuses_of
 from curator_slurm.launcher.status.unpublished import only_here
@@ -38,6 +39,22 @@ def refuse_output_in_use(output_path: str, folders: Sequence[Path]) -> list[str]
                 "--to DIR)"
             )
     return notes
+
+
+def claimed_outputs(plan: Plan, folders: Sequence[Path]) -> set[Path]:
+    """Folders beside the output of a plan that runs in these folders are going to fill.
+
+    One whose submission was interrupted claims nothing: to submit its spec again must give the same plan.
+    """
+    beside = Path(plan.spec.output.path or "").parent
+    runs = [load_run(path) for path in run_directories(folders)[:LOOKED_AT]]
+    runs = [run for run in runs if run.record and run.record.job_ids and Path(run.record.output_path).parent == beside]
+    pairs = zip(runs, statuses_of(runs), strict=True)
+    return {
+        Path(run.record.output_path)
+        for run, status in pairs
+        if run.record and (status.state.is_active or (run.record.array and only_here(run) is not None))
+    }
 
 
 def _overlaps(run: Run, target: Path) -> bool:

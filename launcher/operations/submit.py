@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
-from curator_slurm.launcher.operations.output_in_use import refuse_output_in_use
+from curator_slurm.launcher.operations.output_in_use import claimed_outputs, refuse_output_in_use
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -160,7 +160,10 @@ def prepare_reading(
     from curator_slurm.launcher.plan.script import render
     from curator_slurm.launcher.sharding.plan_shards import plan_shards
 
-    plan = plan_of(reading, spec_dir, cluster, environ, imports=imports, layers=layers)
+    def claimed(plan: Plan) -> set[Path]:
+        return claimed_outputs(plan, _folders(Path(plan.spec.storage.runs or default_folder(environ)), environ))
+
+    plan = plan_of(reading, spec_dir, cluster, environ, imports=imports, layers=layers, claimed=claimed)
     storage = plan.spec.storage.runs
     return Prepared(
         plan=plan,
@@ -189,8 +192,8 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         raise SlurmError(messages.not_found("sbatch", environ.get("PATH", "")), ["sbatch"])
     if plan.cluster is Cluster.SLURM:
         refuse_to_submit_twice(prepared.folder, plan.spec.name, _sha256(prepared))
-    folders = dict.fromkeys([prepared.folder, *known_folders(environ)])
-    in_use = refuse_output_in_use(plan.spec.output.path, list(folders)) if plan.spec.output.path else []
+    folders = _folders(prepared.folder, environ)
+    in_use = refuse_output_in_use(plan.spec.output.path, folders) if plan.spec.output.path else []
     order = Order(
         arrays=arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm()), purpose="submit", plan=plan
     )
@@ -225,6 +228,11 @@ def write_run(prepared: Prepared, folder: Path, environ: Mapping[str, str]) -> R
     run = registry.create_run(folder, new)
     remember_folder(folder, environ)
     return run
+
+
+def _folders(first: Path, environ: Mapping[str, str]) -> list[Path]:
+    """Where runs of this user may be."""
+    return list(dict.fromkeys([first, *known_folders(environ)]))
 
 
 def _exposed(folder: Path) -> list[str]:

@@ -12,6 +12,8 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.inputs.address import local_path
 from curator_slurm.launcher.inputs.filelist import KINDS
 from curator_slurm.launcher.inputs.local import matches
+from curator_slurm.launcher.runs.published import why_kept
+from curator_slurm.launcher.spec.data_sections import IfExists
 from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec
 from curator_slurm.launcher.spec.value_types import Backend
 
@@ -141,12 +143,29 @@ def _output(spec: Spec) -> Iterator[tuple[str, str]]:
     if is_address(spec.output.path):
         yield "output.path", f"`output.path` must be a folder on shared storage; found {spec.output.path}"
     elif path.is_dir():
-        if any(path.iterdir()):
-            yield "output.path", f"`output.path` {path} is not empty; outputs would be mixed with its files"
+        if any(path.iterdir()) and (problem := _filled(path, spec.output.if_exists)):
+            yield "output.path", problem
     elif path.exists():
         yield "output.path", f"`output.path` {path} is a file, not a folder"
     elif problem := cannot_create(path):
         yield "output.path", f"`output.path` {path} cannot be created: {problem}"
+
+
+def _filled(path: Path, if_exists: IfExists) -> str:
+    """Why outputs cannot go to a folder that is not empty; empty where what is there may be replaced."""
+    if if_exists is not IfExists.REPLACE:
+        return (
+            f"`output.path` {path} is not empty; outputs would be mixed with its files. Give another folder, or "
+            "set output.if_exists to new_version, or to replace where an earlier run has published what is there"
+        )
+    if why := why_kept(path):
+        return f"`output.path` {path} cannot be replaced: it {why}"
+    parent = path.parent
+    return (
+        ""
+        if os.access(parent, os.W_OK | os.X_OK)
+        else f"`output.path` {path} cannot be replaced: {parent} is not writable"
+    )
 
 
 def _runs_folder(spec: Spec) -> Iterator[tuple[str, str]]:

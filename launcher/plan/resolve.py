@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.plan import checks, pipeline_check
+from curator_slurm.launcher.plan import checks, output_versions, pipeline_check
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
 from curator_slurm.launcher.runs.known_folders import default_folder
@@ -47,12 +47,13 @@ def plan_of(
     imports: bool = False,
     publishes: bool = True,
     layers: Layers | None = None,
+    claimed: output_versions.Claims = output_versions.no_claims,
 ) -> Plan:
     """The plan of a spec whose relative paths begin at `folder`, and that was read on top of `layers`.
 
     `python` is the interpreter for the nodes where the spec names none. With `imports`, the pipeline is made in a
     process of its own, and what is wrong with it is among the errors; what could not be looked at, among the warnings.
-    Without `publishes`, `output.path` may be full.
+    Without `publishes`, `output.path` may be full. `claimed` are folders that other runs are going to fill.
 
     Raises:
         SpecError: with every error in the spec, and what it names and this machine does not have.
@@ -61,8 +62,12 @@ def plan_of(
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
     if plan is not None:
+        asked = plan.spec.output.path
+        plan = output_versions.with_free_version(plan, claimed) if publishes else plan
         for key, message in checks.problems(plan.spec, environ, Path(plan.spec_dir), publishes=publishes):
             reading.add_at(key, message)
+        if publishes and (said := output_versions.note(plan, asked)):
+            reading.note_at("output.path", said)
         if imports:
             _look_at_pipeline(reading, plan, environ)
     reading.finish()

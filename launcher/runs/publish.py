@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import sync_folder
@@ -27,9 +28,11 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.patience import Patience
-from curator_slurm.launcher.runs.done_records import published_record, read_done, recover_done
+from curator_slurm.launcher.runs.done_records import published_record, read_done, read_marker, recover_done
+from curator_slurm.launcher.runs.giving_way import GivingWay
 from curator_slurm.launcher.runs.inventory import sync, take_inventory
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.published import owner, why_kept
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Failed, Shard
 from curator_slurm.launcher.runs.shared_modes import hand_over, make_folders, passed_on
 
@@ -40,6 +43,7 @@ VISIBLE_WITHIN_S = 60.0
 _STEP_S = 2.0
 """The most that counts as waiting between two looks at a marker: storage may stall in between."""
 _TRIES = 3
+_COPY = ".tmp"
 NONE_FAILED = Failed()
 
 
@@ -60,6 +64,8 @@ class Publisher:
     checksums: bool = False
     umask: int = 0o077
     """The user's, for what is published outside the run directory, which is private."""
+    replaces: bool = False
+    """Whether what an earlier run has published at `output.path` gives way (`output.if_exists`)."""
     patience_s: float = VISIBLE_WITHIN_S
     sleep: Callable[[float], object] = time.sleep
 
@@ -69,12 +75,29 @@ class Publisher:
         return self.run.target is not None
 
     def finished(self, shard: int) -> DoneRecord | None:
-        """The record of a shard that is done; its done file is written if its element died before it could."""
+        """The record of a shard that is done; its done file is written if its element died before it could.
+
+        What was being replaced when an earlier attempt died is put right.
+        """
+        if self._old is None:
+            return self._record(shard)
+        self._old.put_back(lambda: published_record(self.run, shard) is not None)
+        record = self._record(shard)
+        if record is not None:
+            self._tidy(self._old, shard)
+        return record
+
+    def _record(self, shard: int) -> DoneRecord | None:
         with contextlib.suppress(ValueError, OSError):  # damaged or not to be read: the marker knows it
             record = read_done(self.run, shard)
             if record is not None:
                 return record
         return recover_done(self.run, shard)
+
+    @property
+    def _old(self) -> GivingWay | None:
+        """What gives way to the outputs; None where nothing may."""
+        return GivingWay(self.run.target, self.run.run_id) if self.replaces and self.run.target else None
 
     def outputs(self, record: DoneRecord) -> Path | None:
         """Where the outputs of a shard that is done are; None where the pipeline staged none, and another's are there.
@@ -104,11 +127,18 @@ class Publisher:
         try:
             return self._publish(attempt, shard, started, failed, nothing_kept)
         except OSError as error:
-            known = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-            why = "it exists already and is not empty" if known else storage_errors.what(error)
-            kept = f"; they are complete in {attempt.outputs}" if self.keeps_staging else ""
             target = self.run.shard_outputs(shard.index)
+            known = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+            why = self._taken(target) if known else storage_errors.what(error)
+            kept = f"; they are complete in {attempt.outputs}" if self.keeps_staging else ""
             raise StorageError(f"outputs cannot be published to {target}: {why}{kept}") from error
+
+    def _taken(self, target: Path) -> str:
+        """What is said of a target that has something else in it."""
+        with contextlib.suppress(OSError):
+            if self.replaces and (why := why_kept(target)):
+                return f"it exists already, and {why}, so that it is not replaced"
+        return "it exists already and is not empty"
 
     def _publish(
         self, attempt: AttemptPaths, shard: Shard, started: float, failed: Failed, nothing_kept: str
@@ -116,6 +146,9 @@ class Publisher:
         staging, target = attempt.outputs, self.run.shard_outputs(shard.index)
         if (winner := self.finished(shard.index)) is not None:
             return self._lost(attempt, winner)
+        earlier = read_marker(staging)
+        if earlier is not None and (earlier.run_id, earlier.attempt) == (self.run.run_id, attempt.name):
+            (staging / MARKER).unlink()  # ours: it could not be published before
         record = DoneRecord(
             run_id=self.run.run_id,
             shard=shard.index,
@@ -149,6 +182,8 @@ class Publisher:
             log.warning("shard %d is published, but its done file cannot be written: %s", shard.index, error)
         self.discard(attempt)  # it was copied
         self._sweep(attempt)
+        if (old := self._old) is not None:
+            old.drop()
         return Published(record, ours=True, outputs=target)
 
     def _hand_over(self, folder: Path, target: Path) -> None:
@@ -167,8 +202,7 @@ class Publisher:
         tries = 0
         while True:
             try:
-                source.rename(target)
-                return record
+                return self._put(source, target, record)
             except OSError as error:
                 if error.errno == errno.EXDEV and source == attempt.outputs and self.run.target is not None:
                     source = self._copy(attempt, target)
@@ -177,7 +211,7 @@ class Publisher:
                 there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or not source.exists()
                 found = self._marker(record.shard, self.patience_s if there else 0.0)
                 again = error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
-                if found is None and not there and again and tries < _TRIES:
+                if found is None and tries < _TRIES and ((again and not there) or self._gives_way(target)):
                     log.warning("renaming %s failed, trying again: %s", source, error)
                     self.sleep(1.0)
                     continue
@@ -187,12 +221,44 @@ class Publisher:
                     return found
                 raise
 
+    def _put(self, source: Path, target: Path, record: DoneRecord) -> DoneRecord:
+        """Rename, once; what may be replaced gives way, unless it turns out to be another attempt's at this run."""
+        try:
+            source.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self._gives_way(target):
+                raise
+        else:
+            return record
+        old = GivingWay(target, self.run.run_id)
+        old.give_way(source)
+        other = read_marker(old.aside)
+        if other is None or other.run_id != self.run.run_id:
+            return record
+        old.take_back(source)
+        return other
+
+    def _gives_way(self, target: Path) -> bool:
+        """Whether what is there now was published by another run, and is to be replaced."""
+        try:
+            return self._old is not None and owner(target) != self.run.run_id and not why_kept(target)
+        except OSError:
+            return False
+
+    def _tidy(self, old: GivingWay, shard: int) -> None:
+        """Remove what an attempt that has published, and died then, has left of what it replaced."""
+        left = list(old.target.parent.glob(f"{escape(_copies_of(old.target, self.run))}*{_COPY}"))
+        left += [path for path in self.run.attempts.glob(f"{shard:05d}/*/outputs") if owner(path) is not None]
+        for path in left:
+            if owner(path) != self.run.run_id:
+                shutil.rmtree(path, ignore_errors=True)
+
     def _copy(self, attempt: AttemptPaths, target: Path) -> Path:
         """Copy what is staged to a folder beside the target, durably; copies of attempts that died are removed."""
-        mark = f".{target.name}.{self.run.run_id}."
-        for left in target.parent.glob(f"{mark}*.tmp"):
+        mark = _copies_of(target, self.run)
+        for left in target.parent.glob(f"{escape(mark)}*{_COPY}"):
             shutil.rmtree(left, ignore_errors=True)
-        temporary = target.with_name(f"{mark}{attempt.name}.tmp")
+        temporary = target.with_name(f"{mark}{attempt.name}{_COPY}")
         try:
             shutil.copytree(attempt.outputs, temporary, symlinks=True)
             for folder, _, names in os.walk(temporary):
@@ -213,11 +279,20 @@ class Publisher:
             found = published_record(self.run, shard)
             if found is not None:
                 return found
-            if patience.tick() >= patience_s:
+            if patience.tick() >= patience_s or self._is_foreign(shard):
                 return None
-            with contextlib.suppress(OSError):
-                os.listdir(self.run.shard_outputs(shard))  # noqa: PTH208 (makes network storage look again)
             self.sleep(0.5)
+
+    def _is_foreign(self, shard: int) -> bool:
+        """Whether what is there is certainly not of this shard: its marker is there as soon as anything of it is."""
+        place = self.run.shard_outputs(shard)
+        with contextlib.suppress(OSError):
+            names = os.listdir(place)  # noqa: PTH208 (makes network storage look again)
+            if MARKER in names:
+                marker = read_marker(place)
+                return marker is not None and (marker.run_id, marker.shard) != (self.run.run_id, shard)
+            return bool(names)
+        return False
 
     def _lost(self, attempt: AttemptPaths, winner: DoneRecord) -> Published:
         """Another attempt was first (or we were, and only learn of it now)."""
@@ -233,3 +308,8 @@ class Publisher:
             for other in attempt.root.parent.iterdir():
                 if other.name != attempt.name:
                     shutil.rmtree(other / attempt.outputs.name, ignore_errors=True)
+
+
+def _copies_of(target: Path, run: RunPaths) -> str:
+    """How the names of copies begin that are made beside the target."""
+    return f".{target.name}.{run.run_id}."

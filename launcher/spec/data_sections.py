@@ -74,6 +74,14 @@ class CollectMode(StrEnum):
     AUTO = "auto"
 
 
+class IfExists(StrEnum):
+    """What becomes of an `output.path` that is not empty."""
+
+    FAIL = "fail"
+    REPLACE = "replace"
+    NEW_VERSION = "new_version"
+
+
 class MergeSpec(Section):
     """How `collect` merges many small files into few large ones."""
 
@@ -90,7 +98,14 @@ def _merge(value: Any) -> Any:
 class OutputSpec(Section):
     """Where the outputs are published when the run has succeeded; default: `outputs` in the run directory."""
 
-    path: Path | None = Field(default=None, description="a folder that is empty or does not exist yet")
+    path: Path | None = Field(
+        default=None, description="a folder that is empty or does not exist yet; else `if_exists` decides"
+    )
+    if_exists: IfExists = Field(
+        default=IfExists.FAIL,
+        description="where `path` is not empty: fail at submit; replace what an earlier run has published there, once "
+        "the new outputs are complete; new_version publishes to the first free one of `path-2`, `path-3` and so on",
+    )
     collect: CollectMode = Field(
         default=CollectMode.MANUAL,
         description="for sharded runs: manual waits for `curator-slurm collect`, auto submits a small job that runs it",

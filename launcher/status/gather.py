@@ -19,8 +19,10 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError
 from curator_slurm.launcher.files import folders_in
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.runs.done_records import done_shards, read_done
+from curator_slurm.launcher.runs.done_records import done_shards, published_record, read_done
+from curator_slurm.launcher.runs.giving_way import GivingWay
 from curator_slurm.launcher.runs.lock import is_locked
+from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths, base_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
@@ -94,7 +96,7 @@ def observe(
 
 
 def conclude(run: Run, gathered: Gathered) -> RunStatus:
-    """What the facts prove; of a run that is over, the secrets go, if it is ours."""
+    """What the facts prove; of a run that is over, the secrets go, if it is ours, and what it moved aside returns."""
     status = gathered.decide()
     if _nothing_can_follow(gathered, status):
         known = [submission.record.number for submission in gathered.submissions]
@@ -103,7 +105,14 @@ def conclude(run: Run, gathered: Gathered) -> RunStatus:
             return [submission.record.number for submission in read_submissions(run.paths)] == known
 
         remove_secrets_if(run.paths, unchanged)
+        _put_back(run.paths)
     return status
+
+
+def _put_back(run: RunPaths) -> None:
+    """The dataset that the run was replacing when it died returns to its place."""
+    if run.target is not None and not run.target.is_relative_to(run.root) and is_own(run.root):
+        GivingWay(run.target, run.run_id).put_back(lambda: published_record(run, 0) is not None)
 
 
 def _nothing_can_follow(gathered: Gathered, status: RunStatus) -> bool:

@@ -77,17 +77,23 @@ def test_what_a_command_writes_and_what_is_published_has_the_users_umask(tmp_pat
 
 def test_a_command_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEMO_CURATOR_SLURM_ARRAY_ENABLED", "1")  # the caller's own array
-    result, found = run(tmp_path, "local")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "old").touch()
+    (out / "_shard.json").write_text('{"run_id": "20260101-000000-abcd", "files": [{"path": "old"}]}')
+    result, found = run(tmp_path, "local", output={"path": str(out), "if_exists": "replace"})
     assert result.exit_code == 0, result.output
+    assert "run 20260101-000000-abcd has published" in result.stderr
     assert_no_ray(found)
-    seen = json.loads((found.paths.outputs / "env.json").read_text())
+    assert {path.name for path in out.iterdir()} == {"env.json", "_shard.json"}
+    seen = json.loads((out / "env.json").read_text())
     assert "RAY_ADDRESS" not in seen
     assert not Path(seen["TMPDIR"]).exists(), "the folder for temporary files outlived the run"
     assert seen["TMPDIR"].startswith("/tmp/cs-")
     assert "NEMO_CURATOR_SLURM_ARRAY_ENABLED" not in seen
     collected = CliRunner().invoke(main, ["collect", str(found.paths.root)])
     assert collected.exit_code == 0
-    assert f"are published already: {found.paths.outputs}" in collected.stdout
+    assert f"are published already: {out}" in collected.stdout
 
 
 def test_its_failure_is_the_run_s(tmp_path: Path) -> None:

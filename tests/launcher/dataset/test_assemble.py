@@ -235,6 +235,62 @@ def test_a_target_with_other_things_in_it_is_left_alone(tmp_path: Path, target: 
     assert (run.paths.shard_outputs(0) / "part.jsonl").exists()
 
 
+def earlier_dataset(folder: Path, target: Path, **output: Any) -> dict[str, bytes]:
+    """What an earlier run has published at the target."""
+    collect(*done_run(folder / "earlier", 2, target, **output))
+    return tree(target)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("merge", [False, True])
+def test_the_dataset_of_an_earlier_run_is_replaced_if_that_is_asked_for(
+    tmp_path: Path, elsewhere: Path, before: bool, merge: bool
+) -> None:
+    for target in (tmp_path / "data" / "out", elsewhere):
+        earlier_dataset(tmp_path / f"for-{target.parent.name}", target, merge=before)
+        run, the_plan = done_run(tmp_path, 3, target, if_exists="replace", merge=merge)
+        assert collect(run, the_plan).is_complete
+        assert (target / "part-00000.jsonl").exists() == merge
+        assert len(list(target.glob("shard-*/part.jsonl"))) == (0 if merge else 3)
+        assert read_json(target / "_dataset.json")["run_id"] == run.run_id
+        assert [path.name for path in target.parent.iterdir()] == [target.name]
+        assert collect(run, the_plan).is_complete
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_incomplete_dataset_replaces_none(tmp_path: Path, target: Path, merge: bool) -> None:
+    before = earlier_dataset(tmp_path, target)
+    run, the_plan = done_run(tmp_path, 3, target, if_exists="replace", merge=merge)
+    kept = run.paths.shard_outputs(2).rename(tmp_path / "kept")
+    done = run.paths.done(2).rename(tmp_path / "done")
+    with pytest.raises(RunIncompleteError, match="1 of 3 shards is missing, and an incomplete dataset replaces none"):
+        collect(run, the_plan, partial=True)
+    assert tree(target) == before
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+    kept.rename(run.paths.shard_outputs(2))
+    done.rename(run.paths.done(2))
+    assert collect(run, the_plan).is_complete
+
+
+def test_nor_does_one_in_which_nothing_was_kept(tmp_path: Path, target: Path) -> None:
+    before = earlier_dataset(tmp_path, target)
+    the_plan = plan(tmp_path, output={"path": str(target), "if_exists": "replace"})
+    run = sharded_run(tmp_path, 1, the_plan=the_plan)
+    publish(run, 0, files={})
+    with pytest.raises(RunIncompleteError, match="has kept nothing, which replaces no dataset"):
+        collect(run, the_plan)
+    assert tree(target) == before
+
+
+def test_what_no_run_has_published_is_never_replaced(tmp_path: Path, target: Path) -> None:
+    before = earlier_dataset(tmp_path, target)
+    (target / "shard-00000" / "notes.md").write_text("mine")
+    run, the_plan = done_run(tmp_path, 1, target, if_exists="replace")
+    with pytest.raises(StorageError, match=r"cannot be replaced: it has shard-00000/notes\.md"):
+        collect(run, the_plan)
+    assert {**before, "shard-00000/notes.md": b"mine"} == tree(target)
+
+
 def test_one_at_a_time(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, the_plan = done_run(tmp_path, 1, target)
     monkeypatch.setattr(collecting, "RunLock", lambda path, purpose, **_: RunLock(path, purpose, patience_s=0))

@@ -13,6 +13,7 @@ from fake_slurm import FakeSlurm
 from faults import every_crash
 from sharded_runs import plan, publish, sharded_run, submit_shards
 
+from curator_slurm.common import exchange
 from curator_slurm.launcher.dataset.assemble import collect_run
 from curator_slurm.launcher.operations.retry import RetryRequest, retry
 from curator_slurm.launcher.operations.select_shards import Selection
@@ -86,6 +87,42 @@ def test_collect_dies_after_each_operation(tmp_path: Path, way: str, monkeypatch
         assert left == {"out", "runs"}, f"after operation {operation}"
         prepare()
     assert crashes > 20
+
+
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_collect_dies_while_it_replaces_the_dataset_of_an_earlier_run(
+    tmp_path: Path, merge: bool, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not at_once:
+        monkeypatch.setattr(exchange, "exchange", lambda *_: False)
+    output = {"if_exists": "replace", "merge": merge}
+    wanted_run, wanted_plan = finished_run(tmp_path / "wanted", **output)
+    collect(wanted_run, wanted_plan)
+    wanted = tree(tmp_path / "wanted" / "out")
+    earlier_plan = plan(tmp_path / "earlier", output={"path": str(tmp_path / "earlier" / "out"), "merge": not merge})
+    earlier = sharded_run(tmp_path / "earlier", 1, the_plan=earlier_plan)
+    publish(earlier, 0, files={"old.jsonl": b"{}\n"})
+    collect(earlier, earlier_plan)
+    old = tree(tmp_path / "earlier" / "out")
+    current: dict[str, tuple[Run, Plan]] = {}
+
+    def prepare() -> None:
+        shutil.rmtree(tmp_path / "now", ignore_errors=True)
+        current["run"] = finished_run(tmp_path / "now", **output)
+        shutil.copytree(tmp_path / "earlier" / "out", tmp_path / "now" / "out")
+
+    prepare()
+    for operation in every_crash(lambda: collect(*current["run"])):
+        run, the_plan = current["run"]
+        if (tmp_path / "now" / "out").exists():
+            assert tree(tmp_path / "now" / "out") in (old, wanted), "it is the old one or the new one, and whole"
+        else:
+            assert not at_once
+        collect(run, the_plan)
+        assert tree(tmp_path / "now" / "out") == wanted, f"after operation {operation}"
+        assert {path.name for path in (tmp_path / "now").iterdir()} == {"out", "runs"}
+        prepare()
 
 
 @pytest.mark.parametrize("merge", [False, True])

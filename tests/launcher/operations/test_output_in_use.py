@@ -12,17 +12,20 @@ from fake_slurm import FakeSlurm
 from run_dirs import keep_element, own_home
 
 from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.runs.registry import load_run
 
 __all__ = ["own_home"]
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
 
-def submit(folder: Path, name: str, output: Path, expect: int = 0, runs: str = "runs") -> Result:
+def submit(
+    folder: Path, name: str, output: Path, expect: int = 0, runs: str = "runs", if_exists: str = "fail"
+) -> Result:
     spec = {
         "name": name,
         "pipeline": {"command": 'echo x > "${output_dir}/x.txt"'},
-        "output": {"path": str(output)},
+        "output": {"path": str(output), "if_exists": if_exists},
         "cluster": {"ray": False},
         "resources": {"nodes": 1, "time": 10},
         "storage": {"runs": str(folder / runs)},
@@ -56,3 +59,18 @@ def test_others_are_not(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     (first,) = (tmp_path / "runs" / "first").iterdir()
     assert CliRunner().invoke(main, ["cancel", str(first)]).exit_code == 0
     submit(tmp_path, "third", tmp_path / "out")
+
+
+def test_a_new_version_is_taken_while_the_first_is_under_way(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    fake_slurm.pause()
+    for name, version in (("first", "out"), ("second", "out-2"), ("third", "out-3")):
+        said = submit(tmp_path, name, tmp_path / "out", if_exists="new_version")
+        (run,) = (tmp_path / "runs" / name).iterdir()
+        assert load_run(run).record.output_path == str(tmp_path / version)  # type: ignore[union-attr]
+        assert (f"the outputs go to {tmp_path / version}" in said.stderr) == (version != "out")
+    (first,) = (tmp_path / "runs" / "first").iterdir()
+    assert CliRunner().invoke(main, ["cancel", str(first)]).exit_code == 0
+    submit(tmp_path, "fourth", tmp_path / "out", if_exists="new_version")
+    (fourth,) = (tmp_path / "runs" / "fourth").iterdir()
+    assert load_run(fourth).record.output_path == str(tmp_path / "out")  # type: ignore[union-attr]

@@ -1,5 +1,6 @@
 """Plans: everything absolute and filled in, and what can be seen before submission reported with the rest."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import SpecError
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
+from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan, plan_of
+from curator_slurm.launcher.plan.revise import replan
+from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.model import Spec
 
 BASE = "name: demo\npipeline: {command: echo hi}\n"
@@ -218,3 +221,57 @@ def test_no_secret_is_in_the_plan(spec, environ):
     environ["HF_TOKEN"] = "s3cr3t-value"
     plan = make_plan(spec("environment: {secrets: [HF_TOKEN]}\n"), [], Cluster.SLURM, environ)
     assert "s3cr3t-value" not in plan.to_yaml()
+
+
+def published(folder, **more):
+    """What an earlier run has published in a folder."""
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text("{}\n")
+    record = {"run_id": "20260101-000000-abcd", "files": [{"path": "a.jsonl"}], **more}
+    (folder / "_shard.json").write_text(json.dumps(record))
+
+
+def test_an_output_that_is_there_is_an_error_that_names_the_ways_out(spec, environ, tmp_path):
+    published(tmp_path / "out")
+    with pytest.raises(SpecError, match=r"is not empty.* output\.if_exists to new_version, or to replace"):
+        make_plan(spec("output: {path: out}\n"), [], Cluster.SLURM, environ)
+
+
+@pytest.mark.parametrize(("taken", "version"), [([], "out"), (["out"], "out-2"), (["out", "out-2", "out-4"], "out-3")])
+def test_a_new_version_goes_to_the_first_free_folder(spec, environ, tmp_path, taken, version):
+    for name in taken:
+        published(tmp_path / name)
+    (tmp_path / "out-3").mkdir()
+    path = spec("output: {path: out, if_exists: new_version}\n")
+    plan = make_plan(path, [], Cluster.SLURM, environ)
+    assert plan.spec.output.path == str(tmp_path / version)
+    assert ("new_version, since out is taken" in plan.origins["output.path"]) == bool(taken)
+    published(tmp_path / version / "later")
+    assert replan(plan, "r", [], environ).spec.output.path == plan.spec.output.path, "a retry stays where the run began"
+
+
+def test_a_folder_that_another_run_will_fill_is_not_free(spec, environ, tmp_path):
+    reading = spec_file.read(spec("output: {path: out, if_exists: new_version}\n"))
+    claimed = {tmp_path / "out", tmp_path / "out-2"}
+    plan = plan_of(reading, tmp_path, Cluster.SLURM, environ, claimed=lambda _: claimed)
+    assert plan.spec.output.path == str(tmp_path / "out-3")
+    assert "the outputs go to" in str(reading.warnings()[0])
+
+
+def test_what_an_earlier_run_has_published_may_be_replaced(spec, environ, tmp_path):
+    published(tmp_path / "out")
+    reading = spec_file.read(spec("output: {path: out, if_exists: replace}\n"))
+    assert plan_of(reading, tmp_path, Cluster.SLURM, environ).spec.output.path == str(tmp_path / "out")
+    assert "what run 20260101-000000-abcd has published" in str(reading.warnings()[0])
+
+
+@pytest.mark.parametrize("how", ["foreign", "more", "file"])
+def test_anything_else_may_not(spec, environ, tmp_path, how):
+    if how == "file":
+        (tmp_path / "out").touch()
+    else:
+        published(tmp_path / "out", **({"run_id": None} if how == "foreign" else {}))
+        (tmp_path / "out" / "notes.md").touch()
+    words = {"foreign": "was not published by", "more": "it has notes.md", "file": "is a file"}[how]
+    with pytest.raises(SpecError, match=words):
+        make_plan(spec("output: {path: out, if_exists: replace}\n"), [], Cluster.SLURM, environ)

@@ -308,7 +308,9 @@ def test_a_folder_that_is_not_ours_is_left_alone(run: RunPaths) -> None:
     (run.shard_outputs(index(run)) / "precious").touch()
     with pytest.raises(StorageError, match="exists already and is not empty"):
         publisher(run, patience_s=0.0).publish(staged(run, "4711_2.0"), shard_of(run), started=1.0)
-    assert (run.shard_outputs(index(run)) / "precious").exists()
+    (run.shard_outputs(index(run)) / "precious").unlink()
+    assert publisher(run).publish(attempt_at(run, "4711_2.0"), shard_of(run), started=1.0).ours, "as by collect --to"
+    assert_exactly_once(run, by="4711_2.0")
 
 
 def test_outputs_of_another_run_are_not_taken_for_ours(run: RunPaths, tmp_path: Path) -> None:
