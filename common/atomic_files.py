@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +15,7 @@ TEMPORARY = re.compile(r"\..*\.[0-9a-f]{12}\.tmp")
 
 def temporary_name(name: str) -> str:
     """A new name that matches TEMPORARY, for a file that is to become `name`."""
-    return f".{name[:180]}.{secrets.token_hex(6)}.tmp"
+    return f".{name[:180]}.{os.urandom(6).hex()}.tmp"
 
 
 @contextlib.contextmanager

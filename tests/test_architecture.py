@@ -229,13 +229,13 @@ def test_no_file_and_no_function_is_too_long(module):
             assert node.end_lineno - node.lineno < MAX_LINES_OF_A_FUNCTION, node.name
 
 
-def loaded_by(tmp_path, *arguments):
-    """Top-level names of the modules that a command of curator-slurm loads."""
+def loaded_by(tmp_path, *arguments, **options):
+    """The modules that a command of curator-slurm loads, and what it prints."""
     code = (
         "import json, sys\n"
         "from curator_slurm.launcher.cli import main\n"
         "code = 0\n"
-        "try: main(sys.argv[1:])\n"
+        f"try: main(sys.argv[1:], **{options!r})\n"
         "except SystemExit as end: code = end.code\n"
         "print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)"
     )
@@ -244,15 +244,16 @@ def loaded_by(tmp_path, *arguments):
     )
     exit_code, modules = json.loads(done.stderr.splitlines()[-1])
     assert exit_code == 0, done.stderr
-    return modules
+    return modules, done.stdout
+
+
+SLOW = {*HEAVY, "pydantic", "pydantic_core", "yaml", "jinja2", "rich", "submitit", "psutil", "asyncio", "difflib"}
+"""Modules without which help and completion are as quick as click."""
 
 
 def test_help_loads_nothing_slower_than_click(tmp_path):
-    modules = loaded_by(tmp_path, "--help")
-    assert not {name.split(".")[0] for name in modules} & {
-        *HEAVY,
-        *("pydantic", "pydantic_core", "yaml", "jinja2", "rich", "submitit", "psutil", "asyncio", "difflib"),
-    }
+    modules, _ = loaded_by(tmp_path, "--help")
+    assert not {name.split(".")[0] for name in modules} & SLOW
     ours = {name for name in modules if name.startswith("curator_slurm.")}
     assert ours == {
         "curator_slurm.launcher",
@@ -264,10 +265,38 @@ def test_help_loads_nothing_slower_than_click(tmp_path):
     }
 
 
+COMPLETED = {"su": ["submit"], "submit --no": ["--nodes", "--no-import"], "status de": ["demo"]}
+"""What a shell has of a command -> what it is offered, if there is a run called demo."""
+
+
+@pytest.mark.parametrize("words", ["submit --help", "retry --help", "status --help", "logs --help", *COMPLETED])
+def test_help_of_verbs_and_completion_are_as_light(tmp_path, monkeypatch, words):
+    monkeypatch.setenv("CURATOR_SLURM_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "runs" / "demo" / "20260101-101010-abcd").mkdir(parents=True)
+    arguments = words.split()
+    if words in COMPLETED:
+        monkeypatch.setenv("_CURATOR_SLURM_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", f"curator-slurm {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(arguments)))
+        arguments = []
+    modules, printed = loaded_by(tmp_path, *arguments, prog_name="curator-slurm")
+    if words in COMPLETED:
+        assert [line.partition(",")[2] for line in printed.splitlines()] == COMPLETED[words]
+    assert not {*modules, *(name.split(".")[0] for name in modules)} & {*SLOW, "importlib.metadata", "hmac"}
+    allowed = {
+        *("common", "common.plain_files", "launcher", "launcher._version", "launcher.cli", "launcher.errors"),
+        *("launcher.failure_classes", "launcher.states", "launcher.visible", "launcher.runs", "launcher.runs.owners"),
+        *("launcher.runs.known_folders", "launcher.runs.run_folders"),
+    }
+    ours = {name.removeprefix("curator_slurm.") for name in modules if name.startswith("curator_slurm.")}
+    assert {name for name in ours if not name.startswith("launcher.cli.")} <= allowed
+    assert {"_options"} <= {name.rpartition(".")[2] for name in ours} or words == "su"
+
+
 @pytest.mark.parametrize("verb", ["validate", "plan", "render", "schema", "list"])
 def test_login_verbs_load_nothing_heavy(tmp_path, verb):
     (tmp_path / "s.yaml").write_text("name: x\npipeline: {command: a}\n")
-    modules = loaded_by(tmp_path, verb, *(["s.yaml"] if verb in ("validate", "plan", "render") else []))
+    modules, _ = loaded_by(tmp_path, verb, *(["s.yaml"] if verb in ("validate", "plan", "render") else []))
     top = {name.split(".")[0] for name in modules}
     assert not top & {*HEAVY, "submitit"}
     ours = {name for name in modules if name.startswith("curator_slurm.executors")}

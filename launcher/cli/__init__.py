@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.cli._terminal import say
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.visible import visible
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -97,6 +100,18 @@ class Verbs(click.Group):
         close = get_close_matches(verb, self.list_commands(ctx), n=1)
         hint = f"did you mean {close[0]!r}?" if close else "see 'curator-slurm --help' for the list of commands."
         return ctx.fail(f"there is no command {verb!r}; {hint}")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table of verbs: click would import them all for their help."""
+        from click.shell_completion import CompletionItem
+
+        items = [
+            CompletionItem(verb, help=text)
+            for verbs in VERBS.values()
+            for verb, text in verbs.items()
+            if verb.startswith(incomplete)
+        ]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(len(verb) for verb in self.list_commands(ctx))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import click
-from click.shell_completion import CompletionItem
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
 
 MOST_RUNS = 200
 
 
 def runs(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of runs first, each once, then run ids, newest first; reads the names of folders alone."""
+    from click.shell_completion import CompletionItem
+
     from curator_slurm.launcher.cli._folders import folders_of
     from curator_slurm.launcher.errors import CuratorSlurmError
-    from curator_slurm.launcher.runs import registry
+    from curator_slurm.launcher.runs.run_folders import run_directories
 
     try:
-        newest = registry.run_directories(folders_of(ctx.params.get("runs_dir")))[:MOST_RUNS]
+        newest = run_directories(folders_of(ctx.params.get("runs_dir")))[:MOST_RUNS]
     except CuratorSlurmError:
         return []
     names = [CompletionItem(name) for name in dict.fromkeys(path.parent.name for path in newest)]
@@ -27,6 +31,8 @@ def runs(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> li
 
 def settings(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Dotted keys of settings; the value is the user's."""
+    from click.shell_completion import CompletionItem
+
     from curator_slurm.launcher.spec.model import Spec
 
     return [CompletionItem(key) for key in _keys(Spec, "") if key.startswith(incomplete)]

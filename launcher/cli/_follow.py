@@ -20,8 +20,6 @@ from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.views import to_json
 from curator_slurm.launcher.status.watch import Watcher
 
-INTERVAL_S = 2.0
-
 
 def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_interrupt: bool) -> None:
     """Show a run until it ends, then how it ended; exits with the run's exit code.

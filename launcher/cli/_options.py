@@ -12,6 +12,9 @@ import click
 from curator_slurm.launcher.cli import _completion
 from curator_slurm.launcher.errors import UsageError
 
+INTERVAL_S = 2.0
+"""How often `watch` looks, unless it is told."""
+
 spec_argument = click.argument("spec_path", metavar="SPEC", type=click.Path(path_type=Path))
 """SPEC, the path of a spec; whether it can be read is said by the reader of specs, in its own words."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from typing import Any
 
@@ -77,6 +76,8 @@ def no_colour() -> bool:
 
 def width() -> int:
     """Columns to use."""
+    import shutil
+
     return min(shutil.get_terminal_size((80, 24)).columns, WIDEST)
 
 

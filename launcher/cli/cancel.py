@@ -7,12 +7,7 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher.cli import _completion
-from curator_slurm.launcher.cli._folders import folders_of
 from curator_slurm.launcher.cli._options import json_option, numbers, runs_dir_option
-from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.errors import CuratorSlurmError
-from curator_slurm.launcher.operations.cancel import cancel_part, cancel_run
-from curator_slurm.launcher.runs import registry
 
 
 @click.command()
@@ -32,6 +27,12 @@ def command(
     With --shard or --submission only the array elements that hold these shards, or belong to these submissions, are
     ended. What is done stays done; `retry` submits the rest again.
     """
+    from curator_slurm.launcher.cli._folders import folders_of
+    from curator_slurm.launcher.cli._terminal import say, say_json
+    from curator_slurm.launcher.errors import CuratorSlurmError
+    from curator_slurm.launcher.operations.cancel import cancel_part, cancel_run
+    from curator_slurm.launcher.runs import registry
+
     part = (numbers(shards, "--shard"), numbers(submissions, "--submission"))
     if part != (None, None) and len(names) > 1:
         raise click.UsageError("--shard and --submission require exactly one run")

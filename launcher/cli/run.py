@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
-from curator_slurm.launcher.cli._options import cluster_option, imports_option, json_option, set_option, spec_argument
-from curator_slurm.launcher.cli._submitting import SubmitRequest, submit_request
-from curator_slurm.launcher.cli._terminal import say
+from curator_slurm.launcher.cli._options import (
+    INTERVAL_S,
+    cluster_option,
+    imports_option,
+    json_option,
+    set_option,
+    spec_argument,
+)
 
 
 @click.command()
@@ -30,6 +34,10 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: 
     7 some of its shards are not done, 2 the spec has errors,
     5 Slurm refused or is not reachable.
     """
+    from curator_slurm.launcher.cli._follow import follow_to_end
+    from curator_slurm.launcher.cli._submitting import SubmitRequest, submit_request
+    from curator_slurm.launcher.cli._terminal import say
+
     answer = submit_request(SubmitRequest(spec_path, overrides, cluster, imports))
     say(f"Run {answer.run.run_id}, job {answer.job_id}", err=as_json)
     say(f"on {answer.where}", err=as_json)

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli._options import cluster_option, imports_option, json_option, set_option, spec_argument
-from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
-from curator_slurm.launcher.cli._terminal import say, say_json
-from curator_slurm.launcher.runs.known_folders import reference
-from curator_slurm.launcher.runs.user_code import newest_code
+from curator_slurm.launcher.cli._options import (
+    INTERVAL_S,
+    cluster_option,
+    imports_option,
+    json_option,
+    set_option,
+    spec_argument,
+)
 
 
 @click.command()
@@ -34,6 +37,11 @@ def command(
     Exit codes: 0 submitted, 2 the spec has errors,
     5 Slurm refused or is not reachable; with --watch those of watch.
     """
+    from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
+    from curator_slurm.launcher.cli._terminal import say, say_json
+    from curator_slurm.launcher.runs.known_folders import reference
+    from curator_slurm.launcher.runs.user_code import newest_code
+
     request = SubmitRequest(spec_path, overrides, cluster, imports)
     if dry_run:
         if watch:
@@ -57,7 +65,7 @@ def command(
         assert submitted.submitted.error is not None
         raise click.exceptions.Exit(submitted.submitted.error.exit_code)
     if watch:
-        from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
+        from curator_slurm.launcher.cli._follow import follow_to_end
 
         follow_to_end(submitted.run, interval_s=INTERVAL_S, as_json=as_json, cancel_on_interrupt=False)
     elif as_json:

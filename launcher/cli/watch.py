@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from curator_slurm.launcher.cli._folders import run_to_read
-from curator_slurm.launcher.cli._follow import INTERVAL_S, follow_to_end
-from curator_slurm.launcher.cli._options import json_option, run_argument, runs_dir_option
-from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.cli._options import INTERVAL_S, json_option, run_argument, runs_dir_option
 
 
 @click.command()
@@ -33,5 +30,9 @@ def command(run: str, interval: float, as_json: bool, runs_dir: Path | None) -> 
 
     Exit codes: 0 the run completed, 6 it failed, 7 some of its shards are not done, 8 it was cancelled.
     """
+    from curator_slurm.launcher.cli._folders import run_to_read
+    from curator_slurm.launcher.cli._follow import follow_to_end
+    from curator_slurm.launcher.runs import registry
+
     found = registry.check_readable(run_to_read(run, runs_dir))
     follow_to_end(found, interval_s=interval, as_json=as_json, cancel_on_interrupt=False)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Plan
-from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
+from curator_slurm.launcher.runs.registry import Run, load_run
+from curator_slurm.launcher.runs.run_folders import run_directories
 from curator_slurm.launcher.status.gather import statuses_of
 from curator_slurm.launcher.status.unpublished import only_here
 

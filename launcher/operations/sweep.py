@@ -11,7 +11,8 @@ from pathlib import Path
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import RunPaths
-from curator_slurm.launcher.runs.registry import RUN_ID, load_run
+from curator_slurm.launcher.runs.registry import load_run
+from curator_slurm.launcher.runs.run_folders import RUN_ID
 from curator_slurm.launcher.status.gather import statuses_of
 
 NEWEST = 100

@@ -10,7 +10,8 @@ from curator_slurm.launcher.errors import SlurmError, StorageError, UnclearSubmi
 from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
-from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
+from curator_slurm.launcher.runs.registry import Run, load_run
+from curator_slurm.launcher.runs.run_folders import run_directories
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.slurm.client import LOOK_UP_S, Slurm
 from curator_slurm.launcher.status.recover_job_ids import recover_job_ids

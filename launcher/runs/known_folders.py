@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curator_slurm.common.plain_files import read_plain
-from curator_slurm.launcher.runs.registry import Run
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.runs.registry import Run
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
@@ -49,5 +51,7 @@ def remember_folder(folder: Path, environ: Mapping[str, str]) -> None:
 
 def reference(run: Run, environ: Mapping[str, str]) -> str:
     """What commands can call a run in another shell: its id, or its path where its folder could not be remembered."""
+    import shlex
+
     root = run.paths.root
     return run.run_id if root.parent.parent in _lasting_folders(environ) else shlex.quote(str(root))

@@ -11,10 +11,13 @@ import os
 import pwd
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curator_slurm.common.plain_files import open_plain, read_limited
 from curator_slurm.launcher.errors import ForeignRunError, StorageError
-from curator_slurm.launcher.runs.paths import RunPaths
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.runs.paths import RunPaths
 
 _MOST_BYTES = 16 << 20
 """Of a plan."""

@@ -7,18 +7,14 @@ runs never fails on a directory that is damaged, foreign or not a run.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import re
-import secrets
 import shutil
-import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.common.json_fields import checked, made
@@ -29,11 +25,12 @@ from curator_slurm.launcher.files import is_there, read_json, write_json
 from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.manifest import check_count, write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
-from curator_slurm.launcher.runs.secrets import write_secrets
+from curator_slurm.launcher.runs.run_folders import RUN_ID, parents_of, run_directories, user
 from curator_slurm.launcher.runs.shard_records import MOST_SHARDS, Shard
-from curator_slurm.launcher.runs.user_code import Code, take_code
 
-RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9]{4}")
+if TYPE_CHECKING:
+    from curator_slurm.launcher.runs.user_code import Code
+
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that looks like something else
 SCHEMA = 2
 """Of run directories. In those of schema 1, runs without `shards` had neither submissions nor elements."""
@@ -121,6 +118,8 @@ class NewRun:
 
 def new_run_id(now: float) -> str:
     """A run id: local time, so that ids sort by it, and four random characters."""
+    import secrets
+
     tail = "".join(secrets.choice(_ALPHABET) for _ in range(4))
     return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{tail}"
 
@@ -139,8 +138,8 @@ def create_run(folder: Path, new: NewRun) -> Run:
     record = RunRecord(
         run_id=run_id,
         name=new.name,
-        user=_user(),
-        host=socket.gethostname(),
+        user=user(),
+        host=os.uname().nodename,
         version=__version__,
         cluster=new.cluster,
         created=now,
@@ -172,7 +171,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
 
 def _make_parent(folder: Path, name: str, elsewhere: str) -> Path:
     """The folder of our runs of this name: in a folder that users share, another's runs may have the plain name."""
-    *before, last = _parents(folder, name)
+    *before, last = parents_of(folder, name)
     for parent in before:
         with contextlib.suppress(StorageError):
             owners.make_private(parent, elsewhere)
@@ -185,11 +184,10 @@ def _make_parent(folder: Path, name: str, elsewhere: str) -> Path:
     return parent
 
 
-def _parents(folder: Path, name: str) -> list[Path]:
-    return [folder / name, folder / f"{name}.{_user()}"]
-
-
 def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
+    from curator_slurm.launcher.runs.secrets import write_secrets
+    from curator_slurm.launcher.runs.user_code import take_code
+
     for folder in (paths.attempts, paths.elements):
         folder.mkdir(mode=0o700)
     write_secrets(paths, new.secret_environment)
@@ -200,13 +198,6 @@ def _fill(paths: RunPaths, new: NewRun, record: RunRecord) -> None:
     if new.code is not None:
         take_code(new.code, paths.code, paths.code_record)
     write_json(paths.record, record.to_json(), mode=0o600)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def remove_run(run: Run) -> None:
@@ -288,33 +279,13 @@ def _of_another_version(data: Mapping[str, Any], root: Path) -> str:
     )
 
 
-def run_directories(folders: Iterable[Path], name: str = "*", *, of_others: bool = False) -> list[Path]:
-    """Directories that have the name of a run, newest first; other users' only if they are asked for."""
-    found: dict[Path, None] = {}
-    for folder in folders:
-        for parent in _subdirectories(folder) if name == "*" else _parents(folder, name):
-            for path in _subdirectories(parent):
-                if RUN_ID.fullmatch(path.name) and (of_others or owners.is_own(path)):
-                    found[path] = None
-    return sorted(found, key=lambda path: path.name, reverse=True)
-
-
-def _subdirectories(folder: Path) -> Iterator[Path]:
-    """Folders in `folder` that we may enter; none where it cannot be read."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if entry.is_dir() and os.access(entry.path, os.R_OK | os.X_OK):
-                    yield Path(entry.path)
-
-
 def find_run(text: str, folders: Sequence[Path]) -> Run:
     """The run that `text` means: a path, a run id, a name (its latest run), a job id, or a unique prefix of an id."""
     if text.startswith((".", "~", os.sep)) or os.sep in text:
         return _find_by_path(text)
     directories = run_directories(folders)
     for path in directories:
-        if text == path.name or path.parent in _parents(path.parent.parent, text):
+        if text == path.name or path.parent in parents_of(path.parent.parent, text):
             return load_run(path)
     if _JOB_ID.fullmatch(text) and (run := _find_by_job(text, directories)) is not None:
         return run
@@ -377,6 +348,8 @@ def _ambiguous(text: str, matching: Sequence[Path]) -> str:
 
 def _unknown(text: str, directories: Sequence[Path], folders: Sequence[Path]) -> str:
     words = list(dict.fromkeys(word for path in directories for word in (path.parent.name, path.name)))
+    from difflib import get_close_matches
+
     close = get_close_matches(text, words, n=3)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     others = _of_others(text, folders)

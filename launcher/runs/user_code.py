@@ -17,7 +17,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib import metadata
 from importlib.machinery import PathFinder
 from itertools import islice
 from pathlib import Path
@@ -272,6 +271,8 @@ def _installed_names() -> frozenset[str]:
             continue
         seen.add(name)
         names.add(_IMPORT_NAMES.get(name, name.replace("-", "_")))
+        from importlib import metadata
+
         with contextlib.suppress(metadata.PackageNotFoundError):
             found = metadata.distribution(name)
             listed = (found.read_text("top_level.txt") or "").split()

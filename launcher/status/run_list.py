@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from curator_slurm.launcher.runs.registry import load_run, run_directories
+from curator_slurm.launcher.runs.registry import load_run
+from curator_slurm.launcher.runs.run_folders import run_directories
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer
 from curator_slurm.launcher.status.describe import rows
 from curator_slurm.launcher.status.gather import statuses_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 from dataclasses import replace
@@ -12,6 +11,7 @@ import click
 import pytest
 from run_dirs import STAGES as WRITTEN
 
+from curator_slurm.launcher.cli import _run_table as run_table
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._progress import BarView, LineView, progress_text
 from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
@@ -22,7 +22,6 @@ from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
 from curator_slurm.launcher.status.views import RunRow
 
-list_verb = importlib.import_module("curator_slurm.launcher.cli.list")
 STAGES = tuple(map(stage_of, WRITTEN))
 
 
@@ -280,7 +279,7 @@ def _rows(now: float) -> list[RunRow]:
 ])  # fmt: skip
 def test_a_list_fits_its_terminal_and_is_whole_in_a_pipe(limit: int | None, headers: str) -> None:
     now = time.mktime((2026, 6, 5, 10, 11, 12, 0, 0, -1))
-    lines = [click.unstyle(line) for line in list_verb._table(_rows(now), limit, now)]
+    lines = [click.unstyle(line) for line in run_table._table(_rows(now), limit, now)]
     assert lines[0].split() == headers.split()
     if limit is None:
         assert lines[1].startswith(_rows(now)[0].name)

@@ -129,7 +129,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Run,
     monkeypatch.setattr("curator_slurm.launcher.slurm.client.is_available", lambda: True)
     monkeypatch.setattr(RunLock.__init__, "__kwdefaults__", {"patience_s": 5.0, "stale_s": 0.2})
     monkeypatch.setattr("curator_slurm.launcher.status.watch.UNREADABLE_S", 0.2)
-    monkeypatch.setattr("curator_slurm.launcher.cli.logs.STATE_INTERVAL_S", 0.2)
+    monkeypatch.setattr("curator_slurm.launcher.cli._print_logs.STATE_INTERVAL_S", 0.2)
     return tmp_path, whole_run(tmp_path), sharded_run(tmp_path, 1)
 
 
