@@ -11,6 +11,7 @@ from curator_slurm.launcher.slurm import partitions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.partitions import Request, Shortfall
 from curator_slurm.launcher.spec.model import ResourcesSpec
+from curator_slurm.launcher.spec.slurm_time import seconds
 
 PATIENCE_S = 15.0
 """For both questions together; without an answer the job is submitted, and sbatch itself tells what is wrong."""
@@ -85,7 +86,7 @@ def _request(resources: ResourcesSpec, partition: str) -> Request:
         memory_mb=_megabytes(resources.mem_per_node),
         gpus=resources.gpu_count,
         gpu_type=kind,
-        time_s=partitions.seconds(resources.time) if resources.time else None,
+        time_s=seconds(resources.time) if resources.time else None,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.plan import checks, output_versions, pipeline_check
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
@@ -18,6 +19,7 @@ from curator_slurm.launcher.site.specs import read_spec
 from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
+from curator_slurm.launcher.spec.locks import refuse
 from curator_slurm.launcher.spec.model import ClusterSpec, EnvironmentSpec, Spec, StorageSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
@@ -57,10 +59,14 @@ def plan_of(
 
     Raises:
         SpecError: with every error in the spec, and what it names and this machine does not have.
+        SitePolicyError: it asks for what the site refuses.
     """
     plan = resolve(reading, folder, cluster, environ, python)
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
+    refusals: list[SpecProblem] = []
+    if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
+        plan, refusals = _by_the_rules(plan, reading)
     if plan is not None:
         asked = plan.spec.output.path
         plan = output_versions.with_free_version(plan, claimed) if publishes else plan
@@ -71,8 +77,21 @@ def plan_of(
         if imports:
             _look_at_pipeline(reading, plan, environ)
     reading.finish()
+    refuse(refusals)
     assert plan is not None
     return plan
+
+
+def _by_the_rules(plan: Plan, reading: Reading) -> tuple[Plan, list[SpecProblem]]:
+    """The plan as its site wants it, and what the site refuses; what is missing, or done otherwise, is noted."""
+    from curator_slurm.launcher.plan import site_rules
+
+    site = plan.at_site()
+    for key, message in site_rules.missing(plan, site):
+        reading.add_at(key, message)
+    for key, message in site_rules.notes(plan, site.slurm):
+        reading.note_at(key, message)
+    return site_rules.within_limits(plan, site), site_rules.refused(plan, site)
 
 
 def _look_at_pipeline(reading: Reading, plan: Plan, environ: Mapping[str, str]) -> None:

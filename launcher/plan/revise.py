@@ -6,17 +6,21 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks
-from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.plan import checks, site_rules
+from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.resolve import resolve
+from curator_slurm.launcher.site.layers import load
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.keys import dotted
+from curator_slurm.launcher.spec.locks import Lock, changes, refuse
 from curator_slurm.launcher.spec.overrides import Override, parse_override
 from curator_slurm.launcher.spec.spec_file import Reading
+from curator_slurm.launcher.spec.yaml_document import parse
 
 ORIGIN = "retry --set"
 CHANGEABLE = (
@@ -48,6 +52,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
 
     Raises:
         SpecError: a setting is wrong, or may not change between attempts.
+        SitePolicyError: a setting is locked, or above a limit, by the site files of the plan or by those of now.
     """
     text = yaml.safe_dump(plan.spec.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
     reading = spec_file.read_string(text, f"the plan of run {run_id}", set_options)
@@ -59,6 +64,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
             changed.append(key)
             if reason := _refusal(key):
                 reading.problems.append(SpecProblem(key, f"`{key}` cannot change in a retry: {reason}", "--set"))
+    _check_locks(plan, parse(text).value, reading, environ)
     _say_how_to_leave_out(reading, run_id, set_options, changed)
     new = resolve(reading, Path(plan.spec_dir), plan.cluster, environ, plan.python or sys.executable)
     if new is not None:
@@ -71,9 +77,19 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         key: ORIGIN
         if any(_covers(each, key) or _covers(key, each) for each in changed)
         else plan.origins.get(key, origin)
-        for key, origin in new.origins.items()
+        for key, origin in {**new.origins, **plan.origins}.items()
     }
-    return new.model_copy(update={"origins": origins})
+    new = new.model_copy(update={"origins": origins, "site": plan.site, "locks": plan.locks})
+    if new.site is not None and new.cluster is Cluster.SLURM:
+        refuse(site_rules.refused(new, new.at_site()))
+    return new
+
+
+def _check_locks(plan: Plan, before: Any, reading: Reading, environ: Mapping[str, str]) -> None:
+    """Refuse a change of what was locked when the run was submitted, or is now."""
+    locks = {note.key: Lock(note.key, note.where, note.contact) for note in plan.locks}
+    locks.update((lock.key, lock) for lock in load(Path(plan.spec_dir), environ).locks)
+    refuse(list(changes(before, reading.document.value, list(locks.values()), reading.where)))
 
 
 _SBATCH = "resources.sbatch."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,14 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.sbatch_lines import Option, collect_lines, outlives_nodes, sbatch_lines
 from curator_slurm.launcher.shell import quote, sbatch_quote
+from curator_slurm.launcher.site.habits import ExportUse
 
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"
-COLLECT_MEMORY = "4G"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-_KEPT_FOR_COLLECT = frozenset({"qos", "reservation", "wckey", "mail-type", "mail-user", "nice"})
-"""Options of the user that a small job without GPUs shares; the others are about the nodes of the run."""
 MAX_SCRIPT = 1_000_000
 """Bytes: a quarter of what Slurm takes by default (max_script_size), half of what Linux takes as environment."""
 
@@ -41,10 +40,10 @@ def render(plan: Plan) -> str:
 
 def render_collect(plan: Plan) -> str:
     """The script of the small job that publishes the outputs when the arrays of a run have ended."""
-    return _render(COLLECT_TEMPLATE, plan, list(_collect_lines(plan)))
+    return _render(COLLECT_TEMPLATE, plan, list(collect_lines(plan)))
 
 
-def _render(template: str, plan: Plan, options: Sequence[tuple[str, str | None]]) -> str:
+def _render(template: str, plan: Plan, options: Sequence[Option]) -> str:
     text: str = (
         _templates()
         .get_template(template)
@@ -55,71 +54,12 @@ def _render(template: str, plan: Plan, options: Sequence[tuple[str, str | None]]
             slurm_first=plan.slurm_bin is not None and plan.slurm_bin not in SYSTEM_PATH.split(":"),
             system_path=SYSTEM_PATH,
             options=options,
-            no_kill=_outlives_nodes(plan),
+            no_kill=outlives_nodes(plan),
+            exports=plan.habits.export is not ExportUse.NEVER,
             functions=_functions(plan),
         )
     )
     return text
-
-
-def _collect_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:
-    """One CPU, no GPU, little memory, where and for whom the run is.
-
-    Sites refuse ways to ask for memory. So it is asked for as the run does; where that is not at all, or by the GPU,
-    which this job has none of, the site's default must do.
-    """
-    resources = plan.spec.resources
-    yield "job-name", f"{plan.spec.name}-collect"
-    yield "nodes", "1"
-    yield "ntasks", "1"
-    yield "cpus-per-task", "1"
-    if resources.mem_per_node is not None:
-        yield "mem", COLLECT_MEMORY
-    elif "mem-per-cpu" in resources.sbatch:
-        yield "mem-per-cpu", COLLECT_MEMORY
-    for option, value in (
-        ("time", resources.time),
-        ("partition", resources.partition),
-        ("account", resources.account),
-    ):
-        if value is not None:
-            yield option, str(value)
-    for option, value in resources.sbatch.items():
-        if option in _KEPT_FOR_COLLECT:
-            yield option, None if value is True else str(value)
-    yield "output", "collect-%j.log"
-    yield "open-mode", "append"
-    yield "export", "NIL"
-
-
-def sbatch_lines(plan: Plan) -> Iterator[tuple[str, str | None]]:
-    """Every option of sbatch with its value, None for a bare flag: ours first, then the user's own."""
-    resources = plan.spec.resources
-    yield "job-name", plan.spec.name
-    yield "nodes", str(resources.nodes)
-    yield "ntasks-per-node", "1"
-    for option, value in (
-        ("gpus-per-node", resources.gpus_per_node),
-        ("cpus-per-task", resources.cpus_per_node),
-        ("mem", resources.mem_per_node),
-        ("time", resources.time),
-        ("partition", resources.partition),
-        ("account", resources.account),
-    ):
-        if value is not None:
-            yield option, str(value)
-    for option, value in resources.sbatch.items():
-        yield option, None if value is True else str(value)
-    yield "output", "elements/slurm-%A_%a.log" if plan.array else "slurm-%j.log"
-    yield "open-mode", "append"
-    yield "export", "NIL"
-    yield "no-requeue", None
-    if _outlives_nodes(plan):
-        yield "no-kill", None
-
-
-def _outlives_nodes(plan: Plan) -> bool:
-    return plan.cluster is Cluster.SLURM and plan.spec.min_nodes < plan.spec.resources.nodes
 
 
 def _functions(plan: Plan) -> list[str]:

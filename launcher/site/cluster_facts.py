@@ -72,7 +72,7 @@ def _local_folder(value: Any) -> Any:
 class NodeLocalSpec(Section):
     """A folder on a disk of each node."""
 
-    path: Path = Field(description="the folder, such as /tmp")
+    path: Path | None = Field(default=None, description="the folder, such as /tmp")
     is_memory: bool = Field(default=False, description="whether it is memory, which counts in the job's")
     size: Size | None = Field(default=None, description="what a job may put there; default: unknown")
     option: Line | None = Field(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import Field
 
+from curator_slurm.launcher.spec.slurm_time import seconds
 from curator_slurm.launcher.spec.value_types import Number, Section, Time, Whole
 
 
@@ -33,3 +36,25 @@ class LimitsSpec(Section):
     poll_s: Number | None = Field(
         default=None, ge=0, description="least seconds between two queries of Slurm by one user, over all commands"
     )
+
+    def exceeded(self, nodes: int, time: str | None) -> Iterator[tuple[str, str, str]]:
+        """(key of the spec, limit, words) of everything that one job of this size has too much of."""
+        if self.nodes is not None and nodes > self.nodes:
+            yield "resources.nodes", "nodes", f"{nodes} nodes are more than {self.nodes}"
+        asked = seconds(time) if time else None
+        if asked is None:
+            return
+        step = next((step for step in self.time_by_nodes if nodes <= step.nodes), None)
+        for limit, longest, words in (
+            ("time", self.time, ""),
+            ("time_by_nodes", step.time if step else None, f" with up to {step.nodes} nodes" if step else ""),
+        ):
+            if longest is not None and asked > (seconds(longest) or asked):
+                yield "resources.time", limit, f"{time} is longer than {longest}{words}"
+        if self.node_hours is not None and nodes * asked > self.node_hours * 3600:
+            hours = nodes * asked / 3600
+            yield (
+                "resources.time",
+                "node_hours",
+                f"{nodes} nodes for {time} are {hours:g} node-hours of {self.node_hours:g}",
+            )

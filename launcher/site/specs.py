@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.site.layers import Layers, load
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.spec_file import Reading
@@ -30,6 +31,5 @@ def read_spec_text(
 
 
 def _noted(reading: Reading, layers: Layers) -> tuple[Reading, Layers]:
-    for note in layers.notes:
-        reading.note_at("", note)
+    reading.notes += [SpecProblem("", note) for note in layers.notes]
     return reading, layers

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
+from curator_slurm.launcher.spec.slurm_time import seconds
 
 SINFO_FORMAT = "%P|%D|%c|%m|%l|%s|%G"
 """Partition, nodes, CPUs, MB, time limit, nodes of a job, generic resources: of each group of equal nodes."""
 _FIELDS = SINFO_FORMAT.count("|") + 1
 _NUMBER = re.compile(r"[0-9]{1,12}")
-_TIME = re.compile(r"(?:([0-9]{1,9})-)?([0-9]{1,9})(?::([0-9]{1,2}))?(?::([0-9]{1,2}))?")
 _GPU = re.compile(r"gpu(?::([A-Za-z][\w.-]*))?:([0-9]{1,6})")
 
 
@@ -94,21 +94,6 @@ def _group(fields: Sequence[str]) -> NodeGroup | None:
         most_nodes=int(most) if _NUMBER.fullmatch(most) else None,
         gpus=tuple((match[1] or "", int(match[2])) for match in _GPU.finditer(gres)),
     )
-
-
-def seconds(limit: str) -> int | None:
-    """Seconds of a time limit: minutes, M:S, H:M:S, D-H, D-H:M, D-H:M:S; None for what is none, as `infinite`."""
-    match = _TIME.fullmatch(limit)
-    if match is None:
-        return None
-    days, *parts = match.groups()
-    numbers = [int(part) for part in parts if part is not None]
-    if days is not None:
-        hours, minutes, rest = (*numbers, 0, 0)[:3]
-        return ((int(days) * 24 + hours) * 60 + minutes) * 60 + rest
-    if len(numbers) == 3:
-        return (numbers[0] * 60 + numbers[1]) * 60 + numbers[2]
-    return numbers[0] * 60 + (numbers[1] if len(numbers) == 2 else 0)
 
 
 def shortfalls(request: Request, groups: Sequence[NodeGroup]) -> list[Shortfall]:

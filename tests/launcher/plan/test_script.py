@@ -13,7 +13,8 @@ from script_lab import ScriptLab
 from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.plan.script import render, render_collect, sbatch_lines
+from curator_slurm.launcher.plan.sbatch_lines import sbatch_lines
+from curator_slurm.launcher.plan.script import render, render_collect
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 
 VARIANTS = {

@@ -3,49 +3,9 @@
 import os
 
 import pytest
+from site_places import SPEC
 
 from curator_slurm.launcher.errors import SitePolicyError, SpecError
-from curator_slurm.launcher.plan.model import Cluster
-from curator_slurm.launcher.plan.resolve import make_plan
-from curator_slurm.launcher.site import layers
-
-SPEC = "name: x\npipeline: {command: 'true'}\n"
-
-
-class Places:
-    """A home, a system file, a module's file and a project, all in a temporary folder."""
-
-    def __init__(self, root, monkeypatch):
-        self.root = root
-        self.system = root / "etc" / "site.yaml"
-        self.module = root / "module.yaml"
-        self.user = root / "home" / ".config" / "curator-slurm" / "config.yaml"
-        self.project = root / "project" / ".curator-slurm.yaml"
-        self.spec = root / "project" / "runs" / "spec.yaml"
-        self.environ = {"HOME": str(root / "home"), "PATH": os.environ["PATH"]}
-        monkeypatch.setattr(layers, "SYSTEM_FILE", self.system)
-        self.write("spec", SPEC)
-
-    def write(self, name, text):
-        path = getattr(self, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o644)
-        if name == "module":
-            self.environ["CURATOR_SLURM_SITE"] = str(path)
-        return path
-
-    def plan(self, *options):
-        return make_plan(self.spec, options, Cluster.SLURM, self.environ)
-
-    def load(self):
-        return layers.load(self.spec.parent, self.environ)
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    return Places(tmp_path, monkeypatch)
-
 
 ORDER = ("system", "module", "user", "project", "spec")
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from curator_slurm.launcher.slurm.partitions import Request, parse_partitions, seconds, shortfalls
+from curator_slurm.launcher.slurm.partitions import Request, parse_partitions, shortfalls
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
+from curator_slurm.launcher.spec.slurm_time import seconds
 
 SINFO = """\
 main*|2|4|6000|infinite|1-infinite|gpu:2

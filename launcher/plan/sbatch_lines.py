@@ -1,0 +1,109 @@
+"""The options of sbatch of a plan, as its site wants them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.site.habits import (
+    CollectHabits,
+    ExclusiveUse,
+    ExportUse,
+    GpuUse,
+    MemoryUse,
+    OptionUse,
+    SlurmHabits,
+)
+
+Option = tuple[str, str | None]
+"""A long name and its value, None for a bare flag."""
+_KEPT_FOR_COLLECT = frozenset({"qos", "reservation", "wckey", "mail-type", "mail-user", "nice"})
+"""Options of the user that a small job without GPUs shares; the others are about the nodes of the run."""
+
+
+def sbatch_lines(plan: Plan) -> Iterator[Option]:
+    """Every option of sbatch: ours first, then the user's own, then those of the script."""
+    resources, habits = plan.spec.resources, plan.habits
+    yield "job-name", plan.spec.name
+    yield "nodes", str(resources.nodes)
+    yield "ntasks-per-node", "1"
+    gpus = resources.gpus_per_node
+    options = dict(resources.sbatch)
+    if habits.gpus is GpuUse.GRES and gpus is not None:
+        options["gres"] = ",".join(filter(None, [f"gpu:{gpus}", str(options.get("gres", ""))]))
+    for option, value in (
+        ("gpus-per-node", gpus if habits.gpus is GpuUse.GPUS_PER_NODE else None),
+        ("cpus-per-task", resources.cpus_per_node),
+        ("mem", _memory(habits, resources.mem_per_node)),
+        ("time", resources.time),
+        ("partition", resources.partition),
+        ("account", resources.account),
+    ):
+        if value is not None:
+            yield option, str(value)
+    for option, value in options.items():
+        yield option, None if value is True else str(value)
+    if habits.exclusive is ExclusiveUse.ALWAYS and "exclusive" not in options:
+        yield "exclusive", None
+    yield "output", "elements/slurm-%A_%a.log" if plan.array else "slurm-%j.log"
+    yield from _of_script(habits)
+    if habits.no_requeue is OptionUse.USE:
+        yield "no-requeue", None
+    if outlives_nodes(plan):
+        yield "no-kill", None
+
+
+def collect_lines(plan: Plan) -> Iterator[Option]:
+    """One CPU, no GPU, little memory, where and for whom the run is, or where the site wants such jobs.
+
+    Sites refuse ways to ask for memory. So it is asked for as the run does; where that is not at all, or by the GPU,
+    which this job has none of, the site's default must do.
+    """
+    resources, habits = plan.spec.resources, plan.habits
+    collect = CollectHabits.model_validate((plan.site or {}).get("collect", {}))
+    yield "job-name", f"{plan.spec.name}-collect"
+    yield "nodes", "1"
+    yield "ntasks", "1"
+    yield "cpus-per-task", "1"
+    asked = collect.memory if resources.mem_per_node is not None else None
+    memory = _memory(habits, asked)
+    if memory is not None:
+        yield "mem", memory
+    elif habits.mem is MemoryUse.USE and "mem-per-cpu" in resources.sbatch:
+        yield "mem-per-cpu", collect.memory
+    for option, value in (
+        ("time", collect.time or resources.time),
+        ("partition", collect.partition or resources.partition),
+        ("account", collect.account or resources.account),
+    ):
+        if value is not None:
+            yield option, str(value)
+    if collect.qos is not None:
+        yield "qos", collect.qos
+    for option, value in resources.sbatch.items():
+        if option in _KEPT_FOR_COLLECT and not (option == "qos" and collect.qos):
+            yield option, None if value is True else str(value)
+    if habits.exclusive is ExclusiveUse.ALWAYS:
+        yield "exclusive", None
+    yield "output", "collect-%j.log"
+    yield from _of_script(habits)
+
+
+def outlives_nodes(plan: Plan) -> bool:
+    """Whether job and step go on when a node is lost."""
+    fewer = plan.cluster is Cluster.SLURM and plan.spec.min_nodes < plan.spec.resources.nodes
+    return fewer and plan.habits.no_kill is OptionUse.USE
+
+
+def _memory(habits: SlurmHabits, asked: str | None) -> str | None:
+    """The value of --mem."""
+    if habits.mem is MemoryUse.WHOLE_NODE:
+        return habits.whole_node_mem
+    return asked if habits.mem is MemoryUse.USE else None
+
+
+def _of_script(habits: SlurmHabits) -> Iterator[Option]:
+    if habits.open_mode is OptionUse.USE:
+        yield "open-mode", "append"
+    if habits.export is not ExportUse.NEVER:
+        yield "export", habits.export.value.upper()
