@@ -120,6 +120,27 @@ def test_with_changed_resources(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     assert call_json("status", run.run_id)["state"] == "completed"
 
 
+def test_what_a_site_file_locks_does_not_change_in_a_retry(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    site = tmp_path / ".curator-slurm.yaml"
+    site.write_text("locked: [resources.time]\nlimits: {nodes: 1}\nslurm: {export: never}\n")
+    site.chmod(0o644)
+    run = failed_run(tmp_path, slurm_jobs)
+    refused = call("retry", run.run_id, "--set", "resources.time=5", expect=4)
+    assert f"--set: `resources.time` cannot be changed here: `resources.time` is locked in {site}:1" in refused.stderr
+    call("retry", run.run_id, "--set", "resources.nodes=2", expect=4)
+    call("retry", run.run_id, "--set", "resources={time: 5}", expect=4)
+    site.unlink()  # the plan of the run keeps them
+    call("retry", run.run_id, "--set", "resources.sbatch.time-min=5", expect=4)
+    site.write_text("locked: [environment.env]\n")  # so do those of now
+    call("retry", run.run_id, "--set", "environment.env.A=b", expect=4)
+    assert len(slurm_jobs.jobs) == 1
+    call("retry", run.run_id, "--set", "resources.mem_per_node=2G")
+    submission = read_submissions(run.paths)[1]
+    plan = yaml.safe_load(submission.paths.plan.read_text())
+    assert (plan["site"]["slurm"], plan["locks"][0]["where"]) == ({"export": "never"}, f"{site}:1")
+    assert "--export" not in (submission.paths.root / "job.sbatch").read_text()
+
+
 def test_by_class(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     run = failed_run(tmp_path, slurm_jobs)
     assert "Nothing to submit" in call("retry", run.run_id, "--class", "node_failed").stdout
