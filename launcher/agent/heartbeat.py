@@ -23,8 +23,6 @@ BEAT_S = 2.0
 """Between two beats of a head."""
 STEP_S = 5.0
 """The most that counts as silence between two readings, where readings are not further apart."""
-MOST_READINGS = 200.0
-"""Readings of the heartbeat in a second, over all workers of a run."""
 
 _TRIES = 5
 _END = "\n#end\n"
@@ -164,11 +162,6 @@ class HeartbeatReader:
     def silent_s(self) -> float:
         """Seconds since the head last showed life, by this node's clock alone, in which readings went through."""
         return self._silence.spent_s
-
-
-def reading_pause(nodes: int, shortest_s: float = 0.5) -> float:
-    """Seconds between two readings on each worker: all workers together make a limited number in a second."""
-    return max(shortest_s, nodes / MOST_READINGS)
 
 
 def _content(path: Path) -> bytes:

@@ -100,6 +100,7 @@ class Node:
             memory=heap,
             object_store=store,
             head_address=head_address,
+            nodes=len(allocation.nodes),
         )
         Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
         if context.plan.spec.cluster.tls:

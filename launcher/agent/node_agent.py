@@ -24,6 +24,7 @@ from curator_slurm.launcher.agent.heartbeat import Heartbeat
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.process_limits import raise_limits
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -106,6 +107,8 @@ def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
     with contextlib.suppress(OSError):  # full storage: the probe has just written there, and what follows says so
         context.node.root.mkdir(parents=True, exist_ok=True)
     start_logging(context.node.agent_log, echo=allocation.is_head)
+    for note in raise_limits(len(allocation.nodes)):
+        log.warning("%s allows %s", allocation.node_name, note)
     context.report(NodeState.STARTING, "the agent started")
     node = Node(context)
     code = Head(context, node, shards).run() if allocation.is_head else _worker(context, node)

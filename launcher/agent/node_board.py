@@ -12,11 +12,10 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from curator_slurm.launcher.agent.cluster_scale import MOST_READINGS
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths
 
-MOST_READINGS = 200.0
-"""Statuses of nodes that a head reads in a second, on average."""
 _BURST_S = 1.0
 
 

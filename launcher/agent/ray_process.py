@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from curator_slurm.common.ray_metrics import METRICS_OFF
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, STATE_LIMITS
 from curator_slurm.launcher.agent import credentials
+from curator_slurm.launcher.agent.cluster_scale import ray_settings
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
 from curator_slurm.launcher.tails import last_lines
@@ -35,6 +37,8 @@ class RayNode:
     object_store: int
     head_address: str | None = None
     """None on the head itself; `ip:port` on a worker."""
+    nodes: int = 1
+    """In the run."""
 
     @property
     def gcs_address(self) -> str:
@@ -118,7 +122,7 @@ def ray_environment(
             **access.environment(),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DEDUP_LOGS": base.get("RAY_DEDUP_LOGS", "0"),  # else it hides lines that users print
-            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+            **ray_settings(node.nodes, os.cpu_count() or 1, base),
             **(_metrics(node) if metrics else METRICS_OFF),
             "TMPDIR": node.temporary_dir,
             MARKER: node.session_dir,

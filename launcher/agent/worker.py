@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator
 
 from curator_slurm.launcher.agent import preflight
+from curator_slurm.launcher.agent.cluster_scale import join_delay_s, reading_pause_s
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.head_watch import HeadWatch
-from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader, reading_pause
+from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
@@ -31,7 +32,7 @@ _LONGEST_TURN_S = 30.0
 
 def run_worker(context: AgentContext, node: Node) -> int:
     """Run the role; the exit code is 0 unless the head was lost: srun reports the highest code of all nodes."""
-    pause = reading_pause(len(context.allocation.nodes))
+    pause = reading_pause_s(len(context.allocation.nodes))
     heartbeat = HeartbeatReader(context.cluster.heartbeat, max(STEP_S, 2 * pause))
     watch = HeadWatch(context, heartbeat)
     node.prepare()
@@ -43,13 +44,15 @@ def run_worker(context: AgentContext, node: Node) -> int:
     if not context.plan.spec.cluster.ray:
         context.report(NodeState.JOINED, "waiting")
         return _wait_for_end(context, heartbeat, watch)
+    if context.stop.wait(join_delay_s(context.allocation.node_id, context.plan.spec.cluster.joins_per_second)):
+        return 0
     node.start_ray(address)
     return _follow(context, node, heartbeat, watch, address)
 
 
 def _pauses(context: AgentContext) -> Iterator[float]:
     """Between two readings of the heartbeat: the same for ever, a little different on each node."""
-    pause = reading_pause(len(context.allocation.nodes))
+    pause = reading_pause_s(len(context.allocation.nodes))
     while True:
         yield pause * random.uniform(0.8, 1.2)
 
@@ -57,7 +60,7 @@ def _pauses(context: AgentContext) -> Iterator[float]:
 def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> str | None:
     """The head's Ray address; None when there will be none."""
     nodes = len(context.allocation.nodes)
-    pause = reading_pause(nodes, _FIRST_PAUSE_S)
+    pause = reading_pause_s(nodes, _FIRST_PAUSE_S)
     spec = context.plan.spec.cluster
     patience = Patience(spec.join_timeout_s + spec.heartbeat_timeout_s, max(STEP_S, 2 * pause))
     head = context.cluster.node(context.allocation.head_name)
@@ -75,7 +78,7 @@ def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: 
             return None
         if patience.is_over() or (signal.beat and watch.is_lost()):
             return None
-        pause = reading_pause(nodes, min(pause * 1.5, _LONGEST_PAUSE_S))
+        pause = reading_pause_s(nodes, min(pause * 1.5, _LONGEST_PAUSE_S))
     return None
 
 

@@ -144,6 +144,9 @@ class ClusterSpec(Section):
         default=None, ge=1, description="start once this many nodes have joined; default: all"
     )
     join_timeout_s: Number = Field(default=300, gt=0, description="seconds that the head waits for the other nodes")
+    joins_per_second: Number = Field(
+        default=100, gt=0, description="nodes after the first 64 that start their Ray in a second"
+    )
     heartbeat_timeout_s: Number = Field(
         default=100, ge=10, description="seconds without a heartbeat after which the head node counts as lost"
     )

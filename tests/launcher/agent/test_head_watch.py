@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from curator_slurm.launcher.agent.cluster_scale import reading_pause_s
 from curator_slurm.launcher.agent.head_watch import HeadWatch
-from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat, HeartbeatReader, reading_pause
+from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat, HeartbeatReader
 from curator_slurm.launcher.patience import Patience
 
 LIMIT_S = 100.0
@@ -229,7 +230,7 @@ def test_patience_counts_no_more_than_a_step(clock: Clock) -> None:
 
 @pytest.mark.parametrize("nodes", [2, 10, 100, 1_000, 10_000])
 def test_all_workers_together_read_no_more_than_the_budget_allows(nodes: int) -> None:
-    assert (nodes - 1) / reading_pause(nodes) <= 200
+    assert (nodes - 1) / reading_pause_s(nodes) <= 200
 
 
 def test_a_large_cluster_fits_into_the_heartbeat(tmp_path: Path) -> None:
