@@ -12,7 +12,7 @@ from ray_runs import BACKENDS, MARKS, make, runner
 from xenna_ray import TestRay
 from xenna_stages import Number, Step, numbers
 
-from curator_slurm.executors import EmptyTask, ProcessingStage, Resources
+from curator_slurm.executors import EmptyTask, Pipeline, ProcessingStage, Resources
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.tasks import assign_root_task_ids
 
@@ -45,16 +45,19 @@ class Pass(ProcessingStage[Any, Any]):
 
 
 class Count(Step):
-    """One task of each batch: how many there were."""
+    """One task of each batch: how many there were, and which."""
 
     def process_batch(self, tasks: list[Any]) -> list[Any]:
-        return [Number("numbers", len(tasks))]
+        counted = Number("numbers", len(tasks))
+        counted._metadata["counted"] = [task.task_id for task in tasks]
+        return [counted]
 
 
 class Source(Pass):
-    """Thirty tasks of one, without saying so."""
+    """Thirty tasks of the one that starts a pipeline, without saying so."""
 
     def process(self, task: Any) -> Any:
+        assert type(task) is EmptyTask
         return [Number("numbers", index) for index in range(30)]
 
 
@@ -84,5 +87,7 @@ def test_a_stage_that_joins_tasks_gets_full_batches(
     if first == "numbers":
         outputs = run([Pass(), count], 30)
     else:
-        outputs = make(backend).execute([Source(), Pass(), count], [EmptyTask()])
+        outputs = Pipeline("empty", stages=[Source(), Pass(), count]).run(make(backend)) or []
     assert sorted(task.data for task in outputs) == [6, 8, 8, 8]
+    counted = sorted(task_id for task in outputs for task_id in task._metadata["counted"])
+    assert counted == sorted(f"0_{number}_0" for number in range(30))

@@ -31,7 +31,6 @@ from xenna_stages import (
     numbers,
 )
 
-from curator_slurm.executors import EmptyTask, Pipeline
 from curator_slurm.executors.task_failures import StageError, TooManyFailedTasksError, WorkerLostError
 
 pytestmark = MARKS
@@ -49,36 +48,16 @@ def run(backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run
     return runner(backend, two_cpus, monkeypatch)
 
 
-def test_more_stages_than_cpus(run: Run) -> None:
-    outputs = run([Step("a"), Step("b"), Step("c")], 10)
-    assert values(outputs) == list(range(10))
-    assert sorted(task.task_id for task in outputs) == sorted(f"0_{number}_0_0_0" for number in range(10))
-    assert all([perf.stage_name for perf in task._stage_perf] == ["a", "b", "c"] for task in outputs)
-
-
-def test_batches_have_the_size_the_stage_asks_for(run: Run) -> None:
+def test_more_stages_than_cpus_get_batches_of_the_size_they_ask_for(run: Run) -> None:
     outputs = run([Step("a", 8), KeepEven("even", 5), Twice("twice", 3), Step("last", 7)], 40)
     assert values(outputs) == sorted([*range(0, 40, 2), *range(1000, 1040, 2)])
     assert Counter(task._metadata["batches"]["last"] for task in outputs) == {7: 35, 5: 5}
-
-
-@each_engine
-def test_one_empty_task_starts_a_pipeline(backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in two_cpus.env.items():
-        monkeypatch.setenv(name, value)
-    outputs = Pipeline("empty", stages=[Source("files"), Step("next", 2)]).run(make(backend))
-    assert sorted(task.task_id for task in outputs or []) == [f"0_{number}_0" for number in range(5)]
-
-
-class Source(Step):
-    def process_batch(self, tasks: list[Any]) -> list[Any]:
-        assert [type(task) for task in tasks] == [EmptyTask]
-        return numbers(5)
+    assert len({task.task_id for task in outputs}) == 40
+    assert all([perf.stage_name for perf in task._stage_perf] == ["a", "even", "twice", "last"] for task in outputs)
 
 
 @each_engine
 def test_everything_may_be_filtered(run: Run) -> None:
-    assert run([KeepEven("even"), Step("b", 4), Step("c")], 0 + 1) != []
     assert run([Nothing("nothing", 3), Step("b", 4), Step("c")], 7) == []
 
 
@@ -138,12 +117,6 @@ def test_the_third_worker_in_a_row_that_dies_at_start_up_ends_the_run(run: Run) 
         run([DieInSetup("bad")], 4)
 
 
-def test_a_killed_worker_loses_no_task(run: Run, tmp_path: Path) -> None:
-    outputs = run([Kill("kill", tmp_path / "flag"), Step("next")])
-    assert values(outputs) == list(range(20))
-    assert (tmp_path / "flag").exists()
-
-
 @each_engine
 def test_a_task_that_kills_every_worker_is_set_aside(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CURATOR_SLURM_FAILURES", str(tmp_path / "failures.jsonl"))
@@ -156,7 +129,7 @@ def test_a_task_that_kills_every_worker_is_set_aside(run: Run, tmp_path: Path, m
 @each_engine
 def test_a_task_that_kills_every_worker_fails_the_pipeline(run: Run) -> None:
     with pytest.raises(StageError, match=r"'kill' failed in process_batch of task 0_7: .* died 3 times at this task"):
-        run([Kill("kill", None)])
+        run([Kill("kill", None, batch_size=1)])
 
 
 class Sums(Step):
@@ -211,13 +184,15 @@ class TwoLives(Lifecycle):
         deadline = time.monotonic() + 60  # fast workers would be through before the second one is there
         while self.journal.read_text().count("setup ") < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
+        task._metadata["flavour"] = os.environ.get("FLAVOUR")
         return task
 
 
 @each_engine
-def test_the_life_of_a_worker(run: Run, tmp_path: Path) -> None:
+def test_the_life_and_the_environment_of_a_worker(run: Run, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    run([TwoLives("life", journal).with_(num_workers=2)])
+    stage = TwoLives("life", journal).with_(num_workers=2, runtime_env={"env_vars": {"FLAVOUR": "vanilla"}})
+    assert {task._metadata["flavour"] for task in run([stage])} == {"vanilla"}
     lines = [line.split() for line in journal.read_text().splitlines()]
     assert [line[0] for line in lines].count("setup_on_node") == 1
     assert lines[0][0] == "setup_on_node"
@@ -225,12 +200,6 @@ def test_the_life_of_a_worker(run: Run, tmp_path: Path) -> None:
     setups = [line for line in lines if line[0] == "setup"]
     assert len({line[1] for line in setups}) == 2
     assert {line[1] for line in lines if line[0] == "teardown"} == {line[1] for line in setups}
-
-
-@each_engine
-def test_a_runtime_environment_of_a_stage(run: Run) -> None:
-    stage = Environment("env").with_(runtime_env={"env_vars": {"FLAVOUR": "vanilla"}})
-    assert {task._metadata["env"].get("FLAVOUR") for task in run([stage], 2)} == {"vanilla"}
 
 
 @each_engine
@@ -253,6 +222,12 @@ def test_a_connection_of_the_caller_is_used_and_kept(
 def test_a_tiny_cluster(backend: str, one_cpu: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = runner(backend, one_cpu, monkeypatch)([Step("a"), Step("b", cpus=4), Step("c")], 6)
     assert len(outputs) == 6
+
+
+def test_many_stages_on_one_cpu(one_cpu: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Xenna asks for a worker of each at the same time."""
+    outputs = runner("xenna", one_cpu, monkeypatch)([Step(name) for name in "abcdef"], 6)
+    assert values(outputs) == list(range(6))
 
 
 @pytest.fixture(scope="module", params=["1", ""])

@@ -83,7 +83,7 @@ def test_a_stage_that_asks_for_more_than_there_is(run_on_little: Run) -> None:
     assert values(run_on_little([Step("a"), Step("b", cpus=4), Step("c")], 6)) == list(range(6))
 
 
-@pytest.mark.parametrize("run_on_little", ["one_cpu", "no_cpu"], indirect=True)
+@pytest.mark.parametrize("run_on_little", ["no_cpu"], indirect=True)  # one CPU: test_backends.py
 def test_many_stages_on_little(run_on_little: Run) -> None:
     assert values(run_on_little([Step(name) for name in "abcdef"], 6)) == list(range(6))
 
