@@ -50,6 +50,7 @@ def all_stages(text: str) -> str:
 
 def main() -> None:
     import curator_signatures
+    import site_tables
     import spec_tables
 
     from curator_slurm.launcher.status.view_schema import schema_of
@@ -57,6 +58,7 @@ def main() -> None:
 
     for module in (spec_tables, curator_signatures):
         module.PAGE.write_text(module.page(module.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    site_tables.PAGE.write_text(site_tables.page(), encoding="utf-8")
     STAGES.write_text(all_stages(STAGES.read_text(encoding="utf-8")), encoding="utf-8")
     PRIVATE_NAMES.write_text(private_names(PRIVATE_NAMES.read_text(encoding="utf-8")), encoding="utf-8")
     for document in DOCUMENTS:

@@ -37,7 +37,7 @@ def table(name: str) -> str:
         text = info.description or (section_at((key,)) or section).__doc__ or ""
         label = info.alias or key
         link = f"[`{label}`](#{label})" if name == "spec" and label in sections() else f"`{label}`"
-        rows.append(f"| {link} | {_default(info.is_required(), info.default)} | {_sentence(text)} |")
+        rows.append(f"| {link} | {default_of(info.is_required(), info.default)} | {sentence_of(text)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -46,7 +46,8 @@ def page(text: str) -> str:
     return MARK.sub(lambda match: f"{match[1]}{table(match[2])}{match[4]}", text)
 
 
-def _default(required: bool, value: object) -> str:
+def default_of(required: bool, value: object) -> str:
+    """The cell about the default of a key."""
     if required:
         return "required"
     if value is None or value == {} or value == [] or isinstance(value, BaseModel):
@@ -54,7 +55,8 @@ def _default(required: bool, value: object) -> str:
     return f"`{list(value)}`" if isinstance(value, tuple) else f"`{value}`"
 
 
-def _sentence(text: str) -> str:
+def sentence_of(text: str) -> str:
+    """The cell about what a key is."""
     text = " ".join(text.split()).rstrip(".").replace("|", "\\|")
     return text[:1].upper() + text[1:]
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 import generated_docs
 import pytest
+import site_tables
 import spec_tables
 
 from curator_slurm.executors import stages
 from curator_slurm.launcher import cli, errors
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.site.site_file import read_site_text
 from curator_slurm.launcher.spec.model import NOT_YET
 from curator_slurm.launcher.spec.spec_file import read_string
 from curator_slurm.launcher.states import RunState
@@ -148,6 +150,15 @@ def test_keys_that_are_not_available_are_told():
 @pytest.mark.parametrize("block", list(spec_blocks("spec")))
 def test_specs_in_the_docs_are_valid(block):
     assert not read_string(block, "page").problems
+
+
+@pytest.mark.parametrize("block", list(spec_blocks("site")))
+def test_site_files_in_the_docs_are_valid(block):
+    read_site_text(block, "page", ROOT)
+
+
+def test_the_keys_of_site_files_are_those_of_the_classes():
+    assert site_tables.PAGE.read_text(encoding="utf-8") == site_tables.page(), "run: make docs-tables"
 
 
 @pytest.mark.parametrize("block", list(spec_blocks("spec-part")))

@@ -36,7 +36,7 @@ VERBS: dict[str, dict[str, str]] = {
         "validate": "Check a spec and report every error in it.",
         "plan": "Show the input and its shards before anything is submitted.",
         "render": "Print exactly the script that submit would submit.",
-        "schema": "Print the JSON schema of specs, or of what --json prints.",
+        "schema": "Print the JSON schema of specs, site files or --json output.",
     },
     "Run it": {
         "submit": "Submit a spec and print the id of the run.",
@@ -51,6 +51,9 @@ VERBS: dict[str, dict[str, str]] = {
         "status": "Show what a run has reached, or why it failed.",
         "watch": "Follow the progress of a run until it ends.",
         "logs": "Print the logs of a run.",
+    },
+    "The cluster": {
+        "site": "Show what site files say about this cluster.",
     },
 }
 """Heading -> verb -> its one-line help; a test compares it with the verbs themselves."""

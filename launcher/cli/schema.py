@@ -6,15 +6,17 @@ import click
 
 from curator_slurm.launcher.cli._terminal import say_exactly
 
-DOCUMENTS = ("spec", "status", "status-shard", "status-failed", "list")
+DOCUMENTS = ("spec", "site", "status", "status-shard", "status-failed", "list")
 
 
 @click.command("schema")
 @click.argument("document", metavar="[DOCUMENT]", type=click.Choice(DOCUMENTS), default="spec")
-def command(document: str) -> None:
-    """Print the JSON schema of specs, or of what --json prints.
+@click.option("--site", is_flag=True, help="The schema of site files, as DOCUMENT site.")
+def command(document: str, site: bool) -> None:
+    """Print the JSON schema of specs, site files or --json output.
 
-    DOCUMENT is spec (the default), status, status-shard (status --shard N), status-failed (status --failed) or list.
+    DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed) or
+    list.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:
@@ -24,7 +26,12 @@ def command(document: str) -> None:
     """
     import json
 
-    if document == "spec":
+    if site or document == "site":
+        from curator_slurm.launcher.site.model import Site
+        from curator_slurm.launcher.spec.json_schema import schema
+
+        found = schema(Site, "curator-slurm site file")
+    elif document == "spec":
         from curator_slurm.launcher.spec.json_schema import schema
 
         found = schema()

@@ -142,7 +142,7 @@ class PartitionSpec(Section):
     mem_per_cpu: Memory | None = Field(default=None, description="memory that comes with a CPU, where it follows CPUs")
     mem_per_gpu: Memory | None = Field(default=None, description="memory that comes with a GPU, where it follows GPUs")
     option_partition: bool = Field(
-        default=True, description="false: it is not named to sbatch; constraint, QOS or account lead there"
+        default=True, description="whether it is named to sbatch; false: constraint, QOS or account lead there"
     )
     constraint: Line | None = Field(default=None, description="--constraint that its jobs need")
     qos: Line | None = Field(default=None, description="--qos that its jobs need")

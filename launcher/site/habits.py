@@ -58,14 +58,13 @@ class SlurmHabits(Section):
 
     export: ExportUse = Field(
         default=ExportUse.NIL,
-        description="nil passes --export=NIL, none --export=NONE, never no --export at all; whichever it is, the "
+        description="how --export is used: nil (--export=NIL), none (--export=NONE) or never; whichever it is, the "
         "script makes the job's environment clean",
     )
     mem: MemoryUse = Field(
         default=MemoryUse.USE,
-        description="use passes the memory that is asked for; never passes no option of memory; whole_node asks for "
-        "all of the node's (`whole_node_mem`); per_cpu and per_gpu: memory follows CPUs or GPUs, and no option is "
-        "passed",
+        description="how memory is asked for: use passes what a run needs, whole_node all of the node's "
+        "(`whole_node_mem`); never passes no option, nor do per_cpu and per_gpu, where memory follows CPUs or GPUs",
     )
     whole_node_mem: Memory = Field(
         default="0", description="--mem for all memory of a node: 0, or an amount such as 450G where 0 is refused"
@@ -81,7 +80,7 @@ class SlurmHabits(Section):
     )
     exclusive: ExclusiveUse = Field(
         default=ExclusiveUse.USE,
-        description="use passes --exclusive where a spec has it, always passes it with every job, never with none",
+        description="whether nodes are asked for as a whole: use, where a spec has --exclusive; always; or never",
     )
     no_kill: OptionUse = Field(
         default=OptionUse.USE,

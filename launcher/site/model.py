@@ -51,7 +51,9 @@ class SiteIdentity(Section):
     cluster_names: LineList = Field(default=[], description="ClusterName in slurm.conf by which it is recognised")
     hosts: LineList = Field(default=[], description="host names by which it is recognised, such as uan*.lumi.csc.fi")
     sources: list[SourceNote] = Field(default=[], description="of a catalogue entry: where its facts are from")
-    tried: bool = Field(default=True, description="false: written from documentation, not tried on the machine")
+    tried: bool = Field(
+        default=True, description="whether it was tried on the machine; false: written from documentation"
+    )
 
 
 class ShardDefaults(Section):
