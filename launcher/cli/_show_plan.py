@@ -23,9 +23,17 @@ def plan_lines(preview: Preview, width: int) -> Iterator[str]:
         yield _entry("Shards", words.count(len(preview.shards)))
         yield from _elements(preview)
         yield from _balance(preview)
+    if preview.code is not None:
+        yield from _wrapped("Code", f"beside the spec: {preview.code.summary()}", width)
+    if preview.output is not None:
+        yield _entry("Output", preview.output)
     for note in preview.notes:
-        for number, line in enumerate(textwrap.wrap(note, width - _INDENT, break_on_hyphens=False)):
-            yield _entry("" if number else "Note", line)
+        yield from _wrapped("Note", note, width)
+
+
+def _wrapped(label: str, text: str, width: int) -> Iterator[str]:
+    for number, line in enumerate(textwrap.wrap(text, width - _INDENT, break_on_hyphens=False)):
+        yield _entry("" if number else label, line)
 
 
 def _entry(label: str, text: str) -> str:

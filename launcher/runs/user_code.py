@@ -20,6 +20,7 @@ from hashlib import sha256
 from importlib.machinery import PathFinder
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from curator_slurm.common.json_fields import checked, made
 from curator_slurm.launcher.files import folders_in, read_json, write_json
@@ -141,6 +142,16 @@ def take_code(code: Code, goal: Path, record: Path) -> None:
     found = collect_code(Path(code.source), goal, code.named, code.file)
     if found is not None:
         write_json(record, {"schema": 1, **vars(found)}, mode=0o600)
+
+
+def would_take(code: Code) -> CodeRecord | None:
+    """What `take_code` would write of a run that is submitted now.
+
+    Raises:
+        OSError: something cannot be read, or there is no room for a moment's copy.
+    """
+    with TemporaryDirectory(prefix="cs-code-") as folder:
+        return collect_code(Path(code.source), Path(folder, "code"), code.named, code.file)
 
 
 def newest_code(run: RunPaths, number: int | None = None) -> tuple[Path, CodeRecord] | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import textwrap
 
-from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.inputs.listing import Progress
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.modules import code_of
+from curator_slurm.launcher.runs.user_code import CodeRecord, would_take
 from curator_slurm.launcher.sharding.array_limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
 from curator_slurm.launcher.sharding.arrays import cut
 from curator_slurm.launcher.sharding.plan_shards import plan_shards
@@ -23,12 +26,17 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
     """
     name, cluster, settings = plan.spec.name, plan.cluster.value, plan.spec.shards
     planned = plan_shards(plan, progress)
-    notes = list(planned.notes)
+    notes, output, code = list(planned.notes), plan.spec.output.path, _code(plan)
+    notes += code.sentences() if code is not None else ()
     if settings is None:
         notes += [] if plan.spec.input else ["the spec has no `input`"]
-        return Preview(name=name, cluster=cluster, sharded=False, shards=planned.shards, notes=notes)
+        return Preview(
+            name=name, cluster=cluster, sharded=False, shards=planned.shards, notes=notes, output=output, code=code
+        )
     if plan.cluster is Cluster.LOCAL:
-        return Preview(name=name, cluster=cluster, sharded=True, shards=planned.shards, notes=notes)
+        return Preview(
+            name=name, cluster=cluster, sharded=True, shards=planned.shards, notes=notes, output=output, code=code
+        )
     try:
         size = largest_array(Slurm())
     except SlurmError as error:
@@ -45,4 +53,18 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
         per_element=settings.per_element,
         max_array_size=size,
         notes=notes,
+        output=output,
+        code=code,
     )
+
+
+def _code(plan: Plan) -> CodeRecord | None:
+    """The modules that the run would take with it.
+
+    Raises:
+        StorageError: they cannot be read.
+    """
+    try:
+        return would_take(code_of(plan))
+    except OSError as error:
+        raise StorageError(f"the modules beside the spec cannot be copied: {storage_errors.what(error)}") from error

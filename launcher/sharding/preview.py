@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.runs.user_code import CodeRecord
 from curator_slurm.launcher.sharding.arrays import JobArray
 
 BINS = 10
@@ -36,6 +37,10 @@ class Preview:
     per_element: int = 1
     max_array_size: int | None = None
     notes: Sequence[str] = ()
+    output: str | None = None
+    """Where the outputs go, if not to the run directory."""
+    code: CodeRecord | None = None
+    """The modules beside the spec that the run would take with it."""
 
     @cached_property
     def files(self) -> int:
@@ -80,6 +85,8 @@ class Preview:
             "files_of_unknown_size": self.unknown,
             "shards": len(self.shards) if self.sharded else None,
             "notes": list(self.notes),
+            "output": self.output,
+            "code": None if self.code is None else {**vars(self.code), "files": sorted(self.code.files)},
         }
         if not self.sharded:
             return value

@@ -103,6 +103,27 @@ def test_without_shards(plan):
     assert "the spec has no `input`" in plan([], spec="name: a\npipeline: {command: b}\n").stdout
 
 
+def test_the_code_and_the_output_of_a_run_are_shown(plan, tmp_path):
+    """What submit would copy, what it would leave out, and where the outputs would go."""
+    (tmp_path / "mine.py").write_text("import helper\n")
+    (tmp_path / "helper.py").touch()
+    (tmp_path / "unused.py").touch()
+    (tmp_path / "yaml.py").touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").touch()
+    spec = SPEC.replace("{command: 'cat ${shard.files}'}", "{entry: 'mine:build', args: {files: '${shard.files}'}}")
+    spec += "output: {path: out, if_exists: new_version}\n"
+    lines = plan([7] * 6, "--cluster", "slurm", spec=spec).stdout.splitlines()
+    assert any(line.startswith("Code      beside the spec: helper.py, mine.py as of now") for line in lines), lines
+    assert f"Output    {tmp_path / 'out-2'}" in lines
+    assert any(line.startswith("Note      left out of the job: yaml.py") for line in lines), lines
+    value = json.loads(plan([7] * 6, "--json", "--cluster", "slurm", spec=spec).stdout)
+    assert value["output"] == str(tmp_path / "out-2")
+    assert value["code"] == {
+        "source": str(tmp_path), "files": ["helper.py", "mine.py"], "live": [], "left_out": ["yaml.py"],
+    }  # fmt: skip
+
+
 def test_on_this_machine_and_without_slurm(plan, fake_slurm):
     assert "this machine processes one shard after the other" in plan([7] * 6, "--cluster", "local").stdout
     fake_slurm.remove_command("scontrol")
