@@ -48,10 +48,12 @@ def check_can_start(plan: Plan, run_dir: Path, script: Path) -> list[str]:
     short = partitions.shortfalls(_request(resources, answer.partition), groups)
     if answer.accepted:
         short = [each for each in short if each.key == "resources.time"]
-        if short and _LIFTS_LIMITS & set(resources.sbatch):
-            return [f"{short[0].words}; it starts only if its QOS or reservation lifts that limit"]
-        return _refuse(short, "") if short else []
-    return _refuse(short, answer.words) if short else [_doubt(answer.words)]
+    if not short:
+        return [] if answer.accepted else [_doubt(answer.words)]
+    if not resources.check_limits or (answer.accepted and _LIFTS_LIMITS & set(resources.sbatch)):
+        words = "; ".join(each.words for each in short)
+        return [f"{words}; it starts only if its QOS or reservation lifts that limit"]
+    return _refuse(short, "" if answer.accepted else answer.words)
 
 
 def _refuse(short: list[Shortfall], words: str) -> list[str]:
@@ -60,7 +62,7 @@ def _refuse(short: list[Shortfall], words: str) -> list[str]:
     raise SlurmError(
         f"the job could never start, so it was not submitted: {'; '.join(each.words for each in short)}{said}.\n"
         f"Change {keys} in the spec, or pass --set {short[0].key}=VALUE. `sinfo -o '%P %D %c %m %l %G'` shows what the "
-        "partitions have.",
+        "partitions have. Where your default QOS lifts the limit: --set resources.check_limits=false",
         ["sbatch", "--test-only"],
         1,
         "",

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.done_records import done_shards, missing
 from curator_slurm.launcher.runs.manifest import count_shards, revised_file
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
-from curator_slurm.launcher.runs.submissions import read_elements
+from curator_slurm.launcher.runs.submissions import read_elements, read_submissions
 
 PATIENCE_S = 90.0
 """A network file system may hide a new file for half a minute and more."""
@@ -37,7 +37,8 @@ def shards_of_job(
 ) -> list[int]:
     """The shards of this job, in their order.
 
-    Without a submission, a job array of any size shares out all shards that are not done.
+    Without a submission, a job array of any size shares out all shards that are not done. A job that Slurm has started
+    again leaves those that a retry has taken over meanwhile: two attempts at a shard would do its work twice.
 
     Raises:
         BootstrapError: elements.jsonl cannot be read, or has no line for this array task.
@@ -60,7 +61,27 @@ def shards_of_job(
         raise _damaged(submission.elements, f"there is no line for array task {task}")
     for shard in (shard for element in mine for shard in element.revised):
         _await(revised_file(run.manifest, shard), wait)
-    return [shard for element in mine for shard in element.shards]
+    shards = [shard for element in mine for shard in element.shards]
+    if int(environ.get("SLURM_RESTART_COUNT") or 0) == 0:
+        return shards
+    others = _taken_over(run, submission)
+    return [shard for shard in shards if shard not in others]
+
+
+def _taken_over(run: RunPaths, submission: SubmissionPaths) -> set[int]:
+    """The shards of later submissions that Slurm has accepted, but for their elements that were cancelled."""
+    try:
+        later = [each for each in read_submissions(run) if each.record.number > submission.number]
+    except StorageError:  # then both may work at one, and one of them publishes
+        return set()
+    accepted = ((each, each.record.cancelled_elements()) for each in later if each.record.job_id is not None)
+    return {
+        shard
+        for each, cancelled in accepted
+        for element in each.elements
+        if element.element not in cancelled
+        for shard in element.shards
+    }
 
 
 def _place(task: int, environ: Mapping[str, str]) -> tuple[int, int]:

@@ -59,6 +59,11 @@ class ResourcesSpec(Section):
     )
     partition: Line | None = Field(default=None, description="default: the cluster's default partition")
     account: Line | None = Field(default=None, description="default: your default account")
+    check_limits: bool = Field(
+        default=True,
+        description="refuse a job that is too large for its partition by `sinfo`; false where your default QOS lifts "
+        "such a limit: then it is a note",
+    )
     sbatch: dict[str, Any] = Field(
         default={}, description="any other option of sbatch, such as constraint: h100; true for a flag without a value"
     )

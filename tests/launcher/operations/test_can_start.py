@@ -45,6 +45,16 @@ def test_what_no_partition_has_is_refused_and_leaves_nothing(fake_slurm, submitt
     assert not (tmp_path / "runs" / "demo").exists()
 
 
+def test_where_the_default_qos_lifts_a_limit_the_refusal_can_be_a_note(fake_slurm, submitted):
+    fake_slurm.configure(time_limit="2:00:00")
+    with pytest.raises(SlurmError, match=r"--set resources\.check_limits=false"):
+        submitted("time: 1-0")
+    (note,) = submitted("time: 1-0, check_limits: false")
+    assert "partition main has a time limit of 2:00:00" in note
+    assert "it starts only if its QOS or reservation lifts that limit" in note
+    assert len(fake_slurm.jobs) == 1
+
+
 def test_a_job_that_fits_costs_one_question(fake_slurm, submitted):
     assert submitted("nodes: 2") == []
     asked = [call for call in fake_slurm.calls if "--test-only" in call or call[0] == "sinfo"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faults
 import pytest
@@ -12,6 +13,7 @@ from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.runs.paths import SubmissionPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.runs.submissions import CancelRequest, SubmissionRecord, write_submission
 from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
 
 
@@ -39,6 +41,24 @@ def test_an_array_task_has_a_line(run: Run, submission: SubmissionPaths) -> None
 
 def test_one_job_takes_the_whole_submission(run: Run, submission: SubmissionPaths) -> None:
     assert shards_of_job(run.paths, submission, {}) == [5, 1, 2]
+
+
+def test_a_job_that_starts_again_leaves_what_a_retry_has_taken_over(run: Run) -> None:
+    """Its shard had failed, the user submitted it again, and then Slurm requeued the job with its other shards."""
+
+    def submit(number: int, *elements: Element, **more: Any) -> SubmissionPaths:
+        count = sum(len(element.shards) for element in elements)
+        facts = {"prepared": 1.0, "comment": "", "elements": len(elements), "shards": count, "array": "0-9"}
+        record = SubmissionRecord(number=number, purpose="retry", **facts, **more)
+        return write_submission(run.paths, record, elements, {}).paths
+
+    first = submit(0, Element(0, (5, 1, 3, 6)), job_id="100")
+    submit(1, Element(0, (5,)), job_id="101")
+    submit(2, Element(0, (1,)), refused="no")
+    submit(3, Element(0, (6,)), Element(1, (3,)), job_id="102", cancelled=(CancelRequest(time=1.0, elements="1"),))
+    task = {"SLURM_ARRAY_TASK_ID": "0"}
+    assert shards_of_job(run.paths, first, task) == [5, 1, 3, 6], "the first time, there was no retry"
+    assert shards_of_job(run.paths, first, {**task, "SLURM_RESTART_COUNT": "1"}) == [1, 3]
 
 
 def test_by_hand_one_job_does_what_is_left(run: Run) -> None:
