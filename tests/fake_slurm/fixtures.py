@@ -22,3 +22,9 @@ def fake_slurm(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         yield fake
     finally:
         fake.close()
+
+
+@pytest.fixture
+def asked_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches a run in this process need not spare Slurm."""
+    monkeypatch.setattr("curator_slurm.launcher.status.watch.SLURM_INTERVAL_S", 1.0)

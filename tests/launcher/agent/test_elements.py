@@ -25,7 +25,7 @@ from curator_slurm.launcher.runs.registry import run_directories
 
 __all__ = ["own_home"]
 
-pytestmark = pytest.mark.usefixtures("own_home")
+pytestmark = pytest.mark.usefixtures("own_home", "asked_often")
 
 WAIT_S = 120
 COPY = 'cat ${shard.files} >"${output_dir}/part.jsonl"'

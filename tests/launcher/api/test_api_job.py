@@ -53,9 +53,11 @@ def slurm_jobs(fake_slurm: FakeSlurm) -> FakeSlurm:
 
 
 @pytest.fixture(autouse=True)
-def fresh_watcher() -> None:
+def fresh_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks the fake Slurm every second."""
     Job.watcher.clear()
     Job.watcher._registered.clear()
+    monkeypatch.setattr(Job.watcher, "_delay_s", 1)
 
 
 def spec(folder: Path, **orders: Any) -> Path:

@@ -23,7 +23,7 @@ from curator_slurm.launcher.cli import main
 
 __all__ = ["own_home"]
 
-pytestmark = pytest.mark.usefixtures("own_home")
+pytestmark = pytest.mark.usefixtures("own_home", "asked_often")
 
 SIGNS = {
     "driver": ("curator_slurm.launcher.driver.driver", "copying.py"),

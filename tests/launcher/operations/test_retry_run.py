@@ -26,7 +26,7 @@ from curator_slurm.launcher.spec import sbatch_options
 
 __all__ = ["own_home"]
 
-pytestmark = pytest.mark.usefixtures("own_home")
+pytestmark = pytest.mark.usefixtures("own_home", "asked_often")
 
 
 @pytest.fixture(autouse=True)
