@@ -93,6 +93,16 @@ class ProgressReporter:
             stages = enumerate(snapshots(self.stages))
         return {i for i, stage in stages if stage["expected"] is None or stage["tasks_in"] < stage["expected"]}
 
+    def left(self) -> list[float | None]:
+        """Tasks that each stage has still to do, as far as that can be told."""
+        with self._lock:
+            stages = snapshots(self.stages)
+        expected = [stage["expected_about"] for stage in stages]
+        return [
+            None if about is None else float(max(0, about - stage["tasks_in"]))
+            for about, stage in zip(expected, stages, strict=True)
+        ]
+
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain data, as it is written to the file."""
         with self._lock:

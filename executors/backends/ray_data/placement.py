@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 import ray
 
 from curator_slurm.executors.backends.ray_data.operators import OperatorPlan, cpu_scale
+from curator_slurm.executors.backends.ray_data.pool_sizes import PoolNeed, PoolSize, pool_sizes
 from curator_slurm.executors.ray_internals import step_callback_base
 from curator_slurm.executors.run.placement import (
     ClusterNode,
@@ -59,6 +61,22 @@ class Placement:
     def cpus_of(self, plan: OperatorPlan) -> float:
         """CPUs to ask for, scaled down alike where the cluster is too small: CPUs can be shared."""
         return self._need(plan).cpus
+
+    def pool_sizes(self, plans: Sequence[OperatorPlan], tasks: int) -> list[PoolSize]:
+        """With how many workers these operators begin, if the first one gets so many tasks."""
+        known = True
+        pools = []
+        for plan in plans:
+            batches = math.ceil(tasks / plan.batch_size) if known else None
+            workers = plan.workers
+            pools.append(
+                PoolNeed(
+                    self._need(plan), plan.is_actor, max(workers.least, workers.initial or 0), workers.most,
+                    workers.fixed, batches,
+                )
+            )  # fmt: skip
+            known = known and not plan.fans_out
+        return pool_sizes(pools, self.nodes)
 
     def holds(self, node: ClusterNode, plan: OperatorPlan) -> bool:
         """Whether a worker of this operator fits on the node."""

@@ -22,6 +22,7 @@ from curator_slurm.executors.backends.ray_data.operators import (
     block_rows,
 )
 from curator_slurm.executors.backends.ray_data.placement import LookStep, Placement
+from curator_slurm.executors.backends.ray_data.pool_sizes import PoolSize
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
 from curator_slurm.executors.backends.ray_data.worker_process import Operator, Step, overrides
 from curator_slurm.executors.ray_connection import alive_nodes
@@ -115,9 +116,10 @@ class DataRun:
         if not refs:
             return None
         dataset = ray.data.from_arrow_refs(refs)
+        sizes = self._placement.pool_sizes(plans, total)
         whole_blocks = True
         for index, plan in enumerate(plans):
-            dataset = self._apply(dataset, plan, whole_blocks=whole_blocks)
+            dataset = self._apply(dataset, plan, sizes[index], whole_blocks=whole_blocks)
             after = plans[index + 1] if index + 1 < len(plans) else None
             whole_blocks = False
             if after is not None and (plan.fans_out or after.gpus):  # else few workers would get it all
@@ -128,7 +130,7 @@ class DataRun:
                 whole_blocks = True
         return dataset
 
-    def _apply(self, dataset: Dataset, plan: OperatorPlan, *, whole_blocks: bool) -> Dataset:
+    def _apply(self, dataset: Dataset, plan: OperatorPlan, size: PoolSize, *, whole_blocks: bool) -> Dataset:
         """`whole_blocks`: the blocks hold whole batches as they are, and need not be cut or joined to batches."""
         arguments: dict[str, Any] = {
             "batch_format": "pyarrow",
@@ -147,7 +149,7 @@ class DataRun:
                 arguments["compute"] = ActorPoolStrategy(size=workers.fixed, max_tasks_in_flight_per_actor=2)
             else:
                 arguments["compute"] = ActorPoolStrategy(
-                    min_size=workers.least, max_size=workers.most, initial_size=workers.initial
+                    min_size=size.least, max_size=workers.most, initial_size=size.initial
                 )
             operator = type(f"{name}Actor", (Operator,), {"__module__": Operator.__module__})
             return dataset.map_batches(

@@ -17,6 +17,7 @@ from curator_slurm.executors.backends.xenna.chunks import batches_per_chunk, mak
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.engine.leftovers import end_worker_processes
 from curator_slurm.executors.backends.xenna.engine.patches import Replacements, replaced_parts
+from curator_slurm.executors.backends.xenna.engine.solver import ASK_S
 from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand, check_each_fits
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
@@ -140,14 +141,16 @@ class XennaExecutor(BaseExecutor):
             for index, (adapter, following) in enumerate(zip(adapters, [*sizes[1:], None], strict=True))
         ]
         limits = [None] * first + [
-            setting.limit(options.max_workers_per_stage) if count is None else None
-            for count, setting in zip(placed.workers, settings, strict=True)
+            setting.limit(options.max_workers_per_stage, batches) if count is None else None
+            for count, setting, batches in zip(
+                placed.workers, settings, [_batches(tasks, adapters[0]), *[None] * (len(settings) - 1)], strict=True
+            )
         ]
         monitor.progress.gauge(first, expected=monitor.progress.stages[first].tasks_in + len(tasks))
         run = XennaRun(monitor, sources, policies, limits, first)
         most = batches_per_chunk(size_of(tasks), len(tasks), sizes[0]) if in_chunks and not options.batch else 1
         inputs = make_chunks(tasks, sources.unfinished_groups, sizes[0], most)
-        parts = replacements(run, placed.features, sizes, batch_mode=options.batch)
+        parts = replacements(run, placed.features, sizes, options)
         try:
             self._run_engine(inputs, stages, settings, placed, parts)
         finally:
@@ -185,7 +188,7 @@ class XennaExecutor(BaseExecutor):
         Raises:
             DoesNotFitError: they do not fit.
         """
-        batches = -(-len(sources.unfinished) // adapters[0].batch_size)
+        batches = _batches(sources.unfinished, adapters[0])
         cluster = AliveNodes(ignore_head_node=self.ignore_head_node)
         workers = [setting.workers(len(cluster.nodes)) for setting in settings]
         if workers[0] is None and batches == 1:
@@ -197,7 +200,11 @@ class XennaExecutor(BaseExecutor):
         described, found = cluster.plan(
             demands, self._options.cpu_share, together=not self._options.batch, ask_engine=names.SOLVER in features
         )
-        workers = [fixed or extra for fixed, extra in zip(workers, found.stage_workers, strict=True)]
+        most = [batches, *[None] * (len(workers) - 1)]
+        workers = [
+            fixed or (extra and setting.limit(self._options.max_workers_per_stage, extra, few))
+            for fixed, extra, few, setting in zip(workers, found.stage_workers, most, settings, strict=True)
+        ]
         return _Placed(cluster, described, found.stage_cpus, workers, features)
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
@@ -217,7 +224,8 @@ class XennaExecutor(BaseExecutor):
         return_outputs: bool = False,
     ) -> list[Any]:
         options = self._options
-        config = options.pipeline_config(return_outputs=return_outputs)
+        ask_s = None if parts.plans is None else ASK_S
+        config = options.pipeline_config(return_outputs=return_outputs, ask_s=ask_s)
         if not placed.cluster.has_gpus and _CLEAR_CUDA not in self.config:
             # Nothing to hide, and without a variable of their own workers start from Ray's warm processes.
             setattr(config, _CLEAR_CUDA, False)
@@ -285,6 +293,11 @@ class _Inputs(list[Any]):
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> _Inputs:
         return self
+
+
+def _batches(tasks: Sequence[Any], first: StageAdapter) -> int:
+    """How many batches the first stage gets: it has no use for more workers."""
+    return -(-len(tasks) // first.batch_size)
 
 
 def _demands(stages: Sequence[Any], workers: Sequence[int | None]) -> list[Demand]:

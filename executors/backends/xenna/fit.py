@@ -1,7 +1,8 @@
 """Make a pipeline fit a cluster: pure arithmetic on CPUs and GPUs, no Ray, no cosmos-xenna.
 
-cosmos-xenna places one worker of every stage at once, counts ``floor(0.95 x CPUs)`` of each node and
-refuses what does not fit. CPUs are only a way to say how many workers may run side by side, so a
+cosmos-xenna places one worker of every stage at once and refuses what does not fit. By itself it counts
+``floor(0.95 x CPUs)`` of each node, which is three of four; here the share is of the cluster, and whole CPUs are left
+out evenly. CPUs are only a way to say how many workers may run side by side, so a
 pipeline too big for its cluster is run by time-sharing: every stage's CPU request is scaled down alike.
 GPUs are not scaled: two models that each need a whole GPU's memory cannot share one. A GPU that would
 stand idle only because its node has too few CPUs to count is used: its workers share the CPUs as well.
@@ -44,7 +45,7 @@ class Fit:
     node_cpus: dict[str, float]
     stage_cpus: list[float]
     stage_workers: list[int | None]
-    """Fixed numbers of workers, where the engine would otherwise leave GPUs idle."""
+    """Fixed numbers of workers, where the engine would otherwise leave GPUs idle, for a time or for good."""
     note: str = ""
 
 
@@ -62,7 +63,8 @@ def fit(nodes: Sequence[ClusterNode], demands: Sequence[Demand], cpu_share: floa
     full = [_fill_gpus(nodes, group) for group in groups]
     for counted in _ways_to_count(nodes, cpu_share):
         if all(_packs(counted, group) for group in full):
-            return Fit(_by_id(counted), [demand.cpus for demand in demands], [None] * len(demands))
+            filled = [_sole_gpu_workers(group) for group in full]
+            return Fit(_by_id(counted), [demand.cpus for demand in demands], [count for one in filled for count in one])
 
     # From here the requests exceed the cluster. Count every CPU, and at least one: a node started with
     # --num-cpus 0 can still run stage workers, which ask Ray for nothing.
@@ -112,11 +114,29 @@ def _fill_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand]) -> list[De
     return grown(low)
 
 
+def _sole_gpu_workers(group: Sequence[Demand]) -> list[int | None]:
+    """All GPUs at once for the stage that has them to itself: the engine would give it as many as any other stage.
+
+    Where several stages share the GPUs, their speed decides, which the engine measures.
+    """
+    sole = sum(demand.gpus > 0 for demand in group) == 1
+    return [demand.workers if sole and demand.gpus > 0 and not demand.fixed else None for demand in group]
+
+
 def _ways_to_count(nodes: Sequence[ClusterNode], cpu_share: float) -> Iterator[list[ClusterNode]]:
-    """From the engine's own way of counting to the most generous one."""
-    yield [replace(node, cpus=math.floor(node.cpus * cpu_share)) for node in nodes]
+    """From the least to the most generous one."""
+    yield _without_some(nodes, math.floor(sum(node.cpus for node in nodes) * (1 - cpu_share) + _EPSILON))
     yield [replace(node, cpus=node.cpus * cpu_share) for node in nodes]
     yield list(nodes)
+
+
+def _without_some(nodes: Sequence[ClusterNode], cpus: int) -> list[ClusterNode]:
+    """All but so many whole CPUs, each taken from the node that has the most left."""
+    left = [math.floor(node.cpus) for node in nodes]
+    for _ in range(cpus):
+        largest = max(range(len(left)), key=left.__getitem__)
+        left[largest] = max(0, left[largest] - 1)
+    return [replace(node, cpus=count) for node, count in zip(nodes, left, strict=True)]
 
 
 def _by_id(nodes: Iterable[ClusterNode]) -> dict[str, float]:

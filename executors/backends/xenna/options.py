@@ -23,6 +23,9 @@ from curator_slurm.executors.requested_workers import workers_per_node
 
 MODES = ("streaming", "batch")
 
+_SOLVER = "FRAGMENTATION_BASED"
+_GRACE = "scale_down_grace_after_ready_s"
+
 # Taken over by the executor, so they never reach cosmos-xenna.
 _INTERPRETED = {"execution_mode", "logging_interval_s", "ignore_failures", "cpu_allocation_percentage"}
 
@@ -56,12 +59,28 @@ class XennaOptions:
     cpu_share: float
     max_workers_per_stage: int | None
     resource_monitor: bool
+    autoscale_interval_s: float = 180.0
+    """The longest time between two plans."""
     pipeline: dict[str, Any] = field(default_factory=dict)
     streaming: dict[str, Any] = field(default_factory=dict)
 
-    def pipeline_config(self, *, return_outputs: bool = False) -> v1.PipelineConfig:
-        """The engine's own configuration object; `return_outputs`: the engine keeps them until the end."""
-        streaming = None if self.batch else v1.StreamingSpecificSpec(**self.streaming)
+    @property
+    def plans(self) -> bool:
+        """Whether we decide when the engine plans: not in batch mode, nor with the scheduler that has its own clock."""
+        return not self.batch and getattr(self.streaming.get("scheduler"), "name", _SOLVER) == _SOLVER
+
+    def pipeline_config(self, *, return_outputs: bool = False, ask_s: float | None = None) -> v1.PipelineConfig:
+        """The engine's own configuration object.
+
+        `return_outputs`: the engine keeps them until the end. `ask_s`: the seconds between its questions for a plan,
+        where we decide about plans; then it need not protect young workers from them, which newer versions do.
+        """
+        values = dict(self.streaming)
+        if ask_s is not None:
+            values["autoscale_interval_s"] = ask_s
+            if _GRACE in _fields(v1.StreamingSpecificSpec, {}):
+                values.setdefault(_GRACE, 0.0)
+        streaming = None if self.batch else v1.StreamingSpecificSpec(**values)
         return v1.PipelineConfig(
             execution_mode=v1.ExecutionMode.BATCH if self.batch else v1.ExecutionMode.STREAMING,
             logging_interval_s=self.logging_interval_s,
@@ -95,6 +114,7 @@ def parse_config(config: Mapping[str, Any], shared_keys: Iterable[str] = ()) -> 
         cpu_share=_share(settings["cpu_allocation_percentage"]),
         max_workers_per_stage=_worker_limit(settings["max_workers_per_stage"]),
         resource_monitor=bool(settings["resource_monitor"]),
+        autoscale_interval_s=_positive(settings, "autoscale_interval_s", 180.0),
         pipeline=_typed(values, pipeline_fields, skip=_INTERPRETED),
         streaming=_typed(values, streaming_fields, skip=()),
     )
@@ -112,9 +132,9 @@ class StageOptions:
     max_workers: int | None = None
     """Maximum number of workers, from `max_workers` in `ray_stage_spec()`."""
 
-    def limit(self, most: int | None) -> int | None:
-        """The stage's own limit on its workers, or that of all stages, if that is lower."""
-        return min((value for value in (self.max_workers, most) if value is not None), default=None)
+    def limit(self, *most: int | None) -> int | None:
+        """The stage's own limit on its workers, or the lowest of these, if that is lower."""
+        return min((value for value in (self.max_workers, *most) if value is not None), default=None)
 
     def workers(self, nodes: int) -> int | None:
         """The fixed number of workers, or None where the engine decides."""

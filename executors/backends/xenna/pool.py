@@ -79,6 +79,10 @@ class RunPool(EnginePool):
         self._sizes = sizes
         self._start_up_deaths = 0
         self._dead: set[str] = set()
+        self.stopped = False
+        """Whether the stage is done."""
+        self.start_s = 0.0
+        """The shortest time that a worker took from its start until it was ready."""
         self._stage_index = run.add_pool(self)
 
     @property
@@ -92,6 +96,10 @@ class RunPool(EnginePool):
         """Up to the limit of the stage."""
         limit = self._run.worker_limit(self._stage_index)
         return limit is None or self.worker_count < limit
+
+    def worker_ready(self, seconds: float) -> None:
+        """The first ones take longer: all processes start at once."""
+        self.start_s = min(self.start_s or seconds, seconds)
 
     def starting_worker(self, node_id: str) -> AbstractContextManager[None]:
         """The runtime environment of the worker takes the node's GPU names."""
@@ -231,6 +239,7 @@ class RunPool(EnginePool):
 
     def stop(self) -> None:
         """Let idle workers clean up, then end all of them at once."""
+        self.stopped = True
         self._request_teardown([worker for worker in self.ready_workers if worker.is_idle])
         self.kill_all()
 

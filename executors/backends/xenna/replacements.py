@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.engine.patches import Replacements
+from curator_slurm.executors.backends.xenna.options import XennaOptions
+from curator_slurm.executors.backends.xenna.planning import RunPlans
 
 if TYPE_CHECKING:
     from curator_slurm.executors.backends.xenna.run import XennaRun
 
 
 def replacements(
-    run: XennaRun, features: frozenset[str], batch_sizes: Sequence[int], *, batch_mode: bool
+    run: XennaRun, features: frozenset[str], batch_sizes: Sequence[int], options: XennaOptions
 ) -> Replacements:
     """What the engine uses instead of its own, for a version that supports `names.WORKERS`."""
     # Only here, because they derive from classes of the engine that another version may not have.
     from curator_slurm.executors.backends.xenna.pool import RunPool
     from curator_slurm.executors.backends.xenna.queue import BatchGrouping, ChunkQueue
 
+    batch_mode = options.batch
+    plans = RunPlans(run, options.autoscale_interval_s) if options.plans and names.PLANS in features else None
     in_chunks = (names.BATCHED_CHUNKS if batch_mode else names.STREAMED_CHUNKS) in features
     grouping = BatchGrouping()
     stages = iter(enumerate(batch_sizes, run.offset))
@@ -35,5 +39,7 @@ def replacements(
         return ChunkQueue(size, partial(run.more_batches, stage, size)) if size else ChunkQueue()
 
     if not in_chunks:
-        return Replacements(make_pool)
-    return Replacements(make_pool, grouping=grouping) if batch_mode else Replacements(make_pool, make_queue)
+        return Replacements(make_pool, plans=plans)
+    if batch_mode:
+        return Replacements(make_pool, grouping=grouping)
+    return Replacements(make_pool, make_queue, plans=plans)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,10 @@ class XennaRun:
     workers_lost: int = 0
     prepared: set[tuple[int, str]] = field(default_factory=set)
     """Stages and the nodes where `setup_on_node` has been called."""
+    calls: Counter[int] = field(default_factory=Counter)
+    """Completed calls, by stage."""
+    task_s: dict[int, float] = field(default_factory=dict)
+    """Average seconds of a task, by stage."""
     _gauged: float = 0.0
     _batch_s: dict[int, float] = field(default_factory=dict)
     _task_bytes: dict[int, float] = field(default_factory=dict)
@@ -70,6 +75,9 @@ class XennaRun:
             now = report.note.seconds / report.batches
             self._batch_s[stage] = 0.7 * self._batch_s.get(stage, now) + 0.3 * now
             self._out_bytes[stage] = report.nbytes / report.note.tasks_in
+            each = report.note.seconds / report.note.tasks_in
+            self.task_s[stage] = 0.7 * self.task_s.get(stage, each) + 0.3 * each
+            self.calls[stage] += 1
         if report.note.tasks_out:
             self._task_bytes[stage + 1] = report.nbytes / report.note.tasks_out
         self.monitor.record(stage, report.note)

@@ -6,6 +6,7 @@ a public name, or to the engine where the feature that needs it is off.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
     def __init__(self, *args: Any, features: frozenset[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._features = features
+        self._started: dict[str, float] = {}
         self._task_to_place: Any = None
 
     # ---- hooks -----------------------------------------------------------------------------------------
@@ -77,6 +79,9 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
     def starting_worker(self, node_id: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Around the start of a worker on a node."""
         return nullcontext()
+
+    def worker_ready(self, seconds: float) -> None:
+        """A worker has been set up, so long after its start."""
 
     def check_result(self, worker: ReadyWorker, ref: Any) -> bool:
         """Before a result is taken, which is complete when `ref` is; False if the worker is gone, and replaced."""
@@ -118,6 +123,16 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
     @property
     def ready_count(self) -> int:
         return int(self.num_ready_actors)
+
+    @property
+    def starting_count(self) -> int:
+        """Workers that are planned, or have not been set up."""
+        return max(0, self.worker_count - self.ready_count)
+
+    @property
+    def slots(self) -> int:
+        """Calls that a worker holds at once."""
+        return int(self.slots_per_actor)
 
     @property
     def batch_size(self) -> int:
@@ -207,7 +222,13 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
         if names.LIMITS not in self._features or self.admits_worker():
             super().add_actor_to_create(*args, **kwargs)
 
+    def add_actor_to_delete(self, worker: Any) -> None:
+        """One that has died since the plan was made is gone already."""
+        if self.has_group(worker.id):
+            super().add_actor_to_delete(worker)
+
     def _create_actor_for_worker_group(self, worker_group: Any, *args: Any, **kwargs: Any) -> None:
+        self._started[worker_group.worker_group.id] = time.monotonic()
         if names.GPU_NAMES not in self._features:
             super()._create_actor_for_worker_group(worker_group, *args, **kwargs)
             return
@@ -235,8 +256,13 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
 
     def _move_pending_actor_to_ready_or_handle_failure(self, actor_id: str) -> None:
         pending = self._pending_actors[actor_id]
-        if not self.died_in_setup(pending.setup_call_ref, pending.metadata.worker_group_id):
-            super()._move_pending_actor_to_ready_or_handle_failure(actor_id)
+        group_id = pending.metadata.worker_group_id
+        if self.died_in_setup(pending.setup_call_ref, group_id):
+            return
+        super()._move_pending_actor_to_ready_or_handle_failure(actor_id)
+        started = self._started.pop(group_id, None)
+        if started is not None and actor_id in self._ready_actors:
+            self.worker_ready(time.monotonic() - started)
 
     def _move_pending_node_actor_to_pending(self, node_id: str) -> None:
         pending = self._pending_node_actors[node_id]
@@ -255,12 +281,15 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
             self._task_to_place = None
 
     def _find_worker_groups_with_free_slots(self) -> list[Any]:
+        """Those that are idle, if there are any: the engine would let a task wait where its data is."""
         free: list[Any] = super()._find_worker_groups_with_free_slots()
-        return [
+        able = [
             group
             for group in free
             if all(self.may_take(ReadyWorker(self._ready_actors[i]), self._task_to_place) for i in group.actors)
         ]
+        idle = [group for group in able if not any(self._ready_actors[i].num_used_slots for i in group.actors)]
+        return idle or able
 
     def _attempt_steal_one_task(self, *args: Any, **kwargs: Any) -> bool:
         try:

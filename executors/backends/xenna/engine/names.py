@@ -17,6 +17,7 @@ STREAMED_CHUNKS = "streamed chunks"
 BATCHED_CHUNKS = "batched chunks"
 CLUSTER = "cluster"
 SOLVER = "solver"
+PLANS = "plans"
 NO_MONITOR = "no monitor"
 MONITOR_END = "end of the monitor"
 GPU_CHECK = "gpu check"
@@ -78,6 +79,13 @@ _FEATURES = (
         "the engine's solver is asked, before the run, whether it can place a worker of every stage",
         "a pipeline that just fits the cluster may wait for CPUs indefinitely",
         needs=(CLUSTER,),
+    ),
+    Feature(
+        PLANS,
+        "in streaming mode, the engine's solver is asked as soon as the speed of all stages is known, and followed "
+        "where that pays",
+        "numbers of workers change every `autoscale_interval_s`, and only then, whatever their start costs",
+        needs=(WORKERS,),
     ),
     Feature(
         NO_MONITOR,
@@ -144,6 +152,7 @@ _WORKERS_NAMES = (
         "_actors_waiting_for_node_setup", "_allocator", "_completed_tasks", "_nodes_with_completed_setups", "_params",
         "_pending_actors", "_pending_node_actors", "_ready_actors", "_task_queue", "_task_result_metadatas",
         "_worker_groups", "_worker_groups_to_create", "_worker_groups_to_delete", "num_ready_actors",
+        "slots_per_actor",
     ),
     PrivateName(WORKERS, f"{_POOL}:Task", ("task_data", "origin_node_id")),
     *_read(WORKERS, f"{_POOL}:_ReadyActor", "actor_ref", "metadata", "num_used_slots", "slots"),
@@ -208,6 +217,16 @@ NAMES = PrivateNames(
         PrivateName(SOLVER, _SOLVER, ("speed_estimation_window_duration_s", "speed_estimation_min_data_points")),
         PrivateName(SOLVER, f"{_SOLVER}.setup", ("problem",)),
         PrivateName(SOLVER, f"{_SOLVER}.autoscale", ("time", "problem_state")),
+        PrivateName(PLANS, f"{_STREAMING}:autoscaling_algorithms"),
+        PrivateName(PLANS, _SOLVER, ("speed_estimation_window_duration_s", "speed_estimation_min_data_points")),
+        PrivateName(PLANS, f"{_SOLVER}.setup", ("problem",)),
+        PrivateName(PLANS, f"{_SOLVER}.autoscale", ("time", "problem_state")),
+        PrivateName(PLANS, f"{_SOLVER}.update_with_measurements", ("time", "measurements")),
+        *_read(PLANS, f"{_PROBLEM}:Solution", "stages"),
+        *_read(PLANS, f"{_PROBLEM}:StageSolution", "deleted_workers", "new_workers", "slots_per_worker"),
+        *_read(PLANS, f"{_PROBLEM}:ProblemWorkerGroupState", "resources"),
+        *_read(PLANS, f"{_RESOURCES}:WorkerResourcesInternal", "node"),
+        PrivateName(PLANS, f"{_POOL}:ActorPool.add_actor_to_delete", ("worker",)),
         PrivateName(NO_MONITOR, f"{_MONITORING}:RayResourceMonitor", ()),
         PrivateName(NO_MONITOR, f"{_MONITORING}:RayResourceMonitor.update", ()),
         PrivateName(NO_MONITOR, f"{_MONITORING}:get_ray_actors", ("state",)),

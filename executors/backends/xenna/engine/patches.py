@@ -5,6 +5,7 @@ Each replacement has a reason:
 - the pool of workers: workers may die without losing tasks, results carry reports.
 - the queue between stages, and the grouping of batch mode: several small tasks travel as one object.
 - the description of the cluster: CPUs that fit the pipeline, GPUs as Ray counts them.
+- the solver: it is asked when a plan is due, not every three minutes, and followed where the plan pays.
 - the resource monitor: it takes one whole Ray CPU and one process per node, holds up the main loop until it has
   started, scans all processes each second, is never stopped before 0.5.9, and needs the dashboard of the right cluster.
   The ``resource_monitor`` option brings it back, with processes that end with their Ray.
@@ -27,11 +28,13 @@ import ray
 from curator_slurm.executors import ray_internals
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
+from curator_slurm.executors.backends.xenna.engine.solver import Plans, due_solver
 
 _POOL = "cosmos_xenna.ray_utils.actor_pool"
 _STREAMING = "cosmos_xenna.pipelines.private.streaming"
 _BATCH = "cosmos_xenna.pipelines.private.batch"
 _CLUSTER = "cosmos_xenna.ray_utils.cluster"
+_ALGORITHMS = "cosmos_xenna.pipelines.private.autoscaling_algorithms"
 _MONITORING = "cosmos_xenna.pipelines.private.monitoring"
 _GPU = "cosmos_xenna.utils.gpu"
 
@@ -46,6 +49,8 @@ class Replacements:
     make_queue: Callable[[], Any] | None = None
     grouping: Any = None
     describe_cluster: Callable[..., Any] | None = None
+    plans: Plans | None = None
+    """When the engine's solver is asked, and followed."""
 
 
 class NoResourceMonitor:
@@ -95,6 +100,9 @@ def _changes(
         (_CLUSTER, "make_cluster_resources_from_ray_nodes", parts.describe_cluster),
     ]
     changes: list[tuple[str, str, Any]] = [change for change in given if change[2] is not None]
+    if parts.plans is not None:
+        original = importlib.import_module(_ALGORITHMS).FragmentationBasedAutoscaler
+        changes.append((_ALGORITHMS, "FragmentationBasedAutoscaler", due_solver(original, parts.plans)))
     if not resource_monitor and names.NO_MONITOR in features:
         changes += [
             (_MONITORING, "RayResourceMonitor", NoResourceMonitor),

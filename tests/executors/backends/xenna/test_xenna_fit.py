@@ -19,11 +19,35 @@ def demands(*cpus: float, gpus: float = 0.0) -> list[Demand]:
     return [Demand(f"s{index}", value, gpus) for index, value in enumerate(cpus)]
 
 
-def test_enough_cpus_are_counted_as_the_engine_counts_them() -> None:
-    found = fit([ClusterNode("a", 64), ClusterNode("b", 10)], demands(1, 2, 4), 0.95, together=True)
-    assert found.node_cpus == {"a": 60, "b": 9}
-    assert found.stage_cpus == [1, 2, 4]
+@pytest.mark.parametrize(
+    ("nodes", "share", "counted"),
+    [
+        ([64, 10], 0.95, [61, 10]),  # 74 CPUs, 3.7 of which may be left out: whole ones, where most are
+        ([4, 4, 4, 4], 0.95, [4, 4, 4, 4]),  # 0.8 of a CPU is none, on each node as on all
+        ([4] * 10, 0.95, [3, 3, *[4] * 8]),
+        ([4, 4, 4, 4], 0.5, [2, 2, 2, 2]),
+        ([10], 0.9, [9]),
+    ],
+)
+def test_the_share_of_cpus_is_of_the_cluster(nodes: list[float], share: float, counted: list[float]) -> None:
+    found = fit([ClusterNode(str(i), cpus) for i, cpus in enumerate(nodes)], demands(1, 1, 1), share, together=True)
+    assert list(found.node_cpus.values()) == counted
+    assert found.stage_cpus == [1, 1, 1]
     assert not found.note
+
+
+@pytest.mark.parametrize(
+    ("stages", "workers"),
+    [
+        ([Demand("read", 1), Demand("model", 1, 1), Demand("write", 1)], [None, 8, None]),
+        ([Demand("model", 1, 0.5)], [16]),
+        ([Demand("one", 1, 1), Demand("two", 1, 1)], [None, None]),  # their speed decides
+        ([Demand("model", 1, 1, workers=3, fixed=True)], [None]),
+    ],
+)
+def test_a_stage_that_has_the_gpus_to_itself_gets_all_at_once(stages: list[Demand], workers: list[int | None]) -> None:
+    nodes = [ClusterNode(str(index), 4, 2) for index in range(4)]
+    assert fit(nodes, stages, 0.95, together=True).stage_workers == workers
 
 
 def test_two_cpus_run_two_stages_without_scaling() -> None:
@@ -68,7 +92,7 @@ def test_gpu_stages_are_placed_where_gpus_are() -> None:
     nodes = [ClusterNode("cpu", 4), ClusterNode("gpu", 4, 2)]
     found = fit(nodes, [Demand("read", 1), Demand("model", 1, 1, workers=2)], 0.95, together=True)
     assert found.stage_cpus == [1, 1]
-    assert found.stage_workers == [None, None]
+    assert found.stage_workers == [None, 2]
 
 
 def test_gpus_do_not_stand_idle_for_lack_of_cpus() -> None:

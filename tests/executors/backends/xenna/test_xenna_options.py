@@ -48,6 +48,22 @@ def test_named_keys_reach_the_engine() -> None:
     assert config.slots_per_actor == 3
 
 
+def test_where_we_decide_when_the_engine_plans_it_asks_often_and_spares_no_young_worker() -> None:
+    options = parse_config({"autoscale_interval_s": 60})
+    streaming = options.pipeline_config(ask_s=1.0).mode_specific
+    assert options.plans
+    assert (options.autoscale_interval_s, streaming.autoscale_interval_s) == (60, 1.0)
+    assert getattr(streaming, "scale_down_grace_after_ready_s", 0.0) == 0.0
+    assert not parse_config({"execution_mode": "batch"}).plans
+
+
+def test_a_scheduler_with_a_clock_of_its_own_keeps_it() -> None:
+    if "scheduler" not in {field.name for field in attrs.fields(v1.StreamingSpecificSpec)}:
+        pytest.skip("cosmos-xenna has one scheduler")
+    assert not parse_config({"scheduler": "SATURATION_AWARE"}).plans
+    assert parse_config({"scheduler": "FRAGMENTATION_BASED"}).plans
+
+
 def test_batch_mode_has_no_streaming_options() -> None:
     config = parse_config({"execution_mode": "batch"}).pipeline_config()
     assert config.execution_mode is v1.ExecutionMode.BATCH
