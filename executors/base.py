@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import difflib
 import logging
+import math
 import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from curator_slurm.executors.known_options import COMMON_KEYS, LEFT_OUT
+from curator_slurm.executors.known_options import COMMON_KEYS, LEFT_OUT, RESOURCE_WAIT
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.task_failures import FailurePolicy
@@ -29,7 +30,9 @@ class BaseExecutor(ABC):
 
     `config` holds the executor's own options and the failure policy (`on_task_error`, `task_retries`,
     `max_failed_tasks`, `task_timeout_s`, `ignore_failures`); a key that is unknown is an error with a suggestion.
-    `ignore_head_node`, here or in `config`, keeps workers off Ray's head node.
+    `resource_wait_timeout_s` is how long a run waits while no node can hold a worker of a stage, at its start and after
+    a loss, and `resource_wait_interval_s` how often it looks. `ignore_head_node`, here or in `config`, keeps workers
+    off Ray's head node.
     """
 
     CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = {}
@@ -44,6 +47,8 @@ class BaseExecutor(ABC):
             raise ValueError(f"ignore_head_node must be true or false, not {ignored!r}")
         self.ignore_head_node = ignore_head_node or ignored or _head_node_ignored()
         self.policy = FailurePolicy.from_config(self.config)
+        self.resource_wait = resource_wait(self.config)
+        """Seconds that a run waits for a node that could hold its workers (None: as usual), and between looks."""
 
     def _without_others_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
         classes = {cls.__name__ for cls in type(self).__mro__}
@@ -105,6 +110,22 @@ def _distinct(tasks: list[Any]) -> list[Any]:
         seen |= {id(task), id(metadata)}
         own.append(task)
     return own
+
+
+def resource_wait(config: Mapping[str, Any]) -> tuple[float | None, float]:
+    """How long to wait for resources, and how often to look.
+
+    Raises:
+        ValueError: one of them is no time.
+    """
+    values = {**RESOURCE_WAIT, **{key: config[key] for key in RESOURCE_WAIT if key in config}}
+    timeout, interval = values.values()
+    for key, least in zip(values, (0.0, 0.01), strict=True):
+        value = values[key]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (least == 0.0 and value is None) and not (number and least <= value < math.inf):
+            raise ValueError(f"{key} must be seconds, at least {least:g}, not {value!r}")
+    return timeout, interval
 
 
 def check_keys(owner: str, given: Iterable[str], known: Iterable[str]) -> None:

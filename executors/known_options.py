@@ -11,7 +11,10 @@ from typing import Any
 POLICY_KEYS = ("on_task_error", "task_retries", "max_failed_tasks", "task_timeout_s", "ignore_failures")
 """Keys of an executor's config that make up its failure policy."""
 
-COMMON_KEYS = (*POLICY_KEYS, "ignore_head_node")
+RESOURCE_WAIT: dict[str, Any] = {"resource_wait_timeout_s": None, "resource_wait_interval_s": 1.0}
+"""How long a run waits for a node that could hold its workers, and how often it looks, with their defaults."""
+
+COMMON_KEYS = (*POLICY_KEYS, "ignore_head_node", *RESOURCE_WAIT)
 """Keys of the config of every executor."""
 
 XENNA_DEFAULTS: dict[str, Any] = {
@@ -29,8 +32,6 @@ POOL_DEFAULTS: dict[str, Any] = {
     "reserved_cpus": 0.0,
     "reserved_gpus": 0.0,
     "runtime_env": None,
-    "resource_wait_timeout_s": None,
-    "resource_wait_interval_s": 1.0,
 }
 """Options of RayActorPoolExecutor with their defaults."""
 

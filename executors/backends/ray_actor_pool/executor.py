@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -25,10 +24,8 @@ class RayActorPoolExecutor(BaseExecutor):
     """Streams tasks through pools of Ray actors.
 
     ``config``: `reserved_cpus` and `reserved_gpus` are left to others; `runtime_env` is for all workers;
-    `resource_wait_timeout_s` is how long a run waits while no node can hold a worker of a stage, at its start and
-    after a loss, and `resource_wait_interval_s` how often it looks; and the failure policy of all back ends. A stage
-    sizes its own pool by `num_workers()`, or in `ray_stage_spec()` by `min_workers`, `max_workers` and
-    `initial_workers`.
+    and the options of all back ends. A stage sizes its own pool by `num_workers()`, or in `ray_stage_spec()` by
+    `min_workers`, `max_workers` and `initial_workers`.
     """
 
     CONFIG_DEFAULTS: ClassVar[Mapping[str, Any]] = POOL_DEFAULTS
@@ -42,22 +39,9 @@ class RayActorPoolExecutor(BaseExecutor):
     ) -> None:
         super().__init__(config, ignore_head_node)
         warn_experimental(type(self).__name__)
+        self._patience = NodePatience(*self.resource_wait)
         self.show_progress = show_progress
         self.progress_interval = progress_interval
-
-    def check_config(self) -> None:
-        """Refuse unknown keys, and times that are none.
-
-        Raises:
-            ValueError: with the nearest known key, or the value.
-        """
-        super().check_config()
-        timeout, interval = self.option("resource_wait_timeout_s"), self.option("resource_wait_interval_s")
-        for key, value, least in (("timeout", timeout, 0.0), ("interval", interval, 0.01)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not (key == "timeout" and value is None) and not (number and least <= value < math.inf):
-                raise ValueError(f"resource_wait_{key}_s must be seconds, at least {least:g}, not {value!r}")
-        self._patience = NodePatience(timeout, interval)
 
     def execute(self, stages: list[Any], initial_tasks: list[Any] | None = None) -> list[Any]:
         """Run the stages; tasks come back in no particular order."""

@@ -12,6 +12,7 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.ray_connection import dead_nodes, environment, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
+from curator_slurm.executors.run.placement import NodePatience
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
@@ -58,9 +59,12 @@ class RayDataExecutor(BaseExecutor):
             from curator_slurm.executors.backends.ray_data.run import DataRun
 
             outputs: list[Any] = []
+            patience = NodePatience(*self.resource_wait)
 
             def place() -> Placement:
-                placement = Placement(plan_operators(adapters), ignore_head_node=self.ignore_head_node)
+                placement = Placement(
+                    plan_operators(adapters), ignore_head_node=self.ignore_head_node, patience=patience
+                )
                 placement.check()
                 return placement
 
@@ -73,7 +77,7 @@ class RayDataExecutor(BaseExecutor):
                 monitor.check_counts(len(tasks), len(outputs))
 
             # Ray Data recomputes lost blocks by itself; where it gives up, all sources run again.
-            run_rounds(place, run_round, monitor, Sources(len(stages), tasks), dead_nodes)
+            run_rounds(place, run_round, monitor, Sources(len(stages), tasks), dead_nodes, patience)
         return outputs
 
 

@@ -13,8 +13,10 @@ from curator_slurm.executors.backends.ray_data.operators import OperatorPlan, cp
 from curator_slurm.executors.backends.ray_data.pool_sizes import PoolNeed, PoolSize, pool_sizes
 from curator_slurm.executors.ray_internals import step_callback_base
 from curator_slurm.executors.run.placement import (
+    USUAL,
     ClusterNode,
     Need,
+    NodePatience,
     NodeWait,
     check_fits,
     head_node_id,
@@ -33,6 +35,7 @@ class Placement:
         plans: Sequence[OperatorPlan],
         *,
         ignore_head_node: bool,
+        patience: NodePatience = USUAL,
         list_nodes: Callable[[], Sequence[Mapping[str, Any]]] = ray.nodes,
     ) -> None:
         self.plans = plans
@@ -46,7 +49,7 @@ class Placement:
         self.cpus = sum(node.cpus for node in self.nodes)
         self._scale = cpu_scale(plans, self.cpus)
         self._needs = [self._need(plan) for plan in plans]
-        self._wait = NodeWait()
+        self._wait = NodeWait(patience)
         self._looked = 0.0
 
     def check(self) -> None:

@@ -32,6 +32,7 @@ from curator_slurm.executors.known_options import COMMON_KEYS
 from curator_slurm.executors.ray_connection import dead_nodes, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.payload import size_of
+from curator_slurm.executors.run.placement import NodePatience
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
@@ -106,7 +107,7 @@ class XennaExecutor(BaseExecutor):
                     outputs = self._run_plain(adapters, settings, tasks, monitor, placed)
                 monitor.check_counts(len(tasks), len(outputs))
 
-            run_rounds(place, run_round, monitor, sources, dead_nodes)
+            run_rounds(place, run_round, monitor, sources, dead_nodes, NodePatience(*self.resource_wait))
         return outputs
 
     def _run(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.executors import RayActorPoolExecutor
+from curator_slurm.executors.backend_registry import make_executor
+from curator_slurm.executors.known_options import BACKENDS
 from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.placement import (
     NODE_PATIENCE_S,
@@ -110,10 +111,12 @@ def test_a_run_waits_at_its_start_only_where_that_is_chosen(
     ],
 )
 @pytest.mark.filterwarnings("ignore::curator_slurm.executors.base.ExperimentalWarning")
-def test_times_that_are_none_are_refused(config: dict[str, object]) -> None:
-    RayActorPoolExecutor({"resource_wait_timeout_s": 300, "resource_wait_interval_s": 0.5})
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_times_that_are_none_are_refused(backend: str, config: dict[str, object]) -> None:
+    made = make_executor(backend, {"resource_wait_timeout_s": 300, "resource_wait_interval_s": 0.5})
+    assert made.resource_wait == (300, 0.5)
     with pytest.raises(ValueError, match=next(iter(config))):
-        RayActorPoolExecutor(config)
+        make_executor(backend, config)
 
 
 def test_a_node_that_joins_or_a_stage_that_ends_begins_the_wait_anew() -> None:

@@ -56,6 +56,16 @@ def test_how_many_will_come_is_known_when_the_stage_before_is_done_and_estimated
     assert third.tasks_in == 0
 
 
+def test_what_is_left_is_what_will_come_and_has_not_been_done() -> None:
+    reporter = ProgressReporter("plain", ["a", "b"])
+    assert reporter.left() == [None, None]
+    reporter.gauge(0, expected=10)
+    assert reporter.left() == [10, None]
+    reporter.add(0, done(4, 8))
+    reporter.add(1, done(3, 3))
+    assert reporter.left() == [6, 17]
+
+
 def test_a_stage_ends_no_earlier_than_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
