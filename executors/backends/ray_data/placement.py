@@ -74,8 +74,8 @@ class Placement:
             workers = plan.workers
             pools.append(
                 PoolNeed(
-                    self._need(plan), plan.is_actor, max(workers.least, workers.initial or 0), workers.most,
-                    workers.fixed, batches,
+                    self._need(plan), plan.is_actor, workers.least, workers.most, workers.fixed, workers.initial,
+                    batches,
                 )
             )  # fmt: skip
             known = known and not plan.fans_out

@@ -23,16 +23,22 @@ class PoolNeed:
     least: int = 1
     most: int | None = None
     fixed: int | None = None
+    """The number of workers, if the user has said so."""
+    initial: int | None = None
+    """The number to begin with, if the user has said so."""
     batches: int | None = None
     """How many it will get, where that can be told: it has no use for more workers."""
 
     @property
     def cap(self) -> float:
         """The most workers to begin with."""
-        if self.fixed is not None:
-            return self.fixed
         bounds = [bound for bound in (self.most, self.batches) if bound is not None]
-        return max(self.least, min(bounds, default=float("inf")))
+        return self.fixed or self.initial or max(self.least, min(bounds, default=float("inf")))
+
+    @property
+    def required(self) -> int:
+        """What it must have; one without actors, room for a task."""
+        return (self.fixed or self.initial or self.least) if self.is_actor else 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def pool_sizes(pools: Sequence[PoolNeed], nodes: Sequence[ClusterNode]) -> list[
     for pool, count in zip(pools, counts, strict=True):
         spare = len(pools) == 1 or cpus - count * pool.need.cpus >= _SPARE * cpus
         keeps = pool.need.gpus > 0 and sole and spare
-        sizes.append(PoolSize(count, count if keeps else _required(pool)))
+        sizes.append(PoolSize(count, count if keeps else pool.least))
     return sizes
 
 
@@ -70,18 +76,14 @@ def initial_sizes(pools: Sequence[PoolNeed], nodes: Sequence[ClusterNode]) -> li
     room = _Room(nodes)
     counts = [0] * len(pools)
     for index, pool in enumerate(pools):
-        for _ in range(_required(pool)):
+        for _ in range(pool.required):
             counts[index] += room.take(pool.need)
     for group in (
         [index for index, pool in enumerate(pools) if pool.need.gpus > 0],
         [index for index, pool in enumerate(pools) if pool.need.gpus <= 0 and pool.need.cpus > 0],
     ):
         _fill(pools, counts, group, room)
-    return [max(count, _required(pool)) for count, pool in zip(counts, pools, strict=True)]
-
-
-def _required(pool: PoolNeed) -> int:
-    return (pool.fixed or pool.least) if pool.is_actor else 1
+    return [max(count, pool.required) for count, pool in zip(counts, pools, strict=True)]
 
 
 def _fill(pools: Sequence[PoolNeed], counts: list[int], group: list[int], room: _Room) -> None:

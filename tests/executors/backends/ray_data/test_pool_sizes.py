@@ -19,6 +19,7 @@ GPUS = [ClusterNode(str(index), 4, 2) for index in range(4)]
         (FOUR, [PoolNeed(CPU, batches=3)], [3]),  # a small job runs on few workers
         (FOUR, [PoolNeed(CPU, most=5)], [5]),
         (FOUR, [PoolNeed(CPU, least=7, batches=3)], [7]),  # the user has said so
+        (FOUR, [PoolNeed(CPU, initial=3, batches=9), PoolNeed(CPU)], [3, 13]),
         (FOUR, [PoolNeed(CPU, fixed=2), PoolNeed(CPU)], [2, 14]),
         (FOUR, [PoolNeed(CPU), PoolNeed(CPU)], [8, 8]),
         (FOUR, [PoolNeed(CPU, is_actor=False), PoolNeed(CPU), PoolNeed(CPU, is_actor=False)], [6, 5, 5]),
@@ -52,6 +53,7 @@ def test_a_stage_without_gpus_goes_where_there_are_none() -> None:
         ([PoolNeed(GPU)], [PoolSize(8, 8)]),
         ([PoolNeed(CPU), PoolNeed(GPU), PoolNeed(GPU)], [PoolSize(8, 1), PoolSize(4, 1), PoolSize(4, 1)]),
         ([PoolNeed(CPU), PoolNeed(Need(1, 0.5))], [PoolSize(1, 1), PoolSize(15, 1)]),  # one CPU cannot feed them
+        ([PoolNeed(CPU), PoolNeed(GPU, initial=2, least=1)], [PoolSize(14, 1), PoolSize(2, 2)]),
         ([PoolNeed(CPU, is_actor=False), PoolNeed(GPU, fixed=2)], [PoolSize(14, 1), PoolSize(2, 2)]),
     ],
 )
