@@ -27,7 +27,7 @@ from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
 from curator_slurm.executors.backends.ray_data.worker_process import Operator, Step, overrides
 from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_internals import step_callback_setting
-from curator_slurm.executors.run.payload import size_of, split_evenly
+from curator_slurm.executors.run.payload import KEEP_BELOW, size_of, split_evenly
 from curator_slurm.executors.task_failures import FailurePolicy
 
 log = logging.getLogger(__name__)
@@ -109,13 +109,17 @@ class DataRun:
             plans[:1] = plans[0].split_first()
             first = plans.pop(0)
             following = plans[0].batch_size if plans else 1
-            refs, total = self._run_first(first, tasks[0], following)
+            refs, total, nbytes = self._run_first(first, tasks[0], following)
+            blocks = ray.get(refs) if nbytes < KEEP_BELOW else refs
         else:
-            count = block_count(total, plans[0].batch_size, self._placement.cpus, size_of(tasks))
-            refs = [ray.put(to_table(part)) for part in split_evenly(tasks, count, plans[0].batch_size)]
-        if not refs:
+            nbytes = size_of(tasks)
+            count = block_count(total, plans[0].batch_size, self._placement.cpus, nbytes)
+            tables = map(to_table, split_evenly(tasks, count, plans[0].batch_size))
+            blocks = list(tables) if nbytes < KEEP_BELOW else [ray.put(table) for table in tables]
+        if not blocks:
             return None
-        dataset = ray.data.from_arrow_refs(refs)
+        # Of references Ray Data has each looked at by a task, and waits for all of them before it begins.
+        dataset = ray.data.from_blocks(blocks) if nbytes < KEEP_BELOW else ray.data.from_arrow_refs(blocks)
         sizes = self._placement.pool_sizes(plans, total)
         whole_blocks = True
         for index, plan in enumerate(plans):
@@ -170,8 +174,8 @@ class DataRun:
         run.__name__ = run.__qualname__ = f"{name}Task"
         return dataset.map_batches(run, **arguments)
 
-    def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> tuple[list[Any], int]:
-        """One task through the first operator: its output in several blocks, and how many tasks that is."""
+    def _run_first(self, plan: OperatorPlan, task: Any, following: int) -> tuple[list[Any], int, int]:
+        """One task through the first operator: its output in several blocks, how many tasks and bytes that is."""
         most = max(16, int(8 * self._placement.cpus))
         options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
         remote = ray.remote(_first).options(
@@ -179,8 +183,8 @@ class DataRun:
             label_selector=self._placement.selector, **options,
         )  # fmt: skip
         counts, *blocks = remote.remote(plan, self._ledger, task, following, self._placement.cpus, most)
-        filled, total = ray.get(counts)
-        return blocks[:filled], total
+        filled, total, nbytes = ray.get(counts)
+        return blocks[:filled], total, nbytes
 
     # -- before the run
 
@@ -222,6 +226,7 @@ def _first(plan: OperatorPlan, ledger: RemoteLedger, task: Any, following: int, 
     operator = Operator(plan.steps, ledger, is_actor=plan.is_actor)
     tasks = [done for table in operator(to_table([task])) for done in to_tasks(table)]
     operator.tear_down()
-    count = min(most, block_count(len(tasks), following, cpus, size_of(tasks)))
+    nbytes = size_of(tasks)
+    count = min(most, block_count(len(tasks), following, cpus, nbytes))
     parts = split_evenly(tasks, count, following)
-    return ((len(parts), len(tasks)), *[to_table(part) for part in parts], *[None] * (most - len(parts)))
+    return ((len(parts), len(tasks), nbytes), *[to_table(part) for part in parts], *[None] * (most - len(parts)))
