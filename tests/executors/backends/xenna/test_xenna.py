@@ -12,6 +12,8 @@ from ray_runs import Run, runner, values
 from xenna_ray import TestRay, start_ray
 from xenna_stages import Environment, KeepEven, Raise, Step
 
+from curator_slurm.executors.backends.xenna import planning
+from curator_slurm.executors.backends.xenna.plans import Counts
 from curator_slurm.executors.backends.xenna.run import XennaRun
 
 pytestmark = pytest.mark.ray
@@ -65,6 +67,28 @@ def test_tiny_batches_share_a_call_and_keep_their_size(run: Run, monkeypatch: py
     assert len(calls[1]) < 1200 / 2
     for task in outputs:
         assert task._metadata["batches"] == {"a": 4, "even": 1, "c": 2}
+
+
+class Slow(Step):
+    """Takes a while for a task."""
+
+    def process(self, task: Any) -> Any:
+        time.sleep(0.2)
+        return super().process(task)
+
+
+def test_workers_that_a_plan_ends_lose_no_task(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is the engine's own, from what it has measured; followed in any case, to end what is at work."""
+    followed: list[list[Counts]] = []
+
+    def always(_stages: Any, changes: list[Counts]) -> bool:
+        followed.append(changes)
+        return True
+
+    monkeypatch.setattr(planning, "pays", always)
+    outputs = run([Step("fast", cpus=0.25), Slow("slow", cpus=0.25)], 120)
+    assert values(outputs) == list(range(120))
+    assert any(fast.removed and slow.added for fast, slow in followed)
 
 
 @pytest.fixture(scope="module")
