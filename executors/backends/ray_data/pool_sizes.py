@@ -6,12 +6,11 @@ the queue asks for in 2.60, and not before the first one is ready. With models t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curator_slurm.executors.run.placement import ClusterNode, Need
-
-_SPARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -53,18 +52,24 @@ class PoolSize:
 def pool_sizes(pools: Sequence[PoolNeed], nodes: Sequence[ClusterNode]) -> list[PoolSize]:
     """How many workers each operator begins with, and keeps.
 
-    One that has the GPUs to itself keeps its workers while it waits for input, because their models are loaded: unless
-    the others then had too few CPUs to feed it.
+    One that has the GPUs to itself keeps its workers while it waits for input, because their models are loaded.
     """
     counts = initial_sizes(pools, nodes)
     sole = sum(pool.need.gpus > 0 for pool in pools) == 1
-    cpus = sum(node.cpus for node in nodes)
-    sizes = []
-    for pool, count in zip(pools, counts, strict=True):
-        spare = len(pools) == 1 or cpus - count * pool.need.cpus >= _SPARE * cpus
-        keeps = pool.need.gpus > 0 and sole and spare
-        sizes.append(PoolSize(count, count if keeps else pool.least))
-    return sizes
+    return [
+        PoolSize(count, count if pool.need.gpus > 0 and sole and _leaves_room(pool, pools, nodes) else pool.least)
+        for pool, count in zip(pools, counts, strict=True)
+    ]
+
+
+def _leaves_room(pool: PoolNeed, pools: Sequence[PoolNeed], nodes: Sequence[ClusterNode]) -> bool:
+    """Whether each node that all GPUs of are taken has room for a worker of all others: it may be the last one."""
+    others = sum(other.need.cpus for other in pools if other is not pool)
+    return all(
+        others <= node.cpus - math.floor(node.gpus / pool.need.gpus) * pool.need.cpus
+        for node in nodes
+        if pool.need.within(node.cpus, node.gpus)
+    )
 
 
 def initial_sizes(pools: Sequence[PoolNeed], nodes: Sequence[ClusterNode]) -> list[int]:
@@ -106,12 +111,19 @@ class _Room:
     def take(self, need: Need) -> bool:
         """Place a worker; whether there was room.
 
-        One without a GPU goes where the fewest GPUs are free, and of these nodes to the fullest.
+        One without a GPU goes where the fewest GPUs are free; of nodes that have some, to the emptiest, so that there
+        are CPUs beside them, and of others to the fullest.
         """
         fitting = [i for i in range(len(self._cpus)) if need.within(self._cpus[i], self._gpus[i])]
         if not fitting:
             return False
-        best = max(fitting, key=lambda i: (self._gpus[i] if need.gpus else -self._gpus[i], -self._cpus[i]))
+        best = max(fitting, key=lambda i: self._preference(i, with_gpu=need.gpus > 0))
         self._cpus[best] -= need.cpus
         self._gpus[best] -= need.gpus
         return True
+
+    def _preference(self, index: int, *, with_gpu: bool) -> tuple[float, float]:
+        cpus, gpus = self._cpus[index], self._gpus[index]
+        if with_gpu:
+            return gpus, cpus
+        return -gpus, cpus if gpus else -cpus

@@ -52,7 +52,9 @@ def test_a_stage_without_gpus_goes_where_there_are_none() -> None:
         ([PoolNeed(CPU), PoolNeed(GPU)], [PoolSize(8, 1), PoolSize(8, 8)]),
         ([PoolNeed(GPU)], [PoolSize(8, 8)]),
         ([PoolNeed(CPU), PoolNeed(GPU), PoolNeed(GPU)], [PoolSize(8, 1), PoolSize(4, 1), PoolSize(4, 1)]),
-        ([PoolNeed(CPU), PoolNeed(Need(1, 0.5))], [PoolSize(1, 1), PoolSize(15, 1)]),  # one CPU cannot feed them
+        ([PoolNeed(CPU), PoolNeed(Need(1, 0.5))], [PoolSize(1, 1), PoolSize(15, 1)]),  # no CPU left where they are
+        ([PoolNeed(CPU), PoolNeed(GPU), PoolNeed(CPU)], [PoolSize(4, 1), PoolSize(8, 8), PoolSize(4, 1)]),
+        ([*[PoolNeed(CPU)] * 3, PoolNeed(GPU)], [PoolSize(3, 1), PoolSize(3, 1), PoolSize(2, 1), PoolSize(8, 1)]),
         ([PoolNeed(CPU), PoolNeed(GPU, initial=2, least=1)], [PoolSize(14, 1), PoolSize(2, 2)]),
         ([PoolNeed(CPU, is_actor=False), PoolNeed(GPU, fixed=2)], [PoolSize(14, 1), PoolSize(2, 2)]),
     ],
