@@ -7,6 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -33,6 +34,10 @@ from curator_slurm.executors.task_failures import FailurePolicy
 log = logging.getLogger(__name__)
 
 _RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when to give up
+
+_GROWS_AT = 1.0
+"""Tasks per actor from which on Ray Data adds some. It holds two per actor at most and waits for 1.75 by itself, which
+a pool with a long queue has not reached while one of its actors starts."""
 
 
 class DataRun:
@@ -81,7 +86,12 @@ class DataRun:
     def _context(self, look: Callable[[], None]) -> Iterator[None]:
         """Ray Data's settings for the time of the run."""
         context = DataContext.get_current()
-        ours: dict[str, Any] = {"enable_progress_bars": False, "raise_original_map_exception": True}
+        threshold = min(_GROWS_AT, context.autoscaling_config.actor_pool_util_upscaling_threshold)
+        ours: dict[str, Any] = {
+            "enable_progress_bars": False,
+            "raise_original_map_exception": True,
+            "autoscaling_config": replace(context.autoscaling_config, actor_pool_util_upscaling_threshold=threshold),
+        }
         callbacks = step_callback_setting()
         if callbacks is not None:
             ours[callbacks] = [*getattr(context, callbacks), LookStep]
