@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from spec_tables import default_of, sentence_of
 
-from curator_slurm.launcher.site.model import SPEC_SECTIONS, Site
+from curator_slurm.launcher.site.model import SPEC_SECTIONS, WITHOUT_EFFECT, Site
 from curator_slurm.launcher.spec.keys import section_at, settings
 from curator_slurm.launcher.spec.model import Spec
 
@@ -17,7 +17,7 @@ HEAD = """\
 
 Every key that a [site file](index.md) can have, made from the classes; `curator-slurm schema --site` prints the same
 for editors. Keys of sections that a spec has too are defaults of specs, and are described in
-[the spec](../spec.md).
+[the spec](../spec.md). "No effect yet": the fact can be stated, and nothing in this version acts on it.
 """
 EXAMPLES = {("partitions",): ("NAME",), ("gpu_types",): ("NAME",)}
 """Sections whose keys are names of the site's."""
@@ -61,5 +61,7 @@ def _table(path: tuple[str, ...], section: type[BaseModel]) -> str:
         text = info.description or (inside.__doc__ if inside else "") or ""
         if not path and key in SPEC_SECTIONS:
             text = f"{text.strip().rstrip('.')}; as in a spec: [{key}](../spec.md#{key})"
+        if any(".".join(below) == each or ".".join(path) == each for each in WITHOUT_EFFECT):
+            text = f"{text.strip().rstrip('.')} (no effect yet)"
         rows.append(f"| `{key}` | {default_of(info.is_required(), info.default)} | {sentence_of(text)} |")
     return "\n".join(rows) + "\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from curator_slurm.launcher.site.effective import DEFAULT, Setting, effective
+from curator_slurm.launcher.site.effective import DEFAULT, Setting, effective, without_effect
 from curator_slurm.launcher.site.layers import Layers, load
 from curator_slurm.launcher.spec.locks import Lock
 
@@ -67,7 +67,8 @@ class SiteView:
 def of_site(*, defaults: bool) -> SiteView:
     """What site files say in this folder."""
     layers = load(Path.cwd(), os.environ)
-    return SiteView(_files(layers), effective(layers, defaults=defaults), layers.locks, layers.notes)
+    notes = [*layers.notes, *without_effect(layers)]
+    return SiteView(_files(layers), effective(layers, defaults=defaults), layers.locks, notes)
 
 
 def of_spec(path: Path) -> SiteView:

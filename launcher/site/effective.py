@@ -36,6 +36,17 @@ def effective(layers: Layers, *, defaults: bool = False) -> list[Setting]:
     return [given.get(key) or Setting(key, values[key], DEFAULT) for key in every if key not in ("extends", "locked")]
 
 
+def without_effect(layers: Layers) -> Iterator[str]:
+    """Keys that the layers set, and that nothing acts on in this version."""
+    if not layers.layers:
+        return
+    from curator_slurm.launcher.site.model import WITHOUT_EFFECT
+
+    for setting in effective(layers):
+        if any(setting.key == key or setting.key.startswith(f"{key}.") for key in WITHOUT_EFFECT):
+            yield f"{setting.key} ({setting.origin}) has no effect in this version yet"
+
+
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every value that is no mapping, or an empty one."""
     if isinstance(value, dict) and (value or not path):

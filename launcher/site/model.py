@@ -118,5 +118,12 @@ class Site(Section):
         return self.partition_defaults.model_copy(update=given)
 
 
+WITHOUT_EFFECT = (
+    *("slurm.requeue", "limits.submitted_jobs", "limits.running_jobs", "limits.poll_s"),
+    *("network.host_suffix", "network.family", "network.internet", "network.proxy"),
+    *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size", "storage.node_local.option"),
+    *("container", "templates"),
+)
+"""Facts that a site file can state already, and that nothing acts on yet; `site show` and the reference say so."""
 SPEC_SECTIONS = tuple(name for name in Site.model_fields if name in Spec.model_fields)
 """Sections that a site file shares with specs: what it says there are defaults of specs."""

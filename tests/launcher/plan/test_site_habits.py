@@ -90,6 +90,12 @@ def test_defaults_of_the_habits_change_nothing(lab):
     assert render_collect(plan) == render_collect(plan.model_copy(update={"site": None}))
 
 
+def test_the_step_has_its_options_as_ever(lab):
+    text = render(at(lab))
+    assert "\n    --export=ALL --kill-on-bad-exit=0 --wait=0 --cpu-bind=none --no-kill --input=none \\\n" in text
+    assert "\n    --kill-on-bad-exit=0 --wait=0 " in render(at(lab, {"export": "never"}))
+
+
 def test_gpus_by_gres_go_with_the_users_other_resources(lab):
     plan = at(lab, {"gpus": "gres"}, {"gpus_per_node": "h100:4", "sbatch": {"gres": "nvme:100"}})
     assert dict(sbatch_lines(plan))["gres"] == "gpu:h100:4,nvme:100"

@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 from site_places import SPEC, Places
 
 from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.site.model import WITHOUT_EFFECT, Site
+from curator_slurm.launcher.spec.keys import section_at, settings
 
 
 @pytest.fixture
@@ -71,6 +73,17 @@ def test_a_spec_that_is_refused(places: Places, show) -> None:
     assert result.exit_code == 4
     [problem] = json.loads(result.stdout)["problems"]
     assert (problem["key"], problem["where"]) == ("resources.nodes", "spec.yaml:3")
+
+
+def test_what_nothing_acts_on_yet_is_told(places: Places, show) -> None:
+    places.write("system", "limits: {poll_s: 30, nodes: 4}\nnetwork: {proxy: {http: 'http://p:1'}}\n")
+    assert show().stderr.splitlines() == [
+        f"Note: limits.poll_s ({places.system}:1) has no effect in this version yet",
+        f"Note: network.proxy.http ({places.system}:2) has no effect in this version yet",
+    ]
+    for key in WITHOUT_EFFECT:
+        parent, _, last = key.rpartition(".")
+        assert last in settings(section_at(tuple(parent.split(".")) if parent else (), Site) or Site), key
 
 
 def test_without_site_files_it_says_so(show) -> None:
