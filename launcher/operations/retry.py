@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, launch
+from curator_slurm.launcher.operations.queue_limit import check_queue
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
 from curator_slurm.launcher.operations.sweep import sweep_secrets
@@ -82,6 +83,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         if not found.choice.shards:
             return found
         assert found.plan is not None
+        check_queue(found.plan, found.arrays, Slurm())
         write_secrets(run.paths, _secrets(run, found.plan, environ))
         run = registry.mark_cancelled(run, None)
         for shard in found.revised:

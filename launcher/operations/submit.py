@@ -14,6 +14,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, Storage
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
 from curator_slurm.launcher.operations.output_in_use import claimed_outputs, refuse_output_in_use
+from curator_slurm.launcher.operations.queue_limit import check_queue
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -197,6 +198,7 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     order = Order(
         arrays=arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm()), purpose="submit", plan=plan
     )
+    check_queue(plan, order.arrays, client.Slurm())
     run = registry.create_run(prepared.folder, _new_run(prepared))
     remember_folder(prepared.folder, environ)
     try:

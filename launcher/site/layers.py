@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SpecError, SpecProblem
+from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.site import catalogue
 from curator_slurm.launcher.site.trust import UntrustedError, read_trusted
@@ -106,12 +107,12 @@ def load(folder: Path, environ: Mapping[str, str], entry: str | None = None) -> 
     found = Layers()
     if entry is not None:
         found = _with_file(found, catalogue.entry(entry, "--site"), "catalogue", ())
-    if SYSTEM_FILE.exists():
+    if not _is_missing(SYSTEM_FILE):
         found = _with_file(found, SYSTEM_FILE, "system", ())
     if environ.get(SITE_VARIABLE):
         found = _with_file(found, Path(environ[SITE_VARIABLE]).expanduser().absolute(), f"${SITE_VARIABLE}", ())
     own = user_file(environ)
-    if own.exists():
+    if is_there(own):
         found = _with_file(found, own, "user", ())
     if found.layers and environ.get(RUNS_VARIABLE):
         runs = str(default_folder(environ)).replace("$", "$$")
@@ -122,6 +123,17 @@ def load(folder: Path, environ: Mapping[str, str], entry: str | None = None) -> 
         found = _with_file(found, nearest, "folder", ())
     _check_whole(found)
     return replace(found, notes=notes)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; one that may not be looked at is there, and an error: it may have locks."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def user_file(environ: Mapping[str, str]) -> Path:

@@ -119,7 +119,7 @@ class Site(Section):
 
 
 WITHOUT_EFFECT = (
-    *("slurm.requeue", "limits.submitted_jobs", "limits.running_jobs", "limits.poll_s"),
+    *("slurm.requeue", "limits.running_jobs", "limits.poll_s"),
     *("network.host_suffix", "network.family", "network.internet", "network.proxy"),
     *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size", "storage.node_local.option"),
     *("container", "templates"),

@@ -10,7 +10,7 @@ import pytest
 from fake_slurm import FakeSlurm
 from sharded_runs import plan, submit_shards
 
-from curator_slurm.launcher.errors import SlurmError, StorageError
+from curator_slurm.launcher.errors import SitePolicyError, SlurmError, StorageError
 from curator_slurm.launcher.operations.launch import Launched
 from curator_slurm.launcher.operations.retry import RetryRequest, retry
 from curator_slurm.launcher.plan.model import Cluster
@@ -70,6 +70,22 @@ def test_one_sbatch_call_for_each_array(fake_slurm: FakeSlurm, tmp_path: Path) -
     assert set(done_shards(run.paths)) == set(range(13))
     decision = status_of(run)
     assert (decision.state, decision.done, decision.total) == (RunState.COMPLETED, 13, 13)
+
+
+def test_the_sites_limit_of_jobs_in_the_queue(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    frozen = plan(tmp_path, Cluster.SLURM, shards={"files_per_shard": 1})
+    site = {"limits": {"submitted_jobs": 5}, "site": {"contact": "help@lab"}}
+    limited = frozen.model_copy(update={"site": site, "origins": {"limits.submitted_jobs": "site.yaml:3"}})
+    with pytest.raises(SitePolicyError, match="this would submit 6 jobs, and the site allows a user 5") as error:
+        submit_shards(tmp_path, 6, limited)
+    assert "(limits.submitted_jobs in site.yaml:3)" in str(error.value)
+    assert not fake_slurm.jobs
+    fake_slurm.pause()
+    submit_shards(tmp_path, 3, limited)
+    with pytest.raises(SitePolicyError, match="3 jobs and 3 of yours are in the queue"):
+        submit_shards(tmp_path, 3, limited)
+    submit_shards(tmp_path, 2, limited)
+    assert len(fake_slurm.jobs) == 2
 
 
 def test_a_run_is_found_by_the_job_ids_of_all_its_arrays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
