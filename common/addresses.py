@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 LOCAL = "file://"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*")
 
 
 def is_address(path: str) -> bool:
     """Whether this is an fsspec address, chained ones (`zip::s3://...`) and `file://` included."""
-    return _SCHEME.match(path) is not None
+    end = path.find("://")
+    return end > 0 and _is_scheme(path[:end])
+
+
+@lru_cache(maxsize=64)
+def _is_scheme(text: str) -> bool:
+    return _SCHEME.fullmatch(text) is not None
 
 
 def is_remote(path: str) -> bool:

@@ -8,6 +8,7 @@ slower, so that `curator-slurm --help` stays instant. It may import `operations`
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -128,7 +129,7 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _visible_usage_errors():
+            with _visible_usage_errors(), _rare_collections():
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -148,6 +149,17 @@ class Verbs(click.Group):
             ctx.exit(_report_storage(error) or _report_bug(error))
         except Exception as error:
             ctx.exit(_report_bug(error))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for cycles rarely: a verb is over soon, and may hold millions of records, none of them in one."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

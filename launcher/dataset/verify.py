@@ -12,7 +12,7 @@ from pathlib import Path
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import parse_json
 from curator_slurm.launcher.runs.done_records import read_done, read_marker
-from curator_slurm.launcher.runs.manifest import manifest_lines
+from curator_slurm.launcher.runs.manifest import manifest_counts, manifest_lines
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
 
@@ -68,6 +68,9 @@ def _planned(run: RunPaths) -> Iterator[tuple[int, tuple[int, int]]]:
     """Shard -> number and bytes of its input files, by the manifest."""
     try:
         for line in manifest_lines(run.manifest):
+            if counts := manifest_counts(line):
+                yield counts
+                continue
             value = parse_json(line)
             yield int(value["index"]), (len(value["files"]), int(value.get("bytes") or 0))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

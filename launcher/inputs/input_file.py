@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """One input file as planning saw it; `bytes` is None if unknown, `sha256` is only set if it was given."""
+class InputFile(NamedTuple):
+    """One input file as planning saw it; `bytes` is None if unknown, `sha256` is only set if it was given.
+
+    A tuple, because there are millions: it is made in a third of the time of a frozen class, and is not looked at by
+    the collector of cycles.
+    """
 
     path: str
     bytes: int | None = None

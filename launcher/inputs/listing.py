@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,10 +72,9 @@ class _Collected:
     def add(self, files: Iterable[InputFile]) -> None:
         """Files by name; one that is there already is noted."""
         for file in files:
-            if file.path in self.files:
+            known = self.files.setdefault(file.path, file)
+            if known is not file:
                 self.repeated.append(file.path)
-            else:
-                self.files[file.path] = file
 
     def add_found(self, found: FoundFiles) -> None:
         """Files of this machine, sorted by name; one that is there already under another name is noted."""
@@ -153,7 +152,6 @@ class _List:
         self.pool = pool
         self.progress = progress
         self.files: dict[str, InputFile] = {}
-        self.lines: dict[str, int] = {}
 
     def add_to(self, collected: _Collected) -> None:
         """All its files; sizes that it does not give are looked up."""
@@ -168,11 +166,12 @@ class _List:
         for number, file in read_list(self.path):
             known = self.files.setdefault(file.path, file)
             if known is file:
-                self.lines[file.path] = number
+                pass
             elif known == file:
                 collected.repeated.append(file.path)
             else:
-                again = f"{show(file.path)} is also in line {self.lines[file.path]}, with a different size or checksum"
+                line = self._lines({file.path})[file.path]
+                again = f"{show(file.path)} is also in line {line}, with a different size or checksum"
                 raise StorageError(f"input.manifest: {show(self.path)}:{number}: {again}")
             if number % _EVERY == 0:
                 self.progress(_LISTING, len(collected.files) + len(self.files), None)
@@ -205,11 +204,21 @@ class _List:
             raise StorageError(f"input.manifest: {show(self.path)}: {error}") from error
         self._refuse(wrong)
 
+    def _lines(self, paths: Container[str]) -> dict[str, int]:
+        """The first lines of some paths, for messages: the list is read again rather than kept in memory for them."""
+        found: dict[str, int] = {}
+        for number, file in read_list(self.path):
+            if file.path in paths:
+                found.setdefault(file.path, number)
+        return found
+
     def _refuse(self, wrong: dict[str, str]) -> None:
         if wrong:
-            first = sorted(wrong, key=self.lines.__getitem__)[:_EXAMPLES]
+            lines = self._lines(wrong)
+            first = sorted(wrong, key=lambda path: lines.get(path, 0))[:_EXAMPLES]
             told = [
-                f"input.manifest: {show(self.path)}:{self.lines[path]}: {show(path)} {wrong[path]}" for path in first
+                f"input.manifest: {show(self.path)}:{lines.get(path, '?')}: {show(path)} {wrong[path]}"
+                for path in first
             ]
             more = len(wrong) - len(first)
             raise StorageError("\n".join([*told, *([f"and {more:,} more lines"] if more else [])]))

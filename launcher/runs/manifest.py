@@ -22,6 +22,7 @@ from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.tails import size_of
 
 _START = re.compile(rb'\{"index": (\d{1,18}),')
+_COUNTS = re.compile(rb'\{"index": (\d{1,18}), "bytes": (\d{1,18}), "files": \[(?=\{"path": "|\])')
 _INDEX = re.compile(r"([0-9]{5,9})\.json")
 _FEW = 10_000
 _SHORTEST = len('{"index": 0, "bytes": 0, "files": []}\n')
@@ -90,6 +91,17 @@ def manifest_lines(path: Path) -> Iterator[bytes]:
             if len(line) > _LINE_BYTES:
                 raise StorageError(f"{path}:{number} is damaged: it has more than {_LINE_BYTES:,} bytes")
             yield _line_of(revised[number - 1]) if number - 1 in revised else line
+
+
+def manifest_counts(line: bytes) -> tuple[int, tuple[int, int]] | None:
+    """Index, number of files and bytes of a line as we write them, without its files; None where it is another one.
+
+    Inside of a path a quote has a backslash before it, so that the beginning of a file is nothing else.
+    """
+    found = _COUNTS.match(line)
+    if found is None or not line.endswith(b"]}\n"):
+        return None
+    return int(found[1]), (line.count(b'{"path": "'), int(found[2]))
 
 
 def read_shard(path: Path, index: int) -> Shard:

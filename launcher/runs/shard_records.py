@@ -31,7 +31,7 @@ class Shard:
     @property
     def bytes(self) -> int:
         """Total of the sizes that are known."""
-        return sum(file.bytes or 0 for file in self.files)
+        return sum([file.bytes or 0 for file in self.files])
 
     @property
     def paths(self) -> list[str]:
@@ -63,23 +63,31 @@ def _index(value: object) -> int:
 
 def _input_file(value: Mapping[str, Any]) -> InputFile:
     file = InputFile(**value)
-    numbers = all(number is None or isinstance(number, int) for number in (file.bytes, file.mtime_ns))
-    if not isinstance(file.path, str) or not numbers or not isinstance(file.sha256, str | None):
+    path, size, mtime_ns, sha256 = file
+    if not (
+        isinstance(path, str)
+        and (size is None or isinstance(size, int))
+        and (mtime_ns is None or isinstance(mtime_ns, int))
+        and (sha256 is None or isinstance(sha256, str))
+    ):
         raise ValueError("not a line of a shard manifest: a path is a string, a size an integer")
     return file
 
 
 def _file_text(file: InputFile) -> str:
     """One file as JSON; json.dumps of as many objects as there are files takes several times as long."""
-    path = file.path
+    path, size, mtime_ns, sha256 = file
     # What is not printable is escaped: bytes of names that are no UTF-8, and characters that end lines elsewhere.
-    parts = ['{"path": ' + (encode_basestring(path) if path.isprintable() else encode_basestring_ascii(path))]
-    if file.bytes is not None:
-        parts.append(f'"bytes": {file.bytes}')
-    if file.mtime_ns is not None:
-        parts.append(f'"mtime_ns": {file.mtime_ns}')
-    if file.sha256 is not None:
-        parts.append(f'"sha256": {encode_basestring_ascii(file.sha256)}')
+    text = encode_basestring(path) if path.isprintable() else encode_basestring_ascii(path)
+    if mtime_ns is None and sha256 is None:
+        return f'{{"path": {text}}}' if size is None else f'{{"path": {text}, "bytes": {size}}}'
+    parts = [f'{{"path": {text}']
+    if size is not None:
+        parts.append(f'"bytes": {size}')
+    if mtime_ns is not None:
+        parts.append(f'"mtime_ns": {mtime_ns}')
+    if sha256 is not None:
+        parts.append(f'"sha256": {encode_basestring_ascii(sha256)}')
     return ", ".join(parts) + "}"
 
 

@@ -67,13 +67,15 @@ def as_found(file: InputFile) -> InputFile | InputChange:
 
 def find_changes(planned: Iterable[Shard], now: Iterable[InputFile]) -> list[InputChange]:
     """What differs between the planned files and the files that the input names now, in order of paths."""
-    current = {file.path: file for file in now}
+    current = {file[0]: file for file in now}
     changes = []
     for shard in planned:
         for path in shard.skipped:
             current.pop(path, None)
         for file in shard.files:
             found = current.pop(file.path, None)
+            if found == file:
+                continue
             change = InputChange(file.path, Change.VANISHED) if found is None else compare(file, found)
             if change is not None:
                 changes.append(change)

@@ -17,16 +17,20 @@ TRIES = 20_000
 Groups = list[list[int]]
 
 
-def is_balanced(weights: Sequence[int], groups: Groups) -> bool:
+def loads_of(weights: Sequence[int], groups: Groups) -> list[int]:
+    """The weight of each group."""
+    return [sum([weights[position] for position in group]) for group in groups]
+
+
+def is_balanced(loads: Sequence[int]) -> bool:
     """Whether the heaviest group has at most `BALANCED` times the mean; in whole numbers, as sizes are."""
-    loads = [sum(map(weights.__getitem__, group)) for group in groups]
     return 10 * max(loads) * len(loads) <= 11 * sum(loads)
 
 
 def rebalance(weights: Sequence[int], groups: Groups, most: int) -> Groups:
     """Groups whose heaviest is as light or lighter, of at most `most` files each; as many as before."""
     rebalanced = exchange(weights, groups, most)
-    if is_balanced(weights, rebalanced):
+    if is_balanced(loads_of(weights, rebalanced)):
         return rebalanced
     positions = [position for group in groups for position in group]
     if len(positions) > FEW_FILES:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.shard_records import Shard
-from curator_slurm.launcher.sharding.rebalance import BALANCED, is_balanced, rebalance
+from curator_slurm.launcher.sharding.rebalance import BALANCED, is_balanced, loads_of, rebalance
 from curator_slurm.launcher.spec.data_sections import ShardOrder, ShardsSpec
 
 __all__ = ["BALANCED", "split"]
@@ -49,7 +49,9 @@ def split(files: Iterable[InputFile], settings: ShardsSpec) -> list[Shard]:
         count = min(settings.count or -(-len(ordered) // most), len(ordered))
         groups = _spread(weights, range(len(ordered)), count, most) if by_size else _ranges(weights, count, most)
     if by_size:
-        groups.sort(key=lambda group: (-sum(map(weights.__getitem__, group)), group[0]))
+        loads = loads_of(weights, groups)
+        order = sorted(range(len(groups)), key=lambda number: (-loads[number], groups[number][0]))
+        groups = [groups[number] for number in order]
     return [Shard(index, tuple(map(ordered.__getitem__, group))) for index, group in enumerate(groups)]
 
 
@@ -81,7 +83,7 @@ def _spread(weights: Sequence[int], positions: Sequence[int], count: int, most: 
             heapq.heapreplace(heap, lightest + (weights[position] << bits))
         else:
             heapq.heappop(heap)
-    if not is_balanced(weights, groups):
+    if not is_balanced(loads_of(weights, groups)):
         groups = rebalance(weights, groups, most)
     fewest = [(len(group), number) for number, group in enumerate(groups)]
     heapq.heapify(fewest)
