@@ -231,12 +231,12 @@ def _processor_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def measure(nodes: int, *, head_s: float = HEAD_S, join_s: float = JOIN_S, idle_s: float = IDLE_S) -> Row:
+def measure(nodes: int, ray: RayCluster | None = None, idle_s: float = IDLE_S) -> Row:
     """One job from the start of its agents to their end."""
     logging.getLogger("curator_slurm.agent").setLevel(logging.ERROR)
     plan = Plan.from_yaml(_PLAN % nodes)
     names = tuple(f"n{number:04d}" for number in range(nodes))
-    ray = RayCluster(head_s, join_s)
+    ray = ray or RayCluster(HEAD_S, JOIN_S)
     with tempfile.TemporaryDirectory() as folder:
         run = RunPaths(Path(folder, "run"))
         cluster = ClusterPaths(run.element("1", 0), run)

@@ -74,7 +74,7 @@ class Bootstrap:
         self.node.prepare()
         self.events.add("preflight_passed", "checks passed", node=self.context.allocation.node_name)
         if not self.context.plan.spec.cluster.ray:
-            self._tell({"address": self.node.address, "versions": preflight.versions()})
+            self._tell({"address": self.node.address, "versions": preflight.versions(), "answers": True})
             self._probe = AgentProbe(self._board)
             return
         ray = self.node.start_ray()
@@ -166,7 +166,9 @@ class Bootstrap:
         self.joined = {self.node.address}
         self.context.report(NodeState.JOINED, "runs Ray's head")
         self.events.add("ray_head_started", f"Ray's head answers at {address}", node=self.context.allocation.node_name)
-        write_json(self.context.cluster.cluster, self._cluster(address))
+        cluster = self._cluster(address)
+        write_json(self.context.cluster.cluster, cluster)
+        self._tell({**cluster, "answers": True})  # for those who do not join before
         self.events.add("cluster_published", f"clients may connect to {address}")
         return None
 

@@ -53,12 +53,18 @@ def _of_large_clusters(nodes: int, cpus: int) -> dict[str, int]:
     }
 
 
-def join_delay_s(node_id: int, per_second: float) -> float:
-    """How long a node waits before it starts its Ray: the first ones not at all, the others in the order of ranks.
+def join_delay_s(rank: int, per_second: float) -> float:
+    """How long a node waits before it looks whether it can join: the others after the first ones, by their ranks.
 
-    All of a thousand raylets that register within one second keep the GCS from answering any of them in time.
+    All of a thousand raylets that register within one second keep the GCS from answering any of them in time. Those
+    that find no head yet look again in turn, as often as `reading_pause_s` allows: that spreads them, too.
     """
-    return max(0, node_id - LARGE) / per_second
+    return max(0, rank - LARGE) / per_second
+
+
+def joins_before_head(rank: int) -> bool:
+    """Whether a node starts its Ray while the head's is starting: it registers in the moment in which that is there."""
+    return rank <= LARGE
 
 
 def reading_pause_s(nodes: int, shortest_s: float = 0.5) -> float:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from curator_slurm.launcher.agent import preflight
-from curator_slurm.launcher.agent.cluster_scale import join_delay_s, reading_pause_s
+from curator_slurm.launcher.agent.cluster_scale import join_delay_s, joins_before_head, reading_pause_s
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader
@@ -44,8 +44,6 @@ def run_worker(context: AgentContext, node: Node) -> int:
     if not context.plan.spec.cluster.ray:
         context.report(NodeState.JOINED, "waiting")
         return _wait_for_end(context, heartbeat, watch)
-    if context.stop.wait(join_delay_s(context.allocation.node_id, context.plan.spec.cluster.joins_per_second)):
-        return 0
     node.start_ray(address)
     return _follow(context, node, heartbeat, watch, address)
 
@@ -58,11 +56,11 @@ def _pauses(context: AgentContext) -> Iterator[float]:
 
 
 def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> str | None:
-    """The head's Ray address; None when there will be none."""
-    nodes = len(context.allocation.nodes)
-    pause = reading_pause_s(nodes, _FIRST_PAUSE_S)
+    """The head's Ray address, when it is this node's turn to join; None when there will be none."""
+    nodes, rank = len(context.allocation.nodes), context.allocation.node_id
     spec = context.plan.spec.cluster
-    patience = Patience(spec.join_timeout_s + spec.heartbeat_timeout_s, max(STEP_S, 2 * pause))
+    pause = max(_FIRST_PAUSE_S, join_delay_s(rank, spec.joins_per_second))
+    patience = Patience(spec.join_timeout_s + spec.heartbeat_timeout_s, max(STEP_S, 2 * reading_pause_s(nodes)))
     head = context.cluster.node(context.allocation.head_name)
     for look in itertools.count(1):
         if context.stop.wait(pause * random.uniform(0.8, 1.2)):
@@ -70,7 +68,7 @@ def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: 
         signal = heartbeat.read()
         if signal.ended:
             return None
-        if signal.cluster:
+        if signal.cluster and (joins_before_head(rank) or signal.cluster.get("answers")):
             return str(signal.cluster["address"])
         waits = signal.beat == 0 and look % _LOOKS_AT_STATUS == 0
         if waits and read_node_status(head).get("state") == NodeState.FAILED:

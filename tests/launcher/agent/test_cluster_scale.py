@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from curator_slurm.launcher.agent.cluster_scale import LARGE, join_delay_s, ray_settings
+from curator_slurm.launcher.agent.cluster_scale import LARGE, join_delay_s, joins_before_head, ray_settings
 from curator_slurm.launcher.agent.process_limits import FEWEST_FILES, FEWEST_PROCESSES, RECOMMENDED_FILES, shortages
 
 
@@ -71,6 +71,7 @@ def test_nodes_join_one_after_the_other() -> None:
     in_any_second = max(sum(1 for other in delays if at < other <= at + 1) for at in delays)
     assert in_any_second <= 101
     assert join_delay_s(999, 1e9) < 1e-6
+    assert sum(map(joins_before_head, range(1, 1000))) == LARGE
 
 
 @pytest.mark.parametrize(
