@@ -27,7 +27,7 @@ WORKERS      ?= 3
 SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale stalls damage packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -70,6 +70,9 @@ damage: $(DEV) ## Every file of a run, damaged in every way, under every verb (a
 
 matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
 	@$(PYTHON) tests/matrix.py $(MATRIX)
+
+bench: packages $(DEV) ## All benchmarks, peers beside us, into docs/performance.md (hours): make bench BENCH="fill --again"
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 fuzz: $(DEV) ## 5,000 hostile specs at random: make fuzz FUZZ="--seed 17 --count 100"
 	$(BIN)/python tests/fuzz_specs.py $(FUZZ)

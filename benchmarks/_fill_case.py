@@ -56,7 +56,7 @@ def run_executor(side: str, backend: str, shape: Shape) -> tuple[float, list[lis
         from nemo_curator.tasks import Task
 
         executor_class = getattr(importlib.import_module(f"nemo_curator.backends.{backend}"), CLASSES[backend])
-    import ray.data
+    importlib.import_module("ray.data")  # imports are not measured, on either side
     from cosmos_xenna.pipelines import v1  # noqa: F401
 
     @dataclass
@@ -78,7 +78,8 @@ def run_executor(side: str, backend: str, shape: Shape) -> tuple[float, list[lis
             self.index = index
             self.seconds = seconds
             self.setup_s = setup_s
-            self.ready: float | None = None
+            self.ready = 0.0
+            self.node = ""
             if gpus:
                 self.resources = Resources(cpus=1, gpus=gpus)
 
@@ -89,14 +90,16 @@ def run_executor(side: str, backend: str, shape: Shape) -> tuple[float, list[lis
             return [], []
 
         def setup(self, worker_metadata: Any = None) -> None:  # noqa: ARG002
+            import ray  # not of the module around it: with `ray` and a `.data`, ray.data would travel, and pandas
+
+            self.node = ray.get_runtime_context().get_node_id()
             time.sleep(self.setup_s)
             self.ready = time.time()
 
         def process(self, task: Any) -> Any:
             begin = time.time()
             time.sleep(self.seconds)
-            node = ray.get_runtime_context().get_node_id()
-            task.data = [*task.data, (self.index, node, os.getpid(), self.ready or begin, begin, time.time())]
+            task.data = [*task.data, (self.index, self.node, os.getpid(), self.ready, begin, time.time())]
             return task
 
     pipeline = Pipeline(name="benchmark")

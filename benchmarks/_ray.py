@@ -20,6 +20,7 @@ from pathlib import Path
 
 MARK = "CURATOR_SLURM_BENCHMARK_RAY"
 """In the environment of all processes of a Ray: which one it is."""
+READY = "listening at "
 # What the cluster of every side is started with: the variables that cosmos-xenna asks for.
 RAY_ENV = {
     "RAY_AUTH_MODE": "disabled",
@@ -58,10 +59,10 @@ def running_ray(python: str, layout: Layout) -> Iterator[str]:
         assert holder.stdout is not None
         assert holder.stdin is not None
         try:
-            address = holder.stdout.readline().strip()
-            if not address:
+            said = next((line for line in iter(holder.stdout.readline, "") if line.startswith(READY)), "")
+            if not said:
                 raise SystemExit(f"a Ray of {python} did not start")
-            yield address
+            yield said.removeprefix(READY).strip()
         finally:
             holder.stdin.close()
             try:
@@ -101,7 +102,7 @@ def hold_ray(layout: Layout, folder: str) -> None:
             others.remove(node)
             others.append(start_node(address, layout, folder))
         time.sleep(0.1)
-    print(address, flush=True)
+    print(f"{READY}{address}", flush=True)
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     ended.wait()
