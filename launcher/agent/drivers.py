@@ -48,7 +48,9 @@ class Drivers:
         if not cwd.is_dir():
             cwd = attempt.run.root
         log.info("starting the driver of %s", self.context.plan.spec.name)
-        return DriverProcess(attempt, self.context.plan_file, environment, cwd, self.context.umask)
+        driver = DriverProcess(attempt, self.context.plan_file, environment, cwd, self.context.umask)
+        self.node.waiting = driver.pid
+        return driver
 
     def see_through(self, driver: DriverProcess, address: str) -> Verdict:
         """Let it go, and wait for its end.
@@ -61,6 +63,7 @@ class Drivers:
         if early is not None:
             raise EndedEarlyError(early, only_driver=not self.context.stop.requested)
         driver.go(address)
+        self.node.waiting = None
         self.events.add("driver_started", "the driver runs", node=self.context.allocation.node_name)
         while driver.exit_code() is None:
             if self.context.stop.wait(0.1):

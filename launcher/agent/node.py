@@ -31,6 +31,8 @@ class Node:
         self.address = ""
         self.ray: ray_process.RayProcess | None = None
         self.starts = 0
+        self.waiting: int | None = None
+        """The driver that waits for Ray: a start of Ray that fails must not end it."""
         self.environment: dict[str, str] = {}
         """For processes that shall use this node's Ray; there once Ray has been started, or will not be."""
         self._ports: ports.PortBlock | None = None
@@ -135,7 +137,7 @@ class Node:
                 + (lines[-1] if lines else "nothing"),
                 f"read {self.context.node.ray_output}",
             )
-        self._kill_leftovers()
+        self._kill_leftovers(but=self.waiting)
         self.context.stop.wait(0.5 * self.starts)
         self.start_ray(head_address)
         return True
@@ -189,8 +191,8 @@ class Node:
             self.ray.stop(0.0)
         self._free_ports()
 
-    def _kill_leftovers(self) -> None:
+    def _kill_leftovers(self, but: int | None = None) -> None:
         if self.session_dir is not None:
-            names = processes.kill_ours(str(self.session_dir))
+            names = processes.kill_ours(str(self.session_dir), but=but)
             if names:
                 log.info("ended what was left: %s", ", ".join(names))

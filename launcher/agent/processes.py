@@ -53,26 +53,34 @@ def marked_processes(session: str) -> list[psutil.Process]:
     return found
 
 
-def our_processes(session: str) -> list[psutil.Process]:
-    """Descendants of this process and processes with the marker."""
+def our_processes(session: str, but: int | None = None) -> list[psutil.Process]:
+    """Descendants of this process and processes with the marker; without `but` and its descendants."""
     found = {process.pid: process for process in marked_processes(session)}
     for process in psutil.Process().children(recursive=True):
         found.setdefault(process.pid, process)
+    if but is not None:
+        found.pop(but, None)
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(but).children(recursive=True):
+                found.pop(process.pid, None)
     return list(found.values())
 
 
-def kill_ours(session: str, grace_s: float = 1.0) -> list[str]:
-    """End everything we started, politely first; repeats until nothing is left. Returns the names of what was hit."""
+def kill_ours(session: str, grace_s: float = 1.0, *, but: int | None = None) -> list[str]:
+    """End everything we started but the process `but`, politely first; repeats until nothing is left.
+
+    Returns the names of what was hit.
+    """
     names: list[str] = []
     for attempt in range(5):
-        left = [process for process in our_processes(session) if _is_running(process)]
+        left = [process for process in our_processes(session, but) if _is_running(process)]
         if not left:
             break
         if attempt == 0:
             names = sorted({_name(process) for process in left})
         _signal_all(left, signal.SIGTERM if attempt == 0 and grace_s else signal.SIGKILL)
         psutil.wait_procs(left, timeout=grace_s if attempt == 0 else 2.0)
-    reap()
+    reap(keep=() if but is None else (but,))
     return names
 
 

@@ -44,6 +44,33 @@ assert living.wait() == -9
 """)
 
 
+def test_a_start_of_ray_that_fails_leaves_the_driver_that_waits_for_the_next() -> None:
+    run("""
+from pathlib import Path
+from types import SimpleNamespace
+from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.processes import MARKER
+
+marked = {**os.environ, MARKER: "/tmp/cs-session"}
+apart = {"env": marked, "start_new_session": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+driver = subprocess.Popen(["sh", "-c", "sleep 600 & wait"], **apart)
+while not psutil.Process(driver.pid).children():
+    time.sleep(0.01)
+(child,) = psutil.Process(driver.pid).children()
+left = subprocess.Popen(["sleep", "600"], **apart)
+context = SimpleNamespace(stop=SimpleNamespace(wait=lambda _: None))
+node = Node(context)
+node.session_dir, node.starts, node.waiting = Path("/tmp/cs-session"), 1, driver.pid
+node.ray = SimpleNamespace(exit_code=lambda: 1, last_lines=lambda: ["it was too slow"])
+node.start_ray = lambda address: None
+assert node.check_ray()
+assert not psutil.pid_exists(left.pid)
+assert driver.poll() is None and child.is_running()
+node._kill_leftovers()
+assert driver.poll() is not None and not child.is_running()
+""")
+
+
 def run(text: str) -> None:
     done = subprocess.run([sys.executable, "-c", PROLOGUE + text], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
