@@ -11,6 +11,7 @@ from curator_slurm.launcher.slurm import partitions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.partitions import Request, Shortfall
 from curator_slurm.launcher.spec.model import ResourcesSpec
+from curator_slurm.launcher.spec.slurm_memory import megabytes
 from curator_slurm.launcher.spec.slurm_time import seconds
 
 PATIENCE_S = 15.0
@@ -85,17 +86,8 @@ def _request(resources: ResourcesSpec, partition: str) -> Request:
         partitions=(partition,) if partition else named,
         nodes=resources.nodes,
         cpus=resources.cpus_per_node,
-        memory_mb=_megabytes(resources.mem_per_node),
+        memory_mb=megabytes(resources.mem_per_node) if resources.mem_per_node else None,
         gpus=resources.gpu_count,
         gpu_type=kind,
         time_s=seconds(resources.time) if resources.time else None,
     )
-
-
-def _megabytes(memory: str | None) -> int | None:
-    """Slurm's memory: a bare number is megabytes."""
-    match = re.fullmatch(r"([0-9]+)([KMGT]?)B?", memory or "", re.IGNORECASE)
-    if match is None:
-        return None
-    kilobytes = int(match[1]) << 10 * "KMGT".index(match[2].upper() or "M")
-    return -(-kilobytes // 1024)

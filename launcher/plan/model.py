@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field
 
-from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.model import BY_NEED, Spec
 from curator_slurm.launcher.spec.value_types import Section
 
 if TYPE_CHECKING:
@@ -71,19 +71,24 @@ class Plan(Section):
         default=None, description="what site files say beside the spec's own settings; None: there are none"
     )
     locks: list[LockNote] = Field(default=[], description="keys that site files have locked")
+    placed: list[str] = Field(default=[], description="partitions of the site files that it goes to")
+    explain: list[str] = Field(default=[], description="why `resources` are what they are")
 
     @property
     def habits(self) -> SlurmHabits:
-        """How the site wants sbatch to be called."""
+        """How the site wants sbatch to be called, in the partition that this goes to."""
         from curator_slurm.launcher.site.habits import SlurmHabits
 
-        return SlurmHabits.model_validate((self.site or {}).get("slurm", {}))
+        if not self.placed:
+            return SlurmHabits.model_validate((self.site or {}).get("slurm", {}))
+        return self.at_site().slurm
 
     def at_site(self) -> Site:
-        """What site files say of the cluster; all defaults where there are none."""
+        """What site files say of the cluster, as it holds in the partition; all defaults where there are none."""
         from curator_slurm.launcher.site.model import Site
 
-        return Site.model_validate(self.site or {})
+        site = Site.model_validate(self.site or {})
+        return site.in_partition(self.placed[0]) if self.placed else site
 
     @property
     def array(self) -> bool:
@@ -94,7 +99,9 @@ class Plan(Section):
         """The text of plan.yaml."""
         data = self.model_dump(mode="json", by_alias=True)
         if self.site is None:
-            del data["site"], data["locks"]
+            del data["site"], data["locks"], data["placed"], data["explain"]
+        for key in BY_NEED:  # answered, or not there
+            del data["spec"]["resources"][key]
         return yaml.dump(data, Dumper=_PlanDumper, sort_keys=False, allow_unicode=True, width=110)
 
     @classmethod

@@ -11,6 +11,7 @@ from pathlib import Path
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.plan import checks, output_versions, pipeline_check
+from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
 from curator_slurm.launcher.runs.known_folders import default_folder
@@ -20,7 +21,7 @@ from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.locks import refuse
-from curator_slurm.launcher.spec.model import ClusterSpec, EnvironmentSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec.model import BY_NEED, ClusterSpec, EnvironmentSpec, Spec, StorageSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
 
@@ -64,6 +65,8 @@ def plan_of(
     plan = resolve(reading, folder, cluster, environ, python)
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
+    if plan is not None:
+        plan = place(plan, reading)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
         plan, refusals = _by_the_rules(plan, reading)
@@ -146,6 +149,9 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
     if spec is None:
         return None
     origins = spec_file.origins(reading)
+    for key in BY_NEED:
+        if getattr(spec.resources, key) is None:
+            origins.pop(f"resources.{key}", None)
     locate = _Locator(reading, folder, environ)
     environment = _environment(spec.environment, locate)
     spec_dir = locate.found("", "the folder of the spec", str(folder))

@@ -18,6 +18,7 @@ from curator_slurm.launcher.site.layers import load
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.locks import Lock, changes, refuse
+from curator_slurm.launcher.spec.model import BY_NEED
 from curator_slurm.launcher.spec.overrides import Override, parse_override
 from curator_slurm.launcher.spec.spec_file import Reading
 from curator_slurm.launcher.spec.yaml_document import parse
@@ -35,6 +36,7 @@ CHANGEABLE = (
     "shards.per_element",
 )
 """Settings that may change between attempts at one run: how and where it runs, and what happens to failing tasks."""
+_ANSWERED = frozenset(f"resources.{key}" for key in BY_NEED)
 _REASONS = {
     "name": "it is the name of the run",
     "pipeline": "it determines the outputs",
@@ -79,10 +81,19 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         else plan.origins.get(key, origin)
         for key, origin in {**new.origins, **plan.origins}.items()
     }
-    new = new.model_copy(update={"origins": origins, "site": plan.site, "locks": plan.locks})
+    of_site = {"site": plan.site, "locks": plan.locks, "placed": plan.placed, "explain": plan.explain}
+    if "resources.partition" in changed:
+        of_site["placed"] = [
+            name for name in (new.spec.resources.partition or "").split(",") if name in _partitions(plan)
+        ]
+    new = new.model_copy(update={"origins": origins, **of_site})
     if new.site is not None and new.cluster is Cluster.SLURM:
         refuse(site_rules.refused(new, new.at_site()))
     return new
+
+
+def _partitions(plan: Plan) -> Mapping[str, Any]:
+    return (plan.site or {}).get("partitions") or {}
 
 
 def _check_locks(plan: Plan, before: Any, reading: Reading, environ: Mapping[str, str]) -> None:
@@ -106,6 +117,8 @@ def _say_how_to_leave_out(reading: Reading, run_id: str, set_options: Sequence[s
 
 def _refusal(key: str) -> str:
     """Why this key may not change; empty if it may, and for unknown keys."""
+    if key in _ANSWERED:
+        return "it was turned into nodes and what each of them has; change those: resources.nodes, gpus_per_node, ..."
     if any(_covers(allowed, key) for allowed in CHANGEABLE):
         return ""
     return _REASONS.get(key.partition(".")[0], "")

@@ -45,6 +45,8 @@ def _where(plan: Plan, key: str) -> str:
 def notes(plan: Plan, habits: SlurmHabits) -> Iterator[tuple[str, str]]:
     """(key, message) of what a plan asks for and the site has its own way of giving."""
     resources, origins = plan.spec.resources, plan.origins
+    if plan.placed:
+        return  # `explain` has it
     if resources.mem_per_node is not None and habits.mem is not MemoryUse.USE:
         way = {
             MemoryUse.NEVER: "jobs here get what the site gives",

@@ -31,7 +31,14 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
     if settings is None:
         notes += [] if plan.spec.input else ["the spec has no `input`"]
         return Preview(
-            name=name, cluster=cluster, sharded=False, shards=planned.shards, notes=notes, output=output, code=code
+            name=name,
+            cluster=cluster,
+            sharded=False,
+            shards=planned.shards,
+            notes=notes,
+            output=output,
+            code=code,
+            explain=plan.explain,
         )
     if plan.cluster is Cluster.LOCAL:
         return Preview(
@@ -55,6 +62,7 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
         notes=notes,
         output=output,
         code=code,
+        explain=plan.explain,
     )
 
 

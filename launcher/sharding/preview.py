@@ -41,6 +41,8 @@ class Preview:
     """Where the outputs go, if not to the run directory."""
     code: CodeRecord | None = None
     """The modules beside the spec that the run would take with it."""
+    explain: Sequence[str] = ()
+    """Why `resources` are what they are, where the site has decided."""
 
     @cached_property
     def files(self) -> int:
@@ -88,6 +90,8 @@ class Preview:
             "output": self.output,
             "code": None if self.code is None else {**vars(self.code), "files": sorted(self.code.files)},
         }
+        if self.explain:
+            value["resources"] = {"explain": list(self.explain)}
         if not self.sharded:
             return value
         return value | {

@@ -120,6 +120,9 @@ class PartitionSpec(Section):
     """A partition, and what its nodes have."""
 
     about: Line | None = Field(default=None, description="what it is for, in one sentence")
+    slurm_name: Line | None = Field(
+        default=None, description="its name in Slurm, where several entries are about one; default: the key"
+    )
     choose: bool = Field(
         default=True, description="whether a run that names no partition may be put there; the first that fits is taken"
     )
@@ -128,6 +131,9 @@ class PartitionSpec(Section):
         description="a word that partitions share of which Slurm may take the first that starts (-p a,b)",
     )
     sharing: Sharing = Field(default=Sharing.SHARED, description="shared, or whole: jobs get whole nodes only")
+    whole_if_several: bool = Field(
+        default=False, description="whether a job with several nodes must take them as a whole"
+    )
     node_count: Whole | None = Field(default=None, ge=1, description="how many nodes it has")
     cpus: Whole | None = Field(default=None, ge=1, description="CPUs of a node, as Slurm counts them")
     usable_cpus: Whole | None = Field(

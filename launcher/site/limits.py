@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import Field
 
@@ -21,6 +22,8 @@ class LimitsSpec(Section):
     """What one run, or one user, may have; checked before submission."""
 
     nodes: Whole | None = Field(default=None, ge=1, description="most nodes of one job")
+    min_nodes: Whole | None = Field(default=None, ge=1, description="least nodes of one job")
+    gpus: Whole | None = Field(default=None, ge=0, description="most GPUs of one job")
     time: Time | None = Field(default=None, description="longest time limit of a job")
     time_by_nodes: list[TimeStep] = Field(
         default=[], description="longest time limits by number of nodes, smallest first"
@@ -36,6 +39,21 @@ class LimitsSpec(Section):
     poll_s: Number | None = Field(
         default=None, ge=0, description="least seconds between two queries of Slurm by one user, over all commands"
     )
+
+    def stricter(self, other: LimitsSpec) -> LimitsSpec:
+        """Both together: of each limit, the one that allows less."""
+        update: dict[str, Any] = {}
+        for key in other.model_fields_set:
+            ours, theirs = getattr(self, key), getattr(other, key)
+            if not ours:
+                update[key] = theirs
+            elif key == "time":
+                update[key] = min(ours, theirs or ours, key=lambda limit: seconds(limit) or 0)
+            elif key in ("min_nodes", "poll_s"):
+                update[key] = max(ours, theirs or ours)
+            elif isinstance(ours, (int, float)):
+                update[key] = min(ours, theirs if theirs is not None else ours)
+        return self.model_copy(update=update)
 
     def exceeded(self, nodes: int, time: str | None) -> Iterator[tuple[str, str, str]]:
         """(key of the spec, limit, words) of everything that one job of this size has too much of."""

@@ -117,6 +117,19 @@ class Site(Section):
         given: dict[str, Any] = {key: getattr(own, key) for key in own.model_fields_set}
         return self.partition_defaults.model_copy(update=given)
 
+    def in_partition(self, name: str) -> Site:
+        """The site as it holds for jobs in one partition: its habits, and the lower of the limits."""
+        part = self.partition(name)
+        if part is None:
+            return self
+        ways = {key: value for key, value in (("gpus", part.gpus_by), ("mem", part.mem_by)) if value is not None}
+        return self.model_copy(
+            update={
+                "slurm": self.slurm.model_copy(update=ways),
+                "limits": self.limits.stricter(part.limits),
+            }
+        )
+
 
 WITHOUT_EFFECT = (
     *("slurm.requeue", "limits.running_jobs", "limits.poll_s"),

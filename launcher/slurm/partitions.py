@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
-from curator_slurm.launcher.spec.slurm_time import seconds
+from curator_slurm.launcher.spec.slurm_time import seconds, time_text
 
 SINFO_FORMAT = "%P|%D|%c|%m|%l|%s|%G"
 """Partition, nodes, CPUs, MB, time limit, nodes of a job, generic resources: of each group of equal nodes."""
@@ -112,7 +112,7 @@ def _short_of_time(request: Request, name: str, groups: Sequence[NodeGroup]) -> 
     limit = groups[0].time_limit_s
     if request.time_s is None or limit is None or request.time_s <= limit:
         return []
-    words = f"partition {name} has a time limit of {_clock(limit)}, and the job asks for {_clock(request.time_s)}"
+    words = f"partition {name} has a time limit of {time_text(limit)}, and the job asks for {time_text(request.time_s)}"
     return [Shortfall("resources.time", words)]
 
 
@@ -149,9 +149,3 @@ def _gpus(request: Request, group: NodeGroup) -> int:
 
 def _of_type(request: Request) -> str:
     return f" of type {request.gpu_type}" if request.gpu_type else ""
-
-
-def _clock(time_s: int) -> str:
-    days, rest = divmod(time_s, 86400)
-    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days}-{clock}" if days else clock

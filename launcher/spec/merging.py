@@ -27,6 +27,7 @@ EXCLUSIVE: tuple[tuple[Path, ...], ...] = (
         (*SBATCH, "mem-per-cpu"),
         (*SBATCH, "mem-per-gpu"),
     ),
+    (("resources", "nodes"), ("resources", "gpus"), ("resources", "cpus")),
 )
 """Settings of which one counts."""
 

@@ -47,13 +47,27 @@ class ExecutorSpec(Section):
     config: dict[str, Any] = Field(default={}, description="options of the executor, such as execution_mode")
 
 
+BY_NEED = ("gpus", "gpu_type", "cpus", "mem_per_cpu")
+"""Settings of `resources` that say what a run needs and leave to the site how Slurm is asked for it."""
+
+
 class ResourcesSpec(Section):
     """Resources to request from Slurm."""
 
     nodes: Whole = Field(default=1, ge=1, description="number of nodes")
+    gpus: Whole | None = Field(
+        default=None, ge=0, description="GPUs of the whole job; the site's partitions tell how many nodes that are"
+    )
+    gpu_type: Line | None = Field(default=None, description="kind of GPU, by a name that the site knows, such as h100")
     gpus_per_node: Gpus | None = Field(default=None, description="GPUs on each node: 4, or with a type a100:4")
+    cpus: Whole | None = Field(
+        default=None, ge=1, description="CPUs of the whole job; the site's partitions tell how many nodes that are"
+    )
     cpus_per_node: Whole | None = Field(default=None, ge=1, description="CPUs on each node; default: the cluster's")
     mem_per_node: Memory | None = Field(default=None, description="memory on each node, such as 480G")
+    mem_per_cpu: Memory | None = Field(
+        default=None, description="memory for each CPU, such as 4G, where the site's partitions are known"
+    )
     time: Time | None = Field(
         default=None, description="time limit: minutes, hours:minutes:seconds, or days-hours:minutes:seconds"
     )
@@ -76,8 +90,10 @@ class ResourcesSpec(Section):
             if value not in (None, False) and (name := sbatch_options.long_name(key)) in ("mem-per-cpu", "mem-per-gpu")
         }
         keys = [f"resources.sbatch.{key}" for key in others.values()]
-        if self.mem_per_node is not None and keys:
+        if self.mem_per_node is not None and (keys or self.mem_per_cpu is not None):
             keys.append("resources.mem_per_node")
+        if self.mem_per_cpu is not None and keys:
+            keys.append("resources.mem_per_cpu")
         if len(keys) > 1:
             raise problem(
                 f"{' and '.join(f'`{key}`' for key in keys)} ask for memory in different ways, and Slurm takes one; "
@@ -85,6 +101,30 @@ class ResourcesSpec(Section):
                 *keys,
             )
         return self
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> ResourcesSpec:
+        if "nodes" not in self.model_fields_set:
+            return self
+        each = (
+            ("gpus", self.gpus, self.gpu_count if self.gpus_per_node else None),
+            ("cpus", self.cpus, self.cpus_per_node),
+        )
+        for key, total, on_node in each:
+            if total is not None and on_node is not None and total != self.nodes * on_node:
+                raise problem(
+                    f"`resources.{key}` is {total}, but {self.nodes} node(s) with {on_node} each have "
+                    f"{self.nodes * on_node}; leave one of the three out",
+                    f"resources.{key}",
+                    "resources.nodes",
+                    f"resources.{key}_per_node",
+                )
+        return self
+
+    @property
+    def by_need(self) -> list[str]:
+        """Settings that only a site's description of its partitions can answer."""
+        return [key for key in BY_NEED if getattr(self, key) is not None]
 
     @property
     def gpu_count(self) -> int:
@@ -245,7 +285,8 @@ class Spec(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
         min_nodes = self.cluster.min_nodes
-        if min_nodes is not None and min_nodes > self.resources.nodes:
+        by_need = self.resources.gpus or self.resources.cpus  # how many nodes these are is not known yet
+        if min_nodes is not None and min_nodes > self.resources.nodes and not by_need:
             raise problem(
                 f"`cluster.min_nodes` is {min_nodes}, but `resources.nodes` is {self.resources.nodes}",
                 "cluster.min_nodes",

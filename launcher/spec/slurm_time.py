@@ -1,4 +1,4 @@
-"""Slurm's time limits as seconds. Pure."""
+"""Slurm's time limits as seconds, and back. Pure."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ def seconds(limit: str) -> int | None:
     if len(numbers) == 3:
         return (numbers[0] * 60 + numbers[1]) * 60 + numbers[2]
     return numbers[0] * 60 + (numbers[1] if len(numbers) == 2 else 0)
+
+
+def time_text(time_s: int) -> str:
+    """A time limit as Slurm takes it: 2:00:00, 3-00:00:00."""
+    days, rest = divmod(time_s, 86400)
+    clock = f"{rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days}-{clock}" if days else clock

@@ -58,7 +58,7 @@ def test_all_errors_at_once_in_the_order_of_the_file():
         ("resources: {constraint: h100}", "resources.constraint", "`resources.sbatch.constraint`"),
         ("resources: {cpus_per_task: 4}", "resources.cpus_per_task", "`resources.cpus_per_node`"),
         ("walltime: 5", "walltime", "did you mean `resources.time`?"),
-        ("resources: {qwerty: 1}", "resources.qwerty", "`resources` has nodes, gpus_per_node"),
+        ("resources: {qwerty: 1}", "resources.qwerty", "`resources` has nodes, gpus, gpu_type"),
         ("cluster: {objekt_store_fraction: 0.2}", "cluster.objekt_store_fraction", "`object_store_fraction`"),
         ("x: 1", "x", "a spec has name, pipeline"),
     ],
