@@ -20,8 +20,8 @@ PREFIX = "repository"
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
-_SPEC_FENCE = re.compile(r"^```yaml spec(?:-part)?$", re.MULTILINE)
-"""Specs in the docs are marked for the tests, which validate them."""
+_SPEC_FENCE = re.compile(r"^```yaml (?:spec(?:-part)?|site)$", re.MULTILINE)
+"""Specs and site files in the docs are marked for the tests, which validate them."""
 
 
 def on_files(files: Files, config: Any) -> Files:

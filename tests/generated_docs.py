@@ -49,6 +49,7 @@ def all_stages(text: str) -> str:
 
 
 def main() -> None:
+    import catalogue_tables
     import curator_signatures
     import site_tables
     import spec_tables
@@ -59,6 +60,8 @@ def main() -> None:
     for module in (spec_tables, curator_signatures):
         module.PAGE.write_text(module.page(module.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     site_tables.PAGE.write_text(site_tables.page(), encoding="utf-8")
+    for path, text in catalogue_tables.pages().items():
+        path.write_text(text, encoding="utf-8")
     STAGES.write_text(all_stages(STAGES.read_text(encoding="utf-8")), encoding="utf-8")
     PRIVATE_NAMES.write_text(private_names(PRIVATE_NAMES.read_text(encoding="utf-8")), encoding="utf-8")
     for document in DOCUMENTS:

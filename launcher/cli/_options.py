@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,29 @@ cluster_option = click.option(
     show_default=True,
     help="Where to run: auto is slurm where sbatch is found, else local, which is this machine.",
 )
+
+_SITE = "curator_slurm.site"
+
+
+def _keep_site(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    ctx.meta[_SITE] = value
+
+
+site_option = click.option(
+    "--site",
+    metavar="NAME",
+    callback=_keep_site,
+    expose_value=False,
+    help="Entry of the catalogue of clusters, or path of a site file; none: recognise no cluster.",
+)
+
+
+def environ() -> Mapping[str, str]:
+    """This process's environment, with what --site says."""
+    from curator_slurm.launcher.site.layers import with_site
+
+    return with_site(os.environ, click.get_current_context().meta.get(_SITE))
+
 
 imports_option = click.option(
     "--no-import",

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from curator_slurm.launcher.cli import _options
 from curator_slurm.launcher.site.effective import DEFAULT, Setting, effective, without_effect
 from curator_slurm.launcher.site.layers import Layers, load
 from curator_slurm.launcher.spec.locks import Lock
@@ -66,7 +67,7 @@ class SiteView:
 
 def of_site(*, defaults: bool) -> SiteView:
     """What site files say in this folder."""
-    layers = load(Path.cwd(), os.environ)
+    layers = load(Path.cwd(), _options.environ())
     notes = [*layers.notes, *without_effect(layers)]
     return SiteView(_files(layers), effective(layers, defaults=defaults), layers.locks, notes)
 
@@ -79,7 +80,7 @@ def of_spec(path: Path) -> SiteView:
     from curator_slurm.launcher.site.specs import read_spec
     from curator_slurm.launcher.spec import spec_file
 
-    reading, layers = read_spec(path, (), os.environ)
+    reading, layers = read_spec(path, (), _options.environ())
     plan = plan_of(reading, spec_file.folder_of(path), Cluster.SLURM, os.environ, publishes=False, layers=layers)
     values = plan.spec.model_dump(mode="json", by_alias=True)
     nested = {key[: at + 1] for key in plan.origins for at, letter in enumerate(key) if letter == "."}

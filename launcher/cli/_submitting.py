@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.cli import _options
 from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
 from curator_slurm.launcher.operations.submit import (
@@ -90,7 +91,14 @@ def submit_request(request: SubmitRequest) -> SubmittedRun:
 def _prepared(
     request: SubmitRequest, choice: ClusterChoice, progress: Callable[[str, int, int | None], None] = lambda *_: None
 ) -> Prepared:
-    return prepare(request.spec_path, request.overrides, choice.cluster, os.environ, progress, imports=request.imports)
+    return prepare(
+        request.spec_path,
+        request.overrides,
+        choice.cluster,
+        _options.environ(),
+        progress,
+        imports=request.imports,
+    )
 
 
 def show_dry_run(request: SubmitRequest, *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 @_options.spec_argument
 @_options.set_option
 @_options.cluster_option
+@_options.site_option
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Save which files are in which shard (JSONL)."
 )
@@ -50,7 +50,7 @@ def command(
     from curator_slurm.launcher.sharding.make_preview import make_preview
 
     run = None if run_name is None else _run_named(run_name)
-    plan = make_plan(spec_path, overrides, choose_cluster(cluster), os.environ, publishes=run is None)
+    plan = make_plan(spec_path, overrides, choose_cluster(cluster), _options.environ(), publishes=run is None)
     steps = open_steps()
     try:
         preview = make_preview(plan, steps.show)

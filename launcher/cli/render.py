@@ -15,6 +15,7 @@ from curator_slurm.launcher.cli._terminal import say, say_exactly
 @_options.spec_argument
 @_options.set_option
 @_options.cluster_option
+@_options.site_option
 @click.option(
     "--output",
     "folder",
@@ -33,12 +34,12 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, folder: P
         from curator_slurm.launcher.plan import script
         from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
 
-        say_exactly(script.render(make_plan(spec_path, overrides, choose_cluster(cluster), os.environ)))
+        say_exactly(script.render(make_plan(spec_path, overrides, choose_cluster(cluster), _options.environ())))
         return
     from curator_slurm.launcher.operations.submit import choose_cluster as chosen
     from curator_slurm.launcher.operations.submit import prepare, write_run
 
-    prepared = prepare(spec_path, overrides, chosen(cluster).cluster, os.environ)
+    prepared = prepare(spec_path, overrides, chosen(cluster).cluster, _options.environ())
     run = write_run(prepared, folder.expanduser().absolute(), os.environ)
     start = "bash" if run.record and run.record.is_local else "sbatch"
     say(f"Run dir  {run.paths.root}")

@@ -12,6 +12,7 @@ from curator_slurm.launcher.cli._options import (
     imports_option,
     json_option,
     set_option,
+    site_option,
     spec_argument,
 )
 
@@ -20,6 +21,7 @@ from curator_slurm.launcher.cli._options import (
 @spec_argument
 @set_option
 @cluster_option
+@site_option
 @imports_option
 @json_option
 def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: bool, as_json: bool) -> None:

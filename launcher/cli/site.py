@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from curator_slurm.launcher.cli import _options
+
 
 @click.group("site")
 def command() -> None:
@@ -22,6 +24,7 @@ def command() -> None:
 @click.option(
     "--for", "spec_path", type=click.Path(path_type=Path), metavar="SPEC", help="Show what becomes of this spec here."
 )
+@_options.site_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def show(origin: bool, defaults: bool, spec_path: Path | None, as_json: bool) -> None:
     """Print the configuration that counts in this folder.

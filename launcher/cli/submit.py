@@ -13,6 +13,7 @@ from curator_slurm.launcher.cli._options import (
     imports_option,
     json_option,
     set_option,
+    site_option,
     spec_argument,
 )
 
@@ -21,6 +22,7 @@ from curator_slurm.launcher.cli._options import (
 @spec_argument
 @set_option
 @cluster_option
+@site_option
 @click.option("--watch", is_flag=True, help="Follow the run until it ends.")
 @click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
 @imports_option

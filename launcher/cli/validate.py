@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @_options.spec_argument
 @_options.set_option
 @_options.cluster_option
+@_options.site_option
 @_options.imports_option
 @_options.json_option
 def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: bool, as_json: bool) -> None:
@@ -37,7 +38,7 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: 
 
     reading = None
     try:
-        reading, layers = read_spec(spec_path, overrides, os.environ)
+        reading, layers = read_spec(spec_path, overrides, _options.environ())
         place = choose_cluster(cluster)
         plan = plan_of(reading, spec_file.folder_of(spec_path), place, os.environ, imports=imports, layers=layers)
         warnings = reading.warnings()

@@ -66,7 +66,7 @@ def plan_of(
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
     if plan is not None:
-        plan = place(plan, reading)
+        plan = place(plan, reading, environ)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
         plan, refusals = _by_the_rules(plan, reading)

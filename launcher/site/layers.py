@@ -1,6 +1,7 @@
 """The layers of site files, found and merged: later ones win, locked keys stay.
 
-catalogue entry < /etc/curator-slurm/site.yaml < $CURATOR_SLURM_SITE < ~/.config/curator-slurm/config.yaml <
+catalogue entry (--site, $CURATOR_SLURM_CATALOGUE, or recognised) <
+/etc/curator-slurm/site.yaml < $CURATOR_SLURM_SITE < ~/.config/curator-slurm/config.yaml <
 $CURATOR_SLURM_RUNS < .curator-slurm.yaml of the spec's folder or the nearest one above < the spec < --set
 """
 
@@ -15,7 +16,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.runs.known_folders import default_folder
-from curator_slurm.launcher.site import catalogue
+from curator_slurm.launcher.site import catalogue, recognition
 from curator_slurm.launcher.site.trust import UntrustedError, read_trusted
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.locks import Below, Lock, changes, refuse
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SYSTEM_FILE = Path("/etc/curator-slurm/site.yaml")
 SITE_VARIABLE = "CURATOR_SLURM_SITE"
+CATALOGUE_VARIABLE = "CURATOR_SLURM_CATALOGUE"
+NO_ENTRY = "none"
 RUNS_VARIABLE = "CURATOR_SLURM_RUNS"
 FOLDER_FILE = ".curator-slurm.yaml"
 _DEEPEST = 8
@@ -96,8 +99,16 @@ class Layers:
         return Document(value=values, lines=whole.lines, written=whole.written, sources=whole.sources)
 
 
-def load(folder: Path, environ: Mapping[str, str], entry: str | None = None) -> Layers:
-    """The layers for a spec in `folder`; `entry` names an entry of the catalogue.
+def with_site(environ: Mapping[str, str], site: str | None) -> Mapping[str, str]:
+    """The variables with what `--site` says: an entry of the catalogue, or the path of a file."""
+    if site is None:
+        return environ
+    is_path = "/" in site or site.endswith((".yaml", ".yml"))
+    return {**environ, SITE_VARIABLE if is_path else CATALOGUE_VARIABLE: site}
+
+
+def load(folder: Path, environ: Mapping[str, str]) -> Layers:
+    """The layers for a spec in `folder`.
 
     Raises:
         SpecError: a file is wrong, or may have been written by somebody else.
@@ -105,8 +116,9 @@ def load(folder: Path, environ: Mapping[str, str], entry: str | None = None) -> 
     """
     notes: list[str] = []
     found = Layers()
-    if entry is not None:
-        found = _with_file(found, catalogue.entry(entry, "--site"), "catalogue", ())
+    chosen = _chosen(environ)
+    if chosen is not None:
+        found = _with_file(found, chosen[0], "catalogue", ())
     if not _is_missing(SYSTEM_FILE):
         found = _with_file(found, SYSTEM_FILE, "system", ())
     if environ.get(SITE_VARIABLE):
@@ -122,6 +134,8 @@ def load(folder: Path, environ: Mapping[str, str], entry: str | None = None) -> 
     if nearest is not None:
         found = _with_file(found, nearest, "folder", ())
     _check_whole(found)
+    if chosen is not None and chosen[1]:
+        notes.append(chosen[1])
     return replace(found, notes=notes)
 
 
@@ -134,6 +148,28 @@ def _is_missing(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def _chosen(environ: Mapping[str, str]) -> tuple[Path, str] | None:
+    """The entry of the catalogue that is named or recognised, and a note about it.
+
+    Where an administrator has described the cluster, none is recognised.
+    """
+    name = environ.get(CATALOGUE_VARIABLE)
+    if name == NO_ENTRY:
+        return None
+    if name:
+        return catalogue.entry(name, f"--site or ${CATALOGUE_VARIABLE}"), ""
+    if not _is_missing(SYSTEM_FILE) or environ.get(SITE_VARIABLE):
+        return None
+    known = recognition.recognised()
+    if known is None:
+        return None
+    words = (
+        f"this is taken for {known.name} of the catalogue, by its {known.by}; what that says is from documentation, "
+        f"not tried on the machine (docs/sites/{known.name}.md). --site {NO_ENTRY} does without"
+    )
+    return catalogue.entry(known.name, "catalogue"), words
 
 
 def user_file(environ: Mapping[str, str]) -> Path:

@@ -134,7 +134,7 @@ class Site(Section):
 WITHOUT_EFFECT = (
     *("slurm.requeue", "limits.running_jobs", "limits.poll_s"),
     *("network.host_suffix", "network.family", "network.internet", "network.proxy"),
-    *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size", "storage.node_local.option"),
+    *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size"),
     *("container", "templates"),
 )
 """Facts that a site file can state already, and that nothing acts on yet; `site show` and the reference say so."""

@@ -57,6 +57,8 @@ def _gpus(result: JobFit, need: JobNeed, place: JobPlace, named: bool) -> None:
         total = result.nodes * result.gpus
         more = f"; {total} in all, {need.gpus} are needed" if need.gpus and total != need.gpus else ""
         result.note("gpus_per_node", result.gpus, *causes, words=", ".join(filter(None, causes)) + more)
+    if need.cpus and not place.usable and need.cpus_per_node is None and need.nodes is None:
+        result.short("cpus", "how many CPUs its nodes have is not said; ask with nodes and cpus_per_node")
     if need.gpus == 0 and part.min_gpus:
         result.short(
             "gpus", f"a job there must ask for at least {part.min_gpus} GPU(s) on each node", gpus=part.min_gpus

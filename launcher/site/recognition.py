@@ -1,0 +1,67 @@
+"""Which cluster of the catalogue this is, by Slurm's ClusterName or by the name of this machine.
+
+The entries are looked through as text: reading them all as YAML would take longer than most commands do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+from curator_slurm.launcher.site import catalogue
+
+SLURM_CONF = Path("/etc/slurm/slurm.conf")
+_LISTED = re.compile(r"(?m)^  (cluster_names|hosts): \[([^\n]*)\](?=\n)")
+_CLUSTER_NAME = re.compile(r"(?im)^\s*ClusterName\s*=\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """An entry of the catalogue, and by what it was recognised."""
+
+    name: str
+    by: str
+
+
+@cache
+def recognised() -> Recognised | None:
+    """The entry of the cluster that this machine belongs to; None where none is known, or several might be it."""
+    return match(cluster_name(), os.uname().nodename, socket.gethostname())
+
+
+def match(cluster: str | None, *hosts: str) -> Recognised | None:
+    """The entry for a ClusterName or a name of a machine."""
+    by_name, by_host = set(), set()
+    for name in catalogue.names():
+        lists = dict(patterns(name))
+        if cluster is not None and cluster.lower() in lists.get("cluster_names", ()):
+            by_name.add(name)
+        if any(fnmatchcase(host, pattern) for host in hosts for pattern in lists.get("hosts", ())):
+            by_host.add(name)
+    for found, by in ((by_name, f"ClusterName {cluster}"), (by_host, f"host name {hosts[0] if hosts else ''}")):
+        if len(found) == 1:
+            return Recognised(found.pop(), by)
+    return None
+
+
+def patterns(name: str) -> Iterator[tuple[str, list[str]]]:
+    """The lists `cluster_names` and `hosts` of an entry."""
+    for key, items in _LISTED.findall((catalogue.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")):
+        yield key, [item.strip().strip("\"'") for item in items.split(",")]
+
+
+def cluster_name() -> str | None:
+    """ClusterName of the Slurm that is configured here, without asking it."""
+    path = Path(os.environ.get("SLURM_CONF") or SLURM_CONF)
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            found = _CLUSTER_NAME.search(stream.read(1 << 20))
+    except OSError:
+        return None
+    return found[1].strip("\"'") if found else None
