@@ -12,17 +12,26 @@ if TYPE_CHECKING:
 
 SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
-LONG_AND_ALONE = ("tests/test_ordinary_user.py",)
-"""Plain modules of one long test: before all others, or a single worker is busy with it in the end."""
+LONG = (
+    "tests/test_ordinary_user.py",
+    "tests/launcher/agent/test_elements.py",
+    "tests/launcher/operations/test_fake_chaos.py",
+    "tests/launcher/api/test_api_job.py",
+)
+"""Plain modules that take longest: before all others, or a single worker is busy with one of them in the end."""
 ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
 CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_failures_on_slurm.py", "test_scale.py", "test_chaos.py")
-ON_TWO_CPUS = (
+ON_SHARED_RAYS = (
     "tests/executors/adapter/test_joined_batches.py",
+    "tests/executors/backends/test_changed_internals.py",
     "tests/executors/backends/test_failure_matrix.py",
+    "tests/executors/backends/test_last_node.py",
     "tests/executors/backends/xenna/engine/test_xenna_orphans.py",
     "tests/executors/backends/xenna/test_xenna.py",
+    "tests/executors/resume/test_killed_drivers.py",
+    "tests/executors/stages/io/test_id_generator.py",
 )
-"""Modules that share a Ray of two CPUs; `test_backends.py`, which takes as long as all of them, has one for itself."""
+"""Modules on the Rays of the session in `tests/executors/conftest.py`; `test_backends.py` has one for itself."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,8 +53,10 @@ def _leave_to_ordinary_users(config: pytest.Config, items: list[pytest.Item]) ->
 
 def _rank(item: pytest.Item) -> float:
     kinds = [number for number, marker in enumerate(SLOWEST_FIRST) if item.get_closest_marker(marker)]
-    plain = len(SLOWEST_FIRST) - (0.5 if item.nodeid.startswith(LONG_AND_ALONE) else 0)
-    return min(kinds, default=plain)
+    if kinds:
+        return min(kinds)
+    module = item.nodeid.partition("::")[0]
+    return len(SLOWEST_FIRST) - (1 - LONG.index(module) / len(LONG) if module in LONG else 0)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -66,4 +77,4 @@ def group_of(nodeid: str) -> str:
     module = nodeid.partition("::")[0]
     if module.startswith(ON_ONE_SLURM) and not module.endswith(CLUSTER_OF_THEIR_OWN):
         return "slurm"
-    return "two CPUs" if module in ON_TWO_CPUS else module
+    return "shared Rays" if module in ON_SHARED_RAYS else module

@@ -1,10 +1,11 @@
 """How tests are divided among workers."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from selection import CLUSTER_OF_THEIR_OWN, ON_TWO_CPUS, group_of
+from selection import CLUSTER_OF_THEIR_OWN, LONG, ON_SHARED_RAYS, group_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,14 +17,16 @@ def test_groups():
     arrays = "tests/on_slurm/test_arrays_on_slurm.py"
     assert group_of(f"{arrays}::test_c") == arrays
     assert all((ROOT / "tests" / "on_slurm" / name).exists() for name in CLUSTER_OF_THEIR_OWN)
+    assert all((ROOT / name).exists() for name in LONG)
 
 
 def test_modules_that_share_a_ray():
     texts = {path: path.read_text("utf-8") for path in (ROOT / "tests" / "executors").rglob("test_*.py")}
-    sharing = {str(path.relative_to(ROOT)) for path, text in texts.items() if "two_cpus: TestRay" in text}
+    asks = re.compile(r"two_cpus: TestRay|nodes_beside_a_head: RayNodes")
+    sharing = {str(path.relative_to(ROOT)) for path, text in texts.items() if asks.search(text)}
     own = {str(path.relative_to(ROOT)) for path, text in texts.items() if "def two_cpus()" in text}
-    assert sharing - own - {"tests/executors/backends/test_backends.py"} == set(ON_TWO_CPUS)
-    assert {group_of(f"{module}::test_d") for module in ON_TWO_CPUS} == {"two CPUs"}
+    assert sharing - own - {"tests/executors/backends/test_backends.py"} == set(ON_SHARED_RAYS)
+    assert {group_of(f"{module}::test_d") for module in ON_SHARED_RAYS} == {"shared Rays"}
 
 
 def test_workers_take_whole_modules(tmp_path):

@@ -198,7 +198,7 @@ class UntilElsewhere(Step):
     """Is slow until it has run on two nodes; writes the node of each task down."""
 
     def __init__(self, name: str, journal: Path) -> None:
-        super().__init__(name, 1, cpus=0.5)
+        super().__init__(name, 1)
         self.journal = journal
 
     def process(self, task: Any) -> Any:

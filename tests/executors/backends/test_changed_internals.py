@@ -13,7 +13,7 @@ from cosmos_xenna.ray_utils import actor_pool, cluster
 from cosmos_xenna.utils import gpu
 from loguru import logger
 from ray_runs import MARKS, Run, runner, values
-from xenna_ray import TestRay, start_ray
+from xenna_ray import TestRay
 from xenna_stages import KeepEven, Kill, Raise, Step, Twice
 
 from curator_slurm.executors import ray_internals
@@ -23,12 +23,6 @@ from curator_slurm.executors.task_failures import StageError, TooManyFailedTasks
 
 pytestmark = MARKS
 XENNA = ["xenna", "xenna-batch"]
-
-
-@pytest.fixture(scope="module")
-def two_cpus() -> Iterator[TestRay]:
-    with start_ray(cpus=3) as ray:
-        yield ray
 
 
 @pytest.fixture
@@ -76,7 +70,7 @@ def everything_is_put_back() -> Iterator[None]:
     assert [getattr(module, name) for module, name in ENGINE_PARTS] == before
 
 
-STAGES = [Twice("twice", 1, cpus=0.65), KeepEven("even", 2, cpus=0.65), Step("c", 4, cpus=0.65)]
+STAGES = [Twice("twice", 1, cpus=0.6), KeepEven("even", 2, cpus=0.6), Step("c", 4, cpus=0.6)]
 """They take what the engine sees of the CPUs, because workers in what is left would only cost time."""
 EXPECTED = sorted(value + more for value in range(0, 20, 2) for more in (0, 1000))
 

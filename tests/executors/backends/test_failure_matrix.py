@@ -36,7 +36,7 @@ from mishaps import (
     remove_groups,
     small_node,
 )
-from ray_nodes import RayNodes, start_nodes, wait_for_lines
+from ray_nodes import RayNodes, wait_for_lines
 from ray_runs import MARKS, wait_for_no_workers
 from xenna_ray import TestRay, python_path, start_ray
 from xenna_stages import Step, numbers
@@ -87,7 +87,6 @@ OF_THE_SUITE = [
     ("xenna", Cell("unsendable", "skip")),
     ("ray_actor_pool", Cell("segfault", "fail", once=True)),
     ("xenna", Cell("OOM", "skip")),
-    ("ray_data", Cell("hang in C", "skip")),
     ("ray_actor_pool", Cell("exit in setup", "skip")),
 ]
 _MONITORED = [Cell("OOM by Ray", policy, once=once) for policy in ("skip", "fail") for once in (False, True)]
@@ -140,7 +139,7 @@ def short_of_memory() -> Iterator[TestRay]:
         yield ray
 
 
-@pytest.mark.parametrize(("backend", "cell"), _cases(_MONITORED, [("ray_data", _MONITORED[0])]))
+@pytest.mark.parametrize(("backend", "cell"), _cases(_MONITORED, [("ray_actor_pool", _MONITORED[0])]))
 def test_rows_after_rays_memory_monitor_kills(
     backend: str,
     cell: Cell,
@@ -162,11 +161,10 @@ def test_rows_after_rays_memory_monitor_kills(
         _assert_nothing_lost(row, cell, failed, error)
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[RayNodes]:
-    """A head with two CPUs; every test brings a node of its own."""
-    with start_nodes(0, head_cpus=2) as started:
-        yield started
+@pytest.fixture
+def nodes(nodes_beside_a_head: RayNodes) -> Iterator[RayNodes]:
+    yield nodes_beside_a_head
+    nodes_beside_a_head.end()
 
 
 @pytest.mark.parametrize("policy", ["skip", "fail"] if FULL else ["skip"])
@@ -205,9 +203,8 @@ def test_a_node_that_joins_later_is_used(
     journal = tmp_path / "journal"
     joiner = threading.Thread(target=_join, args=(nodes, journal))
     joiner.start()
-    outputs, error = _run(backend, [Step("before", cpus=0.25), UntilElsewhere("where", journal)], 240, {})
+    outputs, error = _run(backend, [Step("before"), UntilElsewhere("where", journal)], 240, {})
     joiner.join()
-    nodes.end()
     assert error is None
     assert len({task.data for task in outputs}) == len(outputs) == 240
     assert len(set(journal.read_text().split())) == 2

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from ray_nodes import RayNodes, start_nodes, wait_for_lines
+from ray_nodes import RayNodes, wait_for_lines
 from ray_runs import MARKS, runner, values
 from xenna_stages import Step
 
@@ -48,19 +48,12 @@ class PreparesGpu(OnGpu):
             time.sleep(3600)
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayNodes]:
-    """A head with CPUs only."""
-    with start_nodes(0, head_cpus=2) as nodes:
-        yield nodes
-
-
 @pytest.fixture
-def nodes(cluster: RayNodes) -> Iterator[RayNodes]:
-    """And a node with a GPU."""
-    cluster.add(gpus=1)
-    yield cluster
-    cluster.end()
+def nodes(nodes_beside_a_head: RayNodes) -> Iterator[RayNodes]:
+    """A head with CPUs only, and a node with a GPU."""
+    nodes_beside_a_head.add(gpus=1)
+    yield nodes_beside_a_head
+    nodes_beside_a_head.end()
 
 
 @contextlib.contextmanager
@@ -87,7 +80,7 @@ def test_the_run_ends_and_names_the_stage(
 
     named = pytest.raises(LastNodeLostError, match=r"'on-gpu' .* 1 GPUs.* nodes: 2 CPUs and 0 GPUs")
     with accident(cut), named:
-        runner(backend, nodes.head, monkeypatch)([Step("before", cpus=0.5), OnGpu(journal, 5.0)], 20)
+        runner(backend, nodes.head, monkeypatch)([Step("before"), OnGpu(journal, 5.0)], 20)
 
 
 @pytest.mark.parametrize(
@@ -111,5 +104,5 @@ def test_a_node_that_comes_in_its_place_is_used(
         nodes.add(gpus=1)
 
     with accident(replace):
-        outputs = runner(backend, nodes.head, monkeypatch)([Step("before", cpus=0.5), stage(journal, 1.0)], 8)
+        outputs = runner(backend, nodes.head, monkeypatch)([Step("before"), stage(journal, 1.0)], 8)
     assert values(outputs) == list(range(8))

@@ -8,25 +8,18 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from killed_driver import pipeline
 from loop import TrackedLoop
-from xenna_ray import TestRay, start_ray
+from xenna_ray import TestRay
 
 from curator_slurm.executors.resume.log import FOLDER, read_lines
 
 pytestmark = pytest.mark.ray
 FILES, ROWS, KILLS = 24, 5, 2
 DRIVER = Path(__file__).with_name("killed_driver.py")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[TestRay]:
-    with start_ray(cpus=2) as ray:  # each CPU more is four more workers in every run
-        yield ray
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +43,7 @@ def finished(checkpoint: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
-def test_killed_again_and_again(backend: str, cluster: TestRay, source: Path, tmp_path: Path) -> None:
+def test_killed_again_and_again(backend: str, two_cpus: TestRay, source: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     clean.with_name("clean-died").touch()
     pipeline(source, clean).run(TrackedLoop())
@@ -62,18 +55,18 @@ def test_killed_again_and_again(backend: str, cluster: TestRay, source: Path, tm
     known = 0
     for _ in range(KILLS):
         wanted = min(known + moments.randint(1, len(expected) // 3), len(expected) - 1)
-        assert drive(backend, cluster, source, out, checkpoint, kill_at=wanted) != 0
+        assert drive(backend, two_cpus, source, out, checkpoint, kill_at=wanted) != 0
         known = len(content(out))
     before = finished(checkpoint)
     assert before, "no partition was recorded before the driver was killed"
-    assert drive(backend, cluster, source, out, checkpoint) == 0
+    assert drive(backend, two_cpus, source, out, checkpoint) == 0
     assert content(out) == expected
     assert out.with_name("out-died").exists(), "no worker died"
 
     printed = (tmp_path / "driver.log").read_text()
     left = sum(1 for name in expected if name.split("_")[1] not in before)
     assert f"outputs {left}\n" in printed
-    assert drive(backend, cluster, source, out, checkpoint) == 0
+    assert drive(backend, two_cpus, source, out, checkpoint) == 0
     assert (tmp_path / "driver.log").read_text().count("outputs 0\n") == 1
     assert content(out) == expected
 

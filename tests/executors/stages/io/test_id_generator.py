@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from ray_runs import MARKS
 from stage_loop import rows, write_jsonl
-from xenna_ray import start_ray
+from xenna_ray import TestRay
 
 from curator_slurm.executors import Pipeline, RayActorPoolExecutor
 from curator_slurm.executors.ray_connection import ray_session
@@ -70,15 +70,9 @@ def test_an_actor_needs_a_cluster_that_outlives_it(monkeypatch: pytest.MonkeyPat
         create_id_generator_actor()
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with start_ray(cpus=2, dashboard=False) as ray:
-        yield ray
-
-
 @pytest.fixture
-def connected(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in cluster.env.items():
+def connected(two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in two_cpus.env.items():
         monkeypatch.setenv(name, value)
     with ray_session():
         yield
