@@ -189,38 +189,6 @@ def test_an_interface_that_no_node_has(runs: Runs) -> None:
     failed(runs, "environment", "network.interface", "ib7", "eth0")
 
 
-def test_a_stale_token_in_the_home_directory(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    home = slurm_cluster.home("alice")
-    slurm_cluster.run(["mkdir", "-p", f"{home}/.ray"], check=True)
-    slurm_cluster.run(["sh", "-c", f"echo stale > {home}/.ray/auth_token"], check=True)
-    done = runs.run(program("print('nodes', len(ray.nodes()))", nodes=2))
-    slurm_cluster.run(["rm", "-r", f"{home}/.ray"], check=True)
-    assert done.returncode == 0, done.output
-    assert "nodes 2" in runs.read("attempts/*/*/driver.log")
-    runs.assert_nothing_left()
-
-
-def test_cancel_and_files_that_are_private(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    run_id = runs.submit(SLEEPER)["run_id"]
-    runs.wait_for_event("driver_started")
-    run_dir = runs.latest()
-    assert run_dir.stat().st_mode & 0o777 == 0o700
-    seen = slurm_cluster.run(["ls", str(run_dir)], user=slurm_cluster.other_user)
-    assert seen.returncode != 0
-    (token,) = (run_dir / "secrets").glob("ray-token*")
-    assert token.stat().st_mode & 0o777 == 0o600
-
-    done = runs.command("cancel", run_id)
-    assert done.returncode == 0, done.output
-    assert runs.watch(run_id).returncode == 8
-    status = runs.status(run_id)
-    assert (status["state"], status["failure_class"]) == ("cancelled", "cancelled")
-    runs.assert_nothing_left()
-    assert json.loads((runs.element() / "outcome.json").read_text())["state"] == "cancelled"
-    assert {path.parent.name for path in run_dir.glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2"}
-    assert not (run_dir / "secrets").exists()
-
-
 def test_the_time_limit(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     """Slurm's own limit, which is whole minutes, moved to a moment that is near."""
     run_id = runs.submit({**SLEEPER, "resources": {**ONE_NODE, "time": 10}})["run_id"]

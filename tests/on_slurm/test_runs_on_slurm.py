@@ -1,10 +1,10 @@
-"""Whole runs on three nodes, as an ordinary user: the same rows on every executor, and nothing left behind."""
+"""Whole runs on several nodes, as an ordinary user: the same rows on every executor, and nothing left behind."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from on_slurm.eavesdropper import command_lines_of_all
 from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-BACKENDS = ("xenna", "ray_data", "ray_actor_pool")
 
 
 def rows(outputs: Path) -> list[str]:
@@ -48,16 +47,16 @@ def test_one_spec_runs_on_one_machine_without_slurm(runs: Runs, expected: Callab
     assert runs.cluster.files() == []
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_quickstart_on_three_nodes(
-    runs: Runs, slurm_cluster: SlurmCluster, backend: str, expected: Callable[[Runs], list[str]]
+@pytest.mark.parametrize(("backend", "nodes"), [("xenna", 3), ("ray_data", 2), ("ray_actor_pool", 2)])
+def test_the_quickstart_on_several_nodes(
+    runs: Runs, slurm_cluster: SlurmCluster, backend: str, nodes: int, expected: Callable[[Runs], list[str]]
 ) -> None:
     """With TLS, which must be nothing to the executors."""
     wanted = expected(runs)
     overrides = {
         "executor.backend": backend,
         "cluster.tls": "true",
-        "resources": json.dumps(SMALL),
+        "resources": json.dumps({**SMALL, "nodes": nodes}),
         "pipeline.args.files_per_partition": "10",
     }
     options = [part for key, value in overrides.items() for part in ("--set", f"{key}={value}")]
@@ -69,10 +68,11 @@ def test_the_quickstart_on_three_nodes(
     states = [row.split("|")[1:] for row in accounting(slurm_cluster, runs.status()["job_id"])]
     assert states == [["COMPLETED", "0:0"]] * len(states)
     (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if "quickstart completed" in line]
-    assert re.findall(r"\d+ on (n\d)", line) == ["n1", "n2", "n3"]
+    names = ["n1", "n2", "n3"][:nodes]
+    assert re.findall(r"\d+ on (n\d)", line) == names
     attempt = runs.element()
-    assert {path.parent.name for path in attempt.glob("nodes/*/ray.tar.zst")} == {"n1", "n2", "n3"}
-    assert {path.parent.name for path in attempt.glob("nodes/*/agent.log")} == {"n1", "n2", "n3"}
+    assert sorted(path.parent.name for path in attempt.glob("nodes/*/ray.tar.zst")) == names
+    assert sorted(path.parent.name for path in attempt.glob("nodes/*/agent.log")) == names
     assert not (runs.latest() / "secrets").exists()
 
 
@@ -100,9 +100,10 @@ def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmClu
     runs.assert_nothing_left()
 
 
-GPU_STAGES = """
+GPU_PROGRAM = """
 import os, socket, time
 from curator_slurm.executors import Pipeline, ProcessingStage, Resources, Task
+from curator_slurm.executors import RayActorPoolExecutor, RayDataExecutor, XennaExecutor
 
 
 class Make(ProcessingStage):
@@ -132,24 +133,29 @@ class OnGpu(ProcessingStage):
         return task
 
 
-def build(folder):
-    return Pipeline("gpus", stages=[Make(), OnGpu(folder).with_(num_workers=4)])
+for executor in XennaExecutor(), RayDataExecutor(), RayActorPoolExecutor():
+    folder = os.path.join(os.environ["CURATOR_SLURM_OUTPUT_DIR"], type(executor).__name__)
+    os.mkdir(folder)
+    outputs = Pipeline("gpus", stages=[Make(), OnGpu(folder).with_(num_workers=4)]).run(executor)
+    print(f"{type(executor).__name__}: {len(outputs)} tasks", flush=True)
 """
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs, backend: str) -> None:
-    (runs.folder / "gpu_stages.py").write_text(GPU_STAGES)
+def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs) -> None:
+    """A program of the user's, with one executor after the other on the Ray of one job."""
+    (runs.folder / "gpu_program.py").write_text(GPU_PROGRAM)
     spec = {
         "name": "gpus",
-        "pipeline": {"entry": "gpu_stages:build", "args": {"folder": "${output_dir}"}},
-        "executor": {"backend": backend},
+        "pipeline": {"command": ["python", "gpu_program.py"]},
         "resources": {**SMALL, "nodes": 2, "mem_per_node": "3000M", "gpus_per_node": 2},
     }
     done = runs.run(spec)
     assert done.returncode == 0, done.output
-    seen = sorted(path.name for path in (runs.latest() / "outputs").glob("[!_]*"))
-    assert seen == [f"n{node}_{gpu}" for node in (1, 2) for gpu in (0, 1)]
+    log = runs.read("attempts/*/*/driver.log")
+    for executor in ("XennaExecutor", "RayDataExecutor", "RayActorPoolExecutor"):
+        assert f"{executor}: 12 tasks" in log
+        seen = sorted(path.name for path in (runs.latest() / "outputs" / executor).iterdir())
+        assert seen == [f"n{node}_{gpu}" for node in (1, 2) for gpu in (0, 1)], executor
 
 
 STAGES: dict[str, Any] = {
@@ -228,10 +234,23 @@ until grep -qs command[.]sh {seen}/command-lines-*; do sleep 0.2; done
     assert plan["spec"]["environment"]["secrets"] == ["HF_TOKEN"]
 
 
-def test_another_user_with_a_ray_of_their_own_can_neither_disturb_nor_enter(
+@pytest.fixture
+def stale_token(slurm_cluster: SlurmCluster) -> Iterator[None]:
+    """Ray's default place of a token, of another cluster, in the user's home directory."""
+    folder = f"{slurm_cluster.home('alice')}/.ray"
+    slurm_cluster.run(["sh", "-c", f"mkdir -p {folder} && echo stale > {folder}/auth_token"], check=True)
+    yield
+    slurm_cluster.run(["rm", "-r", folder], check=True)
+
+
+@pytest.mark.usefixtures("stale_token")
+def test_another_user_with_a_ray_of_their_own_can_neither_disturb_enter_nor_read(
     runs: Runs, slurm_cluster: SlurmCluster
 ) -> None:
-    """mallory runs a Ray with all defaults on n1, and tries to run code in alice's."""
+    """mallory runs a Ray with all defaults on n1, and tries to run code in alice's and to read her files.
+
+    Then alice, whose run does not take the stale token in her home directory for its own, cancels it.
+    """
     theirs = ["ray", "start", "--head", "--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
     slurm_cluster.run(theirs, user="mallory", node="n1", env={"RAY_AUTH_MODE": "disabled"}, timeout=WAIT_S, check=True)
     run_id = runs.submit(program("print('nodes', len(ray.nodes()), flush=True); time.sleep(600)", nodes=2))["run_id"]
@@ -248,8 +267,20 @@ def test_another_user_with_a_ray_of_their_own_can_neither_disturb_nor_enter(
         for code, output in pool.map(enter, tokens):
             assert code != 0
             assert "inside" not in output
+    run_dir = runs.latest()
+    assert run_dir.stat().st_mode & 0o777 == 0o700
+    assert slurm_cluster.run(["ls", str(run_dir)], user="mallory").returncode != 0
+    (token,) = (run_dir / "secrets").glob("ray-token*")
+    assert token.stat().st_mode & 0o777 == 0o600
     assert "nodes 2" in runs.read("attempts/*/*/driver.log")
-    runs.command("cancel", run_id)
+
+    done = runs.command("cancel", run_id)
+    assert done.returncode == 0, done.output
     assert runs.watch(run_id).returncode == 8
+    status = runs.status(run_id)
+    assert (status["state"], status["failure_class"]) == ("cancelled", "cancelled")
     runs.assert_nothing_left()
+    assert json.loads((runs.element() / "outcome.json").read_text())["state"] == "cancelled"
+    assert {path.parent.name for path in run_dir.glob("elements/*/nodes/*/ray.tar.zst")} == {"n1", "n2"}
+    assert not (run_dir / "secrets").exists()
     assert slurm_cluster.processes("mallory") != [], "our clean-up must not hit another user's Ray"
