@@ -22,9 +22,11 @@ TEST_TIMEOUT ?= 50m
 PYTEST       := timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
                 $(BIN)/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER)
 
-# Kinds of tests side by side: Slurm's and Ray's wait for most of their time. A part that is named runs in one process.
-WORKERS      ?= 3
-SIDE_BY_SIDE  = $(if $(TESTS),,--numprocesses=$(1))
+# Kinds of tests side by side: Slurm's wait for half of their time, plain ones for longer, so that these alone take one
+# worker more. A part that is named runs in one process.
+WORKERS       ?= 4
+PLAIN_WORKERS ?= 5
+SIDE_BY_SIDE   = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
@@ -42,7 +44,7 @@ test: packages $(DEV) ## All checks and tests, on a real Slurm where root may st
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) $(TESTS)
 
 check: lint ## Style, types and plain tests, in three minutes: for every change
-	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) -m 'not slurm and not ray' $(TESTS)
+	$(PYTEST) $(call SIDE_BY_SIDE,$(PLAIN_WORKERS)) -m 'not slurm and not ray' $(TESTS)
 
 lint: $(DEV) ## Style and types
 	$(BIN)/ruff check
