@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 
 _RETRIES = 20  # of Ray Data's tasks and actors: the ledger decides when to give up
 
-_GROWS_AT = 1.0
+_GROWS_AT = 1.5
 """Tasks per actor from which on Ray Data adds some. It holds two per actor at most and waits for 1.75 by itself, which
-a pool with a long queue has not reached while one of its actors starts."""
+a pool with a long queue does not reach while an actor of it starts; at 1, pools grow and shrink with every burst."""
 
 
 class DataRun:
