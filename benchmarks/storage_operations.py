@@ -154,7 +154,8 @@ def head_phases(simulation: Simulation) -> dict[str, float]:
     """Operations in a second of the head: while nodes join, while the run goes on, while nodes leave."""
     clock, nodes = simulation.clock, simulation.nodes
     context = simulation.context(0)
-    node = SimpleNamespace(address=simulation.address(0), ray=SimpleNamespace(exit_code=lambda: None), session_dir=None)
+    ray = SimpleNamespace(exit_code=lambda: None, is_complete=lambda: True)
+    node = SimpleNamespace(address=simulation.address(0), ray=ray, session_dir=None)
     began = clock.now
 
     def alive(*_: object) -> set[str]:
@@ -179,10 +180,13 @@ def worker_phases(simulation: Simulation) -> dict[str, float]:
     """The same of one worker; all workers come to the end by reading the heartbeat as before."""
     clock = simulation.clock
     ray = SimpleNamespace(exit_code=lambda: None)
-    node = SimpleNamespace(prepare=lambda: None, start_ray=lambda _: None, refuses_strangers=lambda: True, ray=ray)
+    nothing, answered = (lambda *_: None), (lambda: True)
+    node = SimpleNamespace(prepare=nothing, start_ray=nothing, note_phases=nothing, refuses_strangers=answered, ray=ray)
     context = simulation.context(1)
     ray.output = context.node.ray_output
-    ray.last_lines = lambda count=15: RayProcess.last_lines(ray, count)  # type: ignore[arg-type]
+    ray._first_line = 0
+    ray._lines = lambda: RayProcess._lines(ray)  # type: ignore[arg-type]
+    ray.has_started = lambda: RayProcess.has_started(ray)  # type: ignore[arg-type]
     ray.output.write_text("starting\n")
     signal = {"address": "10.0.0.1:1", "versions": preflight.versions()}
     for number in range(int(3 * PHASE_S / BEAT_S)):

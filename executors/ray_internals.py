@@ -6,6 +6,7 @@ Each function does without Ray's part where the installed version has changed it
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ ACTOR_CLASS = "actor class"
 DATA_STEPS = "data steps"
 NODE_LIST = "node list"
 MODULE_PATH = "module path"
+NODE_SERVICES = "node services"
 
 _FEATURES = (
     Feature(
@@ -79,11 +81,26 @@ _FEATURES = (
         "the node agent asks Ray's control service which nodes are alive, without being a driver",
         "the node agent asks as a driver does, which takes some seconds each time",
     ),
+    Feature(
+        NODE_SERVICES,
+        "a node's Ray is started without the services that a run does not need, and without waiting for the dashboard",
+        "the node agent uses `ray start`, which takes some seconds longer",
+    ),
 )
 _JOB = "ray.job_config:JobConfig"
 _HEAD = "node:__internal_head__"
 _STATE = "ray._private.state:GlobalState"
+_NODE = "ray._private.node:Node"
 _CALLBACK = "ray.data._internal.execution.execution_callback:ExecutionCallback"
+_PROGRAM = "ray._private.services:start_ray_process"
+_PARAMS = "ray._private.parameter:RayParams"
+_PARAMETERS = (
+    *("node_ip_address", "node_name", "temp_dir", "num_cpus", "num_gpus", "memory", "object_store_memory"),
+    *("node_manager_port", "object_manager_port", "metrics_agent_port", "dashboard_agent_listen_port"),
+    *("runtime_env_agent_port", "metrics_export_port", "min_worker_port", "max_worker_port", "gcs_server_port"),
+    *("gcs_address", "no_monitor", "include_dashboard", "dashboard_host", "dashboard_port"),
+    "ray_client_server_port",
+)
 
 NAMES = PrivateNames(
     package="ray",
@@ -113,6 +130,14 @@ NAMES = PrivateNames(
         PrivateName(MODULE_PATH, f"{_JOB}._py_driver_sys_path"),
         PrivateName(NODE_LIST, "ray._raylet:GcsClient"),
         PrivateName(NODE_LIST, "ray._raylet:InnerGcsClient.get_all_node_info", ("timeout",)),
+        PrivateName(NODE_SERVICES, _NODE, ("ray_params", "head", "shutdown_at_exit", "spawn_reaper")),
+        PrivateName(NODE_SERVICES, f"{_NODE}.start_log_monitor", ()),
+        PrivateName(NODE_SERVICES, f"{_NODE}.start_api_server", ("include_dashboard", "raise_on_failure")),
+        PrivateName(NODE_SERVICES, f"{_NODE}.dead_processes", ()),
+        PrivateName(NODE_SERVICES, f"{_NODE}.all_processes"),
+        PrivateName(NODE_SERVICES, _PARAMS, check=lambda: _parameters_problem()),
+        PrivateName(NODE_SERVICES, "ray._raylet:persist_port", ("dir", "node_id", "port_name", "port"), optional=True),
+        PrivateName(NODE_SERVICES, _PROGRAM, ("command", "process_type", "fate_share")),
     ),
 )
 
@@ -260,3 +285,13 @@ def _head_node_problem() -> str | None:
     if not ray.is_initialized() or any(map(is_head, ray.nodes())):
         return None
     return f"the head node has no resource {_HEAD}"
+
+
+def _parameters_problem() -> str | None:
+    """What is passed by name must be there, in whatever order."""
+    try:
+        found = inspect.signature(importlib.import_module("ray._private.parameter").RayParams).parameters
+    except (ImportError, AttributeError):
+        return "ray._private.parameter.RayParams is missing"
+    missing = sorted(set(_PARAMETERS) - set(found))
+    return f"ray._private.parameter.RayParams does not take {', '.join(missing)}" if missing else None

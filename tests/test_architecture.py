@@ -24,6 +24,7 @@ DRIVER_SIDE = {"launcher.driver"}
 SHARED_WITH_EXECUTORS = {
     "launcher.agent.ray_process": {"executors.backends.xenna_env"},
     "launcher.agent.ray_probe": {"executors.ray_internals"},
+    "launcher.agent.ray_starter": {"executors.ray_internals", "executors.ray_services"},
     "launcher.spec.spec_file": {"executors.known_options"},
 }
 """Ray's processes need some variables of the executors before any driver runs; specs are checked against the names of

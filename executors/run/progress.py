@@ -30,7 +30,7 @@ PROGRESS_FILE = "CURATOR_SLURM_PROGRESS"
 pipeline_name: ContextVar[str] = ContextVar("pipeline_name", default="pipeline")
 """Name of the pipeline that is being run; executors are given stages only."""
 
-_KEPT_OF_EARLIER = ("pipeline", "backend", "state", "started", "updated", "stages")
+_KEPT_OF_EARLIER = ("pipeline", "backend", "state", "started", "updated", "first_batch", "stages")
 _WRITE_S = 1.0
 _STORE_S = 10.0
 _MOST_NOTES = 20
@@ -53,6 +53,7 @@ class ProgressReporter:
         """What stages had to say, each once."""
         self.state = "running"
         self.started = time.time()
+        self.first_batch: float | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         path = os.environ.get(PROGRESS_FILE)
@@ -64,6 +65,7 @@ class ProgressReporter:
         """Count one batch of the stage with this position."""
         with self._lock:
             self.stages[stage].add(report)
+            self.first_batch = self.first_batch or time.time()
             for note in report.notes[: _MOST_NOTES - len(self.notes)]:
                 self.notes[note] = None
             if report.node:
@@ -114,6 +116,8 @@ class ProgressReporter:
             "state": self.state,
             "started": self.started,
             "updated": time.time(),
+            "began": (_earlier[0] if _earlier else {"started": self.started})["started"],
+            "first_batch": next((e["first_batch"] for e in _earlier if e["first_batch"]), self.first_batch),
             "stages": stages,
             "nodes": dict(sorted(self.nodes.items())),
             "earlier": [*_earlier],

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Container
 from typing import Any
 
+from curator_slurm.common.dashboard import Dashboard
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.node import Node
@@ -17,9 +18,10 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
+from curator_slurm.launcher.runs.phases import Phase
 
 _WATCH_S = 2.0
-_LOOK_S = 0.2
+_LOOK_S = 0.1
 _BACK_S = 30.0
 """How long a node may be out of Ray's cluster between two shards."""
 _STEP_S = 7.0
@@ -90,6 +92,7 @@ class Bootstrap:
         assert self._probe is not None
         if isinstance(self._probe, AgentProbe):
             self.joined = {self.node.address}
+            self.context.reached(Phase.JOINED)
             self.context.report(NodeState.JOINED, "head of a run without Ray")
             return self._wait_for_nodes(self._probe)
         return self._wait_for_head(self._probe) or self._wait_for_nodes(self._probe)
@@ -164,6 +167,8 @@ class Bootstrap:
         address = self.node.ray.node.gcs_address
         self.events.add("strangers_refused", "Ray refuses callers who do not have the token of the run")
         self.joined = {self.node.address}
+        self.node.note_phases()
+        self.context.reached(Phase.JOINED)
         self.context.report(NodeState.JOINED, "runs Ray's head")
         self.events.add("ray_head_started", f"Ray's head answers at {address}", node=self.context.allocation.node_name)
         cluster = self._cluster(address)
@@ -174,14 +179,15 @@ class Bootstrap:
 
     def _cluster(self, address: str) -> dict[str, Any]:
         assert self.node.ray is not None
-        ports = self.node.ray.node.ports
+        ports, dashboard = self.node.ray.node.ports, self.node.ray.node.dashboard
         return {
             "schema": 1,
             "address": address,
             "head": self.context.allocation.node_name,
             "nodes": list(self.context.allocation.nodes),
-            "dashboard": f"127.0.0.1:{ports['dashboard']}",
-            "client_server": f"{self.node.address}:{ports['client_server']}",
+            "dashboard": None if dashboard is Dashboard.OFF else f"127.0.0.1:{ports['dashboard']}",
+            "client_server": f"{self.node.address}:{ports['client_server']}" if dashboard is Dashboard.FULL else None,
+            "raylet": f"{self.node.address}:{ports['node_manager']}",
             "ports": [ports.first, ports.last],
             "versions": preflight.versions(),
             "published": time.time(),
@@ -206,11 +212,9 @@ class Bootstrap:
                     "Ray's head died while the nodes joined",
                     f"read {self.context.node.ray_output}",
                 )
-            if len(self.joined) >= wanted:
-                break
             if wanted - len(failed) < enough:
                 raise self._too_few(failed, enough)
-            if len(self.joined) >= wanted - len(failed) and len(self.joined) >= enough:
+            if len(self.joined) >= max(wanted - len(failed), enough) and self._is_complete():
                 break
             if patience.is_over():
                 if len(self.joined) >= enough:
@@ -228,6 +232,10 @@ class Bootstrap:
             missing=missing,
         )
         return None
+
+    def _is_complete(self) -> bool:
+        """Whether all is there that a driver may use at once: a command may ask for Ray's states."""
+        return self.node.ray is None or self.node.ray.is_complete()
 
     def _note_nodes(self, alive: set[str] | None) -> None:
         names = self._names()

@@ -67,6 +67,6 @@ def joins_before_head(rank: int) -> bool:
     return rank <= LARGE
 
 
-def reading_pause_s(nodes: int, shortest_s: float = 0.5) -> float:
+def reading_pause_s(nodes: int, shortest_s: float = 0.2) -> float:
     """Seconds between two readings on each worker: all workers together make a limited number in a second."""
     return max(shortest_s, nodes / MOST_READINGS)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus
 from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths, RunPaths
+from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.runs.user_code import CODE
 from curator_slurm.launcher.spec import curator_arrays
 
@@ -91,6 +93,10 @@ class AgentContext:
         """What lets this node into the run's Ray."""
         return credentials_of(self.cluster, self.allocation.node_name, tls=self.plan.spec.cluster.tls)
 
+    def reached(self, phase: Phase, at: float | None = None) -> None:
+        """Note when something was reached first; written with the next report."""
+        self.status.phases.setdefault(phase, round(time.time() if at is None else at, 3))
+
     def report(
         self,
         state: NodeState,
@@ -122,6 +128,7 @@ class AgentContext:
     def leave(self) -> None:
         """Write that this node has left the run, unless it says already how it ended."""
         if self.status.state not in (NodeState.FAILED, NodeState.LEFT):
+            self.reached(Phase.LEFT)
             self.report(NodeState.LEFT, "left the run")
 
 

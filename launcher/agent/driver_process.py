@@ -16,6 +16,7 @@ from typing import Any
 from curator_slurm.launcher.agent.processes import die_with_parent
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.runs.attempt_records import driver_phases
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.slurm import signals
 from curator_slurm.launcher.tails import last_lines
@@ -84,6 +85,10 @@ class DriverProcess:
         """None while it runs; 128 + n after signal n."""
         code = self.process.poll()
         return 128 - code if code is not None and code < 0 else code
+
+    def phases(self) -> dict[str, float]:
+        """What it has reached, and when: by itself and by its executor."""
+        return driver_phases(self.attempt)
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM to its process group, SIGKILL after `grace_s`."""

@@ -48,6 +48,7 @@ class Drivers:
         if not cwd.is_dir():
             cwd = attempt.run.root
         log.info("starting the driver of %s", self.context.plan.spec.name)
+        self.events.add("driver_launched", "the driver starts, and imports", shard=attempt.shard)
         driver = DriverProcess(attempt, self.context.plan_file, environment, cwd, self.context.umask)
         self.node.waiting = driver.pid
         return driver
@@ -64,15 +65,17 @@ class Drivers:
             raise EndedEarlyError(early, only_driver=not self.context.stop.requested)
         driver.go(address)
         self.node.waiting = None
-        self.events.add("driver_started", "the driver runs", node=self.context.allocation.node_name)
+        node, shard = self.context.allocation.node_name, driver.attempt.shard
+        self.events.add("driver_started", "the driver runs", node=node, shard=shard)
         while driver.exit_code() is None:
-            if self.context.stop.wait(0.1):
+            if self.context.stop.wait(0.05):
                 raise EndedEarlyError(self.outcomes.stopped(driver))
             if ray is not None and ray.exit_code() is not None:
                 raise EndedEarlyError(self.outcomes.ray_died(driver))
             reap(keep=(driver.pid, *((ray.pid,) if ray is not None else ())))
         verdict = driver.verdict()
-        self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code)
+        phases = driver.phases()
+        self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code, shard=shard, phases=phases)
         return verdict
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher import storage_errors
@@ -23,10 +24,13 @@ from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
+from curator_slurm.launcher.runs.phases import NODE_PHASES
 from curator_slurm.launcher.states import RunState
 
 _TELL_S = 5.0
 """How long the end is told to the workers before a signal is looked for."""
+_LOOK_S = 0.05
+"""Between two looks at the nodes that have not left."""
 _LEAVE_S = 15.0
 """How long the other nodes have for taking their Ray down and keeping its logs."""
 
@@ -74,12 +78,24 @@ class Head:
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         with contextlib.suppress(OSError):
             write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
-        take_steps(("removing secrets", self._remove_secrets), ("the node's status", self.context.leave))
+        take_steps(
+            ("removing secrets", self._remove_secrets),
+            ("the node's status", self.context.leave),
+            ("the phases of this node", self._note_own_phases),
+        )
         outcome.write(self.context.cluster)  # last: with it the run has ended
         if self.context.plan.array:
             take_steps(("removing secrets", self._remove_secrets))  # again: another one may have ended meanwhile
         take_steps(("the end of the step", self._end_step))
         return outcome.exit_code
+
+    def _note_phases(self, phases: Mapping[str, Any]) -> None:
+        """Node -> what it has reached; of all that have left since the last look at once."""
+        if phases:
+            self.events.add(NODE_PHASES, f"left the run: {', '.join(phases)}", phases=phases)
+
+    def _note_own_phases(self) -> None:
+        self._note_phases({self.context.allocation.node_name: self.context.status.phases})
 
     def _remove_secrets(self) -> None:
         remove_secrets_of(self.context.cluster, array=self.context.plan.array)
@@ -145,10 +161,14 @@ class Head:
         if self.context.allocation.local or self.context.stop.requested or step is None:
             return
         others = set(self.context.allocation.nodes) - {self.context.allocation.node_name}
+        gone: set[str] = set()
         patience = Patience(_LEAVE_S + self.board.seconds_for_all, _LEAVE_S / 3)
         while stuck := others - self.board.in_state(NodeState.LEFT, NodeState.FAILED):
             self.board.look(stuck)
-            if self.context.stop.wait(0.2):
+            left = (others - gone) & self.board.in_state(NodeState.LEFT, NodeState.FAILED)
+            self._note_phases({name: self.board.status(name).get("phases") for name in sorted(left)})
+            gone |= left
+            if self.context.stop.wait(self.board.pause_s(_LOOK_S) if len(gone) < len(others) else 0.0):
                 return
             if patience.is_over():
                 log.warning("ending the step: no response from %s", ", ".join(sorted(stuck)))

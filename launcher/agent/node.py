@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from curator_slurm.launcher.agent import ports, preflight, processes, ray_access, ray_logs, ray_process
@@ -15,11 +17,13 @@ from curator_slurm.launcher.agent.network import node_address
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.attempt_records import NodeState
+from curator_slurm.launcher.runs.phases import Phase
 
 START_ATTEMPTS = 3
 """`ray start` gives a raylet 30 s to register and dies on a loaded node; it is then started again."""
 
-_STOP_GRACE_S = 2.0
+_STOP_GRACE_S = 0.5
+"""For Ray to end in peace; its driver has ended, so that nothing is lost by its end."""
 
 
 class Node:
@@ -36,6 +40,8 @@ class Node:
         self.environment: dict[str, str] = {}
         """For processes that shall use this node's Ray; there once Ray has been started, or will not be."""
         self._ports: ports.PortBlock | None = None
+        self._ready: ray_process.RayProcess | None = None
+        """Has been started, and waits for what to start."""
 
     def prepare(self) -> None:
         """Make every check that can be made before Ray starts, and the session folder.
@@ -55,6 +61,7 @@ class Node:
             self.address = allocation.node_name
         tag = re.sub("[^0-9]", "", allocation.job_id)[-8:]
         self.session_dir = preflight.make_session_dir(spec.storage.node_local, tag)
+        context.reached(Phase.PREFLIGHT)
         context.report(
             NodeState.READY,
             "ready for Ray" if spec.cluster.ray else "ready",
@@ -81,17 +88,17 @@ class Node:
                 "TMPDIR": str(temporary),
                 processes.MARKER: str(self.session_dir),
             }
+        else:
+            self._make_ready()
 
-    def start_ray(self, head_address: str | None = None) -> ray_process.RayProcess:
-        """Start `ray start` with a fresh block of ports; as the head where `head_address` is None."""
+    def _make_ready(self) -> None:
+        """Start the process that will be Ray, with a fresh block of ports: it imports while a head is waited for."""
         assert self.session_dir is not None
         context = self.context
-        allocation = context.allocation
-        self._drop_ray()
-        self.starts += 1
+        allocation, cluster = context.allocation, context.plan.spec.cluster
         self._ports = ports.reserve_ports(context.plan.spec.network.port_range, allocation.cpus)
         heap, store = ray_process.split_memory(
-            allocation.memory, context.plan.spec.cluster.object_store_fraction, ray_process.shared_memory_size()
+            allocation.memory, cluster.object_store_fraction, ray_process.shared_memory_size()
         )
         node = ray_process.RayNode(
             address=self.address,
@@ -101,25 +108,38 @@ class Node:
             gpus=allocation.gpus,
             memory=heap,
             object_store=store,
-            head_address=head_address,
+            dashboard=context.plan.spec.dashboard,
+            metrics=cluster.metrics,
             nodes=len(allocation.nodes),
         )
         Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
+        environment = self._environment_for(node)
+        self._ready = ray_process.RayProcess(node, environment, context.node.ray_output, context.umask)
+
+    def _environment_for(self, node: ray_process.RayNode) -> dict[str, str]:
+        context = self.context
+        xenna = context.plan.spec.uses_xenna
+        return ray_process.ray_environment(context.environment, node, context.credentials, xenna=xenna)
+
+    def start_ray(self, head_address: str | None = None, head_raylet: str | None = None) -> ray_process.RayProcess:
+        """Start Ray; as the head where `head_address` is None."""
+        context = self.context
+        self._drop_ray()
+        self.starts += 1
+        if self._ready is None:
+            self._make_ready()
+        assert self._ready is not None
+        node = replace(self._ready.node, head_address=head_address, head_raylet=head_raylet)
         if context.plan.spec.cluster.tls:
-            issue_certificate(context.cluster, allocation.node_name, self.address)
-        self.environment = ray_process.ray_environment(
-            context.environment,
-            node,
-            context.credentials,
-            xenna=context.plan.spec.uses_xenna,
-            metrics=context.plan.spec.cluster.metrics,
-        )
-        self.ray = ray_process.RayProcess(node, self.environment, context.node.ray_output, context.umask)
-        log.info("started Ray (pid %d) with ports %d-%d", self.ray.pid, self._ports.first, self._ports.last)
+            issue_certificate(context.cluster, context.allocation.node_name, self.address)
+        self.environment = self._environment_for(node)
+        self.ray, self._ready = self._ready, None
+        self.ray.begin(node, self.environment)
+        log.info("starting Ray (pid %d) with ports %d-%d", self.ray.pid, node.ports.first, node.ports.last)
         return self.ray
 
-    def check_ray(self, head_address: str | None = None) -> bool:
-        """If `ray start` has died, start it again, a few times; True if it had to be.
+    def check_ray(self, head_address: str | None = None, head_raylet: str | None = None) -> bool:
+        """If Ray has died at its start, start it again, a few times; True if it had to be.
 
         Raises:
             BootstrapError: it died too often; carries what it printed.
@@ -139,7 +159,7 @@ class Node:
             )
         self._kill_leftovers(but=self.waiting)
         self.context.stop.wait(0.5 * self.starts)
-        self.start_ray(head_address)
+        self.start_ray(head_address, head_raylet)
         return True
 
     def refuses_strangers(self) -> bool:
@@ -157,26 +177,39 @@ class Node:
             doors.append(control)
         return all(ray_access.refuses_strangers(door, self.context.credentials) for door in doors)
 
+    def note_phases(self) -> None:
+        """Take over what Ray's process has noted."""
+        for name, moment in (self.ray.phases() if self.ray is not None else {}).items():
+            with contextlib.suppress(ValueError):
+                self.context.reached(Phase(name), moment)
+
     def take_down(self) -> None:
         """Stop Ray, kill what is left of it, keep its logs, remove the session folder. Never raises."""
         began = time.monotonic()
+        self.context.reached(Phase.ENDING)
         take_steps(
-            ("stopping Ray", self._stop_ray),
-            ("ending what Ray has left", self._kill_leftovers),
+            ("noting what Ray has reached", self.note_phases),
+            ("ending Ray and what it has started", self._end_processes),
             ("keeping Ray's logs", self._keep_logs),
             ("removing the session folder", self._remove_session),
             ("freeing the ports", self._free_ports),
         )
         log.info("cleaned up in %.1f s", time.monotonic() - began)
 
-    def _stop_ray(self) -> None:
+    def _end_processes(self) -> None:
+        """All at once: who is asked one after the other has all the time that others take."""
+        if self.session_dir is not None:
+            names = processes.kill_ours(str(self.session_dir), _STOP_GRACE_S)
+            log.info("ended %s", ", ".join(names) or "nothing")
         if self.ray is not None:
-            self.ray.stop(_STOP_GRACE_S)
+            self.ray.stop(0.0)
+        self.context.reached(Phase.RAY_STOPPED)
 
     def _keep_logs(self) -> None:
         if self.ray is not None and self.session_dir is not None:
             packed = ray_logs.collect_ray_logs(self.session_dir / "ray", self.context.node.ray_logs)
             log.info("collected %d Ray log files", packed)
+            self.context.reached(Phase.LOGS_PACKED)
 
     def _remove_session(self) -> None:
         if self.session_dir is not None:
@@ -189,7 +222,7 @@ class Node:
     def _drop_ray(self) -> None:
         if self.ray is not None:
             self.ray.stop(0.0)
-        self._free_ports()
+            self._free_ports()
 
     def _kill_leftovers(self, but: int | None = None) -> None:
         if self.session_dir is not None:

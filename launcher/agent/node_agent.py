@@ -39,6 +39,7 @@ from curator_slurm.launcher.runs.attempt_records import (
 )
 from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, SubmissionPaths
+from curator_slurm.launcher.runs.phases import TIMES, Phase, times_of
 from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.sharding.assignment import plan_file, shards_of_job
 from curator_slurm.launcher.tails import last_lines
@@ -109,6 +110,10 @@ def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
     start_logging(context.node.agent_log, echo=allocation.is_head)
     for note in raise_limits(len(allocation.nodes)):
         log.warning("%s allows %s", allocation.node_name, note)
+    for name, moment in times_of(context.environment.pop(TIMES, "")).items():
+        with contextlib.suppress(ValueError):
+            context.reached(Phase(name), moment)
+    context.reached(Phase.AGENT, processes.started_at())
     context.report(NodeState.STARTING, "the agent started")
     node = Node(context)
     code = Head(context, node, shards).run() if allocation.is_head else _worker(context, node)
@@ -164,6 +169,7 @@ def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
         next_step="submit the run again; if it happens again, check the memory of the node",
         address=status.get("address"),
         session_dir=status.get("session_dir"),
+        phases=status.get("phases") or {},
         memory_kills=int(status.get("memory_kills") or 0),
     )
     with contextlib.suppress(OSError):

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import zstandard
 
 from curator_slurm.common.atomic_files import stream_atomic
 
-_SKIP_OVER = 200 * (1 << 20)
-"""Bytes of one log file of which more than this is cut: the end is what tells why something died."""
+_MOST_BYTES = 64 * (1 << 20)
+"""Of all logs of a node: a run that is over shall not wait for a gigabyte of them."""
 
 
 def collect_ray_logs(ray_dir: Path, target: Path) -> int:
     """Pack `<ray_dir>/session_latest/logs` as a zstd-compressed tar; the number of files packed.
 
+    Of more than `_MOST_BYTES` the longest files are cut: what they end with is kept, and says how much is missing.
     The file appears whole or not at all. Logs that vanish or grow meanwhile are taken as they are found.
     """
     logs = ray_dir / "session_latest" / "logs"
@@ -28,11 +31,11 @@ def collect_ray_logs(ray_dir: Path, target: Path) -> int:
         zstandard.ZstdCompressor(level=3).stream_writer(stream, closefd=False) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
-        for path in sorted(logs.rglob("*")):
-            if path.is_symlink() or not path.is_file():
-                continue
+        sizes = dict(_sizes(logs))
+        most = share(list(sizes.values()), _MOST_BYTES)
+        for path in sorted(sizes):
             try:
-                content = _tail(path)
+                content = _tail(path, most)
             except OSError:
                 continue
             member = tarfile.TarInfo(str(path.relative_to(logs)))
@@ -42,9 +45,28 @@ def collect_ray_logs(ray_dir: Path, target: Path) -> int:
     return count
 
 
-def _tail(path: Path) -> bytes:
+def share(sizes: Sequence[int], room: int) -> int:
+    """The most that is kept of each file, so that all fit: small ones whole, and the same of every longer one."""
+    left = sorted(sizes)
+    for number, size in enumerate(left):
+        fair = room // (len(left) - number)
+        if size > fair:
+            return fair
+        room -= size
+    return max(sizes, default=0)
+
+
+def _sizes(logs: Path) -> Iterator[tuple[Path, int]]:
+    for path in logs.rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                yield path, path.stat().st_size
+
+
+def _tail(path: Path, most: int) -> bytes:
     with path.open("rb") as stream:
-        size = path.stat().st_size
-        if size > _SKIP_OVER:
-            stream.seek(size - _SKIP_OVER)
-        return stream.read(_SKIP_OVER)
+        missing = path.stat().st_size - most
+        if missing <= 0:
+            return stream.read(most)
+        stream.seek(missing)
+        return f"[{missing} bytes before this are left out]\n".encode() + stream.read(most)

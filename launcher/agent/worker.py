@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 from collections.abc import Iterator
 
 from curator_slurm.launcher.agent import preflight
@@ -19,10 +20,12 @@ from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import failure_class_of
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
+from curator_slurm.launcher.runs.phases import Phase
 
-_STARTED = "Ray runtime started"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 """Between two looks for the head's address, on small clusters."""
+_SOON_S = 15.0
+"""A head that has not started by then is waited for with longer pauses."""
 _LOOKS_AT_STATUS = 5
 """Before the head's first beat, its status is read at every so manieth look: its node may have failed before."""
 _REASON_S = 60.0
@@ -42,9 +45,10 @@ def run_worker(context: AgentContext, node: Node) -> int:
         return 0 if over or not _give_up(context, watch) else 1
     preflight.check_versions(preflight.versions(), heartbeat.signal.cluster["versions"])
     if not context.plan.spec.cluster.ray:
+        context.reached(Phase.JOINED)
         context.report(NodeState.JOINED, "waiting")
         return _wait_for_end(context, heartbeat, watch)
-    node.start_ray(address)
+    node.start_ray(address, _raylet_of_head(heartbeat))
     return _follow(context, node, heartbeat, watch, address)
 
 
@@ -58,7 +62,7 @@ def _pauses(context: AgentContext) -> Iterator[float]:
 def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> str | None:
     """The head's Ray address, when it is this node's turn to join; None when there will be none."""
     nodes, rank = len(context.allocation.nodes), context.allocation.node_id
-    spec = context.plan.spec.cluster
+    began, spec = time.monotonic(), context.plan.spec.cluster
     pause = max(_FIRST_PAUSE_S, join_delay_s(rank, spec.joins_per_second))
     patience = Patience(spec.join_timeout_s + spec.heartbeat_timeout_s, max(STEP_S, 2 * reading_pause_s(nodes)))
     head = context.cluster.node(context.allocation.head_name)
@@ -76,7 +80,8 @@ def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: 
             return None
         if patience.is_over() or (signal.beat and watch.is_lost()):
             return None
-        pause = reading_pause_s(nodes, min(pause * 1.5, _LONGEST_PAUSE_S))
+        soon = time.monotonic() - began <= _SOON_S
+        pause = reading_pause_s(nodes, _FIRST_PAUSE_S if soon else min(pause * 1.5, _LONGEST_PAUSE_S))
     return None
 
 
@@ -85,8 +90,10 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
     for pause in _pauses(context):
         if context.stop.wait(pause) or heartbeat.read().ended:
             return 0
-        if not watch.joined and _has_started(node) and node.refuses_strangers():
+        if not watch.joined and node.ray.has_started() and node.refuses_strangers():
             watch.joined = True
+            node.note_phases()
+            context.reached(Phase.JOINED)
             context.report(NodeState.JOINED, "joined the Ray cluster")
             log.info("joined the Ray cluster at %s", address)
         _report_memory_kills(context)
@@ -96,10 +103,10 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
         if current != address:
             log.info("the head restarted at %s", current)
             address, watch.joined = current, False
-            node.start_ray(address)
+            node.start_ray(address, _raylet_of_head(heartbeat))
         if node.ray.exit_code() is not None:
             if _outlived_by_head(context, heartbeat, watch):
-                node.check_ray(address)
+                node.check_ray(address, _raylet_of_head(heartbeat))
                 watch.joined = False
             elif heartbeat.signal.ended or context.stop.requested:
                 return 0
@@ -108,8 +115,9 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
     return 0
 
 
-def _has_started(node: Node) -> bool:
-    return node.ray is not None and any(_STARTED in line for line in node.ray.last_lines(40))
+def _raylet_of_head(heartbeat: HeartbeatReader) -> str | None:
+    address = heartbeat.signal.cluster.get("raylet")
+    return str(address) if address else None
 
 
 def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> int:

@@ -6,7 +6,7 @@ import click
 
 from curator_slurm.launcher.cli._terminal import say_exactly
 
-DOCUMENTS = ("spec", "site", "status", "status-shard", "status-failed", "list")
+DOCUMENTS = ("spec", "site", "status", "status-shard", "status-failed", "status-timeline", "list")
 
 
 @click.command("schema")
@@ -15,8 +15,8 @@ DOCUMENTS = ("spec", "site", "status", "status-shard", "status-failed", "list")
 def command(document: str, site: bool) -> None:
     """Print the JSON schema of specs, site files or --json output.
 
-    DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed) or
-    list.
+    DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed),
+    status-timeline (status --timeline) or list.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:

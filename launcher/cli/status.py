@@ -15,9 +15,12 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 @click.argument("run", metavar="[RUN]", required=False, shell_complete=_completion.runs)
 @click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Everything about one shard of a sharded run.")
 @click.option("--failed", is_flag=True, help="List the shards that are neither done nor active, and why.")
+@click.option("--timeline", is_flag=True, help="When each node and each driver reached what: where the seconds went.")
 @json_option
 @runs_dir_option
-def command(run: str | None, shard: int | None, failed: bool, as_json: bool, runs_dir: Path | None) -> None:
+def command(
+    run: str | None, shard: int | None, failed: bool, timeline: bool, as_json: bool, runs_dir: Path | None
+) -> None:
     """Show what a run has reached, or why it failed.
 
     RUN is a run id, the beginning of one, a name (its latest run), a Slurm job id, or a path; without it, the
@@ -41,6 +44,11 @@ def command(run: str | None, shard: int | None, failed: bool, as_json: bool, run
     array = found.record is not None and found.record.array
     if (shard is not None or failed) and not array:
         raise UsageError(f"run {found.run_id} has no shards")
+    if timeline:
+        from curator_slurm.launcher.cli._show_timeline import show_timeline
+
+        show_timeline(found, shard, as_json)
+        return
     status = show_status(found, shard, failed, as_json)
     sys.stdout.flush()
     raise click.exceptions.Exit(exit_code(found, status))

@@ -36,6 +36,9 @@ from curator_slurm.launcher.runs.user_code import CODE, PIPELINE_FILE
 from curator_slurm.launcher.spec.command_text import argument_list, bash_script
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 
+_reached: dict[str, float] = {}
+"""What this driver has reached, and when; for driver.json."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one attempt's pipeline; the exit code is the job's."""
@@ -76,6 +79,7 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         pipeline_spec = _as_submitted(pipeline_spec, Path(code))
         load_entry(pipeline_spec)
         executor = _make_executor(plan)
+        _reached["imported"] = time.time()
     address = _wait_for_go()
     if plan.spec.cluster.ray:
         os.environ["RAY_ADDRESS"] = address
@@ -214,7 +218,7 @@ def _describe(error: BaseException) -> str:
 def _write_result(attempt: AttemptPaths, result: dict[str, Any]) -> None:
     """Tell the head agent how it went; without room for that, the exit code tells it."""
     try:
-        write_json(attempt.result, result, mode=0o600)
+        write_json(attempt.result, {**result, **_reached}, mode=0o600)
     except OSError as error:
         _say(f"cannot write {attempt.result}: {storage_errors.what(error)}")
 

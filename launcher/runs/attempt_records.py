@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -10,10 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.json_fields import moment
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, NodePaths
+from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.states import RunState
 
 log = logging.getLogger("curator_slurm.agent")
@@ -44,6 +47,8 @@ class NodeStatus:
     session_dir: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     memory_kills: int = 0
+    phases: dict[str, float] = field(default_factory=dict)
+    """`runs/phases.py`: what was reached, and when."""
     time: float = 0.0
 
     def write(self, paths: NodePaths) -> None:
@@ -57,6 +62,22 @@ def read_node_status(paths: NodePaths) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def driver_phases(attempt: AttemptPaths) -> dict[str, float]:
+    """What a driver has reached, and when, by its own files; nothing of a command."""
+    found = {}
+    for path, keys in (
+        (attempt.result, {"imported": Phase.DRIVER_IMPORTED}),
+        (attempt.progress, {"began": Phase.CONNECTED, "first_batch": Phase.FIRST_BATCH}),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            value = read_json(path)
+            for key, phase in keys.items():
+                at = moment(value.get(key)) if isinstance(value, dict) else None
+                if at is not None:
+                    found[str(phase)] = at
+    return found
 
 
 class EventLog:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from curator_slurm.common.dashboard import Dashboard
 from curator_slurm.launcher.spec import sbatch_options
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
@@ -204,6 +205,11 @@ class ClusterSpec(Section):
     metrics: bool = Field(
         default=False, description="Ray's metrics for Prometheus, on ports that answer anybody in the network"
     )
+    dashboard: bool | None = Field(
+        default=None,
+        description="true: Ray's dashboard, its job API and Ray Client on the head; default: the server of Ray's state "
+        "API alone, and only for a command and for the resource monitor of XennaExecutor",
+    )
     ray: bool = Field(default=True, description="false: do not start Ray, for a pipeline.command that does not need it")
 
 
@@ -333,6 +339,19 @@ class Spec(Section):
     def uses_xenna(self) -> bool:
         """Whether cosmos-xenna will run the pipeline; a command is a program of its own."""
         return self.pipeline.command is None and "xenna" in self.executor.backend.lower()
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """How much of Ray's dashboard the run has.
+
+        cosmos-xenna asks for Ray's states, where it is not kept from it: in a command, or in somebody else's executor.
+        """
+        wanted = self.cluster.dashboard
+        if wanted is not None:
+            return Dashboard.FULL if wanted else Dashboard.OFF
+        others = self.pipeline.command is not None or self.executor.backend not in list(Backend)
+        asks = others or self.executor.config.get("resource_monitor")
+        return Dashboard.STATE if asks else Dashboard.OFF
 
     @property
     def min_nodes(self) -> int:

@@ -14,6 +14,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import NodeReport, PipelineReport, StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.timeline import TimelineView
 
 SCHEMA = 2
 
@@ -266,6 +267,7 @@ DOCUMENTS: Mapping[str, Any] = {
     "status": RunView,
     "status-shard": ShardView,
     "status-failed": tuple[OpenShard, ...],
+    "status-timeline": TimelineView,
     "list": tuple[RunRow, ...],
 }
 """What each `--json` prints, by the name of its schema."""

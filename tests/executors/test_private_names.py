@@ -19,7 +19,8 @@ from curator_slurm.executors.private_names import Feature, PrivateName, PrivateN
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "private-names.md"
-FENCE = {"executors/ray_internals.py", *map(str, Path("executors/backends/xenna/engine").glob("*.py"))}
+RAY = {"executors/ray_internals.py", "executors/ray_services.py"}
+FENCE = {*RAY, *map(str, Path("executors/backends/xenna/engine").glob("*.py"))}
 PUBLIC_MODULES = {"cosmos_xenna.pipelines", "cosmos_xenna.pipelines.v1"}
 TABLES = {"ray": ray_internals.NAMES, "cosmos-xenna": engine_names.NAMES}
 NAMES = [(table, name) for table in TABLES.values() for name in table.names if name.check is None]

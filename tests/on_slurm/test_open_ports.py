@@ -152,7 +152,7 @@ def words(name: str) -> list[str]:
 
 
 def submit(runs: Runs, name: str) -> tuple[str, Path]:
-    spec = program(TEXT, name=name, cluster={"tls": name == TLS})
+    spec = program(TEXT, name=name, cluster={"tls": name == TLS, "dashboard": True})
     spec["pipeline"]["command"] += [name, str(runs.folder)]
     submitted = runs.submit(spec)
     return submitted["run_id"], Path(submitted["run_dir"])

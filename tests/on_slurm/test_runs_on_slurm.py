@@ -74,6 +74,15 @@ def test_the_quickstart_on_several_nodes(
     assert sorted(path.parent.name for path in attempt.glob("nodes/*/ray.tar.zst")) == names
     assert sorted(path.parent.name for path in attempt.glob("nodes/*/agent.log")) == names
     assert not (runs.latest() / "secrets").exists()
+    timeline = runs.command("status", "--timeline", "--json").json["phases"]
+    for phase in ("agent", "ray_started", "joined", "ray_stopped", "logs_packed", "left"):
+        assert {each["node"] for each in timeline if each["phase"] == phase} == {"n1", "n2", "n3"}, phase
+    reached = [each["phase"] for each in timeline]
+    driver = ["driver_started", "connected", "first_batch", "driver_ended", "published"]
+    assert [phase for phase in reached if phase in driver] == driver
+    noted = [json.loads(line) for line in runs.read("elements/*/events.jsonl").splitlines()]
+    told = [each["phases"] for each in noted if each["event"] == "node_phases"]
+    assert sorted(node for phases in told for node in phases) == ["n1", "n2", "n3"]
 
 
 def test_render_is_what_submit_submits(runs: Runs, slurm_cluster: SlurmCluster) -> None:
@@ -88,7 +97,8 @@ def test_render_is_what_submit_submits(runs: Runs, slurm_cluster: SlurmCluster) 
 
 def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     gate = runs.folder / "gate"
-    done = runs.run(program(f"print('hello') if os.path.exists({str(gate)!r}) else sys.exit(3)", nodes=1))
+    hello = "import ray.util.state; print('hello', ray.util.state.list_actors())"  # which cosmos-xenna asks for
+    done = runs.run(program(f"os.path.exists({str(gate)!r}) or sys.exit(3)\n{hello}", nodes=1))
     assert done.returncode == 6, done.output
     gate.touch()
     run_dir = runs.latest()
@@ -96,7 +106,7 @@ def test_the_script_can_be_submitted_by_hand(runs: Runs, slurm_cluster: SlurmClu
     slurm_cluster.wait_for_job(job, timeout=WAIT_S)
     attempt = run_dir / "attempts" / "00000" / f"{job}.0"
     assert json.loads((attempt / "outcome.json").read_text())["state"] == "completed"
-    assert "hello" in (attempt / "driver.log").read_text()
+    assert "hello []" in (attempt / "driver.log").read_text()
     runs.assert_nothing_left()
 
 

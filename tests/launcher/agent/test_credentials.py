@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_environment_decides_everything_about_access_itself(tmp_path: Path, 
 @pytest.mark.parametrize("metrics", [False, True])
 def test_metrics_are_off_unless_asked_for(tmp_path: Path, head: RayNode, metrics: bool) -> None:
     access = Credentials(tmp_path / "token")
-    environment = ray_environment(HOSTILE, head, access, xenna=False, metrics=metrics)
+    environment = ray_environment(HOSTILE, replace(head, metrics=metrics), access, xenna=False)
     assert environment["RAY_enable_metrics_collection"] == str(int(metrics))
     port = int(environment["DASHBOARD_METRIC_PORT"])
     assert port == head.ports["dashboard_metrics"] if metrics else port > 65535

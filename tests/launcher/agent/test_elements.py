@@ -95,6 +95,21 @@ def test_an_array_of_two_elements(tmp_path: Path, fake_slurm: FakeSlurm) -> None
         outcome = read_json(element / "outcome.json")
         assert outcome is not None
         assert outcome["shards_done"] == [2 * number, 2 * number + 1]
+        shown = call("status", run.run_id, "--timeline", "--shard", 2 * number, "--json")
+        assert shown.exit_code == 0, shown.output
+        view = json.loads(shown.output)
+        assert view["element"] == element.name
+        reached = [each["phase"] for each in view["phases"]]
+        assert set(reached[:4]) == {"script", "srun", "shell", "agent"}
+        assert {"preflight", "joined", "cluster_ready", "driver_started", "published", "left"} <= set(reached)
+        assert {each["shard"] for each in view["phases"]} == {None, 2 * number}
+        events = [json.loads(line) for line in (element / "events.jsonl").read_text().splitlines()]
+        (phases,) = next(each["phases"] for each in events if each["event"] == "node_phases").values()
+        assert phases == {
+            each["phase"]: each["time"]
+            for each in view["phases"]
+            if each["node"] or each["phase"] in ("script", "srun")
+        }
 
 
 def test_a_shard_knows_itself_and_the_whole_input(tmp_path: Path) -> None:

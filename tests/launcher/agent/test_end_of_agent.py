@@ -138,7 +138,7 @@ def test_a_step_that_fails_keeps_no_other_from_being_taken(run: RunPaths, monkey
     context = context_of(run, "4711_0.0")
     node = Node(context)
     taken = []
-    for name in ("_stop_ray", "_kill_leftovers", "_keep_logs", "_remove_session", "_free_ports"):
+    for name in ("_end_processes", "_keep_logs", "_remove_session", "_free_ports"):
 
         def fail(name: str = name) -> None:
             taken.append(name)
@@ -146,7 +146,7 @@ def test_a_step_that_fails_keeps_no_other_from_being_taken(run: RunPaths, monkey
 
         monkeypatch.setattr(node, name, fail)
     node.take_down()
-    assert taken == ["_stop_ray", "_kill_leftovers", "_keep_logs", "_remove_session", "_free_ports"]
+    assert taken == ["_end_processes", "_keep_logs", "_remove_session", "_free_ports"]
 
 
 @pytest.fixture

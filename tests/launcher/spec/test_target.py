@@ -174,3 +174,19 @@ def test_checkpoints(tmp_path: Path) -> None:
     for where in ("entry: 'a:b', args: {out: '${output_dir}/x'}", "stages: [{_target_: a.B, path: '${output_dir}'}]"):
         (found,) = problems(f"{{{where}, checkpoint_path: kept}}")
         assert "write to a folder of your own" in found
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "more", "dashboard"),
+    [
+        ("{entry: 'a:b'}", "", "off"),
+        ("{entry: 'a:b'}", "executor: {backend: xenna, config: {resource_monitor: true}}\n", "state"),
+        ("{entry: 'a:b'}", "executor: {backend: 'my.own:Executor'}\n", "state"),
+        ("{command: [python, prog.py]}", "", "state"),
+        ("{command: [python, prog.py]}", "cluster: {dashboard: false}\n", "off"),
+        ("{entry: 'a:b'}", "cluster: {dashboard: true}\n", "full"),
+    ],
+)
+def test_rays_dashboard_is_there_for_those_who_ask_for_it(pipeline: str, more: str, dashboard: str) -> None:
+    """cosmos-xenna asks for Ray's states, and a command or somebody else's executor may be of it."""
+    assert spec(pipeline, more).dashboard == dashboard

@@ -41,7 +41,7 @@ def check(document: str, value: Any) -> Any:
 
 
 def test_the_verb_offers_every_document() -> None:
-    assert set(OFFERED) == {"spec", *DOCUMENTS}
+    assert set(OFFERED) == {"spec", "site", *DOCUMENTS}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

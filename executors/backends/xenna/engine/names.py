@@ -91,7 +91,7 @@ _FEATURES = (
         NO_MONITOR,
         "the engine's resource monitor is left out: it takes a CPU and a process on each node",
         "the engine's resource monitor runs, as with `resource_monitor: true`: it takes a CPU and a process on each "
-        "node, and needs Ray's dashboard",
+        "node, and needs Ray's dashboard (`cluster.dashboard`)",
     ),
     Feature(
         MONITOR_END,
