@@ -108,7 +108,10 @@ def start_services(services: Services) -> RunningServices:
             threading.Thread(target=_start_and_stay, args=(start, dashboard), daemon=True).start()
 
     programs.start_ray_process = _with_less(programs.start_ray_process, services)
-    given = parameters.RayParams(**services.parameters)
+    settings = dict(services.parameters)
+    if not services.agents and _reads_ports():
+        settings["metrics_agent_port"] = 0  # it is read from a file then, which says that there is none
+    given = parameters.RayParams(**settings)
     node = Node(given, head=services.head, shutdown_at_exit=False, spawn_reaper=True)
     if not services.head or services.dashboard is Dashboard.OFF:
         dashboard.set_result(None)
@@ -140,11 +143,16 @@ def _with_less(start: Callable[..., Any], services: Services) -> Callable[..., A
     return started
 
 
+def _reads_ports() -> bool:
+    """Whether raylets read the ports of agents from files, as newer versions do."""
+    return hasattr(importlib.import_module("ray._raylet"), "persist_port")
+
+
 def _say_that_no_agent_listens(command: list[str]) -> None:
     """In place of the agent: newer raylets wait for files with its ports, which are -1 where it does not listen."""
-    raylet: Any = importlib.import_module("ray._raylet")
-    if not hasattr(raylet, "persist_port"):
+    if not _reads_ports():
         return
+    raylet: Any = importlib.import_module("ray._raylet")
     options = dict(part.removeprefix("--").split("=", 1) for part in command if "=" in part)
     for name in _AGENT_PORTS:
         raylet.persist_port(options["session_dir"], options["node_id"], name, -1)
