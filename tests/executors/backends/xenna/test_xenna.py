@@ -70,10 +70,14 @@ def test_tiny_batches_share_a_call_and_keep_their_size(run: Run, monkeypatch: py
 
 
 class Slow(Step):
-    """Takes a while for a task."""
+    """Takes so long for a task."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        super().__init__(name, cpus=0.25)
+        self.seconds = seconds
 
     def process(self, task: Any) -> Any:
-        time.sleep(0.2)
+        time.sleep(self.seconds)
         return super().process(task)
 
 
@@ -86,7 +90,7 @@ def test_workers_that_a_plan_ends_lose_no_task(run: Run, monkeypatch: pytest.Mon
         return True
 
     monkeypatch.setattr(planning, "pays", always)
-    outputs = run([Step("fast", cpus=0.25), Slow("slow", cpus=0.25)], 120)
+    outputs = run([Slow("fast", 0.05), Slow("slow", 0.2)], 120)
     assert values(outputs) == list(range(120))
     assert any(fast.removed and slow.added for fast, slow in followed)
 
