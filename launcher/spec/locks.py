@@ -21,6 +21,7 @@ SAME: tuple[tuple[str, tuple[Path, ...]], ...] = (
     ("mem", (("resources", "mem_per_node"), (*SBATCH, "mem-per-cpu"), (*SBATCH, "mem-per-gpu"), *_TRES)),
     ("gpu", (("resources", "gpus_per_node"), ("resources", "gpus"), (*SBATCH, "gres"), *_TRES)),
     ("cpu", (("resources", "cpus_per_node"), ("resources", "cpus"), (*SBATCH, "mincpus"), *_TRES)),
+    ("", (("resources", "nodes"), ("resources", "gpus"), ("resources", "cpus"))),
     ("", (("resources", "time"), (*SBATCH, "time-min"))),
     ("", ((*SBATCH, "nodelist"), (*SBATCH, "nodefile"))),
     ("", ((*SBATCH, "exclusive"), (*SBATCH, "oversubscribe"))),
