@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.site.needs import need_of
-from curator_slurm.launcher.site.resolution import Refusal, Resolution, resolve_need
 from curator_slurm.launcher.spec.locations import absolute
 from curator_slurm.launcher.spec.model import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.spec_file import Reading
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.site.resolution import Resolution
 
 _UNANSWERED = {
     "gpus": "ask with `resources.nodes` and `resources.gpus_per_node`",
@@ -31,6 +34,8 @@ def place(plan: Plan, reading: Reading, environ: Mapping[str, str]) -> Plan:
                 f"resources.{key}", f"`resources.{key}`: {why}; {_UNANSWERED[key]}, or name the site: --site"
             )
         return plan
+    from curator_slurm.launcher.site.resolution import Refusal, resolve_need
+
     found = resolve_need(need_of(plan.spec.resources), plan.at_site())
     if isinstance(found, Refusal):
         contact = plan.at_site().site.contact
