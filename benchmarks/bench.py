@@ -16,6 +16,7 @@ import argparse
 import re
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def run(benchmark: Benchmark, options: argparse.Namespace) -> bool:
 
 
 def heading(options: argparse.Namespace) -> str:
-    """Where and with what it was measured, in one line."""
+    """Where and with what it was measured."""
     here = machine()
     ours = package_versions(sys.executable)
     packages = [f"{name} {version}" for name, version in ours.items() if name != "python"]
@@ -120,7 +121,8 @@ def heading(options: argparse.Namespace) -> str:
         theirs = package_versions(str(options.peer_python))
         packages += [f"{name} {theirs[name]} (theirs)" for name in ("nemo-curator", "cosmos-xenna") if name in theirs]
     cores = f"{here['cores']} cores, {here['memory_gib']} GiB"
-    return f"Measured on {here['date']}: {here['cpu']}, {cores}; Python {ours['python']}, {', '.join(packages)}."
+    text = f"Measured on {here['date']}: {here['cpu']}, {cores}; Python {ours['python']}, {', '.join(packages)}."
+    return textwrap.fill(text, 119, break_on_hyphens=False)
 
 
 def tables(printed: str) -> str:
