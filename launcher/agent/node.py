@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from curator_slurm.launcher.agent import ports, preflight, processes, ray_access, ray_logs, ray_process
+from curator_slurm.launcher.agent import ephemeral_ports, ports, preflight, processes, ray_access, ray_logs, ray_process
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import issue_certificate
 from curator_slurm.launcher.agent.leaving import take_steps
@@ -91,12 +91,22 @@ class Node:
         else:
             self._make_ready()
 
+    def _port_range(self) -> tuple[int, int]:
+        """From where Ray's ports are taken on this node."""
+        plan, linux = self.context.plan, ephemeral_ports.here()
+        wanted = plan.spec.network.port_range
+        is_default = plan.origins.get("network.port_range", "default") == "default"
+        used = ephemeral_ports.choose_range(wanted, linux, is_default=is_default)
+        if said := ephemeral_ports.note(used, wanted, linux):
+            log.warning(said)
+        return used
+
     def _make_ready(self) -> None:
         """Start the process that will be Ray, with a fresh block of ports: it imports while a head is waited for."""
         assert self.session_dir is not None
         context = self.context
         allocation, cluster = context.allocation, context.plan.spec.cluster
-        self._ports = ports.reserve_ports(context.plan.spec.network.port_range, allocation.cpus)
+        self._ports = ports.reserve_ports(self._port_range(), allocation.cpus)
         heap, store = ray_process.split_memory(
             allocation.memory, cluster.object_store_fraction, ray_process.shared_memory_size()
         )

@@ -20,6 +20,7 @@ from curator_slurm.launcher.agent.cluster_scale import ray_settings
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
 from curator_slurm.launcher.agent.ray_starter import COMPLETE, FALLBACK, PHASE, STARTED
+from curator_slurm.launcher.slurm.nodelists import expand_nodelist
 from curator_slurm.launcher.tails import last_lines
 
 _SHM = Path("/dev/shm")
@@ -27,6 +28,8 @@ _KILLED_WITHIN_S = 5.0
 _MOST_OUTPUT = 1 << 20
 _MOST_CONNECTIONS = 2000.0
 """Attempts of all workers in a second to connect to a head that has not started yet."""
+MOST_NAMES = 1000
+"""Nodes named in NO_PROXY: a variable has a limit."""
 MIN_OBJECT_STORE = 80 * (1 << 20)
 """Ray refuses less than 75 MB."""
 
@@ -180,9 +183,18 @@ def ray_environment(
     )
     for name in ("NO_PROXY", "no_proxy"):
         if any(variable in base for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")):
-            hosts = [base.get(name, ""), "127.0.0.1", "localhost", node.address, node.gcs_address.rsplit(":", 1)[0]]
+            own = ["127.0.0.1", "localhost", node.address, node.gcs_address.rsplit(":", 1)[0]]
+            hosts = [base.get(name, ""), *own, *_nodes_of_job(base)]
             environment[name] = ",".join(host for host in hosts if host)
     return environment
+
+
+def _nodes_of_job(base: Mapping[str, str]) -> list[str]:
+    """The names of the job's nodes, of as many as one variable should hold."""
+    try:
+        return expand_nodelist(base.get("SLURM_JOB_NODELIST", ""))[:MOST_NAMES]
+    except ValueError:
+        return []
 
 
 def _metrics(node: RayNode) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks, output_versions, pipeline_check
+from curator_slurm.launcher.plan import checks, internet, output_versions, pipeline_check
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
@@ -66,7 +66,9 @@ def plan_of(
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
     if plan is not None:
-        plan = place(plan, reading, environ)
+        plan = internet.with_internet(place(plan, reading, environ))
+        for key, message in internet.needs_internet(plan):
+            reading.note_at(key, message)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
         plan, refusals = _by_the_rules(plan, reading)

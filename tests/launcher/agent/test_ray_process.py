@@ -96,3 +96,11 @@ def unused() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def test_the_nodes_of_the_job_are_reached_without_the_proxy() -> None:
+    base = {"https_proxy": "http://proxy:1", "no_proxy": "store", "SLURM_JOB_NODELIST": "n[1-2],gpu7"}
+    hosts = environment_of(base, xenna=False)["no_proxy"].split(",")
+    assert hosts[0] == "store"
+    assert {"localhost", "n1", "n2", "gpu7"} <= set(hosts)
+    assert "no_proxy" not in environment_of({"SLURM_JOB_NODELIST": "n1"}, xenna=False)
