@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecProblem
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.sharding.arrays import JobArray
+from curator_slurm.launcher.sharding.arrays import JobArray, first_elements
 from curator_slurm.launcher.slurm import parse
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
@@ -15,30 +16,47 @@ from curator_slurm.launcher.spec.data_sections import CollectMode
 KEY = "limits.submitted_jobs"
 
 
-def check_queue(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm) -> None:
-    """Refuse arrays that would put more jobs of this user into the queue than the site allows.
+@dataclass(frozen=True)
+class Fitting:
+    """The arrays for which there is room in the queue, and what is to be said of the others."""
+
+    arrays: Sequence[JobArray]
+    collects: bool = True
+    """Whether the collect job is to be submitted with them: not before all of the run is."""
+    words: str = ""
+
+    def note(self, run: str) -> list[str]:
+        """A sentence about what waits; none where nothing does."""
+        return [self.words.format(run=run)] if self.words else []
+
+
+def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm) -> Fitting:
+    """As many elements as the site lets a user have in the queue; every element of an array is a job.
 
     Raises:
-        SitePolicyError: there would be too many; every element of an array is a job.
+        SitePolicyError: there is no room for any.
     """
     if plan.site is None or plan.cluster is Cluster.LOCAL or not arrays:
-        return
+        return Fitting(arrays)
     site = plan.at_site()
     most = site.limits.submitted_jobs
-    new = sum(len(array.elements) for array in arrays) + (plan.spec.output.collect is CollectMode.AUTO)
     if most is None:
-        return
-    queued = _queued(slurm) if new <= most else 0
-    if queued + new <= most:
-        return
-    there = f" and {queued:,} of yours are in the queue" if queued else ""
+        return Fitting(arrays)
+    new = sum(len(array.elements) for array in arrays)
+    collects = plan.spec.output.collect is CollectMode.AUTO
+    room = max(most - _queued(slurm), 0)
+    if new + collects <= room:
+        return Fitting(arrays)
+    allowed = f"the site allows a user {most:,} jobs in the queue ({KEY} in {plan.origins.get(KEY, 'a site file')})"
+    if new <= room:
+        return Fitting(arrays, False, f"{allowed}: `curator-slurm collect {{run}} --wait` publishes the outputs")
+    if room:
+        words = (
+            f"{allowed}: {room:,} of {new:,} elements are submitted, `curator-slurm retry {{run}}` submits more when"
+        )
+        return Fitting(first_elements(arrays, room), False, f"{words} some have ended")
     contact = f"; questions: {site.site.contact}" if site.site.contact else ""
-    words = (
-        f"this would submit {new:,} job{'s' * (new != 1)}{there}, and the site allows a user {most:,} "
-        f"({KEY} in {plan.origins.get(KEY, 'a site file')}). "
-        + ("Submit again once some have ended" if queued else "A larger `shards.per_element` makes fewer elements")
-        + contact
-    )
+    words = f"{allowed}, and there are as many. Submit again once some have ended{contact}"
     raise SitePolicyError.of([SpecProblem("shards", words, plan.origins.get("shards.per_element", ""))])
 
 

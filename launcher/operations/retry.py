@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, launch
-from curator_slurm.launcher.operations.queue_limit import check_queue
+from curator_slurm.launcher.operations.queue_limit import fitting
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
 from curator_slurm.launcher.operations.sweep import sweep_secrets
@@ -83,13 +83,13 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
         if not found.choice.shards:
             return found
         assert found.plan is not None
-        check_queue(found.plan, found.arrays, Slurm())
+        room = fitting(found.plan, found.arrays, Slurm())
         write_secrets(run.paths, _secrets(run, found.plan, environ))
         run = registry.mark_cancelled(run, None)
         for shard in found.revised:
             revise(run.paths.manifest, shard)
         order = Order(
-            arrays=found.arrays,
+            arrays=room.arrays,
             purpose="retry",
             plan=found.plan,
             files=found.files,
@@ -101,9 +101,9 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
     if launched.error is not None and not launched.accepted:
         raise launched.error
     active = taken(submissions, answer.tasks)
-    problem = submit_collect_job(launched.run, found.plan, [*active, *launched.job_ids])
+    problem = submit_collect_job(launched.run, found.plan, [*active, *launched.job_ids]) if room.collects else ""
     sweep_secrets(run.paths.root.parent.parent, but=run.paths.root)
-    warnings = [*found.warnings, problem] if problem else found.warnings
+    warnings = [*found.warnings, *room.note(run.run_id), *filter(None, [problem])]
     return replace(found, run=launched.run, launched=launched, warnings=warnings)
 
 

@@ -14,7 +14,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, Storage
 from curator_slurm.launcher.operations.collect_job import submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
 from curator_slurm.launcher.operations.output_in_use import claimed_outputs, refuse_output_in_use
-from curator_slurm.launcher.operations.queue_limit import check_queue
+from curator_slurm.launcher.operations.queue_limit import fitting
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -195,10 +195,9 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         refuse_to_submit_twice(prepared.folder, plan.spec.name, _sha256(prepared))
     folders = _folders(prepared.folder, environ)
     in_use = refuse_output_in_use(plan.spec.output.path, folders) if plan.spec.output.path else []
-    order = Order(
-        arrays=arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm()), purpose="submit", plan=plan
-    )
-    check_queue(plan, order.arrays, client.Slurm())
+    arrays = arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm())
+    room = fitting(plan, arrays, client.Slurm())
+    order = Order(arrays=room.arrays, purpose="submit", plan=plan)
     run = registry.create_run(prepared.folder, _new_run(prepared))
     remember_folder(prepared.folder, environ)
     try:
@@ -214,7 +213,8 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     notes = [*prepared.warnings, *prepared.shards.notes, *in_use, *launched.notes, *_exposed(prepared.folder)]
     if code := newest_code(run.paths):
         notes += code[1].sentences()
-    if problem := submit_collect_job(launched.run, plan, launched.job_ids):
+    notes += room.note(launched.run.run_id)
+    if room.collects and (problem := submit_collect_job(launched.run, plan, launched.job_ids)):
         notes.append(problem)
     sweep_secrets(prepared.folder, but=run.paths.root)
     return Submitted(launched, notes)

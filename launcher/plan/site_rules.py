@@ -88,9 +88,11 @@ def _limits(plan: Plan, site: Site) -> Iterator[tuple[str, str, str]]:
 
 def within_limits(plan: Plan, site: Site) -> Plan:
     """The plan with the site's limit of running shards where it has none of its own."""
-    most, shards = site.limits.running_shards, plan.spec.shards
+    limits = (("running_shards", site.limits.running_shards), ("running_jobs", site.limits.running_jobs))
+    shards, given = plan.spec.shards, [(most, key) for key, most in limits if most is not None]
+    most, key = min(given, default=(None, ""))
     if most is None or shards is None or shards.max_running is not None:
         return plan
     spec = plan.spec.model_copy(update={"shards": shards.model_copy(update={"max_running": most})})
-    origin = plan.origins.get("limits.running_shards", "a site file")
+    origin = plan.origins.get(f"limits.{key}", "a site file")
     return plan.model_copy(update={"spec": spec, "origins": {**plan.origins, "shards.max_running": origin}})

@@ -41,6 +41,20 @@ class JobArray:
         return [shard for element in self.elements for shard in element.shards]
 
 
+def first_elements(arrays: Sequence[JobArray], count: int) -> list[JobArray]:
+    """The arrays with the first `count` of all their elements."""
+    found = []
+    for array in arrays:
+        elements = array.elements[:count]
+        count -= len(elements)
+        if elements:
+            limit = array.max_running
+            found.append(
+                replace(array, elements=elements, max_running=limit if limit and limit < len(elements) else None)
+            )
+    return found
+
+
 def cut(shards: Sequence[int], per_element: int, largest: int, max_running: int | None = None) -> list[JobArray]:
     """Arrays of at most `largest` elements of `per_element` shards each, in the order given; sizes differ by one.
 

@@ -202,7 +202,9 @@ def _with_file(found: Layers, path: Path, kind: str, extended_by: tuple[Path, ..
     if path in extended_by or len(extended_by) > _DEEPEST:
         raise _refused(path, f"extends itself: {' -> '.join(map(str, (*extended_by, path)))}")
     try:
-        text = read_trusted(path).decode("utf-8-sig")
+        # Entries of the catalogue are part of the program, whoever may write it.
+        raw = path.read_bytes() if path.parent == catalogue.FOLDER else read_trusted(path)
+        text = raw.decode("utf-8-sig")
     except UntrustedError as error:
         raise _refused(path, str(error)) from None
     except UnicodeDecodeError:

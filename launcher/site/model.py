@@ -132,7 +132,7 @@ class Site(Section):
 
 
 WITHOUT_EFFECT = (
-    *("slurm.requeue", "limits.running_jobs", "limits.poll_s"),
+    *("slurm.requeue", "limits.poll_s"),
     *("network.host_suffix", "network.family"),
     *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size"),
     *("container", "templates"),

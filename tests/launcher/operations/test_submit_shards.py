@@ -76,16 +76,27 @@ def test_the_sites_limit_of_jobs_in_the_queue(fake_slurm: FakeSlurm, tmp_path: P
     frozen = plan(tmp_path, Cluster.SLURM, shards={"files_per_shard": 1})
     site = {"limits": {"submitted_jobs": 5}, "site": {"contact": "help@lab"}}
     limited = frozen.model_copy(update={"site": site, "origins": {"limits.submitted_jobs": "site.yaml:3"}})
-    with pytest.raises(SitePolicyError, match="this would submit 6 jobs, and the site allows a user 5") as error:
-        submit_shards(tmp_path, 6, limited)
-    assert "(limits.submitted_jobs in site.yaml:3)" in str(error.value)
-    assert not fake_slurm.jobs
+    fake_slurm.configure(max_array_size=4)
     fake_slurm.pause()
-    submit_shards(tmp_path, 3, limited)
-    with pytest.raises(SitePolicyError, match="3 jobs and 3 of yours are in the queue"):
-        submit_shards(tmp_path, 3, limited)
-    submit_shards(tmp_path, 2, limited)
-    assert len(fake_slurm.jobs) == 2
+    first = submit_shards(tmp_path, 7, limited)
+    assert [call[2] for call in fake_slurm.calls_of("sbatch")] == ["--array=0-3", "--array=0-0"]
+    (words,) = [note for note in first.notes if "limits.submitted_jobs" in note]
+    assert "a user 5 jobs in the queue (limits.submitted_jobs in site.yaml:3): 5 of 7 elements are submitted" in words
+    assert f"`curator-slurm retry {first.run.run_id}`" in words
+    with pytest.raises(
+        SitePolicyError, match=r"and there are as many\. Submit again once some have ended; questions: help"
+    ):
+        retry(first.run, RetryRequest(), {})
+    fake_slurm.resume()
+    for job in fake_slurm.jobs:
+        fake_slurm.wait(job.id)
+    assert status_of(first.run).done == 5
+    again = retry(first.run, RetryRequest(), {})
+    assert again.launched is not None
+    assert not any("limits.submitted_jobs" in warning for warning in again.warnings)
+    for job in fake_slurm.jobs:
+        fake_slurm.wait(job.id)
+    assert status_of(registry.load_run(first.run.paths.root)).state is RunState.COMPLETED
 
 
 def test_a_run_is_found_by_the_job_ids_of_all_its_arrays(fake_slurm: FakeSlurm, tmp_path: Path) -> None:

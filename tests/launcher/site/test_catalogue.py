@@ -1,6 +1,7 @@
 """The site files of the package: each is valid, has its sources, and is what pages and table say of it."""
 
 import re
+import shutil
 import socket
 
 import catalogue_tables
@@ -85,6 +86,14 @@ def test_where_an_administrator_has_written_none_is_recognised(home, tmp_path):
     layers.SYSTEM_FILE.write_text("extends: [vista]\nsite: {contact: us}\n")
     site = load(tmp_path, home).site()
     assert (site.site.name, site.site.contact) == ("Vista", "us")
+
+
+def test_entries_count_where_the_program_is_writable_by_a_group(home, tmp_path, monkeypatch):
+    copy = tmp_path / "catalogue"
+    shutil.copytree(catalogue.FOLDER, copy)
+    (copy / "vista.yaml").chmod(0o664)
+    monkeypatch.setattr(catalogue, "FOLDER", copy)
+    assert load(tmp_path, home).site().site.name == "Vista"
 
 
 def test_site_names_a_file_too_and_a_typo_gets_a_suggestion(home, tmp_path):
