@@ -17,7 +17,7 @@ Ranked = tuple[int, int, int, float]
 
 def has_pending_capacity(stage: StageState, stages: Sequence[StageState], nodes: Nodes) -> bool:
     """Whether the workers that are about to end free enough of some node for a worker of the stage."""
-    pending = (_pending_capacity(node, stages) for node in nodes.fitting(stage.need))
+    pending = (pending_capacity(node, stages) for node in nodes.fitting(stage.need))
     return any(stage.need.within(capacity.cpus, capacity.gpus) for capacity in pending)
 
 
@@ -37,7 +37,7 @@ def preemption_candidates(
     ranked = [entry for other in stages if other is not stage for entry in _ranked(other, waited, now, blocked)]
     best: tuple[Ranked, list[Worker]] | None = None
     for node in nodes.fitting(stage.need):
-        have = _pending_capacity(node, stages)
+        have = pending_capacity(node, stages)
         chosen: list[Worker] = []
         rank: Ranked = (0, 0, 0, 0.0)
         for entry, worker in sorted((entry for entry in ranked if entry[1].node_id == node.node_id), key=_rank):
@@ -59,8 +59,8 @@ def preemption_candidates(
     return best[1] if best is not None else []
 
 
-def _pending_capacity(node: NodeCapacity, stages: Sequence[StageState]) -> Need:
-    """What is free on a node, and what the workers that are about to end hold there."""
+def pending_capacity(node: NodeCapacity, stages: Sequence[StageState]) -> Need:
+    """What is free on a node, together with what the workers that are about to end hold there."""
     going = [
         other.need
         for other in stages

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.adapter.adapter import BatchReport
+
+_LOOK_AHEAD = 32
 
 
 @dataclass(eq=False)
@@ -19,6 +22,8 @@ class TaskBlock:
     nbytes: int
     groups: Sequence[int]
     """The group of sources of each task."""
+    node_id: str = ""
+    """Of the worker that made it; empty for what the driver has put there."""
 
     def all(self) -> Slice:
         return Slice(self, 0, self.count)
@@ -67,6 +72,19 @@ class TaskQueue:
 
     def __len__(self) -> int:
         return self.tasks
+
+    @property
+    def front(self) -> Slice | None:
+        """What the next batch begins with."""
+        return self._slices[0] if self._slices else None
+
+    def bring_forward(self, node_id: str) -> None:
+        """Let the first slice that lies on this node be the next, if there is one among those soon to be taken."""
+        for index, piece in enumerate(itertools.islice(self._slices, _LOOK_AHEAD)):
+            if piece.part.node_id == node_id:
+                del self._slices[index]
+                self._slices.appendleft(piece)
+                return
 
     def put(self, piece: Slice) -> None:
         self._slices.append(piece)

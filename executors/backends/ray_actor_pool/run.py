@@ -17,9 +17,8 @@ from typing import Any
 import ray
 from ray import cloudpickle
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.backends.ray_actor_pool.dispatch import bring_local_forward, free_worker
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.queue import (
     Batch,
@@ -31,26 +30,24 @@ from curator_slurm.executors.backends.ray_actor_pool.queue import (
 )
 from curator_slurm.executors.backends.ray_actor_pool.scale import Scaler
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import (
-    CALLS_AHEAD,
     Call,
     StageState,
     Worker,
     suspects_of,
 )
-from curator_slurm.executors.backends.ray_actor_pool.teardown import Teardowns
-from curator_slurm.executors.backends.ray_actor_pool.worker_process import PoolWorker, identity
-from curator_slurm.executors.run.blame import RerunDecision, check_start_up, give_up
+from curator_slurm.executors.backends.ray_actor_pool.worker_process import identity
+from curator_slurm.executors.backends.ray_actor_pool.workers import Pending, Workers, run_error
+from curator_slurm.executors.run.blame import RerunDecision, give_up
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.payload import KEEP_BELOW, is_plain, size_of, split_evenly
 from curator_slurm.executors.run.placement import USUAL, NodePatience, NodeWait
-from curator_slurm.executors.run.ray_errors import WORKER_DIED, executor_error, fetch, worker_cannot_start
+from curator_slurm.executors.run.ray_errors import WORKER_DIED, fetch
 from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import ExecutorError, StageError, WorkerLostError, short_error
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.5
-_SLOW_BATCH_S = 0.5
+_QUICK_TICK_S = 0.1
 _COPY_ABOVE = 100_000
 
 
@@ -79,14 +76,13 @@ class PoolRun:
         self._budget = max(32 << 20, 0.5 * store_bytes / len(self.stages))
         for stage in self.stages:
             stage.call_bytes = min(stage.call_bytes, self._budget / 4)
-        self._actor_options = actor_options
         self._on_tick = on_tick
-        self._adapter_refs = [_put_adapter(stage.adapter) for stage in self.stages]
-        self._pending: dict[Any, Callable[[Any], None]] = {}
-        self._held: dict[tuple[int, str], list[Worker]] = {}
-        self._teardowns = Teardowns(self.stages, nodes, self._pending)
+        self._pending: Pending = {}
+        died = partial(self._on_worker_dead, starting=True)
+        self._workers = Workers(self.stages, nodes, self._pending, actor_options, died)
+        self._teardowns = self._workers.teardowns
         self._node_wait = NodeWait(patience)
-        self._scaler = Scaler(self.stages, nodes, self._start, self._retire, self._blocked)
+        self._scaler = Scaler(self.stages, nodes, self._workers.start, self._workers.retire, self._blocked)
 
     def run(self) -> None:
         """Run all sources that are not settled through the stages; the sources collect the outputs.
@@ -100,8 +96,10 @@ class PoolRun:
         self._monitor.progress.gauge(self._offset, expected=done + len(tasks))
         parts = max(1, min(64, len(tasks) // max(1, first.batch_size)))
         try:
+            first.coming = len(tasks)
             self._scaler.step()  # workers start while the tasks go to the object store
             for chunk, kinds in zip(split_evenly(tasks, parts), split_evenly(groups, parts), strict=True):
+                first.coming -= len(chunk)
                 first.queue.put(TaskBlock(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
             first.upstream_done = True
             while not self.stages[-1].finished or self._teardowns:
@@ -123,9 +121,11 @@ class PoolRun:
         refs = [ref for worker in left for call in worker.calls for ref in call.refs]
         for worker in [*left, *self._teardowns.workers]:
             ray.kill(worker.actor)
-        for ref in [*self._pending, *refs]:  # Ray logs every error that was never fetched
+        refs = list(dict.fromkeys([*refs, *self._pending]))
+        ready = ray.wait(refs, num_returns=len(refs), timeout=1)[0] if refs else []
+        for ref in ready:  # Ray logs every error that was never fetched
             with contextlib.suppress(Exception):
-                ray.get(ref, timeout=1)
+                ray.get(ref, timeout=0)
 
     # -- the loop
 
@@ -136,7 +136,8 @@ class PoolRun:
             if not self.stages[-1].finished:
                 time.sleep(0.05)  # no node has the resources for a worker at the moment
             return
-        ready, _ = ray.wait(refs, num_returns=1, timeout=_TICK_S)
+        starting = any(not worker.ready for stage in self.stages for worker in stage.workers)
+        ready, _ = ray.wait(refs, num_returns=1, timeout=_QUICK_TICK_S if starting else _TICK_S)
         if ready and len(refs) > 1:
             ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         for ref in ready:
@@ -157,27 +158,15 @@ class PoolRun:
                 if following is not None:
                     following.upstream_done = True
                 for worker in list(stage.workers):
-                    self._retire(worker)
+                    self._workers.retire(worker)
 
     def _dispatch(self) -> None:
         for stage in reversed(self.stages):
             while stage.can_form_batch and not self._blocked(stage):
-                worker = self._free_worker(stage)
+                worker = free_worker(stage)
                 if worker is None:
                     break
                 self._call(stage, worker)
-
-    def _free_worker(self, stage: StageState) -> Worker | None:
-        ready = [worker for worker in stage.workers if worker.ready and not worker.retiring]
-        if not ready:
-            return None
-        worker = min(ready, key=lambda worker: len(worker.calls))
-        if not worker.calls:
-            return worker
-        if len(worker.calls) >= CALLS_AHEAD or stage.suspects:
-            return None
-        slow = stage.batch_s is None or stage.batch_s > _SLOW_BATCH_S
-        return None if slow and len(stage.queue) < stage.batch_size * len(stage.workers) else worker
 
     def _blocked(self, stage: StageState) -> bool:
         """Whether the next stage has more waiting than its share of the object store."""
@@ -190,6 +179,7 @@ class PoolRun:
         return following.has_work or stage.calls > 0
 
     def _call(self, stage: StageState, worker: Worker) -> None:
+        bring_local_forward(stage, worker)
         batches, deaths = stage.next_batches()
         tasks = sum(batch_len(batch) for batch in batches)
         following = self.stages[stage.index + 1] if stage.index + 1 < len(self.stages) else None
@@ -212,7 +202,7 @@ class PoolRun:
             self._on_worker_dead(call.worker, error)
             return
         except RayError as error:
-            raise _run_error(error, stage.name) from None
+            raise run_error(error, stage.name) from None
         self._drop_call(call)
         if call.worker.calls:
             call.worker.calls[0].began = time.monotonic()
@@ -235,7 +225,8 @@ class PoolRun:
             if last:
                 self._sources.finish(lists[position], kinds)
             else:
-                self.stages[stage.index + 1].queue.put(TaskBlock(ref, len(kinds), nbytes, kinds).all())
+                block = TaskBlock(ref, len(kinds), nbytes, kinds, call.worker.node_id)
+                self.stages[stage.index + 1].queue.put(block.all())
         if call.worker.retiring and not call.worker.calls:
             self._teardowns.begin(call.worker)
 
@@ -250,71 +241,6 @@ class PoolRun:
         self.stages[call.stage].in_flight_bytes -= call.nbytes
 
     # -- workers
-
-    def _start(self, stage: StageState, node_id: str) -> None:
-        """A new worker on this node, whose resources are reserved already."""
-        options = self._actor_options(stage, node_id)
-        strategy = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        actor = ray.remote(PoolWorker).options(**options, scheduling_strategy=strategy)
-        worker = Worker(actor.remote(self._adapter_refs[stage.index]), stage.index, node_id)
-        stage.workers.append(worker)
-        key = (stage.index, node_id)
-        if node_id in stage.prepared_nodes:
-            self._prepare(worker, first_on_node=False)
-        elif key in self._held:  # another worker is running setup_on_node there
-            self._held[key].append(worker)
-        else:
-            self._held[key] = []
-            self._prepare(worker, first_on_node=True)
-
-    def _prepare(self, worker: Worker, *, first_on_node: bool) -> None:
-        ref = worker.actor.prepare.remote(first_on_node)
-        self._pending[ref] = lambda ref: self._on_prepared(worker, first_on_node, ref)
-
-    def _on_prepared(self, worker: Worker, first_on_node: bool, ref: Any) -> None:
-        stage = self.stages[worker.stage]
-        if worker not in stage.workers:
-            return
-        try:
-            ray.get(ref)
-        except WORKER_DIED as error:
-            if worker_cannot_start(error):
-                raise WorkerLostError(f"no worker of stage {stage.name!r} can be started: {error}") from None
-            self._nodes.refresh(force=True)
-            stage.start_up_deaths += self._nodes.is_alive(worker.node_id)
-            check_start_up(stage.name, stage.start_up_deaths, str(error))
-            self._on_worker_dead(worker, error, starting=True)
-            if first_on_node:
-                self._release(stage, worker.node_id, prepared=False)
-            return
-        except RayError as error:
-            raise _run_error(error, stage.name) from None
-        worker.ready = True
-        worker.idle_since = time.monotonic()
-        stage.start_up_deaths = 0
-        stage.startup_s = 0.5 * stage.startup_s + 0.5 * (worker.idle_since - worker.born)
-        if first_on_node:
-            self._release(stage, worker.node_id, prepared=True)
-        if worker.retiring:
-            self._teardowns.begin(worker)
-
-    def _release(self, stage: StageState, node_id: str, *, prepared: bool) -> None:
-        """Start the workers that waited for setup_on_node."""
-        held = [worker for worker in self._held.pop((stage.index, node_id), []) if worker in stage.workers]
-        if prepared:
-            stage.prepared_nodes.add(node_id)
-        elif held:
-            self._held[(stage.index, node_id)] = held[1:]
-            self._prepare(held[0], first_on_node=True)
-            return
-        for worker in held:
-            self._prepare(worker, first_on_node=False)
-
-    def _retire(self, worker: Worker) -> None:
-        """End a worker as soon as it has done what it was given."""
-        worker.retiring = True
-        if worker.idle:
-            self._teardowns.begin(worker)
 
     def _on_worker_dead(self, worker: Worker, error: BaseException, *, starting: bool = False) -> None:
         """Give its tasks to others. The call it was working on is to blame, unless the node is gone."""
@@ -352,7 +278,7 @@ class PoolRun:
         try:
             task = ray.get(remote.remote(piece.part.ref, piece.start))
         except RayError as lost:
-            raise _run_error(lost, stage.name) from None
+            raise run_error(lost, stage.name) from None
         report = give_up(stage.name, self._monitor.policy, task, deaths, str(error))
         self._monitor.record(self._offset + stage.index, report)
         self._sources.record(self._offset + stage.index, groups_of([batch]), report)
@@ -362,17 +288,6 @@ class PoolRun:
     def _gauge(self) -> None:
         for stage in self.stages:
             self._monitor.progress.gauge(self._offset + stage.index, workers=len(stage.workers))
-
-
-def _run_error(error: RayError, stage: str) -> ExecutorError:
-    return executor_error(error) or StageError(stage, "a worker", short_error(error), str(error))
-
-
-def _put_adapter(adapter: StageAdapter) -> Any:
-    try:
-        return ray.put(adapter)
-    except Exception as error:
-        raise ExecutorError(f"stage {adapter.name!r} cannot be sent to workers: {short_error(error)}") from error
 
 
 def _kept(call: Call, result: CallResult) -> list[tuple[Any, int]]:

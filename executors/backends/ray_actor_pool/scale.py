@@ -1,9 +1,10 @@
-"""How many workers each stage has: started where work waits, retired where it does not.
+"""Starts workers where work waits and ends them where others need their room more.
 
-Every stage starts with one worker (or what it asks for). A stage whose queue would keep its workers busy for longer
-than it takes to start another one gets another one. Where the cluster is full, workers move from stages that have
-less to do; where it is too small to hold one worker of every stage, the stages take turns. A stage's further workers,
-also those it has asked for, never take the resources of a stage that has none.
+Every stage starts with one worker (or what it asks for), so that its model loads while the stages before it work. As
+soon as it is known how long a batch takes, or after a second where more batches wait than the nodes have room for, a
+stage gets all of the workers that `shares` gives it, at once. Where the cluster is full, workers move (`moves`). Where
+it is too small to hold one worker of every stage, the stages take turns. A stage's further workers, also those it has
+asked for, never take the resources of a stage that has none.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from curator_slurm.executors.backends.ray_actor_pool.demand import loads_of, room_of
+from curator_slurm.executors.backends.ray_actor_pool.moves import workers_to_end
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.preemption import has_pending_capacity, preemption_candidates
+from curator_slurm.executors.backends.ray_actor_pool.shares import Load, finish_s, shares
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 
-_PERIOD_S = 0.25
+_PERIOD_S = 0.1
 _IDLE_S = 10.0
+_SOON_S = 1.0
+_LATE_S = 4.0
+_AT_ONCE_S = 0.3
 
 
 class Scaler:
@@ -36,7 +43,6 @@ class Scaler:
         self._retire = retire
         self._blocked = blocked
         self._last = 0.0
-        self._moved = 0.0
         self._begun: dict[int, int] = {}
 
     def step(self) -> None:
@@ -48,10 +54,16 @@ class Scaler:
             return
         self._last = now
         self._nodes.refresh()
-        for stage in sorted(self._stages, key=lambda stage: stage.backlog_s(now), reverse=True):
-            self._grow(stage, now)
-        for stage in self._stages:
-            self._shrink(stage, now)
+        stages = [stage for stage in self._stages if not stage.finished]
+        loads = loads_of(stages, self._nodes, now, self._blocked)
+        targets = shares(loads, room_of(self._nodes))
+        slowness = [finish_s(load, len(stage.active)) for load, stage in zip(loads, stages, strict=True)]
+        for index in sorted(range(len(stages)), key=lambda index: (-stages[index].need.gpus, -slowness[index])):
+            self._grow(stages[index], targets[index], loads[index], now, alone=len(stages) == 1)
+        for index, stage in enumerate(stages):
+            self._shrink(stage, targets[index], loads[index], now)
+        for worker in workers_to_end(self._stages, stages, loads, targets, self._nodes, now):
+            self._retire(worker)
 
     # -- the first worker of a stage
 
@@ -108,35 +120,36 @@ class Scaler:
 
     # -- more and fewer
 
-    def _grow(self, stage: StageState, now: float) -> None:
-        if stage.finished or stage.fixed or not stage.workers or self._blocked(stage):
+    def _grow(self, stage: StageState, target: int, load: Load, now: float, *, alone: bool) -> None:
+        if stage.fixed or not stage.workers or self._blocked(stage):
             return
-        count = len(stage.workers)
-        starting = sum(not worker.ready for worker in stage.workers)
-        waiting = len(stage.queue) / stage.batch_size
-        if starting > count // 2 or count >= stage.max_workers or waiting < count:
-            return
-        backlog = stage.backlog_s(now)
-        if backlog < max(1.0, stage.startup_s):
-            return
-        if self._start_one(stage, self._first_in_line()) or now - self._moved < 2.0:
-            return
-        donors = [
-            other
-            for other in self._stages
-            if other is not stage and len(other.workers) > other.min_workers and other.backlog_s(now) < 0.2 * backlog
-        ]
-        if donors and not any(worker.retiring for other in self._stages for worker in other.workers):
-            self._moved = now
-            self._retire(self._least_busy(max(donors, key=lambda other: len(other.workers))))
+        if not may_fill(stage, load, now, alone=alone):
+            target = min(target // 2, len(self._nodes.empty())) if load.batches >= 2 * target else 0
+        while len(stage.active) < target and self._start_one(stage, self._first_in_line()):
+            pass
 
-    def _shrink(self, stage: StageState, now: float) -> None:
-        spare = len(stage.workers) - stage.min_workers
-        for worker in list(stage.workers):
-            if spare > 0 and worker.idle and now - worker.idle_since > _IDLE_S:
+    def _shrink(self, stage: StageState, target: int, load: Load, now: float) -> None:
+        """End workers that nobody waits for, and those that would be ready only when the work is done."""
+        spare = len(stage.active) - max(target, stage.min_workers)
+        ready = sum(worker.ready for worker in stage.active)
+        late = load.batch_s is not None and ready > 0 and finish_s(load, ready) < _SOON_S
+        for worker in stage.active:
+            idle = worker.idle and now - worker.idle_since > max(_IDLE_S, 3 * stage.startup_s)
+            if spare > 0 and (idle or (late and not worker.ready)):
                 self._retire(worker)
                 spare -= 1
 
-    @staticmethod
-    def _least_busy(stage: StageState) -> Worker:
-        return min(stage.workers, key=lambda worker: (len(worker.calls), worker.born))
+
+def may_fill(stage: StageState, load: Load, now: float, *, alone: bool) -> bool:
+    """Whether enough is known, or has been waited for, to start all the workers of a stage.
+
+    Of several stages each could be given what belongs to another: then it is waited until a process is up, and has
+    neither been through with setup nor with a batch at once.
+    """
+    if load.batch_s is not None or stage.need.gpus:
+        return True
+    if not stage.coming and not len(stage.queue):
+        return False
+    up = [now - worker.up_since for worker in stage.workers if worker.up_since is not None]
+    age = now - min(worker.born for worker in stage.workers)
+    return age > (_SOON_S if alone else _LATE_S) or max(up, default=0.0) > _AT_ONCE_S

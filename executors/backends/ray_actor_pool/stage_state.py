@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from curator_slurm.executors.adapter.adapter import StageAdapter
@@ -21,6 +22,10 @@ CALLS_AHEAD = 2
 """Calls a worker has at once: one runs while the next one's data arrives."""
 _CALL_S = 0.25
 """About how long a call of tiny batches should take."""
+_LONG_S = 1.0
+"""A first call that takes longer says something about the others."""
+_MEMORY = 0.97
+"""Weight of a call for the average when one more is done."""
 _MAX_BATCHES = 512
 _MAX_CALL_BYTES = 64 << 20
 _MANY_PARTS = 64
@@ -38,7 +43,7 @@ class Call:
     deaths: int = 0
     began: float = field(default_factory=time.monotonic)
 
-    @property
+    @cached_property
     def tasks(self) -> int:
         return sum(batch_len(batch) for batch in self.batches)
 
@@ -52,6 +57,10 @@ class Worker:
     node_id: str
     ready: bool = False
     retiring: bool = False
+    prepares_node: bool = False
+    """It runs `setup_on_node`."""
+    up_since: float | None = None
+    """When its process was up, and `setup_on_node` done, if it was the one to do it."""
     calls: deque[Call] = field(default_factory=deque)
     born: float = field(default_factory=time.monotonic)
     idle_since: float = field(default_factory=time.monotonic)
@@ -116,8 +125,19 @@ class StageState:
         self.upstream_done = False
         self.finished = False
         self.start_up_deaths = 0
+        self.coming = 0
+        """Initial tasks that the driver has not put into the queue yet."""
+        self.first_input = math.inf
+        """When the stage had input for the first time."""
         self.startup_s = 1.0
+        """Of a worker, until it is ready; measured as soon as one is."""
+        self.setup_s = 0.0
+        """What of this was its `setup`."""
+        self.started = 0
+        """Workers that have become ready."""
         self.batch_s: float | None = None
+        self._seconds = 0.0
+        self._batches = 0.0
         self.tasks_in = 0
         self.tasks_out = 0
         self.out_bytes = 0
@@ -127,6 +147,11 @@ class StageState:
         self.starved_since: float | None = None
 
     # -- work
+
+    @property
+    def active(self) -> list[Worker]:
+        """Its workers without those that are about to end."""
+        return [worker for worker in self.workers if not worker.retiring]
 
     @property
     def calls(self) -> int:
@@ -189,19 +214,38 @@ class StageState:
         """Take a finished call into account."""
         per_batch = seconds / max(1, batches)
         self.batch_s = per_batch if self.batch_s is None else 0.7 * self.batch_s + 0.3 * per_batch
+        self._seconds = _MEMORY * self._seconds + seconds
+        self._batches = _MEMORY * self._batches + batches
         self.tasks_in += tasks_in
         self.tasks_out += tasks_out
         self.out_bytes += out_bytes
 
-    def backlog_s(self, now: float) -> float:
-        """Seconds until this stage's workers are through with what waits for them."""
-        per_batch = self.batch_s
-        running = [now - worker.calls[0].began for worker in self.workers if worker.calls]
-        if per_batch is None:
-            per_batch = max(running, default=0.0)
-        waiting = len(self.queue) / self.batch_size + len(self.suspects)
-        queued = sum(len(call.batches) for worker in self.workers for call in list(worker.calls)[1:])
-        return (waiting + queued) * per_batch / max(1, len(self.workers))
+    def learn_start(self, worker: Worker, setup_s: float) -> None:
+        """Take a worker into account that has become ready."""
+        seconds = worker.idle_since - worker.born
+        share = 0.5 if self.started else 1.0
+        self.startup_s += share * (seconds - self.startup_s)
+        self.setup_s += share * (setup_s - self.setup_s)
+        self.started += 1
+
+    def usual_batch_s(self, now: float) -> float | None:
+        """The average of the last calls; before the first one is done, what it has taken so far, if that is much."""
+        if self._batches:
+            return self._seconds / self._batches
+        if self.batch_s is not None:
+            return self.batch_s
+        running = [
+            (now - worker.calls[0].began) / len(worker.calls[0].batches)
+            for worker in self.workers
+            if worker.calls and worker.ready
+        ]
+        longest = max(running, default=0.0)
+        return longest if longest > _LONG_S else None
+
+    def tasks_here(self) -> int:
+        """Tasks that wait for the stage or are in its workers."""
+        running = sum(call.tasks for worker in self.workers for call in worker.calls)
+        return self.coming + len(self.queue) + running + sum(batch_len(suspect.batch) for suspect in self.suspects)
 
     def output_bytes_ahead(self) -> float:
         """Bytes that the calls in flight will about put out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import ray
@@ -23,15 +24,22 @@ class PoolWorker:
         """What Ray shows in front of the worker's log lines, also those of a worker that could not be constructed."""
         return self._adapter.name if hasattr(self, "_adapter") else type(self).__name__
 
-    def prepare(self, first_on_node: bool) -> int:
-        """`setup`, after `setup_on_node` if this worker is the stage's first on its node; returns the process id."""
+    def prepare_node(self) -> None:
+        """`setup_on_node`, in the stage's first worker on its node."""
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+        node_id = ray.get_runtime_context().get_node_id()
+        self._adapter.setup_on_node(NodeInfo(node_id=node_id), self._metadata())
+
+    def prepare(self) -> float:
+        """`setup`; returns the seconds that it took."""
+        began = time.perf_counter()
+        self._adapter.setup(self._metadata())
+        return time.perf_counter() - began
+
+    @staticmethod
+    def _metadata() -> WorkerMetadata:
         context = ray.get_runtime_context()
-        worker = WorkerMetadata(worker_id=context.get_worker_id(), allocation=context.get_assigned_resources())
-        if first_on_node:
-            os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-            self._adapter.setup_on_node(NodeInfo(node_id=context.get_node_id()), worker)
-        self._adapter.setup(worker)
-        return os.getpid()
+        return WorkerMetadata(worker_id=context.get_worker_id(), allocation=context.get_assigned_resources())
 
     def run(self, spec: CallSpec, *arguments: list[Any]) -> Any:
         """Run the batches; the first return value is a CallResult, the others are lists of tasks or None."""
