@@ -85,12 +85,30 @@ def test_the_quickstart_on_several_nodes(
     assert sorted(node for phases in told for node in phases) == names
 
 
+NOTHING_ASKED = "slurm: {export: never, mem: never, open_mode: never, no_requeue: never, no_kill: never}\n"
+"""A site that refuses every option that a plain Slurm takes from us."""
+
+
 def test_render_is_what_submit_submits(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    hello = {"pipeline": {"command": ["echo", "hello"]}, "cluster": {"ray": False}, "resources": {**SMALL, "nodes": 1}}
+    """At a site where the submitting shell's variables come with the job: the script alone removes them."""
+    site = runs.folder / ".curator-slurm.yaml"
+    site.write_text(NOTHING_ASKED)
+    site.chmod(0o644)
+    hello = {"pipeline": {"command": ["env"]}, "cluster": {"ray": False}, "resources": {**SMALL, "nodes": 1}}
     spec = runs.write({"name": "hello", **hello})
     rendered = runs.command("render", str(spec)).stdout
-    done = runs.command("run", str(spec), "--set", "resources.cpus_per_node=1")
+    strays = {
+        "STRAY": "1",
+        "CDPATH": "/usr",
+        "SHELLOPTS": "errexit:noglob:noclobber",
+        "BASH_FUNC_cd%%": "() { false; }",
+    }
+    done = runs.command("run", str(spec), "--set", "resources.cpus_per_node=1", env=strays)
     assert done.returncode == 0, done.output
+    assert not re.search("--(export|mem|open-mode|no-)", rendered.partition("\n\nset -u")[0])
+    variables = runs.read("attempts/*/*/driver.log")
+    assert "CURATOR_SLURM_RUN_DIR=" in variables
+    assert not re.search(r"^(STRAY|CDPATH|SHELLOPTS|BASH_FUNC_cd)", variables, re.MULTILINE)
     changed = runs.command("render", str(spec), "--set", "resources.cpus_per_node=1").stdout
     assert (runs.latest() / "job.sbatch").read_text() == changed != rendered
 
