@@ -319,3 +319,8 @@ def test_login_verbs_load_nothing_heavy(tmp_path, verb):
     assert ours <= {"curator_slurm.executors", "curator_slurm.executors.known_options"}
     if verb == "validate":
         assert not top & {"jinja2", "rich", "psutil"}
+    if verb == "render":  # only what looks at pipelines, lists inputs or copies code needs these
+        assert not set(modules) & {f"curator_slurm.launcher.{name}" for name in ("plan.pipeline_check", "inputs.local")}
+    if verb == "list":
+        assert not top & {"pydantic", "yaml", "jinja2", "statistics", "secrets", "hmac"}
+        assert "importlib.metadata" not in modules

@@ -10,8 +10,6 @@ from pathlib import Path
 from curator_slurm.common.addresses import is_address, is_remote
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.inputs.address import local_path
-from curator_slurm.launcher.inputs.filelist import KINDS
-from curator_slurm.launcher.inputs.local import matches
 from curator_slurm.launcher.runs.published import why_kept
 from curator_slurm.launcher.spec.data_sections import IfExists
 from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec
@@ -79,6 +77,8 @@ def _input_paths(spec: Spec) -> Iterator[tuple[str, str]]:
 def _input_manifest(spec: Spec) -> Iterator[tuple[str, str]]:
     if spec.input is None or spec.input.manifest is None:
         return
+    from curator_slurm.launcher.inputs.filelist import KINDS
+
     manifest = Path(local_path(spec.input.manifest))
     if not spec.input.manifest.lower().endswith(KINDS):
         yield "input.manifest", f"`input.manifest`: {spec.input.manifest} must end in .txt, .jsonl or .csv"
@@ -93,6 +93,8 @@ def _input_manifest(spec: Spec) -> Iterator[tuple[str, str]]:
 
 def _names_a_file(pattern: str) -> bool:
     """Whether a path, folder or glob matches any file; stops at the first, because there may be millions."""
+    from curator_slurm.launcher.inputs.local import matches
+
     return any(Path(match).is_file() or any(files for _, _, files in os.walk(match)) for match in matches(pattern))
 
 

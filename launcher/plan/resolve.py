@@ -10,7 +10,7 @@ from pathlib import Path
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks, internet, output_versions, pipeline_check
+from curator_slurm.launcher.plan import checks, internet, output_versions
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
@@ -104,6 +104,8 @@ def _look_at_pipeline(reading: Reading, plan: Plan, environ: Mapping[str, str]) 
     known = {problem.key for problem in reading.problems}
     if any(key.startswith("pipeline") for key in known):
         return  # its stages are not all there
+    from curator_slurm.launcher.plan import pipeline_check
+
     for finding in pipeline_check.look(plan, environ):
         if not finding.is_error:
             reading.note_at(finding.key, finding.message)

@@ -13,7 +13,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import socket
 import stat
 import threading
@@ -50,7 +49,7 @@ class RunLock:
 
     def __init__(self, path: Path, purpose: str, *, patience_s: float = PATIENCE_S, stale_s: float = STALE_S) -> None:
         self.path = path
-        self.token = secrets.token_hex(8)
+        self.token = os.urandom(8).hex()
         self._patience_s = patience_s
         self._stale_s = stale_s
         self._content = json.dumps(
@@ -188,7 +187,7 @@ def _break(path: Path, token: str | None) -> None:
         holder, touched = _read(path)
         if touched is None or holder.get("token") != token:
             return
-        grave = path.with_name(f"{path.name}.{secrets.token_hex(4)}.stale")
+        grave = path.with_name(f"{path.name}.{os.urandom(4).hex()}.stale")
         with contextlib.suppress(OSError):
             path.rename(grave)
             grave.unlink()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -165,7 +165,7 @@ def write_submission(
 ) -> Submission:
     """Make the folder of a submission, whole or not at all; `files` are its own plan and script, where it has them."""
     paths = run.submission(record.number)
-    temporary = SubmissionPaths(run.submissions / f".new-{record.number:04d}-{secrets.token_hex(4)}", run)
+    temporary = SubmissionPaths(run.submissions / f".new-{record.number:04d}-{os.urandom(4).hex()}", run)
     kept = tuple(elements)
     try:
         run.submissions.mkdir(mode=0o700, exist_ok=True)

@@ -193,4 +193,6 @@ BashList = Annotated[list[Bash], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
 class Section(BaseModel):
     """One section of the spec: unknown keys are errors, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, ser_json_inf_nan="constants", defer_build=True
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -214,7 +213,11 @@ def _typical(run: Run, gathered: Gathered) -> float | None:
             record = read_done(run.paths, shard)
             if record is not None:
                 times.append(record.published - record.started)
-    return statistics.median(times) if times else None
+    if not times:
+        return None
+    from statistics import median
+
+    return median(times)
 
 
 def _collected(run: Run) -> CollectedView | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -288,7 +287,7 @@ def _local_elements(paths: RunPaths, submissions: Iterable[Submission]) -> Itera
         record = submission.record
         if record.job_id is None:
             continue
-        if record.pid is not None and record.host == socket.gethostname():
+        if record.pid is not None and record.host == os.uname().nodename:
             if is_process_alive(record.pid, record.pid_started):
                 yield record.job_id, ElementFacts(SlurmState.RUNNING, record.submitted)
             continue
