@@ -46,7 +46,7 @@ class KeepEven(Step):
 
 class Twice(Step):
     def process(self, task: Any) -> Any:
-        return [Number("numbers", task.data), Number("numbers", task.data + 1000)]
+        return [Number("numbers", data, _stage_perf=list(task._stage_perf)) for data in (task.data, task.data + 1000)]
 
 
 class Raise(Step):
