@@ -36,9 +36,17 @@ ON_SHARED_RAYS = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _refuse_addresses(items)
     _leave_to_ordinary_users(config, items)
     if hasattr(config, "workerinput"):
         items.sort(key=_rank)
+
+
+def _refuse_addresses(items: list[pytest.Item]) -> None:
+    """Workers compare what they have collected: an object without a `repr` of its own has another name in each."""
+    for item in items:
+        if " object at 0x" in item.nodeid:
+            raise pytest.UsageError(f"the name of a test has an address of memory in it: {item.nodeid}")
 
 
 def _leave_to_ordinary_users(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -53,7 +53,7 @@ PLAIN_COLLECT = {
     "open-mode": "append",
     "export": "NIL",
 }
-GONE = object()
+GONE = "(not there)"
 
 
 @pytest.mark.parametrize(
