@@ -238,7 +238,7 @@ def test_the_head_node_loses_power(runs: Runs, slurm_cluster: SlurmCluster) -> N
 
 def test_out_of_memory(runs: Runs) -> None:
     spec = {
-        **program("x = bytearray(900 << 20); time.sleep(5)"),
+        **program("x = bytearray(2000 << 20); time.sleep(5)"),
         "resources": {**ONE_NODE, "mem_per_node": "1500M"},
     }
     done = runs.run(spec)

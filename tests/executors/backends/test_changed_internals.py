@@ -70,8 +70,14 @@ def everything_is_put_back() -> Iterator[None]:
     assert [getattr(module, name) for module, name in ENGINE_PARTS] == before
 
 
-STAGES = [Twice("twice", 1, cpus=0.6), KeepEven("even", 2, cpus=0.6), Step("c", 4, cpus=0.6)]
+def stages_of(cpus: float) -> list[Step]:
+    return [Twice("twice", 1, cpus=cpus), KeepEven("even", 2, cpus=cpus), Step("c", 4, cpus=cpus)]
+
+
+STAGES = stages_of(0.6)
 """They take what the engine sees of the CPUs, because workers in what is left would only cost time."""
+ON_ONE_CPU = stages_of(0.3)
+"""The same for the engine as it is, which counts whole CPUs of 95 % of each node: one of two."""
 EXPECTED = sorted(value + more for value in range(0, 20, 2) for more in (0, 1000))
 
 
@@ -87,7 +93,7 @@ def test_xenna_without_a_part_of_the_engine(
     if feature == names.STREAMED_CHUNKS and backend == "xenna-batch":
         feature = names.BATCHED_CHUNKS
     (lost,) = lose(monkeypatch, names, feature)
-    outputs = run(backend)(STAGES)
+    outputs = run(backend)(ON_ONE_CPU if feature == names.CLUSTER else STAGES)
     assert values(outputs) == EXPECTED
     assert all(task._metadata["batches"]["even"] == 2 for task in outputs)
     assert lost in warnings()
