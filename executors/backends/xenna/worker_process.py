@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from cosmos_xenna.pipelines import v1
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
 from curator_slurm.executors.backends.xenna.chunks import (
     Chunk,
+    ChunkSlices,
     Report,
     batches_per_chunk,
     chosen,
@@ -19,6 +21,14 @@ from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
 from curator_slurm.executors.backends.xenna.engine.patches import AnyGpuName
 from curator_slurm.executors.ray_internals import is_worker_process
 from curator_slurm.executors.run.payload import KEEP_BELOW, merge_reports, size_of
+
+_KEPT_SLICES = 4
+"""Of how many recent calls a worker keeps the references to chunks that other calls get further tasks of.
+
+Ray forgets the value of a borrowed object after the last reference to it has gone. Where that happens in the thread
+that processes, while the engine's other thread reads one more reference to the same chunk, Ray can drop the value that
+the new reference has just been given, and `ray.get` of it waits for ever.
+"""
 
 
 class TeardownRequest(Chunk):
@@ -62,6 +72,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
         self._env = env
         self._next_batch_size = next_batch_size
         self._ended = False
+        self._recent_slices: collections.deque[ChunkSlices] = collections.deque(maxlen=_KEPT_SLICES)
         self._gpu_names: AnyGpuName | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> XennaStage:
@@ -109,6 +120,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
             self.destroy()
             return []
         chunk = chosen(in_data)
+        self._recent_slices.extend(item for item in in_data if isinstance(item, ChunkSlices))
         tasks, groups = chunk.tasks, chunk.groups
         size = self._adapter.batch_size
         results = [self._adapter.process(tasks[start : start + size]) for start in range(0, len(tasks), size)]
