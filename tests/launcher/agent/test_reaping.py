@@ -67,7 +67,8 @@ assert node.check_ray()
 assert not psutil.pid_exists(left.pid)
 assert driver.poll() is None and child.is_running()
 node._kill_leftovers()
-assert driver.poll() is not None and not child.is_running()
+assert driver.wait(60) is not None
+assert psutil.wait_procs([child], 60)[0], "whoever adopted it has to wait for it first"
 """)
 
 

@@ -42,7 +42,7 @@ def test_runs_of_the_folder_that_is_given(tmp_path: Path) -> None:
 
 
 def test_settings() -> None:
-    assert completed(["submit", "spec.yaml", "--set"], "resources.g") == ["resources.gpus_per_node"]
+    assert completed(["submit", "spec.yaml", "--set"], "resources.gpus_") == ["resources.gpus_per_node"]
     assert "shards.files_per_shard" in completed(["retry", "demo", "--set"], "")
     assert completed(["submit", "spec.yaml", "--set"], "no.such") == []
     assert completed(["submit", "spec.yaml", "--set"], "name=x") == []
