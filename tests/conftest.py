@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -13,6 +14,12 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # as the launcher sets it: Ray Data
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a test without a cluster would join any that runs here, and end with it
 
 pytest_plugins = ["fake_slurm.fixtures", "hostile", "selection", "slurm_cluster.fixtures"]
+
+# No test asserts a time: how long one example takes says what else the machine does.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 
 _status = pytest.StashKey[int]()
 
