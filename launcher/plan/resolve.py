@@ -10,7 +10,7 @@ from pathlib import Path
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks, internet, output_versions
+from curator_slurm.launcher.plan import checks, output_versions
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
@@ -66,9 +66,7 @@ def plan_of(
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
     if plan is not None:
-        plan = internet.with_internet(place(plan, reading, environ))
-        for key, message in internet.needs_internet(plan):
-            reading.note_at(key, message)
+        plan = _with_internet(place(plan, reading, environ), reading)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
         plan, refusals = _by_the_rules(plan, reading)
@@ -84,6 +82,18 @@ def plan_of(
     reading.finish()
     refuse(refusals)
     assert plan is not None
+    return plan
+
+
+def _with_internet(plan: Plan, reading: Reading) -> Plan:
+    """What a site says of the internet, for the run; without a site, its models are not loaded."""
+    if plan.site is None:
+        return plan
+    from curator_slurm.launcher.plan import internet
+
+    plan = internet.with_internet(plan)
+    for key, message in internet.needs_internet(plan):
+        reading.note_at(key, message)
     return plan
 
 
