@@ -137,9 +137,9 @@ INDEX = """\
 Site files that come with curator-slurm, one for each cluster that its public documentation describes. They are
 **written from documentation, and not tried on the machines**; each page names its sources and their dates.
 
-    curator-slurm site show --site lumi-g              what the entry says
-    curator-slurm plan spec.yaml --site lumi-g         what a spec becomes there
-    curator-slurm submit spec.yaml --site lumi-g
+    curator-slurm site show --site lumi-g              # what the entry says
+    curator-slurm plan spec.yaml --site lumi-g --set resources.account=project_462000001  # what a spec becomes there
+    curator-slurm submit spec.yaml --site lumi-g --set resources.account=project_462000001
 
 An administrator's `/etc/curator-slurm/site.yaml` takes an entry over with `extends: [lumi-g]` and corrects what is
 wrong. Where there is neither that file nor `$CURATOR_SLURM_SITE`, the entry of a cluster is recognised by ClusterName

@@ -57,6 +57,7 @@ NOWHERE: Mapping[str, str] = {
     r"(python3 -m venv|.*/bin/pip install|pip install) .*": "installs from an index; CI does that with make, before it",
     r"\.venv/bin/python tests/slurm_cluster/cluster\.py exec": "a shell for people, on a cluster that make has started",
     r"autoload .*|compinit": "zsh's own",
+    r"curator-slurm submit spec\.yaml --site .*": "needs that cluster's partitions; what it would submit is planned here",
     r"curator-slurm logs RUN --agent n017": "names a node of somebody's cluster",
     r"curator-slurm run spec\.yaml --cluster local|head .*|tail": "needs Ray; the same spec is validated here, and "
     "the examples run such ones",
@@ -76,7 +77,12 @@ def verb_of(command: Command) -> tuple[click.Command, list[str]]:
     words = command.words[1:]
     found = main.get_command(click.Context(main), words[0])
     assert found is not None, f"{command.page}: there is no verb {words[0]!r}: {command.text}"
-    return found, words[1:]
+    words = words[1:]
+    while isinstance(found, click.Group) and words:
+        group, found = found, found.get_command(click.Context(found), words[0])
+        assert found is not None, f"{command.page}: {group.name} has no verb {words[0]!r}: {command.text}"
+        words = words[1:]
+    return found, words
 
 
 @pytest.mark.parametrize("command", OURS, ids=lambda each: f"{each.page}: {each.text}")
