@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
+LONGEST = "tests/executors/backends/test_backends.py"
+"""The module that takes longest of all: a worker begins with it, or is busy with it alone in the end."""
 LONG = (
     "tests/test_ordinary_user.py",
     "tests/launcher/agent/test_elements.py",
@@ -60,10 +62,12 @@ def _leave_to_ordinary_users(config: pytest.Config, items: list[pytest.Item]) ->
 
 
 def _rank(item: pytest.Item) -> float:
+    module = item.nodeid.partition("::")[0]
+    if module == LONGEST:
+        return -1
     kinds = [number for number, marker in enumerate(SLOWEST_FIRST) if item.get_closest_marker(marker)]
     if kinds:
         return min(kinds)
-    module = item.nodeid.partition("::")[0]
     return len(SLOWEST_FIRST) - (1 - LONG.index(module) / len(LONG) if module in LONG else 0)
 
 
