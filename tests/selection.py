@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
-LONGEST = "tests/executors/backends/test_backends.py"
-"""The module that takes longest of all: a worker begins with it, or is busy with it alone in the end."""
 LONG = (
     "tests/test_ordinary_user.py",
     "tests/launcher/agent/test_elements.py",
@@ -34,6 +32,8 @@ ON_SHARED_RAYS = (
     "tests/executors/stages/io/test_id_generator.py",
 )
 """Modules on the Rays of the session in `tests/executors/conftest.py`; `test_backends.py` has one for itself."""
+LONGEST = ("tests/executors/backends/test_backends.py", *ON_SHARED_RAYS)
+"""What takes longest of all: workers begin with it, or are busy with it alone in the end."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,7 +63,7 @@ def _leave_to_ordinary_users(config: pytest.Config, items: list[pytest.Item]) ->
 
 def _rank(item: pytest.Item) -> float:
     module = item.nodeid.partition("::")[0]
-    if module == LONGEST:
+    if module in LONGEST:
         return -1
     kinds = [number for number, marker in enumerate(SLOWEST_FIRST) if item.get_closest_marker(marker)]
     if kinds:
