@@ -28,6 +28,15 @@ def is_there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 (Path.exists raises where we may not look)
 
 
+def is_filled(path: Path) -> bool:
+    """Whether outputs would find something else at `path`.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+
+
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, by name, as far as we may look; none where it cannot be read."""
     found = []

@@ -21,7 +21,7 @@ from curator_slurm.launcher.dataset.merge_errors import CannotMergeError
 from curator_slurm.launcher.dataset.place import place
 from curator_slurm.launcher.dataset.verify import Progress, Verified, verify
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError
-from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.files import is_filled, write_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import done_shards
@@ -165,8 +165,7 @@ def _check_target(goal: _Goal, if_exists: IfExists) -> bool:
     if goal.in_place:
         return False
     try:
-        filled = goal.target.exists() and (not goal.target.is_dir() or any(goal.target.iterdir()))
-        if not filled or goal.ours() is not None:
+        if not is_filled(goal.target) or goal.ours() is not None:
             return False
         why = why_kept(goal.target) if if_exists is IfExists.REPLACE else ""
     except OSError as error:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError, UsageError
-from curator_slurm.launcher.files import read_jsonl
+from curator_slurm.launcher.files import is_filled, read_jsonl
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.done_records import done_shards
@@ -31,7 +31,7 @@ def publish_elsewhere(run: Run, target: Path) -> Run:
     """
     with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "collect"):
         attempt = _finished(run)
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if is_filled(target):
             raise UsageError(f"--to: {target} exists already and is not empty; give a folder that is not there yet")
         paths = RunPaths(run.paths.root, target)
         checksums = read_plan(run).spec.output.checksums

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import count
 from pathlib import Path
 
+from curator_slurm.launcher.files import is_filled
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.published import owner
 from curator_slurm.launcher.spec.data_sections import IfExists
@@ -13,12 +14,12 @@ from curator_slurm.launcher.spec.data_sections import IfExists
 _FIRST = 2
 
 
-def is_filled(path: Path) -> bool:
-    """Whether outputs would find something else there."""
+def _is_taken(path: Path) -> bool:
+    """Whether there is something else; what cannot be looked at is not passed over, but refused by the checks."""
     try:
-        return path.exists() and (not path.is_dir() or any(path.iterdir()))
+        return is_filled(path)
     except OSError:
-        return True
+        return False
 
 
 Claims = Callable[[Plan], Collection[Path]]
@@ -35,7 +36,7 @@ def with_free_version(plan: Plan, claimed: Claims) -> Plan:
     if output.path is None or output.if_exists is not IfExists.NEW_VERSION:
         return plan
     path, others = Path(output.path), claimed(plan)
-    version = next(each for each in _versions(path) if each not in others and not is_filled(each))
+    version = next(each for each in _versions(path) if each not in others and not _is_taken(each))
     if version == path:
         return plan
     spec = plan.spec.model_copy(update={"output": output.model_copy(update={"path": str(version)})})
@@ -55,7 +56,7 @@ def note(plan: Plan, asked: str | None) -> str:
         return ""
     if output.path != asked:
         return f"`output.path` {asked} is taken; the outputs go to {output.path} (output.if_exists: new_version)"
-    if output.if_exists is IfExists.REPLACE and is_filled(Path(output.path)):
+    if output.if_exists is IfExists.REPLACE and _is_taken(Path(output.path)):
         return (
             f"what run {owner(Path(output.path))} has published in {output.path} is replaced when the new outputs are "
             "complete (output.if_exists: replace)"

@@ -250,6 +250,16 @@ def test_a_new_version_goes_to_the_first_free_folder(spec, environ, tmp_path, ta
     assert replan(plan, "r", [], environ).spec.output.path == plan.spec.output.path, "a retry stays where the run began"
 
 
+@pytest.mark.parametrize("length", [255, 300])
+def test_a_version_that_cannot_be_looked_at_is_an_error_and_no_endless_search(spec, environ, tmp_path, length):
+    name = "x" * length
+    if length == 255:
+        published(tmp_path / name)  # it is taken, and the name of a further version is too long
+    path = spec(f"output: {{path: {name}, if_exists: new_version}}\n")
+    with pytest.raises(SpecError, match=r"`output\.path`: a name is too long for the storage"):
+        make_plan(path, [], Cluster.SLURM, environ)
+
+
 def test_a_folder_that_another_run_will_fill_is_not_free(spec, environ, tmp_path):
     reading = spec_file.read(spec("output: {path: out, if_exists: new_version}\n"))
     claimed = {tmp_path / "out", tmp_path / "out-2"}
