@@ -169,7 +169,8 @@ class Bootstrap:
         self.joined = {self.node.address}
         self.node.note_phases()
         self.context.reached(Phase.JOINED)
-        self.context.report(NodeState.JOINED, "runs Ray's head")
+        own = self.context.plan.spec.has_own_head
+        self.context.report(NodeState.JOINED, "runs Ray's head" + (", and takes no tasks" if own else ""))
         self.events.add("ray_head_started", f"Ray's head answers at {address}", node=self.context.allocation.node_name)
         cluster = self._cluster(address)
         write_json(self.context.cluster.cluster, cluster)

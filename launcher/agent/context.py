@@ -30,6 +30,9 @@ from curator_slurm.launcher.spec import curator_arrays
 
 log = logging.getLogger("curator_slurm.agent")
 
+NO_WORK_ON_HEAD = "CURATOR_IGNORE_RAY_HEAD_NODE"
+"""NeMo Curator's switch of all executors, its own and ours: no workers on Ray's head node."""
+
 
 class StopRequest:
     """Set by a signal; `wait` is how agents sleep, so that a signal ends every sleep at once."""
@@ -171,4 +174,6 @@ def job_environment(base: Mapping[str, str], run: RunPaths, plan: Plan, code: Pa
     environment["PYTHONPATH"] = os.pathsep.join(path)
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     environment["PYTHONUNBUFFERED"] = "1"
+    if plan.spec.has_own_head:
+        environment[NO_WORK_ON_HEAD] = "1"
     return curator_arrays.off(environment) if plan.array else environment

@@ -110,13 +110,14 @@ class Node:
         heap, store = ray_process.split_memory(
             allocation.memory, cluster.object_store_fraction, ray_process.shared_memory_size()
         )
+        takes_tasks = not (allocation.is_head and context.plan.spec.has_own_head)
         node = ray_process.RayNode(
             address=self.address,
             ports=self._ports,
             session_dir=str(self.session_dir),
-            cpus=allocation.cpus,
-            gpus=allocation.gpus,
-            memory=heap,
+            cpus=allocation.cpus if takes_tasks else 0,
+            gpus=allocation.gpus if takes_tasks else 0,
+            memory=heap if takes_tasks else 0,
             object_store=store,
             dashboard=context.plan.spec.dashboard,
             metrics=cluster.metrics,

@@ -61,7 +61,8 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: 
         )
     else:
         _warn(warnings)
-        where = "this machine" if plan.cluster == "local" else f"Slurm, {plan.spec.resources.nodes} node(s)"
+        own = ", of which the first is the head and takes no tasks" if plan.spec.has_own_head else ""
+        where = "this machine" if plan.cluster == "local" else f"Slurm, {plan.spec.resources.nodes} node(s){own}"
         say(f"{spec_path} is valid: {plan.spec.name} on {where}.")
 
 

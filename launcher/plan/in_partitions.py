@@ -36,7 +36,8 @@ def place(plan: Plan, reading: Reading, environ: Mapping[str, str]) -> Plan:
         return plan
     from curator_slurm.launcher.site.resolution import Refusal, resolve_need
 
-    found = resolve_need(need_of(plan.spec.resources), plan.at_site())
+    heads = 1 if plan.spec.has_own_head else 0
+    found = resolve_need(need_of(plan.spec.resources, heads), plan.at_site())
     if isinstance(found, Refusal):
         contact = plan.at_site().site.contact
         reading.add_at(found.key, found.words + (f"; questions: {contact}" if contact else ""))

@@ -21,7 +21,7 @@ from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.locks import refuse
-from curator_slurm.launcher.spec.model import BY_NEED, ClusterSpec, EnvironmentSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec.model import BY_NEED, ClusterSpec, EnvironmentSpec, HeadUse, Spec, StorageSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
 
@@ -238,9 +238,12 @@ def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) 
     """The local cluster is this machine, whatever number of nodes the spec asks Slurm for."""
     resources = sections["resources"]
     assert isinstance(resources, type(spec.resources))
-    cluster: ClusterSpec = spec.cluster.model_copy(update={"min_nodes": None})
+    cluster: ClusterSpec = spec.cluster.model_copy(update={"min_nodes": None, "head": HeadUse.SHARED})
+    only = "local cluster: this machine is the only node"
     if spec.resources.nodes != 1:
-        origins["resources.nodes"] = origins["cluster.min_nodes"] = "local cluster: this machine is the only node"
+        origins["resources.nodes"] = origins["cluster.min_nodes"] = only
+    if spec.has_own_head:
+        origins["cluster.head"] = only
     return {"resources": resources.model_copy(update={"nodes": 1}), "cluster": cluster}
 
 

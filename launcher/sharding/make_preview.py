@@ -9,6 +9,7 @@ from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.inputs.listing import Progress
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.modules import code_of
+from curator_slurm.launcher.plan.node_layout import layout_lines
 from curator_slurm.launcher.runs.user_code import CodeRecord, would_take
 from curator_slurm.launcher.sharding.array_limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
 from curator_slurm.launcher.sharding.arrays import cut
@@ -38,7 +39,7 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
             notes=notes,
             output=output,
             code=code,
-            explain=plan.explain,
+            explain=[*layout_lines(plan), *plan.explain],
         )
     if plan.cluster is Cluster.LOCAL:
         return Preview(
@@ -62,7 +63,7 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
         notes=notes,
         output=output,
         code=code,
-        explain=plan.explain,
+        explain=[*layout_lines(plan), *plan.explain],
     )
 
 

@@ -29,6 +29,7 @@ class JobFit:
 
     name: str
     nodes: int = 1
+    heads: int = 0
     gpus: int = 0
     cpus: int | None = None
     memory_mb: int | None = None
@@ -36,6 +37,11 @@ class JobFit:
     because: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     shortfalls: list[TooLittle] = field(default_factory=list)
+
+    @property
+    def working(self) -> int:
+        """Nodes that take tasks."""
+        return max(self.nodes - self.heads, 1)
 
     def short(self, key: str, words: str, **fix: Any) -> None:
         """Note that the partition has too little of something, and the settings that it could hold."""

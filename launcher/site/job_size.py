@@ -60,9 +60,9 @@ def _with_nodes(nodes: int, need: JobNeed, place: JobPlace, result: JobFit) -> d
     if need.nodes is not None or not (need.gpus or need.cpus):
         fix["nodes"] = nodes
     if need.gpus:
-        fix["gpus"] = nodes * (need.gpus_per_node or result.gpus or place.part.gpus)
+        fix["gpus"] = max(nodes - need.heads, 1) * (need.gpus_per_node or result.gpus or place.part.gpus)
     if need.cpus:
-        fix["cpus"] = nodes * (need.cpus_per_node or result.cpus or 1)
+        fix["cpus"] = max(nodes - need.heads, 1) * (need.cpus_per_node or result.cpus or 1)
     return fix
 
 

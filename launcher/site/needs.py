@@ -14,6 +14,8 @@ from curator_slurm.launcher.spec.slurm_memory import megabytes
 class JobNeed:
     """What is asked for; None is what is left to the site."""
 
+    heads: int = 0
+    """Nodes that take no tasks (`cluster.head: dedicated`), beside those that the GPUs and CPUs of the job are on."""
     nodes: int | None = None
     gpus: int | None = None
     gpu_type: str | None = None
@@ -50,11 +52,12 @@ class JobNeed:
         return replace(self, **fields)
 
 
-def need_of(resources: ResourcesSpec) -> JobNeed:
+def need_of(resources: ResourcesSpec, heads: int = 0) -> JobNeed:
     """What a spec asks for; the defaults of the spec's classes ask for nothing."""
     kind, _, count = (resources.gpus_per_node or "").rpartition(":")
     options = {key: value for key, value in resources.sbatch.items() if value not in (None, False)}
     return JobNeed(
+        heads=heads,
         nodes=resources.nodes if "nodes" in resources.model_fields_set else None,
         gpus=resources.gpus,
         gpu_type=resources.gpu_type or kind or None,

@@ -44,17 +44,22 @@ def _gpus(result: JobFit, need: JobNeed, place: JobPlace, named: bool) -> None:
     if need.gpus_per_node and need.gpus_per_node > has:
         result.short("gpus_per_node", f"a node has {has} GPUs, not {need.gpus_per_node}", gpus_per_node=has)
     least, causes = max(_least_nodes(need, place), key=lambda each: each[0])
+    if need.heads:
+        least, causes = least + need.heads, (*causes, "cluster.head")
+    result.heads = need.heads
     result.nodes = need.nodes or least
     if need.nodes is None:
         result.note("nodes", least, *causes, words="" if causes else "nothing asks for more")
     elif least > need.nodes:
-        what = " and ".join(cause.removeprefix("resources.") for cause in causes if cause.startswith("resources."))
+        what = " and ".join(
+            cause.rpartition(".")[2] for cause in causes if cause.startswith(("resources.", "cluster."))
+        )
         result.short("nodes", f"{what} need {least} nodes there, and {need.nodes} are asked for", nodes=least)
-    result.gpus, causes = _gpus_on_node(result.nodes, need, place, named)
+    result.gpus, causes = _gpus_on_node(result, need, place, named)
     if need.own_gpus:
         result.gpus = 0
     elif result.gpus and result.gpus != need.gpus_per_node:
-        total = result.nodes * result.gpus
+        total = result.working * result.gpus
         more = f"; {total} in all, {need.gpus} are needed" if need.gpus and total != need.gpus else ""
         result.note("gpus_per_node", result.gpus, *causes, words=", ".join(filter(None, causes)) + more)
     if need.cpus and not place.usable and need.cpus_per_node is None and need.nodes is None:
@@ -85,7 +90,7 @@ def _cpu_fact(place: JobPlace) -> str:
     return "usable_cpus" if place.part.usable_cpus else "cpus"
 
 
-def _gpus_on_node(nodes: int, need: JobNeed, place: JobPlace, named: bool) -> tuple[int, tuple[str, ...]]:
+def _gpus_on_node(result: JobFit, need: JobNeed, place: JobPlace, named: bool) -> tuple[int, tuple[str, ...]]:
     """GPUs on each node, and why."""
     part, has = place.part, place.part.gpus
     causes: tuple[str, ...] = ()
@@ -94,14 +99,14 @@ def _gpus_on_node(nodes: int, need: JobNeed, place: JobPlace, named: bool) -> tu
     if need.gpus_per_node:
         wanted, causes = min(need.gpus_per_node, has), ("resources.gpus_per_node",)
     elif need.gpus:
-        wanted, causes = -(-need.gpus // nodes), ("resources.gpus",)
+        wanted, causes = -(-need.gpus // result.working), ("resources.gpus",)
     elif need.gpus is None and (need.wants_gpus or (named and has)):
         return has, (place.key("gpus"),)
     else:
         wanted, causes = 0, ()
     if wanted < part.min_gpus and need.gpus != 0:
         wanted, causes = part.min_gpus, (place.key("min_gpus"),)
-    if nodes > 1 and part.whole_if_several and 0 < wanted < has:
+    if result.nodes > 1 and part.whole_if_several and 0 < wanted < has:
         wanted, causes = has, (place.key("whole_if_several"), place.key("gpus"))
     return min(wanted, has), causes
 
@@ -115,7 +120,7 @@ def _cpus(result: JobFit, need: JobNeed, place: JobPlace) -> None:
             result.short("cpus_per_node", words, cpus_per_node=usable)
         return
     if need.cpus is not None:
-        result.cpus = -(-need.cpus // result.nodes)
+        result.cpus = -(-need.cpus // result.working)
         causes: tuple[str, ...] = ("resources.cpus",)
     elif place.whole or result.gpus in (0, has):
         result.cpus, causes = usable, (fact,)
@@ -126,8 +131,8 @@ def _cpus(result: JobFit, need: JobNeed, place: JobPlace) -> None:
     if result.cpus is None:
         return
     if usable and result.cpus > usable:
-        words = f"{result.cpus} CPUs on each of {result.nodes} node(s) are more than the {usable} that a job may use"
-        result.short("cpus", words, cpus=usable * result.nodes)
+        words = f"{result.cpus} CPUs on each of {result.working} node(s) are more than the {usable} that a job may use"
+        result.short("cpus", words, cpus=usable * result.working)
         result.cpus = usable
     result.note("cpus_per_node", result.cpus, *causes)
 
@@ -136,7 +141,7 @@ def _memory(result: JobFit, need: JobNeed, place: JobPlace) -> None:
     """Memory of each node, in the way of the partition."""
     asked, has = need.mem_per_node, place.memory
     if asked is None and need.mem_per_cpu is not None and result.cpus:
-        asked = need.mem_per_cpu * (-(-need.cpus // result.nodes) if need.cpus else result.cpus)
+        asked = need.mem_per_cpu * (-(-need.cpus // result.working) if need.cpus else result.cpus)
     key = "mem_per_node" if need.mem_per_node is not None else "mem_per_cpu"
     if asked is not None and has is not None and asked > has:
         most = has if key == "mem_per_node" else has // max(result.cpus or 1, 1)

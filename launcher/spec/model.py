@@ -183,9 +183,21 @@ class EnvironmentSpec(Section):
         return self
 
 
+class HeadUse(StrEnum):
+    """Whether Ray's head node takes tasks."""
+
+    SHARED = "shared"
+    DEDICATED = "dedicated"
+
+
 class ClusterSpec(Section):
     """The Ray cluster inside the allocation."""
 
+    head: HeadUse = Field(
+        default=HeadUse.SHARED,
+        description="shared: Ray's head node takes tasks as all others do; dedicated: it has the driver and Ray's "
+        "services, and takes none",
+    )
     min_nodes: Whole | None = Field(
         default=None, ge=1, description="start once this many nodes have joined; default: all"
     )
@@ -298,6 +310,7 @@ class Spec(Section):
                 "cluster.min_nodes",
                 "resources.nodes",
             )
+        self._refuse_head_alone()
         if not self.cluster.ray and self.pipeline.command is None:
             raise problem(
                 "`cluster.ray: false` needs `pipeline.command`: stages and entries run on Ray",
@@ -311,6 +324,31 @@ class Spec(Section):
         if self.shards is not None:
             self._refuse_second_split()
         return self
+
+    def _refuse_head_alone(self) -> None:
+        """A dedicated head is one of the nodes, and somebody else must do the work."""
+        if self.cluster.head is not HeadUse.DEDICATED:
+            return
+        if not self.cluster.ray:
+            raise problem(
+                "`cluster.head: dedicated` is about Ray's head, and `cluster.ray: false` starts no Ray; leave one out",
+                "cluster.head",
+                "cluster.ray",
+            )
+        if self.resources.nodes == 1 and not (self.resources.gpus or self.resources.cpus):
+            raise problem(
+                "`cluster.head: dedicated` takes one node for the head, and `resources.nodes` is 1, so that none is "
+                "left for tasks; set `resources.nodes` to one more than are to work, or `cluster.head: shared`",
+                "cluster.head",
+                "resources.nodes",
+            )
+        if self.cluster.min_nodes == 1:
+            raise problem(
+                "`cluster.min_nodes: 1` would start with the head alone, which takes no tasks (`cluster.head: "
+                "dedicated`); set at least 2, for the head counts",
+                "cluster.min_nodes",
+                "cluster.head",
+            )
 
     @model_validator(mode="after")
     def _collects_shards(self) -> Spec:
@@ -354,6 +392,11 @@ class Spec(Section):
         return Dashboard.STATE if asks else Dashboard.OFF
 
     @property
+    def has_own_head(self) -> bool:
+        """Whether the first node is Ray's head and takes no tasks."""
+        return self.cluster.head is HeadUse.DEDICATED
+
+    @property
     def min_nodes(self) -> int:
         """The number of nodes that must join before the run starts."""
         return self.cluster.min_nodes or self.resources.nodes
@@ -362,7 +405,6 @@ class Spec(Section):
 NOT_YET = {
     "restart": "restarts after preemption, node failure or time limit are not available yet",
     "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
-    "cluster.head": "a dedicated head node is not available yet",
     "resources.groups": "heterogeneous jobs are not available yet",
     **dict.fromkeys(
         (

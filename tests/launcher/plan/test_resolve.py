@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator_slurm.launcher.agent.context import job_environment
 from curator_slurm.launcher.errors import SpecError
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.node_layout import layout_lines
 from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan, plan_of
 from curator_slurm.launcher.plan.revise import replan
+from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.model import Spec
 
@@ -112,6 +115,27 @@ def test_on_this_machine_there_is_one_node(spec, environ):
     plan = make_plan(spec("resources: {nodes: 4}\ncluster: {min_nodes: 3}\n"), [], Cluster.LOCAL, environ)
     assert (plan.spec.resources.nodes, plan.spec.min_nodes) == (1, 1)
     assert plan.origins["resources.nodes"].startswith("local cluster")
+
+
+def test_a_dedicated_head_is_one_of_the_nodes(spec, environ, tmp_path):
+    text = "resources: {nodes: 4}\ncluster: {head: dedicated}\n"
+    path = spec(text)
+    plan = make_plan(path, [], Cluster.SLURM, environ)
+    assert (plan.spec.resources.nodes, plan.spec.has_own_head) == (4, True)
+    said = layout_lines(plan)
+    assert said[0].startswith("head: the first of 4 nodes has the driver and takes no tasks, 3 take them (")
+    assert f"{path}:4 (cluster.head)" in said[0]
+    assert job_environment({}, RunPaths(tmp_path), plan)["CURATOR_IGNORE_RAY_HEAD_NODE"] == "1"
+
+
+def test_on_this_machine_the_only_node_takes_tasks(spec, environ, tmp_path):
+    text = "resources: {nodes: 4}\ncluster: {head: dedicated}\n"
+    plan = make_plan(spec(text), [], Cluster.LOCAL, environ)
+    assert not plan.spec.has_own_head
+    assert plan.origins["cluster.head"].startswith("local cluster")
+    assert layout_lines(plan) == []
+    assert "CURATOR_IGNORE_RAY_HEAD_NODE" not in job_environment({}, RunPaths(tmp_path), plan)
+    assert Plan.from_yaml(plan.to_yaml()) == plan
 
 
 @pytest.mark.parametrize(

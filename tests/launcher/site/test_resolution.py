@@ -7,6 +7,7 @@ import yaml
 
 from curator_slurm.launcher.errors import SitePolicyError, SpecError
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.node_layout import layout_lines
 from curator_slurm.launcher.plan.resolve import make_plan
 from curator_slurm.launcher.plan.revise import replan
 from curator_slurm.launcher.site import layers
@@ -246,6 +247,25 @@ def test_counts_must_agree_and_memory_is_asked_in_one_way(plan):
     with pytest.raises(SpecError, match=r"cluster.min_nodes` is 5, but what `resources` asks for is 4"):
         plan("{gpus: 16}", more="cluster: {min_nodes: 5}\n")
     assert plan("{gpus: 16}", more="cluster: {min_nodes: 3}\n").spec.min_nodes == 3
+
+
+def test_a_dedicated_head_is_one_node_more(plan):
+    head = "cluster: {head: dedicated}\n"
+    for needs, nodes, gpus, cpus in (
+        ("{gpus: 16}", 5, "h100:4", 56),
+        ("{gpus: 6}", 3, "h100:3", 42),
+        ("{cpus: 256, mem_per_cpu: 1G}", 3, None, 128),
+        ("{gpus: 16, nodes: 9}", 9, "h100:2", 28),
+    ):
+        found = plan(needs, more=head)
+        resources = found.spec.resources
+        assert (resources.nodes, resources.gpus_per_node, resources.cpus_per_node) == (nodes, gpus, cpus)
+        assert f"of {nodes} nodes has the driver" in layout_lines(found)[0]
+    assert "cluster.head" in next(line for line in plan("{gpus: 16}", more=head).explain if line.startswith("nodes: 5"))
+    with pytest.raises(SpecError, match="gpus and head need 5 nodes there, and 4 are asked for"):
+        plan("{gpus: 16, gpu_type: h100, nodes: 4}", more=head)
+    with pytest.raises(SpecError, match=r"nearest that can run: resources.gpus: 252"):
+        plan("{gpus: 253, gpu_type: h100}", more=head)
 
 
 def test_a_refusal_is_an_error_of_the_line_of_the_spec(plan):

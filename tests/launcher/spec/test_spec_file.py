@@ -119,6 +119,13 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
         ("failures: {task_timeout_s: 0}", "`failures.task_timeout_s` must be more than 0; found 0"),
         ("failures: {task_timeout_s: soon}", "`failures.task_timeout_s` must be a number; found the string 'soon'"),
         ("cluster: {min_nodes: 2}", "`cluster.min_nodes` is 2, but `resources.nodes` is 1"),
+        ("cluster: {head: dedicated}", "set `resources.nodes` to one more than are to work, or `cluster.head: shared`"),
+        (
+            "resources: {nodes: 3}\ncluster: {head: dedicated, min_nodes: 1}",
+            "`cluster.min_nodes: 1` would start with the head alone",
+        ),
+        ("resources: {nodes: 3}\ncluster: {head: dedicated, ray: false}", "`cluster.ray: false` starts no Ray"),
+        ("cluster: {head: own}", "`cluster.head` must be one of shared, dedicated; found the string 'own'"),
         ("cluster: {ray: maybe}", "`cluster.ray` must be true or false"),
         (
             "input: {paths: [a]}\nshards: {count: 2}\nenvironment: {env: {NEMO_CURATOR_SLURM_ARRAY_TOTAL_SHARDS: 4}}",
