@@ -10,7 +10,7 @@ from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.slurm import partitions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.partitions import Request, Shortfall
-from curator_slurm.launcher.spec.model import ResourcesSpec
+from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 from curator_slurm.launcher.spec.slurm_memory import megabytes
 from curator_slurm.launcher.spec.slurm_time import seconds
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.site.needs import need_of
 from curator_slurm.launcher.spec.locations import absolute
-from curator_slurm.launcher.spec.model import BY_NEED, ResourcesSpec
+from curator_slurm.launcher.spec.node_sections import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field
 
-from curator_slurm.launcher.spec.model import BY_NEED, Spec
+from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.node_sections import BY_NEED
 from curator_slurm.launcher.spec.value_types import Section
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.locks import refuse
-from curator_slurm.launcher.spec.model import BY_NEED, ClusterSpec, EnvironmentSpec, HeadUse, Spec, StorageSpec
+from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec.node_sections import BY_NEED, ClusterSpec, HeadUse
 from curator_slurm.launcher.spec.spec_file import Reading
 
 

@@ -18,7 +18,7 @@ from curator_slurm.launcher.site.layers import load
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.keys import dotted
 from curator_slurm.launcher.spec.locks import Lock, changes, refuse
-from curator_slurm.launcher.spec.model import BY_NEED
+from curator_slurm.launcher.spec.node_sections import BY_NEED
 from curator_slurm.launcher.spec.overrides import Override, parse_override
 from curator_slurm.launcher.spec.spec_file import Reading
 from curator_slurm.launcher.spec.yaml_document import parse

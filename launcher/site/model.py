@@ -20,14 +20,8 @@ from curator_slurm.launcher.site.cluster_facts import (
 )
 from curator_slurm.launcher.site.habits import CollectHabits, SlurmHabits
 from curator_slurm.launcher.site.limits import LimitsSpec
-from curator_slurm.launcher.spec.model import (
-    ClusterSpec,
-    EnvironmentSpec,
-    ExecutorSpec,
-    FailuresSpec,
-    ResourcesSpec,
-    Spec,
-)
+from curator_slurm.launcher.spec.model import EnvironmentSpec, ExecutorSpec, FailuresSpec, Spec
+from curator_slurm.launcher.spec.node_sections import ClusterSpec, ResourcesSpec
 from curator_slurm.launcher.spec.value_types import Line, LineList, Path, Section, Whole
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from curator_slurm.launcher.spec.model import ResourcesSpec
+from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 from curator_slurm.launcher.spec.slurm_memory import megabytes
 
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from curator_slurm.launcher.spec import sbatch_options
-from curator_slurm.launcher.spec.model import ResourcesSpec, Spec
+from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 from curator_slurm.launcher.spec.yaml_document import Path
 
 _SYNONYMS = {

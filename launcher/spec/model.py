@@ -1,8 +1,9 @@
 """The spec: what a user writes in YAML, as one frozen class per section.
 
-`pipeline_section` and `data_sections` hold the sections about the pipeline and its data, this module the others and the
-checks across sections. The classes hold and check values; `spec_file` reads the YAML, gives errors their line numbers
-and applies `--set`; `plan` resolves and freezes. Units are in the field names or their descriptions.
+`pipeline_section`, `data_sections` and `node_sections` hold the sections about the pipeline, its data and the nodes,
+this module the others and the checks across sections. The classes hold and check values; `spec_file` reads the YAML,
+gives errors their line numbers and applies `--set`; `plan` resolves and freezes. Units are in the field names or their
+descriptions.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from curator_slurm.common.dashboard import Dashboard
-from curator_slurm.launcher.spec import sbatch_options
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
+from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 from curator_slurm.launcher.spec.value_types import (
     Backend,
@@ -25,15 +26,11 @@ from curator_slurm.launcher.spec.value_types import (
     EnvName,
     EnvNameList,
     EnvValue,
-    Gpus,
-    Line,
     LineList,
-    Memory,
     Name,
     Number,
     Path,
     Section,
-    Time,
     Whole,
     problem,
 )
@@ -46,91 +43,6 @@ class ExecutorSpec(Section):
         default=Backend.XENNA, description="which executor runs the stages, or module:Class of another one"
     )
     config: dict[str, Any] = Field(default={}, description="options of the executor, such as execution_mode")
-
-
-BY_NEED = ("gpus", "gpu_type", "cpus", "mem_per_cpu")
-"""Settings of `resources` that say what a run needs and leave to the site how Slurm is asked for it."""
-
-
-class ResourcesSpec(Section):
-    """Resources to request from Slurm."""
-
-    nodes: Whole = Field(default=1, ge=1, description="number of nodes")
-    gpus: Whole | None = Field(
-        default=None, ge=0, description="GPUs of the whole job; the site's partitions tell how many nodes that are"
-    )
-    gpu_type: Line | None = Field(default=None, description="kind of GPU, by a name that the site knows, such as h100")
-    gpus_per_node: Gpus | None = Field(default=None, description="GPUs on each node: 4, or with a type a100:4")
-    cpus: Whole | None = Field(
-        default=None, ge=1, description="CPUs of the whole job; the site's partitions tell how many nodes that are"
-    )
-    cpus_per_node: Whole | None = Field(default=None, ge=1, description="CPUs on each node; default: the cluster's")
-    mem_per_node: Memory | None = Field(default=None, description="memory on each node, such as 480G")
-    mem_per_cpu: Memory | None = Field(
-        default=None, description="memory for each CPU, such as 4G, where the site's partitions are known"
-    )
-    time: Time | None = Field(
-        default=None, description="time limit: minutes, hours:minutes:seconds, or days-hours:minutes:seconds"
-    )
-    partition: Line | None = Field(default=None, description="default: the cluster's default partition")
-    account: Line | None = Field(default=None, description="default: your default account")
-    check_limits: bool = Field(
-        default=True,
-        description="refuse a job that is too large for its partition by `sinfo`; false where your default QOS lifts "
-        "such a limit: then it is a note",
-    )
-    sbatch: dict[str, Any] = Field(
-        default={}, description="any other option of sbatch, such as constraint: h100; true for a flag without a value"
-    )
-
-    @model_validator(mode="after")
-    def _memory_in_one_way(self) -> ResourcesSpec:
-        others = {
-            name: key
-            for key, value in self.sbatch.items()
-            if value not in (None, False) and (name := sbatch_options.long_name(key)) in ("mem-per-cpu", "mem-per-gpu")
-        }
-        keys = [f"resources.sbatch.{key}" for key in others.values()]
-        if self.mem_per_node is not None and (keys or self.mem_per_cpu is not None):
-            keys.append("resources.mem_per_node")
-        if self.mem_per_cpu is not None and keys:
-            keys.append("resources.mem_per_cpu")
-        if len(keys) > 1:
-            raise problem(
-                f"{' and '.join(f'`{key}`' for key in keys)} ask for memory in different ways, and Slurm takes one; "
-                "keep one of them",
-                *keys,
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _counts_agree(self) -> ResourcesSpec:
-        if "nodes" not in self.model_fields_set:
-            return self
-        each = (
-            ("gpus", self.gpus, self.gpu_count if self.gpus_per_node else None),
-            ("cpus", self.cpus, self.cpus_per_node),
-        )
-        for key, total, on_node in each:
-            if total is not None and on_node is not None and total != self.nodes * on_node:
-                raise problem(
-                    f"`resources.{key}` is {total}, but {self.nodes} node(s) with {on_node} each have "
-                    f"{self.nodes * on_node}; leave one of the three out",
-                    f"resources.{key}",
-                    "resources.nodes",
-                    f"resources.{key}_per_node",
-                )
-        return self
-
-    @property
-    def by_need(self) -> list[str]:
-        """Settings that only a site's description of its partitions can answer."""
-        return [key for key in BY_NEED if getattr(self, key) is not None]
-
-    @property
-    def gpu_count(self) -> int:
-        """GPUs on each node, 0 where none are asked for here."""
-        return int(self.gpus_per_node.rsplit(":", 1)[-1]) if self.gpus_per_node else 0
 
 
 MAX_VARIABLE = 131_072
@@ -181,48 +93,6 @@ class EnvironmentSpec(Section):
                     f"environment.env.{name}",
                 )
         return self
-
-
-class HeadUse(StrEnum):
-    """Whether Ray's head node takes tasks."""
-
-    SHARED = "shared"
-    DEDICATED = "dedicated"
-
-
-class ClusterSpec(Section):
-    """The Ray cluster inside the allocation."""
-
-    head: HeadUse = Field(
-        default=HeadUse.SHARED,
-        description="shared: Ray's head node takes tasks as all others do; dedicated: it has the driver and Ray's "
-        "services, and takes none",
-    )
-    min_nodes: Whole | None = Field(
-        default=None, ge=1, description="start once this many nodes have joined; default: all"
-    )
-    join_timeout_s: Number = Field(default=300, gt=0, description="seconds that the head waits for the other nodes")
-    joins_per_second: Number = Field(
-        default=100, gt=0, description="nodes after the first 64 that start their Ray in a second"
-    )
-    heartbeat_timeout_s: Number = Field(
-        default=100, ge=10, description="seconds without a heartbeat after which the head node counts as lost"
-    )
-    object_store_fraction: Number = Field(
-        default=0.3, gt=0, lt=1, description="share of each node's memory for Ray's object store"
-    )
-    tls: bool = Field(
-        default=False, description="encrypt Ray's traffic between nodes, with certificates made for the run"
-    )
-    metrics: bool = Field(
-        default=False, description="Ray's metrics for Prometheus, on ports that answer anybody in the network"
-    )
-    dashboard: bool | None = Field(
-        default=None,
-        description="true: Ray's dashboard, its job API and Ray Client on the head; default: the server of Ray's state "
-        "API alone, and only for a command and for the resource monitor of XennaExecutor",
-    )
-    ray: bool = Field(default=True, description="false: do not start Ray, for a pipeline.command that does not need it")
 
 
 class OnTaskError(StrEnum):

@@ -15,7 +15,7 @@ from curator_slurm.launcher.site.model import Site
 from curator_slurm.launcher.site.needs import JobNeed, need_of
 from curator_slurm.launcher.site.partition_fit import fit
 from curator_slurm.launcher.site.resolution import Refusal, _nearest, resolve_need
-from curator_slurm.launcher.spec.model import ResourcesSpec
+from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 
 SITE = """
 site: {name: demo, contact: help@example.org}
