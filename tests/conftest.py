@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # as the launcher sets it: Ray Data keeps no actor for them either
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # a test without a cluster would join any that runs here, and end with it
 
-pytest_plugins = ["fake_slurm.fixtures", "hostile", "selection", "slurm_cluster.fixtures"]
+pytest_plugins = ["fake_slurm.fixtures", "hostile", "scratch", "selection", "slurm_cluster.fixtures"]
 
 # No test asserts a time: how long one example takes says what else the machine does.
 hypothesis.settings.register_profile(

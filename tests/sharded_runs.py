@@ -25,7 +25,7 @@ SCRIPT = """\
 #!/bin/bash
 #SBATCH --output=elements/slurm-%A_%a.log
 #SBATCH --open-mode=append
-exec env ORDERS={orders} {python} {stand_in} "$@"
+exec env ORDERS={orders} {python} -I -S {stand_in} "$@"
 """
 """Does what an element does to the run directory, in no time."""
 
@@ -50,6 +50,17 @@ def planned(index: int) -> Shard:
     return Shard(index, (InputFile(f"/data/{index}.jsonl", 1000),))
 
 
+_texts: dict[str, str] = {}
+
+
+def text_of(the_plan: Plan) -> str:
+    """Its plan.yaml: written once for all plans that are equal, as some tests make the same run a hundred times."""
+    key = the_plan.model_dump_json()
+    if key not in _texts:
+        _texts[key] = the_plan.to_yaml()
+    return _texts[key]
+
+
 def new_sharded(folder: Path, count: int, the_plan: Plan | None = None, script: str | None = None) -> NewRun:
     """What `submit` makes a sharded run of."""
     the_plan = the_plan or plan(folder)
@@ -59,7 +70,7 @@ def new_sharded(folder: Path, count: int, the_plan: Plan | None = None, script: 
         cluster=the_plan.cluster.value,
         spec_path=str(folder / "spec.yaml"),
         spec_text="name: demo\n",
-        plan_text=the_plan.to_yaml(),
+        plan_text=text_of(the_plan),
         plan_sha256="0" * 64,
         script=script or stand_in_script(),
         array=True,
@@ -81,7 +92,7 @@ def submit_shards(
     the_plan = the_plan or plan(folder)
     prepared = Prepared(
         plan=the_plan,
-        plan_text=the_plan.to_yaml(),
+        plan_text=text_of(the_plan),
         script=stand_in_script(what),
         spec_path=str(folder / "spec.yaml"),
         spec_text="name: demo\n",

@@ -12,14 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+TESTS = Path(__file__).parent
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]  # started without site-packages, which take longer than all the rest
 
-import shard_endings
+import shard_endings  # noqa: E402
 
-from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.runs.paths import RunPaths
-from curator_slurm.launcher.runs.registry import load_run
-from curator_slurm.launcher.runs.shard_records import Element
+from curator_slurm.launcher.files import write_json  # noqa: E402
+from curator_slurm.launcher.runs.paths import RunPaths  # noqa: E402
+from curator_slurm.launcher.runs.registry import load_run  # noqa: E402
+from curator_slurm.launcher.runs.shard_records import Element  # noqa: E402
 
 root = Path.cwd()
 run, paths = load_run(root), RunPaths(root)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import scratch
 
 TESTS = Path(__file__).parent
 AS_THEY_ARE = ("launcher/cli/test_cli_main.py", "launcher/runs", "launcher/inputs/test_filelist.py")
@@ -21,7 +22,7 @@ def test_as_an_ordinary_user():
     marked = [path for path in TESTS.rglob("test_*.py") if "pytest.mark.ordinary_user" in path.read_text("utf-8")]
     marked.remove(Path(__file__))
     assert marked
-    with tempfile.TemporaryDirectory(prefix="ordinary-", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="ordinary-", dir=os.environ.get(scratch.PLACE, "/tmp")) as folder:
         command = ["unshare", "--mount", sys.executable, str(TESTS / "as_ordinary_user.py"), folder]
         command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
         command += map(str, [*marked, *(TESTS / part for part in AS_THEY_ARE)])

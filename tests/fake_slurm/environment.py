@@ -1,11 +1,16 @@
 """The variables that Slurm gives a batch script and the tasks of a step."""
 
+from __future__ import annotations
+
 import os
 import re
-from typing import Any
 
 from fake_slurm.processes import ELEMENT, FOLDER
 from fake_slurm.store import Element, Job, Store, node_list
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 

@@ -1,15 +1,20 @@
 """What slurmctld and slurmd do to one job: starts its elements, ends them on request, notes what happened."""
 
+from __future__ import annotations
+
 import re
 import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 from fake_slurm.environment import batch_variables
 from fake_slurm.processes import signal_element
 from fake_slurm.store import Element, Job, Store, events, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 POLL_S = 0.02
 

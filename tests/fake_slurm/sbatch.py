@@ -1,5 +1,7 @@
 """sbatch: writes the job down and leaves a runner behind."""
 
+from __future__ import annotations
+
 import os
 import pwd
 import re
@@ -8,11 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from fake_slurm import getopts
 from fake_slurm.environment import gpus_per_node, megabytes
 from fake_slurm.store import Store, indexes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def main(store: Store, arguments: list[str]) -> int:

@@ -2,7 +2,11 @@
 
 Several commands write at once; each event is one short line appended in one write, and the state of a job
 is what its events say when they are read in order.
+
+Tests start thousands of commands: what these import is what they take, so no `dataclasses` or `typing` here.
 """
+
+from __future__ import annotations
 
 import fcntl
 import json
@@ -10,27 +14,26 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` itself takes time
+if TYPE_CHECKING:
+    from typing import Any
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
 
 
-@dataclass
 class Element:
     """A job, or one element of an array: `task` is None for a job without array."""
 
-    job_id: int
-    task: int | None
-    raw_id: int
-    state: str = "PENDING"
-    reason: str = "None"
-    start: float | None = None
-    end: float | None = None
-    exit_code: str = "0:0"
-    restarts: int = 0
-    pid: int | None = None
+    def __init__(self, job_id: int, task: int | None, raw_id: int) -> None:
+        """Begin as Slurm does: pending."""
+        self.job_id, self.task, self.raw_id = job_id, task, raw_id
+        self.state, self.reason, self.exit_code = "PENDING", "None", "0:0"
+        self.start: float | None = None
+        self.end: float | None = None
+        self.restarts = 0
+        self.pid: int | None = None
 
     @property
     def shown_id(self) -> str:
@@ -43,13 +46,13 @@ class Element:
         return self.state in FINAL
 
 
-@dataclass
 class Job:
     """What was submitted, and what became of it."""
 
-    folder: Path
-    facts: dict[str, Any]
-    elements: list[Element] = field(default_factory=list)
+    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+        """Take what was submitted, without elements yet."""
+        self.folder, self.facts = folder, facts
+        self.elements: list[Element] = []
 
     def __getattr__(self, name: str) -> Any:
         """Read a fact of the submission as an attribute."""
@@ -74,7 +77,7 @@ class Store:
 
     def command_line(self, command: str) -> list[str]:
         """Return the words that start one of the fake commands on this folder."""
-        return [sys.executable, "-I", str(Path(__file__).with_name("main.py")), str(self.folder), command]
+        return [sys.executable, "-I", "-S", str(Path(__file__).with_name("main.py")), str(self.folder), command]
 
     def log_call(self, command: str, arguments: list[str]) -> None:
         """Keep what was called, for the test to look at."""
@@ -98,7 +101,7 @@ class Store:
             counter.write_text(str(last + count))
             return last + 1
 
-    def _locked(self) -> "_Lock":
+    def _locked(self) -> _Lock:
         return _Lock(self.folder / "lock")
 
     def create(self, facts: dict[str, Any], script: bytes) -> Path:
