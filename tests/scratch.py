@@ -7,6 +7,8 @@ no processor works. Of what a run's files survive, the real Slurm's tests show s
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,13 @@ PLACE = "PYTEST_DEBUG_TEMPROOT"
 def pytest_configure() -> None:
     if "TMPDIR" not in os.environ and has_room(MEMORY):
         os.environ.setdefault(PLACE, str(MEMORY))
+
+
+@pytest.fixture
+def outside_memory() -> Iterator[Path]:
+    """A folder for tests of what may be written where: everybody may write to /dev."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder).resolve()
 
 
 def has_room(folder: Path) -> bool:

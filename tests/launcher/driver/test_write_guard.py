@@ -5,26 +5,26 @@ import sys
 import textwrap
 
 
-def guarded(tmp_path, code):
+def guarded(outside_memory, code):
     """Run code under a guard that allows `scratch`; its output."""
     for name in ("scratch", "kept/inner"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "kept" / "file").write_text("kept")
+        (outside_memory / name).mkdir(parents=True)
+    (outside_memory / "kept" / "file").write_text("kept")
     script = "import os, shutil, tempfile\nfrom pathlib import Path\n"
     script += "from curator_slurm.launcher.driver.write_guard import WriteGuard\n"
     script += f"guard = WriteGuard(Path('scratch').absolute())\nguard.install()\n{textwrap.dedent(code)}"
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", script], cwd=outside_memory, capture_output=True, text=True, check=False, timeout=60
     )
-    assert (tmp_path / "kept" / "file").read_text() == "kept"
-    assert (tmp_path / "kept" / "inner").is_dir()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "scratch"]
+    assert (outside_memory / "kept" / "file").read_text() == "kept"
+    assert (outside_memory / "kept" / "inner").is_dir()
+    assert sorted(path.name for path in outside_memory.iterdir()) == ["kept", "scratch"]
     return done
 
 
-def test_changes_are_refused_and_named(tmp_path):
+def test_changes_are_refused_and_named(outside_memory):
     done = guarded(
-        tmp_path,
+        outside_memory,
         """
         tries = [
             lambda: open("new", "w"), lambda: open("kept/file", "a"), lambda: os.remove("kept/file"),
@@ -47,9 +47,9 @@ def test_changes_are_refused_and_named(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def test_reading_and_the_scratch_folder_are_allowed(tmp_path):
+def test_reading_and_the_scratch_folder_are_allowed(outside_memory):
     done = guarded(
-        tmp_path,
+        outside_memory,
         """
         assert open("kept/file").read() == "kept"
         os.makedirs("kept/inner", exist_ok=True)

@@ -187,18 +187,18 @@ def test_a_module_that_hangs_is_left_to_the_job(tmp_path, monkeypatch):
     assert "stage 2, hangs:Stage took more than 6 s" in notes[0]
 
 
-def test_nothing_is_written_or_removed(tmp_path):
-    kept = tmp_path / "out"
+def test_nothing_is_written_or_removed(outside_memory):
+    kept = outside_memory / "out"
     kept.mkdir()
     (kept / "mine").write_text("kept")
     writer = {"use": "curator_slurm.executors.stages:JsonlWriter", "with": {"path": str(kept), "mode": "overwrite"}}
-    modules = {"writes": f"import os\nos.makedirs({str(tmp_path / 'made')!r})\n"}
-    found, notes = examined(tmp_path, {**stages(writer, "writes:Stage", "own:Clean"), **QUICK}, modules)
+    modules = {"writes": f"import os\nos.makedirs({str(outside_memory / 'made')!r})\n"}
+    found, notes = examined(outside_memory, {**stages(writer, "writes:Stage", "own:Clean"), **QUICK}, modules)
     assert found == []
     assert len(notes) == 2
     assert all("would write" in note or "would remove" in note for note in notes)
     assert (kept / "mine").read_text() == "kept"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "own.py", "writes.py"]
+    assert sorted(path.name for path in outside_memory.iterdir()) == ["out", "own.py", "writes.py"]
 
 
 @pytest.mark.parametrize(
