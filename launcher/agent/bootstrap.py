@@ -10,6 +10,7 @@ from typing import Any
 from curator_slurm.common.dashboard import Dashboard
 from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext
+from curator_slurm.launcher.agent.interfaces import at_port
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
@@ -187,8 +188,10 @@ class Bootstrap:
             "head": self.context.allocation.node_name,
             "nodes": list(self.context.allocation.nodes),
             "dashboard": None if dashboard is Dashboard.OFF else f"127.0.0.1:{ports['dashboard']}",
-            "client_server": f"{self.node.address}:{ports['client_server']}" if dashboard is Dashboard.FULL else None,
-            "raylet": f"{self.node.address}:{ports['node_manager']}",
+            "client_server": at_port(self.node.address, ports["client_server"])
+            if dashboard is Dashboard.FULL
+            else None,
+            "raylet": at_port(self.node.address, ports["node_manager"]),
             "ports": [ports.first, ports.last],
             "versions": preflight.versions(),
             "published": time.time(),

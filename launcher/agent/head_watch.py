@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.heartbeat import HeartbeatReader
+from curator_slurm.launcher.agent.interfaces import host_of
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
 from curator_slurm.launcher.patience import Patience
 
@@ -37,9 +38,8 @@ _MOST_ANSWERS = 20.0
 
 def ray_answers(context: AgentContext, address: str) -> bool:
     """Whether Ray's control service answers; a connection alone proves nothing, since the kernel accepts it."""
-    host, _, port = address.rpartition(":")
     with contextlib.suppress(OSError, ValueError):
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
+        socket.create_connection((host_of(address), int(address.rpartition(":")[2])), timeout=_CONNECT_S).close()
         return GcsProbe(address, context.credentials).alive_nodes(_ANSWER_S) is not None
     return False
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from curator_slurm.launcher.agent import ephemeral_ports, ports, preflight, processes, ray_access, ray_logs, ray_process
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import issue_certificate
+from curator_slurm.launcher.agent.interfaces import at_port, host_of, version_of
 from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.network import node_address
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.plan.node_facts import addressing
 from curator_slurm.launcher.runs.attempt_records import NodeState
 from curator_slurm.launcher.runs.phases import Phase
 
@@ -55,7 +57,7 @@ class Node:
         spec, allocation = context.plan.spec, context.allocation
         if spec.cluster.ray:
             ray_access.check_version()
-            self.address = node_address(spec.network.interface, local=allocation.local)
+            self.address = self._own_address()
             preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
         else:
             self.address = allocation.node_name
@@ -90,6 +92,22 @@ class Node:
             }
         else:
             self._make_ready()
+
+    def _own_address(self, head: str | None = None) -> str:
+        allocation = self.context.allocation
+        return node_address(allocation.node_name, addressing(self.context.plan), local=allocation.local, head=head)
+
+    def _follow_family(self, head: str) -> None:
+        """Take an address of the family that the head's has: Ray's nodes call each other.
+
+        Raises:
+            BootstrapError: this node has none that will do.
+        """
+        if version_of(head) in (None, version_of(self.address)):
+            return
+        self.address = self._own_address(head)
+        log.info("the head's address is %s, so this node's is %s", head, self.address)
+        self.context.report(self.context.status.state, address=self.address)
 
     def _port_range(self) -> tuple[int, int]:
         """From where Ray's ports are taken on this node."""
@@ -140,7 +158,9 @@ class Node:
         if self._ready is None:
             self._make_ready()
         assert self._ready is not None
-        node = replace(self._ready.node, head_address=head_address, head_raylet=head_raylet)
+        if head_address is not None:
+            self._follow_family(host_of(head_address))
+        node = replace(self._ready.node, address=self.address, head_address=head_address, head_raylet=head_raylet)
         if context.plan.spec.cluster.tls:
             issue_certificate(context.cluster, context.allocation.node_name, self.address)
         self.environment = self._environment_for(node)
@@ -181,7 +201,7 @@ class Node:
         """
         assert self.ray is not None
         ray, name = self.ray.node, self.context.allocation.node_name
-        manager = f"{ray.address}:{ray.ports['node_manager']}"
+        manager = at_port(ray.address, ray.ports["node_manager"])
         doors = [ray_access.Door(f"Ray's node manager on {name}", manager, ray_access.NODE_MANAGER)]
         if ray.head_address is None:
             control = ray_access.Door(f"Ray's control service on {name}", ray.gcs_address, ray_access.CONTROL_SERVICE)

@@ -7,6 +7,7 @@ the agent dies however it dies, and leaves no file behind. Nobody can hold it wi
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ SERVICES = (
     "runtime_env_agent",
     "metrics_export",
 )
+_NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOPROTOOPT)
 _SLOT = 50
 """Ports are handed out in slots of this many, each with a guard, so that no block lies unseen inside a larger one."""
 
@@ -135,11 +137,23 @@ def _is_free(port: int) -> bool:
 
 
 def _bind(port: int) -> socket.socket | None:
-    """A socket bound to `port` on all addresses; without SO_REUSEADDR nobody else can bind it then."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.bind(("", port))
-    except OSError:
-        bound.close()
-        return None
-    return bound
+    """A socket bound to `port` on all addresses; without SO_REUSEADDR nobody else can bind it then.
+
+    On all of IPv6, too, where the kernel has that: Ray's services listen on both, by one socket.
+    """
+    for family in (socket.AF_INET6, socket.AF_INET):
+        try:
+            bound = socket.socket(family, socket.SOCK_STREAM)
+        except OSError:
+            continue
+        try:
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            bound.bind(("", port))
+        except OSError as error:
+            bound.close()
+            if error.errno in _NO_IPV6 and family == socket.AF_INET6:
+                continue
+            return None
+        return bound
+    return None

@@ -17,6 +17,7 @@ from curator_slurm.common.ray_metrics import METRICS_OFF
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, STATE_LIMITS
 from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.cluster_scale import ray_settings
+from curator_slurm.launcher.agent.interfaces import at_port, host_of
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.processes import MARKER, die_with_parent
 from curator_slurm.launcher.agent.ray_starter import COMPLETE, FALLBACK, PHASE, STARTED
@@ -56,7 +57,7 @@ class RayNode:
 
     @property
     def gcs_address(self) -> str:
-        return self.head_address or f"{self.address}:{self.ports['gcs']}"
+        return self.head_address or at_port(self.address, self.ports["gcs"])
 
     @property
     def ray_dir(self) -> str:
@@ -183,7 +184,7 @@ def ray_environment(
     )
     for name in ("NO_PROXY", "no_proxy"):
         if any(variable in base for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")):
-            own = ["127.0.0.1", "localhost", node.address, node.gcs_address.rsplit(":", 1)[0]]
+            own = ["127.0.0.1", "localhost", node.address, host_of(node.gcs_address)]
             hosts = [base.get(name, ""), *own, *_nodes_of_job(base)]
             environment[name] = ",".join(host for host in hosts if host)
     return environment

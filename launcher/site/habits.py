@@ -89,7 +89,11 @@ class SlurmHabits(Section):
     no_requeue: OptionUse = Field(
         default=OptionUse.USE, description="whether --no-requeue may be given; never leaves it to the site"
     )
-    requeue: bool = Field(default=True, description="whether jobs may ask to be requeued")
+    requeue: OptionUse = Field(
+        default=OptionUse.USE,
+        description="whether Slurm may start a job again; never: every job has --no-requeue, whatever a spec will be "
+        "able to ask for once restarts are available. Until then, no job is requeued anyway",
+    )
     open_mode: OptionUse = Field(default=OptionUse.USE, description="whether --open-mode=append may be given")
     account_required: bool = Field(default=False, description="whether a job without an account is refused")
     time_required: bool = Field(default=False, description="whether a job without a time limit is refused")
@@ -101,6 +105,13 @@ class SlurmHabits(Section):
                 "`slurm.gpus: gres` asks for GPUs by --gres, and `slurm.gres: never` forbids that; change one of them",
                 "slurm.gpus",
                 "slurm.gres",
+            )
+        if self.requeue is OptionUse.NEVER and self.no_requeue is OptionUse.NEVER:
+            raise problem(
+                "`slurm.requeue: never` needs --no-requeue, and `slurm.no_requeue: never` forbids that option; set "
+                "`requeue` alone, or `no_requeue` alone where the cluster has JobRequeue=0",
+                "slurm.requeue",
+                "slurm.no_requeue",
             )
         return self
 

@@ -126,8 +126,7 @@ class Site(Section):
 
 
 WITHOUT_EFFECT = (
-    *("slurm.requeue", "limits.poll_s"),
-    *("network.host_suffix", "network.family"),
+    *("limits.poll_s",),
     *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size"),
     *("container", "templates"),
 )

@@ -8,6 +8,7 @@ descriptions.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from enum import StrEnum
 from typing import Any
@@ -127,13 +128,31 @@ class FailuresSpec(Section):
         return self.model_dump(mode="json", exclude_none=True, exclude={"fail_if_empty"})
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 class NetworkSpec(Section):
     """Addresses and ports of the Ray cluster."""
 
     interface: LineList = Field(
-        default=[], description="interfaces in order of preference; default: the default route's"
+        default=[],
+        description="interfaces in order of preference, by name (ib0, hsn*) or by network (10.1.0.0/16, fd00::/8); "
+        "default: the default route's",
     )
     port_range: tuple[Whole, Whole] = Field(default=(20000, 29999), description="first and last port that Ray may use")
+
+    @model_validator(mode="after")
+    def _networks(self) -> NetworkSpec:
+        for index, pattern in enumerate(self.interface):
+            if "/" in pattern and not _is_network(pattern):
+                key = f"network.interface.{index}"
+                raise problem(f"`{key}` is {pattern}, which is no network such as 10.1.0.0/16 or fd00::/8", key)
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> NetworkSpec:

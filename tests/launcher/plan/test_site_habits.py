@@ -71,6 +71,7 @@ GONE = "(not there)"
         ({"exclusive": "always"}, {"exclusive": None}, {"exclusive": None}),
         ({"no_kill": "never"}, {"no-kill": GONE}, {}),
         ({"no_requeue": "never"}, {"no-requeue": GONE}, {}),
+        ({"requeue": "never"}, {"no-requeue": None}, {}),
         ({"open_mode": "never"}, {"open-mode": GONE}, {"open-mode": GONE}),
     ],
     ids=str,
