@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from curator_slurm.launcher.agent import bootstrap, context, head, head_watch, node, preflight, worker
+from curator_slurm.launcher.agent import bootstrap, context, head, head_watch, node, preflight, session, worker
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest
 from curator_slurm.launcher.agent.ports import PortBlock
@@ -194,7 +194,7 @@ def _stand_ins(cluster: RayCluster, folder: Path) -> Iterator[None]:
             (node.ray_access, "check_version", lambda: None),
             (node.ray_access, "refuses_strangers", lambda *_: True),
             (node.processes, "kill_ours", lambda *_, **__: []),
-            (preflight, "make_session_dir", session_dir),
+            (session, "make_session_dir", session_dir),
             (bootstrap, "GcsProbe", probe),
             (head_watch, "GcsProbe", probe),
             (os, "stat", OPERATIONS.stat),

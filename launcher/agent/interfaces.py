@@ -93,10 +93,12 @@ def _is_link_local_v6(address: Address) -> bool:
 
 def _in_order(interfaces: Sequence[Interface]) -> list[Interface]:
     """By name, with numbers as such: ib2 before ib10."""
-    return sorted(
-        interfaces,
-        key=lambda each: [(part.zfill(9) if part.isdigit() else part) for part in re.split("([0-9]+)", each.name)],
-    )
+    return sorted(interfaces, key=lambda each: _parts(each.name))
+
+
+def _parts(name: str) -> list[str]:
+    parts = re.split("([0-9]+)", name)
+    return [part.zfill(9) if index % 2 else part for index, part in enumerate(parts)]
 
 
 def default_routes(table: str) -> list[str]:

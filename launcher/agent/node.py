@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from curator_slurm.launcher.agent import ephemeral_ports, ports, preflight, processes, ray_access, ray_logs, ray_process
+from curator_slurm.launcher.agent import (
+    ephemeral_ports,
+    ports,
+    preflight,
+    processes,
+    ray_access,
+    ray_logs,
+    ray_process,
+    session,
+)
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import issue_certificate
 from curator_slurm.launcher.agent.interfaces import at_port, host_of, version_of
@@ -17,6 +27,7 @@ from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.network import node_address
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.plan.local_disk import LocalDisk, local_disk
 from curator_slurm.launcher.plan.node_facts import addressing
 from curator_slurm.launcher.runs.attempt_records import NodeState
 from curator_slurm.launcher.runs.phases import Phase
@@ -41,6 +52,8 @@ class Node:
         """The driver that waits for Ray: a start of Ray that fails must not end it."""
         self.environment: dict[str, str] = {}
         """For processes that shall use this node's Ray; there once Ray has been started, or will not be."""
+        self.disk = LocalDisk()
+        self._spilling: dict[str, str] = {}
         self._ports: ports.PortBlock | None = None
         self._ready: ray_process.RayProcess | None = None
         """Has been started, and waits for what to start."""
@@ -62,7 +75,11 @@ class Node:
         else:
             self.address = allocation.node_name
         tag = re.sub("[^0-9]", "", allocation.job_id)[-8:]
-        self.session_dir = preflight.make_session_dir(spec.storage.node_local, tag)
+        self.disk = local_disk(context.plan)
+        folder = session.folder_of(spec.storage.node_local, os.environ)
+        self.session_dir = session.make_session_dir(folder, tag)
+        session.check_room(folder, self.disk)
+        self._spilling = session.spilling(folder, self.disk, context.node.spill)
         context.reached(Phase.PREFLIGHT)
         context.report(
             NodeState.READY,
@@ -84,7 +101,7 @@ class Node:
             log.info(note)
         if not spec.cluster.ray:
             temporary = self.session_dir / "tmp"
-            temporary.mkdir(mode=0o700)
+            temporary.mkdir(mode=0o700, exist_ok=True)
             self.environment = {
                 **context.environment,
                 "TMPDIR": str(temporary),
@@ -126,7 +143,7 @@ class Node:
         allocation, cluster = context.allocation, context.plan.spec.cluster
         self._ports = ports.reserve_ports(self._port_range(), allocation.cpus)
         heap, store = ray_process.split_memory(
-            allocation.memory, cluster.object_store_fraction, ray_process.shared_memory_size()
+            self._memory_for_ray(), cluster.object_store_fraction, ray_process.shared_memory_size()
         )
         takes_tasks = not (allocation.is_head and context.plan.spec.has_own_head)
         node = ray_process.RayNode(
@@ -145,10 +162,32 @@ class Node:
         environment = self._environment_for(node)
         self._ready = ray_process.RayProcess(node, environment, context.node.ray_output, context.umask)
 
+    def _memory_for_ray(self) -> int:
+        """What the job has here, without what is for files in memory.
+
+        Raises:
+            BootstrapError: nothing is left.
+        """
+        whole = self.context.allocation.memory
+        kept = self.disk.memory(whole)
+        if not kept:
+            return whole
+        folder = self.context.plan.spec.storage.node_local or "/tmp"
+        log.info("%d of %d MB are kept for files in %s, which is memory", kept >> 20, whole >> 20, folder)
+        if whole - kept < 2 * ray_process.MIN_OBJECT_STORE:
+            raise BootstrapError(
+                FailureClass.ENVIRONMENT,
+                f"the job has {whole >> 20} MB on {self.context.allocation.node_name}, and {kept >> 20} MB of them are "
+                "kept for files in memory (storage.node_local): too little is left for Ray",
+                "ask for more memory (resources.mem_per_node), or set storage.node_local.size in a site file",
+            )
+        return whole - kept
+
     def _environment_for(self, node: ray_process.RayNode) -> dict[str, str]:
         context = self.context
         xenna = context.plan.spec.uses_xenna
-        return ray_process.ray_environment(context.environment, node, context.credentials, xenna=xenna)
+        base = {**self._spilling, **context.environment}
+        return ray_process.ray_environment(base, node, context.credentials, xenna=xenna)
 
     def start_ray(self, head_address: str | None = None, head_raylet: str | None = None) -> ray_process.RayProcess:
         """Start Ray; as the head where `head_address` is None."""
@@ -244,7 +283,9 @@ class Node:
 
     def _remove_session(self) -> None:
         if self.session_dir is not None:
-            shutil.rmtree(self.session_dir, ignore_errors=True)
+            session.remove_session(self.session_dir)
+        if self.disk.is_memory:
+            shutil.rmtree(self.context.node.spill, ignore_errors=True)
 
     def _free_ports(self) -> None:
         if self._ports is not None:

@@ -25,6 +25,7 @@ from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.process_limits import raise_limits
+from curator_slurm.launcher.agent.session import SESSION_PREFIX, remove_session
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -180,12 +181,11 @@ def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
 def clean_up(cluster: ClusterPaths, node_name: str) -> None:
     """End what a killed agent left running on this node, and remove its session folder."""
     session = str(read_node_status(cluster.node(node_name)).get("session_dir") or "")
-    path = Path(session)
-    if not session or not path.name.startswith(preflight.SESSION_PREFIX):
+    if not session or not Path(session).name.startswith(SESSION_PREFIX):
         return
     processes.kill_ours(session, grace_s=0.0)
-    if path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid():
-        shutil.rmtree(path, ignore_errors=True)
+    remove_session(Path(session))
+    shutil.rmtree(cluster.node(node_name).spill, ignore_errors=True)
 
 
 def _allocation(plan: Plan) -> Allocation:

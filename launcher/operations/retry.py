@@ -18,6 +18,7 @@ from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
 from curator_slurm.launcher.runs.manifest import revise
 from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
+from curator_slurm.launcher.runs.purge import purge_warning
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets
 from curator_slurm.launcher.runs.shard_records import Shard
@@ -135,7 +136,8 @@ def _prepare(
     changes, warnings = changed_settings(gathered, choice.shards, request.set_options)
     plan, files = revised_plan(run, changes, environ)
     exposed = [f"--set: {message}" for path, message in exposed_secrets.warnings(plan.spec) if dotted(path) in changes]
-    warnings = [*warnings, *exposed, *([] if request.update_code else _old_code(run))]
+    purge = purge_warning(run, sorted(gathered.facts.done), gathered.facts.now)
+    warnings = [*warnings, *exposed, *([] if request.update_code else _old_code(run)), *filter(None, [purge])]
     arrays, after = _arrays(plan, choice.shards, submissions, answer)
     other_files = revised(run.paths, choice.shards, request.revision)
     return Retry(run, choice, changes, arrays, after, warnings, plan, files, other_files)

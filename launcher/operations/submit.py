@@ -19,6 +19,7 @@ from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.operations.unclear import refuse_to_submit_twice
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.modules import code_of
+from curator_slurm.launcher.plan.node_facts import purge_days
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.known_folders import default_folder, known_folders, remember_folder
 from curator_slurm.launcher.runs.lock import RunLock
@@ -268,6 +269,7 @@ def _new_run(prepared: Prepared) -> NewRun:
         array=plan.array,
         shards=prepared.shards.shards,
         code=code_of(plan),
+        purge_days=purge_days(plan),
     )
 
 

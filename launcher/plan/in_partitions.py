@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.site.needs import need_of
-from curator_slurm.launcher.spec.locations import absolute
 from curator_slurm.launcher.spec.node_sections import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
@@ -23,7 +20,7 @@ _UNANSWERED = {
 }
 
 
-def place(plan: Plan, reading: Reading, environ: Mapping[str, str]) -> Plan:
+def place(plan: Plan, reading: Reading) -> Plan:
     """The plan with the settings of Slurm that its site has for what the spec needs; what cannot run is noted."""
     if plan.cluster is Cluster.LOCAL:
         return _on_this_machine(plan)
@@ -51,7 +48,7 @@ def place(plan: Plan, reading: Reading, environ: Mapping[str, str]) -> Plan:
         )
         reading.add_at("cluster.min_nodes", words)
         return plan
-    return _with_local_disk(_in_partitions(plan, found), environ)
+    return _in_partitions(plan, found)
 
 
 def _on_this_machine(plan: Plan) -> Plan:
@@ -74,21 +71,6 @@ def _in_partitions(plan: Plan, found: Resolution) -> Plan:
         update={"placed": list(found.partitions), "explain": list(found.explain), "origins": origins}
     )
     return _with_resources(placed, resources)
-
-
-def _with_local_disk(plan: Plan, environ: Mapping[str, str]) -> Plan:
-    """The plan with the node-local folder of its partition, where nobody has named another."""
-    site = plan.at_site()
-    part = site.partition(plan.placed[0])
-    disk = part.node_local if part is not None else None
-    if disk is None or disk.path is None or plan.origins.get("storage.node_local") != "default":
-        return plan
-    storage = plan.spec.storage.model_copy(update={"node_local": absolute(disk.path, Path(plan.spec_dir), environ)})
-    own = "node_local" in site.partitions[plan.placed[0]].model_fields_set
-    cause = f"partitions.{plan.placed[0]}.node_local" if own else "partition_defaults.node_local"
-    origins = {**plan.origins, "storage.node_local": _origin(plan, cause)}
-    spec = plan.spec.model_copy(update={"storage": storage})
-    return plan.model_copy(update={"spec": spec, "origins": origins})
 
 
 def _with_resources(plan: Plan, resources: ResourcesSpec) -> Plan:

@@ -1,4 +1,4 @@
-"""What agents need to know of the site: how nodes are addressed, and what their node-local folder is.
+"""What the site says of nodes and storage for agents and run directories: addresses, and for how long files stay.
 
 Plain values: without a site file, no model of site files is loaded for them.
 """
@@ -26,3 +26,8 @@ def addressing(plan: Plan) -> Addressing:
         return Addressing(wanted)
     facts = plan.at_site().network
     return Addressing(wanted, facts.host_suffix or "", {"ipv4": 4, "ipv6": 6}.get(facts.family))
+
+
+def purge_days(plan: Plan) -> int | None:
+    """Days after which the site deletes unused files in the runs folder; None where that is not known."""
+    return None if plan.site is None or plan.cluster is Cluster.LOCAL else plan.at_site().storage.purge_days

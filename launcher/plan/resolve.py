@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.plan import checks, output_versions
 from curator_slurm.launcher.plan.in_partitions import place
+from curator_slurm.launcher.plan.local_disk import ON_NODES, too_small, with_local_disk
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.site_part import at_site
 from curator_slurm.launcher.runs.known_folders import default_folder
@@ -67,7 +69,10 @@ def plan_of(
     if plan is not None and layers is not None:
         plan = at_site(plan, layers, reading)
     if plan is not None:
-        plan = _with_internet(place(plan, reading, environ), reading)
+        plan = with_local_disk(place(plan, reading), environ)
+        if (wrong := too_small(plan)) is not None:
+            reading.add_at(*wrong)
+        plan = _with_internet(plan, reading)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
         plan, refusals = _by_the_rules(plan, reading)
@@ -140,11 +145,11 @@ class _Locator:
     def __init__(self, reading: Reading, folder: Path, environ: Mapping[str, str]) -> None:
         self.reading, self.folder, self.environ = reading, folder, environ
 
-    def path(self, key: str, path: str | None) -> str | None:
+    def path(self, key: str, path: str | None, on_nodes: re.Pattern[str] | None = None) -> str | None:
         if path is None:
             return None
         try:
-            return absolute(path, self.folder, self.environ)
+            return absolute(path, self.folder, self.environ, on_nodes=on_nodes)
         except ValueError as error:
             self.reading.add_at(key, f"`{key}` {error}")
             return None
@@ -177,7 +182,7 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
         origins["storage.runs"] = "$CURATOR_SLURM_RUNS" if environ.get("CURATOR_SLURM_RUNS") else "default"
     sections: dict[str, object] = {
         "environment": environment,
-        "storage": StorageSpec(runs=runs, node_local=locate.path("storage.node_local", spec.storage.node_local)),
+        "storage": StorageSpec(runs=runs, node_local=_node_local(spec, cluster, locate, origins)),
         "output": spec.output.model_copy(update={"path": locate.path("output.path", spec.output.path)}),
         "input": _input(spec.input, locate),
         "pipeline": spec.pipeline.model_copy(
@@ -198,6 +203,15 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
         slurm_bin=_slurm_bin(environ, locate) if cluster is Cluster.SLURM else None,
         origins=origins,
     )
+
+
+def _node_local(spec: Spec, cluster: Cluster, locate: _Locator, origins: dict[str, str]) -> str | None:
+    """The folder on the nodes; this machine has no job in whose folder it could be."""
+    path = locate.path("storage.node_local", spec.storage.node_local, ON_NODES)
+    if path is None or cluster is Cluster.SLURM or not ON_NODES.search(path):
+        return path
+    origins["storage.node_local"] = "local cluster: there is no job of Slurm's"
+    return None
 
 
 def _slurm_bin(environ: Mapping[str, str], locate: _Locator) -> str | None:

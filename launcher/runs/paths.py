@@ -386,3 +386,8 @@ class NodePaths:
     def ray_logs(self) -> Path:
         """Ray session logs of this node."""
         return self.root / "ray.tar.zst"
+
+    @property
+    def spill(self) -> Path:
+        """What Ray spills where the node-local folder is memory; gone when the node has left."""
+        return self.root / "spill"

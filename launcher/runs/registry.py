@@ -57,6 +57,8 @@ class RunRecord:
     shards: int = 1
     job_ids: tuple[str, ...] = ()
     cancelled: float | None = None
+    purge_days: int | None = None
+    """Days after which the site deletes unused files where the run is (storage.purge_days); None: not known."""
     schema: int = SCHEMA
 
     @property
@@ -111,6 +113,7 @@ class NewRun:
     array: bool = False
     shards: Sequence[Shard] = field(default=(Shard(0, ()),), repr=False)
     code: Code | None = None
+    purge_days: int | None = None
 
 
 # Making and changing runs
@@ -148,6 +151,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
         output_path=new.output_path,
         array=new.array,
         shards=len(new.shards),
+        purge_days=new.purge_days,
     )
     parent = folder / new.name
     temporary = parent / f".new-{run_id}"

@@ -127,7 +127,6 @@ class Site(Section):
 
 WITHOUT_EFFECT = (
     *("limits.poll_s",),
-    *("storage.purge_days", "storage.node_local.is_memory", "storage.node_local.size"),
     *("container", "templates"),
 )
 """Facts that a site file can state already, and that nothing acts on yet; `site show` and the reference say so."""

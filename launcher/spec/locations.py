@@ -12,17 +12,18 @@ _VARIABLE = re.compile(r"\$\$|\$(?:\{(?P<braced>[^{}]*)\}|(?P<bare>[A-Za-z_][A-Z
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def absolute(path: str, folder: Path, environ: Mapping[str, str]) -> str:
+def absolute(path: str, folder: Path, environ: Mapping[str, str], *, on_nodes: re.Pattern[str] | None = None) -> str:
     """The absolute path that a user wrote as `path` in a spec in `folder`.
 
-    Addresses, links and `..` stay as they are. `$$` is a dollar sign.
+    Addresses, links and `..` stay as they are. `$$` is a dollar sign. Variables that match `on_nodes` stay,
+    with braces: they are known on the nodes alone.
 
     Raises:
         ValueError: a variable is not set, a home directory is not known, or the path is no text.
     """
     if is_address(path):
         return path
-    expanded = _expand_home(_expand_variables(path, environ), environ)
+    expanded = _expand_home(_expand_variables(path, environ, on_nodes), environ)
     if any(ord(c) < 32 or ord(c) == 127 for c in expanded):
         raise ValueError("contains a control character once its variables are expanded")
     return writable(str(folder / expanded))
@@ -44,11 +45,13 @@ def is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _expand_variables(path: str, environ: Mapping[str, str]) -> str:
+def _expand_variables(path: str, environ: Mapping[str, str], on_nodes: re.Pattern[str] | None) -> str:
     def value(match: re.Match[str]) -> str:
         if match.group() == "$$":
             return "$"
         name = match["braced"] if match["braced"] is not None else match["bare"]
+        if on_nodes is not None and on_nodes.fullmatch(f"${{{name}}}"):
+            return f"${{{name}}}"
         if not _NAME.fullmatch(name):
             raise ValueError(f"uses `{match.group()}`; only environment variables, such as ${{USER}}, are allowed here")
         if not environ.get(name):

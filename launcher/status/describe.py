@@ -20,6 +20,7 @@ from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.owners import owner_of
+from curator_slurm.launcher.runs.purge import purge_warning
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import DoneRecord
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
@@ -88,7 +89,7 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         failure_class=status.failure_class,
         message=status.message,
         next_step=status.next_step,
-        warnings=(*status.warnings, *_empty_shards(run, status, gathered)),
+        warnings=(*status.warnings, *_empty_shards(run, status, gathered), *_purge(run, status, gathered)),
         never_starts=status.never_starts,
         evidence=detail.evidence,
         nodes=detail.nodes,
@@ -154,6 +155,13 @@ def _empty_shards(run: Run, status: RunStatus, gathered: Gathered | None) -> Ite
         first = min(found)
         which = f"{len(found):,} of {len(looked_at):,} shards ({some_numbers(found)})"
         yield f"{which} kept nothing; shard {first}: {found[first]}"
+
+
+def _purge(run: Run, status: RunStatus, gathered: Gathered | None) -> Iterator[str]:
+    """Whether the site is about to delete what a retry of the run needs."""
+    if gathered is not None and status.state is not RunState.COMPLETED:
+        warning = purge_warning(run, sorted(gathered.facts.done), gathered.facts.now)
+        yield from filter(None, [warning])
 
 
 def _slowest(status: RunStatus) -> list[ShardStatus]:

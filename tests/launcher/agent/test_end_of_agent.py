@@ -29,7 +29,7 @@ from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.preflight import SESSION_PREFIX
+from curator_slurm.launcher.agent.session import SESSION_PREFIX
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.inputs.input_file import InputFile
@@ -108,7 +108,7 @@ def test_storage_that_is_full_from_any_write_on(
         local = tmp_path / f"l{operation}"
         local.mkdir()
         context = context_of(run, f"4711_0.{operation}")
-        monkeypatch.setattr("curator_slurm.launcher.agent.node.preflight.make_session_dir", _session_in(local))
+        monkeypatch.setattr("curator_slurm.launcher.agent.node.session.make_session_dir", _session_in(local))
         with faults.failing(operation, number, for_ever=True) as failed:
             head = Head(context, Node(context), [0])
             code = head.run()
