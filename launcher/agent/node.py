@@ -80,6 +80,8 @@ class Node:
         self.session_dir = session.make_session_dir(folder, tag)
         session.check_room(folder, self.disk)
         self._spilling = session.spilling(folder, self.disk, context.node.spill)
+        if self.disk.is_memory:
+            context.node.spill.mkdir(mode=0o700, exist_ok=True)
         context.reached(Phase.PREFLIGHT)
         context.report(
             NodeState.READY,

@@ -72,9 +72,19 @@ def _local_folder(value: Any) -> Any:
 class NodeLocalSpec(Section):
     """A folder on a disk of each node."""
 
-    path: Path | None = Field(default=None, description="the folder, such as /tmp")
-    is_memory: bool = Field(default=False, description="whether it is memory, which counts in the job's")
-    size: Size | None = Field(default=None, description="what a job may put there; default: unknown")
+    path: Path | None = Field(
+        default=None,
+        description="the folder, such as /tmp or /local/${SLURM_JOB_ID}: variables of the job are those on the node",
+    )
+    is_memory: bool = Field(
+        default=False,
+        description="whether it is memory, which counts in the job's: then Ray gets less, and spills to shared storage",
+    )
+    size: Size | None = Field(
+        default=None,
+        description="what a job may put there: what is kept of the memory, or where Ray stops spilling; default: "
+        "unknown, and of memory a sixteenth is kept, 256 MiB to 4 GiB",
+    )
     option: Line | None = Field(
         default=None, description="what a job must ask for to get it: gres=nvme:100, constraint=nvme"
     )
@@ -86,7 +96,7 @@ class NetworkFacts(NetworkSpec):
     host_suffix: Line | None = Field(
         default=None, description="what a host name gets for the fast network, such as i (node7 -> node7i)"
     )
-    family: AddressFamily = Field(default=AddressFamily.AUTO, description="addresses of nodes: auto, ipv4 or ipv6")
+    family: AddressFamily = Field(default=AddressFamily.AUTO, description="addresses of nodes: auto takes the head's")
     internet: Internet | None = Field(
         default=None, description="how compute nodes reach the internet: yes, no, proxy or nat; default: not known"
     )
@@ -97,10 +107,14 @@ class StorageFacts(StorageSpec):
     """Where run directories and node-local files are kept, and for how long."""
 
     node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder)] = Field(  # type: ignore[assignment]
-        default=None, description="node-local folder for Ray's session: a path, or a section with `path`"
+        default=None,
+        description="node-local folder for Ray's session, temporary files and spilling: a path, or a section with "
+        "`path`",
     )
     purge_days: Whole | None = Field(
-        default=None, ge=1, description="days after which the site deletes unused files in the runs folder"
+        default=None,
+        ge=1,
+        description="days after which the site deletes unused files in the runs folder; status and retry warn before",
     )
 
 

@@ -169,7 +169,9 @@ class StorageSpec(Section):
 
     runs: Path | None = Field(default=None, description="folder of all run directories, on shared storage")
     node_local: Path | None = Field(
-        default=None, description="node-local folder for Ray's session; its path must be short"
+        default=None,
+        description="node-local folder for Ray's session, temporary files and spilling, such as "
+        "/local/${SLURM_JOB_ID}; default: /tmp",
     )
 
 

@@ -171,10 +171,11 @@ def test_three_mistakes_are_reported_together(runs: Runs) -> None:
     assert not runs.runs_dir.exists()
 
 
-def test_a_temp_dir_that_is_too_long(runs: Runs) -> None:
-    done = runs.run({**SLEEPER, "storage": {"node_local": "/tmp/" + "long" * 10}})
+def test_a_folder_that_no_node_has(runs: Runs) -> None:
+    done = runs.run({**SLEEPER, "storage": {"node_local": "/tmp/of-${SLURM_JOB_ID}"}})
     assert done.returncode == 6, done.output
-    failed(runs, "environment", "storage.node_local", "too long", "107 bytes")
+    job = runs.status()["job_id"]
+    failed(runs, "storage", f"'/tmp/of-{job}'", "No such file", "storage.node_local")
 
 
 def test_a_port_range_that_is_exhausted(runs: Runs) -> None:
@@ -186,7 +187,7 @@ def test_a_port_range_that_is_exhausted(runs: Runs) -> None:
 def test_an_interface_that_no_node_has(runs: Runs) -> None:
     done = runs.run({**SLEEPER, "network": {"interface": "ib7"}})
     assert done.returncode == 6, done.output
-    failed(runs, "environment", "network.interface", "ib7", "eth0")
+    failed(runs, "environment", "no address for Ray on n1: network.interface is ib7; its interfaces:", "eth0 (10.")
 
 
 def test_the_time_limit(runs: Runs, slurm_cluster: SlurmCluster) -> None:

@@ -14,6 +14,7 @@ import yaml
 from slurm_cluster import SlurmCluster, elsewhere
 
 from on_slurm.eavesdropper import command_lines_of_all
+from on_slurm.odd_nodes import MEMORY, odd_nodes
 from on_slurm.runs import SMALL, WAIT_S, Runs, accounting, program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -161,6 +162,19 @@ class OnGpu(ProcessingStage):
         return task
 
 
+import glob, ray
+import numpy as np
+
+ray.init(log_to_driver=False)
+for node in ray.nodes():
+    has = node["Resources"]
+    print("node", node["NodeManagerAddress"], round((has["memory"] + has["object_store_memory"]) / 2**20), flush=True)
+more_than_fits = [ray.put(np.zeros(5_000_000)) for _ in range(6)]
+spilled = glob.glob(os.environ["CURATOR_SLURM_ELEMENT_DIR"] + "/nodes/n1/spill/*/*")
+print("spilled to shared storage:", len(spilled) > 0, "TMPDIR", os.path.realpath(os.environ["TMPDIR"]), flush=True)
+del more_than_fits
+ray.shutdown()
+
 for executor in XennaExecutor(), RayDataExecutor(), RayActorPoolExecutor():
     folder = os.path.join(os.environ["CURATOR_SLURM_OUTPUT_DIR"], type(executor).__name__)
     os.mkdir(folder)
@@ -169,17 +183,40 @@ for executor in XennaExecutor(), RayDataExecutor(), RayActorPoolExecutor():
 """
 
 
-def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs) -> None:
-    """A program of the user's, with one executor after the other on the Ray of one job."""
+ODD_SITE = f"""
+network: {{interface: [hsn*, "fd00:213::/64"]}}
+storage: {{node_local: {{path: {MEMORY}, is_memory: true, size: 400M}}}}
+"""
+"""Nodes have the address of a second network, and no disk of their own."""
+
+
+def test_a_stage_on_gpus_runs_on_each_gpu_of_each_node(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    """A program of the user's, with one executor after the other on the Ray of one job.
+
+    On nodes whose own name is 127.0.1.1, without a gateway, with IPv6 between them, and whose local folder is memory.
+    """
     (runs.folder / "gpu_program.py").write_text(GPU_PROGRAM)
+    site = runs.folder / ".curator-slurm.yaml"
+    site.write_text(ODD_SITE)
+    site.chmod(0o644)
     spec = {
         "name": "gpus",
         "pipeline": {"command": ["python", "gpu_program.py"]},
+        "cluster": {"object_store_fraction": 0.05},
         "resources": {**SMALL, "nodes": 2, "mem_per_node": "3000M", "gpus_per_node": 2},
     }
-    done = runs.run(spec)
-    assert done.returncode == 0, done.output
+    addresses = {"n1": "fd00:213::11", "n2": "fd00:213::12"}
+    with odd_nodes(slurm_cluster, addresses):
+        done = runs.run(spec)
+        runs.job_is_over()
+        left = [slurm_cluster.run(["ls", MEMORY], node=node, check=True).stdout for node in addresses]
     log = runs.read("attempts/*/*/driver.log")
+    assert done.returncode == 0, done.output + log
+    assert left == ["", ""]
+    for address in addresses.values():
+        assert f"node {address} 2600\n" in log, "3000 MB, of which 400 are for files in memory"
+    assert f"spilled to shared storage: True TMPDIR {MEMORY}/cs-" in log
+    assert list(runs.latest().glob("elements/*/nodes/*/spill")) == []
     for executor in ("XennaExecutor", "RayDataExecutor", "RayActorPoolExecutor"):
         assert f"{executor}: 12 tasks" in log
         seen = sorted(path.name for path in (runs.latest() / "outputs" / executor).iterdir())
