@@ -18,6 +18,7 @@ from run_dirs import fake_python, keep_element, own_home, write_spec
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.operations import submit
 from curator_slurm.launcher.runs import registry
+from curator_slurm.launcher.runs.purge import DAY_S
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.runs.user_code import newest_code
@@ -139,6 +140,23 @@ def test_what_a_site_file_locks_does_not_change_in_a_retry(slurm_jobs: FakeSlurm
     plan = yaml.safe_load(submission.paths.plan.read_text())
     assert (plan["site"]["slurm"], plan["locks"][0]["where"]) == ({"export": "never"}, f"{site}:1")
     assert "--export" not in (submission.paths.root / "job.sbatch").read_text()
+
+
+def test_a_run_that_the_site_is_about_to_delete(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
+    site = tmp_path / ".curator-slurm.yaml"
+    site.write_text("storage: {purge_days: 40}\n")
+    site.chmod(0o644)
+    run = failed_run(tmp_path, slurm_jobs)
+    assert run.record is not None
+    assert run.record.purge_days == 40
+    assert call_json("status", run.run_id, expect=6)["warnings"] == []
+    os.utime(run.paths.spec, (run.record.created - 35 * DAY_S,) * 2)
+    (warning,) = call_json("status", run.run_id, expect=6)["warnings"]
+    assert "spec.yaml of this run was used 35 days ago: its files may be deleted in 5 days" in warning
+    assert f"Note: {warning}" in call("retry", run.run_id, "--dry-run").stderr
+    call("retry", run.run_id)
+    slurm_jobs.wait(slurm_jobs.jobs[1].id)
+    assert call_json("status", run.run_id)["warnings"] == [], "there is nothing to do any more"
 
 
 def test_by_class(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
