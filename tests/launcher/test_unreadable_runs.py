@@ -36,7 +36,7 @@ VERBS = (
     ("logs",),
     ("logs", "--all"),
     ("logs", "--shard", "1"),
-    ("watch",),
+    ("watch", "--interval", "0.1"),
     ("retry", "--dry-run"),
     ("retry", "--set", "resources.time=10", "--dry-run"),
     ("cancel",),
@@ -77,8 +77,9 @@ def assert_in_words(done: Result, root: Path) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelling does not wait for a state that nobody can tell."""
+    """Cancelling does not wait for a state that nobody can tell, nor watching long for files to be readable again."""
     monkeypatch.setitem(cast(dict[str, Any], cancelling.cancel_run.__kwdefaults__), "patience_s", 0.0)
+    monkeypatch.setattr("curator_slurm.launcher.status.watch.UNREADABLE_S", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -101,13 +102,14 @@ def test_whatever_may_not_be_read_in_a_run(tmp_path: Path) -> None:
                 place.chmod(mode)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_nobody_can_tell_without_is_named(tmp_path: Path) -> None:
     root = left_behind(tmp_path).paths.root
     for name in ("shards", "submissions", "run.json"):
         mode = (root / name).stat().st_mode
         (root / name).chmod(0)
         listed = call("list", "--runs-dir", tmp_path / "runs").output
-        watched, status = call("watch", root), call("status", root)
+        watched, status = call("watch", root, "--interval", "0.1"), call("status", root)
         (root / name).chmod(mode)
         assert watched.exit_code == StorageError.exit_code, watched.output
         assert "unknown" in listed

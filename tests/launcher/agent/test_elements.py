@@ -177,11 +177,11 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
         wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
         for process in processes(run, victim):
             process.kill()
-    assert call("watch", run.run_id).exit_code in (6, 7)
+    assert call("watch", run.run_id, "--interval", 0.2).exit_code in (6, 7)
     assert rows(run) == ([0] if victim == "agent.node_agent" else [0, 2])
     gate.touch()
     assert call("retry", run.run_id).exit_code == 0
-    result = call("watch", run.run_id)
+    result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 0, result.output
     assert rows(run) == [0, 1, 2]
     assert not list(run.attempts.glob("*/*/outputs"))
@@ -202,7 +202,7 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     victim.kill()
     wait_for("its shell to tell", lambda: '"failed"' in next(run.elements.glob("*/nodes/n2/status.json")).read_text())
     gate.touch()
-    assert call("watch", run.run_id).exit_code == 7
+    assert call("watch", run.run_id, "--interval", 0.2).exit_code == 7
     assert rows(run) == [0]
     (element,) = (path for path in run.elements.iterdir() if path.is_dir())
     outcome = read_json(element / "outcome.json")
@@ -212,7 +212,7 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     assert "lost: n2" in outcome["message"]
     assert not (run.attempts / "00001").exists()
     assert call("retry", run.run_id, "--class", "node_failed").exit_code == 0
-    result = call("watch", run.run_id)
+    result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 0, result.output
     assert rows(run) == [0, 1]
 
@@ -230,7 +230,7 @@ def test_a_first_driver_that_dies_while_the_cluster_boots(tmp_path: Path, fake_s
     for process in processes(run, "driver"):
         process.kill()
     gate.touch()
-    assert call("watch", run.run_id).exit_code == 7
+    assert call("watch", run.run_id, "--interval", 0.2).exit_code == 7
     assert rows(run) == [1]
     (element,) = (path for path in run.elements.iterdir() if path.is_dir())
     outcome = read_json(element / "outcome.json")
@@ -240,7 +240,7 @@ def test_a_first_driver_that_dies_while_the_cluster_boots(tmp_path: Path, fake_s
     assert own is not None
     assert "killed by SIGKILL" in own["message"]
     assert call("retry", run.run_id).exit_code == 0
-    result = call("watch", run.run_id)
+    result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 0, result.output
     assert rows(run) == [0, 1]
 
@@ -285,7 +285,7 @@ def test_a_disk_that_is_full(tmp_path: Path, small_storage: Path) -> None:
     path = spec(tmp_path, command, count=3, storage={"runs": str(small_storage / "runs")})
     assert call("submit", path, "--cluster", "local").exit_code == 0
     run = the_run(small_storage)
-    result = call("watch", run.run_id)
+    result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 7, result.output
     assert rows(run) == [0, 2]
     (attempt,) = run.attempts.glob("00001/*")
@@ -295,7 +295,7 @@ def test_a_disk_that_is_full(tmp_path: Path, small_storage: Path) -> None:
     assert "No space left on device" in (attempt / "driver.log").read_text()
     ballast.unlink()
     assert call("retry", run.run_id).exit_code == 0
-    result = call("watch", run.run_id)
+    result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 0, result.output
     assert rows(run) == [0, 1, 2]
     assert os.path.getsize(run.shard_outputs(1) / "big.bin") == 3 << 20  # noqa: PTH202
