@@ -18,7 +18,7 @@ PAGES = sorted(
         *ROOT.glob("examples/**/*.md"),
     }
 )
-PROGRAMS = ("autoload", "cd", "curator-slurm", "eval", "export", "git", "head", "make", "mkdir", "pip", "python",
+PROGRAMS = ("autoload", "cd", "curator-slurm", "eval", "export", "git", "head", "install", "make", "mkdir", "pip", "python",
             "python3", "tail")  # fmt: skip
 """All that the docs call. Another first word in a shell block is a mistake, or belongs here, with a check."""
 _SHELLS = ("bash", "sh", "zsh", "console")

@@ -57,6 +57,7 @@ NOWHERE: Mapping[str, str] = {
     r"(python3 -m venv|.*/bin/pip install|pip install) .*": "installs from an index; CI does that with make, before it",
     r"\.venv/bin/python tests/slurm_cluster/cluster\.py exec": "a shell for people, on a cluster that make has started",
     r"autoload .*|compinit": "zsh's own",
+    r"install -D -m 644 site\.yaml /etc/curator-slurm/site\.yaml": "root puts the file into its place",
     r"curator-slurm submit spec\.yaml --site .*": "needs that cluster's partitions; its plan is made here",
     r"curator-slurm logs RUN --agent n017": "names a node of somebody's cluster",
     r"curator-slurm run spec\.yaml --cluster local|head .*|tail": "needs Ray; the same spec is validated here, and "
@@ -249,6 +250,26 @@ def test_commands_on_runs_run(world: Path) -> None:
             call([verb, *words, *(["--dry-run"] if verb == "retry" and "--dry-run" not in words else [])])
             ran += 1
     assert ran >= 10
+
+
+def test_the_first_site_file_can_be_typed(world: Path, fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What administrators type, with the spec of the page; the probes really run, and look at this machine."""
+    from curator_slurm.launcher.cli import _site_init
+
+    monkeypatch.setattr(_site_init, "ADDRESSES", ())
+    fake_slurm.configure(accounting=False, partitions=["main"])
+    page = ROOT / "docs" / "sites" / "first-file.md"
+    (spec,) = re.findall(r"^```yaml spec\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(spec.splitlines()) == 5
+    (world / "spec.yaml").write_text(spec)
+    typed = [each for each in commands(page) if each.kind is Kind.LINE and each.program == "curator-slurm"]
+    assert [each.words[1] for each in typed] == ["site", "site", "site", "submit"]
+    fake_slurm.resume()
+    for command in typed[:3]:
+        call(command.words[1:])
+    fake_slurm.pause()
+    call([word for word in typed[3].words[1:] if word != "--watch"])
+    assert "main" in [job.facts["partition"] for job in fake_slurm.jobs if job.facts["name"] == "hello"]
 
 
 def test_shell_blocks_are_shell(tmp_path: Path) -> None:

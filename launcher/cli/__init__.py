@@ -3,7 +3,7 @@
 `main` only assembles: it finds the verb, turns an error into a message and an exit code, and computes nothing. A verb
 lives in the module of its name, which exports a click command called `command`. This file imports click and nothing
 slower, so that `curator-slurm --help` stays instant. It may import `operations`, `dataset`, `status`, `sharding`,
-`plan`, `site`, `runs`, `spec`, the ground floor and `common`.
+`survey`, `slurm`, `plan`, `site`, `runs`, `spec`, the ground floor and `common`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ VERBS: dict[str, dict[str, str]] = {
         "logs": "Print the logs of a run.",
     },
     "The cluster": {
-        "site": "Show what site files say about this cluster.",
+        "site": "Show, write and check what site files say about this cluster.",
     },
 }
 """Heading -> verb -> its one-line help; a test compares it with the verbs themselves."""

@@ -1,4 +1,4 @@
-"""`curator-slurm site`: what site files say about this cluster, and what becomes of a spec here."""
+"""`curator-slurm site`: what site files say about this cluster, a first one, and whether one is right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from curator_slurm.launcher.cli import _options
 
 @click.group("site")
 def command() -> None:
-    """Show what site files say about this cluster.
+    """Show, write and check what site files say about this cluster.
 
     A site file describes a cluster once, so that specs can be short: partitions, limits, habits, defaults, and what
     specs may not change. Files in several places are merged, later ones win.
@@ -46,3 +46,78 @@ def show(origin: bool, defaults: bool, spec_path: Path | None, as_json: bool) ->
         return
     for line in view.lines(origin=origin or spec_path is not None):
         say(line)
+
+
+@command.command("init")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default="site.yaml",
+    show_default=True,
+    metavar="FILE",
+    help="Where to write it; - is standard output.",
+)
+@click.option("--probe", is_flag=True, help="Submit one short job per partition that looks at a node.")
+@click.option("--partition", "partitions", multiple=True, metavar="NAME", help="Probe only this one. May be repeated.")
+@click.option("--account", default=None, metavar="NAME", help="Account of the probes.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long for the probes, all together.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="DIR",
+    help="Folder that the nodes see, for the answers of probes; default: that of your runs.",
+)
+@click.option("--contact", default=None, metavar="WHO", help="Mail address or page of who helps users.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
+def init(
+    output: Path,
+    probe: bool,
+    partitions: tuple[str, ...],
+    account: str | None,
+    wait: float,
+    folder: Path | None,
+    contact: str | None,
+    force: bool,
+) -> None:
+    """Write a first site file from what this cluster says.
+
+    Asks scontrol, sinfo, sacctmgr and sbatch --test-only; nothing is submitted without --probe. Each probe is a job of
+    one node, with a time limit of at most five minutes; Ctrl-C cancels them all. Comments say where each value is from,
+    and what is left to decide.
+
+    \b
+    Exit codes: 0 written, 2 FILE exists or cannot be written, 5 Slurm does not answer.
+    """
+    from curator_slurm.launcher.cli import _site_init
+
+    wanted = _site_init.FirstFile(output, probe, partitions, account, wait, folder, contact, force)
+    _site_init.write_first_file(wanted)
+
+
+@command.command("check")
+@click.argument("path", metavar="[FILE]", type=click.Path(path_type=Path), required=False)
+@click.option("--offline", is_flag=True, help="Do not compare it with the cluster.")
+@click.option("--strict", is_flag=True, help="Warnings are errors, too.")
+@_options.site_option
+@_options.json_option
+def check(path: Path | None, offline: bool, strict: bool, as_json: bool) -> None:
+    """Check a site file by itself and against this cluster.
+
+    FILE alone, with what it extends; without FILE, all files that count in this folder. Looks for errors, for what
+    contradicts itself, for paths that are not there, for templates that do not compile, and, where Slurm is, for what
+    the cluster does not have.
+
+    \b
+    Exit codes: 0 no error, 2 an error, 4 a file changes what another has locked, 5 Slurm does not answer.
+    """
+    from curator_slurm.launcher.cli import _site_check
+
+    _site_check.check_and_exit(path, offline=offline, strict=strict, as_json=as_json)

@@ -139,6 +139,18 @@ def load(folder: Path, environ: Mapping[str, str]) -> Layers:
     return replace(found, notes=notes)
 
 
+def load_file(path: Path) -> Layers:
+    """One file alone, on top of what it extends.
+
+    Raises:
+        SpecError: it is wrong, or may have been written by somebody else.
+        SitePolicyError: it changes what a file below it has locked.
+    """
+    found = _with_file(Layers(), path.expanduser().absolute(), "file", ())
+    _check_whole(found)
+    return found
+
+
 def _is_missing(path: Path) -> bool:
     """Whether there is no such file; one that may not be looked at is there, and an error: it may have locks."""
     try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import parse_numbers, shortened, whole_number
 from curator_slurm.launcher.slurm.nodelists import expand_nodelist
+from curator_slurm.launcher.slurm.scontrol_records import pairs
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError, rows
 from curator_slurm.launcher.states import SlurmState
 
@@ -47,7 +48,6 @@ _REASONS_OF_END = {
 _LONGEST_NODE = 253
 """Characters of a host name."""
 _NOTHING = frozenset({"", "N/A", "(null)", "Unknown", "None", "None assigned", "NONE"})
-_PAIR = re.compile(r"(?:^| )([A-Za-z][\w:/.-]*)=")
 _ID = re.compile(r"[0-9]{1,18}(\+[0-9]{1,18})?(_([0-9]{1,18}|\[[^\]]*\]))?")
 """`4711`, `4711_3`, `4711_[5-9%2]`, and parts of heterogeneous jobs, `4711+1`."""
 _PLAIN_ID = re.compile(r"[0-9]{1,18}")
@@ -224,7 +224,7 @@ def parse_scontrol(text: str) -> list[JobInfo]:
     for line in text.splitlines():
         if not line.startswith("JobId="):
             continue
-        fields = dict(_pairs(line))
+        fields = dict(pairs(line))
         raw_id = _checked_id(fields["JobId"].partition(" ")[0], _ID)
         status, _, signal = fields.get("ExitCode", "").partition(":")
         state = SlurmState.parse(fields.get("JobState", ""))
@@ -255,13 +255,6 @@ def parse_scontrol(text: str) -> list[JobInfo]:
             )
         )
     return jobs
-
-
-def _pairs(line: str) -> Iterator[tuple[str, str]]:
-    """`Key=value` pairs; a value reaches to the next ` Key=`, so it may hold spaces."""
-    found = list(_PAIR.finditer(line))
-    for match, following in zip(found, [*found[1:], None], strict=True):
-        yield match[1], line[match.end() : following.start() if following else None]
 
 
 def parse_sacct(text: str) -> list[JobInfo]:

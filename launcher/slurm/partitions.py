@@ -92,8 +92,13 @@ def _group(fields: Sequence[str]) -> NodeGroup | None:
         memory_mb=int(counts[2][0]) if counts[2] else 0,
         time_limit_s=seconds(limit),
         most_nodes=int(most) if _NUMBER.fullmatch(most) else None,
-        gpus=tuple((match[1] or "", int(match[2])) for match in _GPU.finditer(gres)),
+        gpus=gpus_of(gres),
     )
+
+
+def gpus_of(gres: str) -> tuple[tuple[str, int], ...]:
+    """GPUs by type in a list of generic resources, such as gpu:a100:4(S:0-1),nvme:1; the empty type is none."""
+    return tuple((match[1] or "", int(match[2])) for match in _GPU.finditer(gres))
 
 
 def shortfalls(request: Request, groups: Sequence[NodeGroup]) -> list[Shortfall]:

@@ -46,6 +46,8 @@ OPTIONS = {
     noconvert P|parsable2 p|parsable q|qos= r|partition= s|state= S|starttime= T|truncate u|user= units=
     V|version v|verbose W|wckeys= x|associations=
     """,
+    "sacctmgr": "h|help i|immediate n|noheader p|parsable P|parsable2 Q|quiet r|readonly s|associations "
+    "v|verbose V|version",
     "scontrol": "a|all d|details F|future h|help hide local M|clusters= o|oneliner Q|quiet sibling u|uid= V|version "
     "v|verbose",
 }  # fmt: skip

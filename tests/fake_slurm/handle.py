@@ -10,7 +10,7 @@ from typing import Any
 from fake_slurm.processes import kill_everything
 from fake_slurm.store import Element, Job, Store, record
 
-COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sinfo", "srun")
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sacct", "sacctmgr", "sinfo", "srun")
 
 SETTINGS: dict[str, Any] = {
     "nodes": 3,

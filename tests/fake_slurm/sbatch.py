@@ -88,8 +88,22 @@ def _directives(script: bytes) -> list[str]:
     return words
 
 
+def _check_rules(options: dict[str, str], settings: dict[str, Any]) -> None:
+    """Refuse what a job_submit plug-in of the site refuses, `option` or `option=value`; and what lacks an option."""
+    for option, value in options.items():
+        for rule in (option, f"{option}={value}"):
+            if rule in settings.get("refused_options", ()):
+                print(f"sbatch: error: --{rule} is not allowed here", file=sys.stderr)
+                raise _RefusedError("Batch job submission failed: Unspecified error")
+    for option in settings.get("needed_options", ()):
+        if option not in options:
+            print(f"sbatch: error: --{option} is needed here", file=sys.stderr)
+            raise _RefusedError("Batch job submission failed: Unspecified error")
+
+
 def _facts(store: Store, options: dict[str, str], words: list[str]) -> dict[str, Any]:
     settings = store.settings
+    _check_rules(options, settings)
     partition = options.get("partition", settings["default_partition"])
     if partition not in settings["partitions"]:
         print(f"sbatch: error: invalid partition specified: {partition}", file=sys.stderr)

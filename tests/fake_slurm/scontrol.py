@@ -22,9 +22,8 @@ def main(store: Store, arguments: list[str]) -> int:
             _show_config(store)
         case ["show", "partition" | "partitions", *names]:
             _show_partitions(store, names)
-        case ["show", "node" | "nodes", *_]:
-            for number in range(store.settings["nodes"]):
-                print(f"NodeName=n{number + 1} State=IDLE CPUTot={store.settings['cpus']}")
+        case ["show", "node" | "nodes", *names]:
+            _show_nodes(store, [name for word in names for name in expand_hosts(word)])
         case ["ping"]:
             print("Slurmctld(primary) at login is UP")
         case ["requeue" | "hold" | "release" as verb, *ids]:
@@ -78,17 +77,63 @@ def _fields(job: Job, element: Element) -> list[str]:
 
 
 def _show_config(store: Store) -> None:
-    print(f"Configuration data as of {clock(time.time())}")
+    if recorded := store.recorded("config.txt"):
+        print(recorded, end="")
+        return
     storage = "slurmdbd" if store.settings["accounting"] else "none"
-    print(f"AccountingStorageType   = accounting_storage/{storage}")
-    print(f"MaxArraySize            = {store.settings['max_array_size']}")
-    print(f"MinJobAge               = {store.settings['min_job_age_s']} sec")
-    print("SLURM_VERSION           = 22.05.8")
+    values = {
+        "AccountingStorageEnforce": "none",
+        "AccountingStorageType": f"accounting_storage/{storage}",
+        "CliFilterPlugins": "(null)",
+        "ClusterName": "fake",
+        "JobRequeue": "1",
+        "JobSubmitPlugins": "(null)",
+        "MaxArraySize": store.settings["max_array_size"],
+        "MinJobAge": f"{store.settings['min_job_age_s']} sec",
+        "PreemptMode": "OFF",
+        "PreemptType": "preempt/none",
+        "SelectType": "select/cons_tres",
+        "SelectTypeParameters": "CR_CORE_MEMORY",
+        "SLURM_VERSION": "22.05.8",
+    }
+    print(f"Configuration data as of {clock(time.time())}")
+    for key, value in values.items():
+        print(f"{key:<23} = {value}")
 
 
 def _show_partitions(store: Store, names: list[str]) -> None:
-    for name in names or store.settings["partitions"]:
-        print(f"PartitionName={name} MaxTime=UNLIMITED TotalNodes={store.settings['nodes']} State=UP")
+    if recorded := store.recorded("partitions.txt"):
+        print(recorded, end="")
+        return
+    settings = store.settings
+    limit = {"infinite": "UNLIMITED"}.get(settings["time_limit"], settings["time_limit"])
+    for name in names or settings["partitions"]:
+        default = "YES" if name == settings["default_partition"] else "NO"
+        print(
+            f"PartitionName={name} AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL AllocNodes=ALL Default={default} "
+            f"QoS=N/A DefaultTime=NONE DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO MaxNodes=UNLIMITED "
+            f"MaxTime={limit} MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED Nodes={node_list(settings['nodes'])} "
+            f"PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO OverTimeLimit=NONE "
+            f"PreemptMode=OFF State=UP TotalCPUs={settings['nodes'] * settings['cpus']} "
+            f"TotalNodes={settings['nodes']} SelectTypeParameters=NONE JobDefaults=(null) "
+            "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED"
+        )
+
+
+def _show_nodes(store: Store, names: list[str]) -> None:
+    if recorded := store.recorded("nodes.txt"):
+        lines = recorded.splitlines()
+        print("\n".join(line for line in lines if not names or line.split()[0].partition("=")[2] in names))
+        return
+    settings = store.settings
+    gres = f"gpu:{settings['gpus']}" if settings["gpus"] else "(null)"
+    for name in names or [f"n{number + 1}" for number in range(settings["nodes"])]:
+        print(
+            f"NodeName={name} Arch=x86_64 CoresPerSocket=1  CPUAlloc=0 CPUEfctv={settings['cpus']} "
+            f"CPUTot={settings['cpus']} CPULoad=0.00 AvailableFeatures=(null) ActiveFeatures=(null) Gres={gres} "
+            f"NodeAddr={name} NodeHostName={name} Version=22.05.8 RealMemory={settings['memory_mb']} AllocMem=0 "
+            "State=IDLE ThreadsPerCore=1 TmpDisk=0 Weight=1"
+        )
 
 
 def expand_hosts(text: str) -> list[str]:

@@ -8,6 +8,7 @@ DEFAULT = "%9P %5a %10l %.6D %6t %N"
 HEADERS = {
     "P": "PARTITION", "R": "PARTITION", "a": "AVAIL", "l": "TIMELIMIT", "D": "NODES", "t": "STATE", "T": "STATE",
     "N": "NODELIST", "n": "HOSTNAMES", "c": "CPUS", "m": "MEMORY", "G": "GRES", "s": "JOB_SIZE", "f": "AVAIL_FEATURES",
+    "F": "NODES(A/I/O/T)",
 }  # fmt: skip
 
 
@@ -16,6 +17,9 @@ def main(store: Store, arguments: list[str]) -> int:
     options, _ = getopts.parse("sinfo", arguments)
     settings = store.settings
     form = options.get("format", DEFAULT)
+    if "%f" in form and (recorded := store.recorded("groups.txt")):
+        print(recorded, end="")
+        return 0
     if "noheader" not in options:
         print(fill(form, HEADERS))
     for name in settings["partitions"]:
@@ -28,7 +32,7 @@ def main(store: Store, arguments: list[str]) -> int:
             "D": str(settings["nodes"]),
             "T": "idle", "N": node_list(settings["nodes"]), "n": "n1", "c": str(settings["cpus"]),
             "m": str(settings["memory_mb"]), "G": gres, "f": "(null)",
-            "s": "1-infinite",
+            "s": "1-infinite", "F": f"0/{settings['nodes']}/0/{settings['nodes']}",
         }  # fmt: skip
         print(fill(form, values))
     return 0

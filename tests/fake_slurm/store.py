@@ -79,6 +79,12 @@ class Store:
         """Return the words that start one of the fake commands on this folder."""
         return [sys.executable, "-I", "-S", str(Path(__file__).with_name("main.py")), str(self.folder), command]
 
+    def recorded(self, name: str) -> str | None:
+        """What a real Slurm has printed, where the test has named a folder of it (`records`)."""
+        folder = self.settings.get("records")
+        path = Path(folder) / name if folder else None
+        return path.read_text() if path and path.exists() else None
+
     def log_call(self, command: str, arguments: list[str]) -> None:
         """Keep what was called, for the test to look at."""
         append(self.folder / "calls.jsonl", {"command": command, "arguments": arguments})

@@ -1,0 +1,259 @@
+"""`site check`: what contradicts itself, what is not there, what the cluster does not have; each at its line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from fake_slurm import FakeSlurm
+
+from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.site import catalogue
+from curator_slurm.launcher.site.model import Site
+from curator_slurm.launcher.slurm.account_limits import parse_associations, parse_default_account, parse_qos
+from curator_slurm.launcher.slurm.cluster_config import parse_slurm_configuration
+from curator_slurm.launcher.slurm.node_groups import parse_node_extras, parse_node_groups
+from curator_slurm.launcher.slurm.partition_rules import parse_partition_rules
+from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers
+from curator_slurm.launcher.survey.check_cluster import check_cluster
+from curator_slurm.launcher.survey.check_places import check_places
+from curator_slurm.launcher.survey.check_site import check_site, left_to_decide
+from curator_slurm.launcher.survey.findings import Severity, SiteFinding
+
+DATA = Path(__file__).parent / "data"
+
+
+def answers(kind: str = "mixed") -> ClusterAnswers:
+    """What the recorded cluster says."""
+
+    def text(name: str) -> str:
+        return (DATA / kind / name).read_text()
+
+    return ClusterAnswers(
+        user="alice",
+        configuration=parse_slurm_configuration(text("config.txt")),
+        partitions=parse_partition_rules(text("partitions.txt")),
+        groups=parse_node_groups(text("groups.txt")),
+        extras={each.name: each for each in parse_node_extras(text("nodes.txt"))},
+        associations=parse_associations(text("assoc.txt")),
+        qos=parse_qos(text("qos.txt")),
+        default_account=parse_default_account(text("user.txt")),
+    )
+
+
+def keys(found: Iterable[SiteFinding], severity: Severity | None = None) -> set[str]:
+    return {each.key for each in found if severity in (None, each.severity)}
+
+
+GOOD: dict[str, Any] = {
+    "site": {"name": "testcluster", "contact": "hpc@example.org", "cluster_names": ["TestCluster"]},
+    "partitions": {
+        "main": {"cpus": 4, "memory": "3000M", "limits": {"time": "1-00:00:00"}},
+        "gpu": {"cpus": 4, "usable_cpus": 3, "memory": "5500M", "gpus": 2, "gpu_type": "a100", "constraint": "nvme"},
+        "whole": {"sharing": "whole"},
+    },
+    "gpu_types": {"a100": {"gres_type": "a100"}},
+    "limits": {"submitted_jobs": 100},
+}
+
+
+def changed(**sections: Any) -> Site:
+    """The good file with sections replaced; `partitions` are added to those that it has."""
+    values = {**GOOD, **sections}
+    if "partitions" in sections:
+        values["partitions"] = {**GOOD["partitions"], **sections["partitions"]}
+    return Site.model_validate(values)
+
+
+def test_a_good_file_has_nothing_but_a_note() -> None:
+    site = changed()
+    assert list(check_site(site)) == []
+    [found] = check_cluster(site, answers())
+    assert (found.severity, found.message) == (
+        Severity.NOTE,
+        "Slurm has partitions that are not described: low, closed",
+    )
+
+
+CONTRADICTIONS: dict[str, dict[str, Any]] = {
+    "site.contact": {"site": {}},
+    "partitions.x.usable_cpus": {"partitions": {"x": {"cpus": 4, "usable_cpus": 5}}},
+    "partitions.x.min_gpus": {"partitions": {"x": {"min_gpus": 1}}},
+    "partitions.x.gpu_type": {"partitions": {"x": {"gpu_type": "a100"}}},
+    "partitions.x.limits.submitted_jobs": {"partitions": {"x": {"limits": {"submitted_jobs": 101}}}},
+    "partitions.x.limits.time": {
+        "limits": {"time": "1:00:00"},
+        "partitions": {"main": {"limits": {"time": "30"}}, "x": {"limits": {"time": "2:00:00"}}},
+    },
+    "partitions.x.default_time": {"partitions": {"x": {"default_time": "61", "limits": {"time": "1:00:00"}}}},
+    "partitions.x.limits.min_nodes": {"partitions": {"x": {"limits": {"nodes": 2, "min_nodes": 3}}}},
+    "limits.time_by_nodes": {"limits": {"time_by_nodes": [{"nodes": 4, "time": 60}, {"nodes": 2, "time": 90}]}},
+    "resources.partition": {"resources": {"partition": "man"}},
+    "collect.partition": {"collect": {"partition": "cpu"}},
+    "partitions": {"partitions": {name: {"choose": False} for name in ("main", "gpu", "whole")}, "gpu_types": {}},
+    "resources.nodes": {"limits": {"nodes": 2}, "resources": {"nodes": 3}},
+    "resources.time": {"limits": {"time": "1-00:00:00"}, "resources": {"time": "2-00:00:00"}},
+    "slurm.gpus": {"slurm": {"gpus": "never"}, "partitions": {"gpu": {"gpus": 1}, "whole": {}}, "gpu_types": {}},
+    "network.internet": {"network": {"internet": "proxy"}},
+    "network.proxy": {"network": {"proxy": {"http": "http://proxy:3128"}}},
+    "gpu_types.b200": {"gpu_types": {"a100": {"gres_type": "a100"}, "b200": {}}},
+}
+
+
+@pytest.mark.parametrize("key", CONTRADICTIONS)
+def test_contradictions(key: str) -> None:
+    assert keys(check_site(changed(**CONTRADICTIONS[key]))) == {key}
+
+
+DIFFERENCES: dict[str, dict[str, Any]] = {
+    "site.cluster_names": {"site": {"contact": "x", "cluster_names": ["other"]}},
+    "partitions.man": {"partitions": {"man": {}}},
+    "partitions.x.slurm_name": {"partitions": {"x": {"slurm_name": "man"}}},
+    "partitions.closed": {"partitions": {"closed": {}}},
+    "partitions.whole.sharing": {"partitions": {"whole": {}}},
+    "partitions.main.limits.time": {"partitions": {"main": {"limits": {"time": "2-00:00:00"}}}},
+    "partitions.gpu.limits.time": {"partitions": {"gpu": {"limits": {"time": "12:00:00"}}}, "gpu_types": {}},
+    "partitions.gpu.default_time": {"partitions": {"gpu": {"default_time": "7:00:00"}}, "gpu_types": {}},
+    "partitions.gpu.limits.nodes": {"partitions": {"gpu": {"limits": {"nodes": 3}}}},
+    "partitions.gpu.limits.submitted_jobs": {"partitions": {"gpu": {"limits": {"submitted_jobs": 41}}}},
+    "partitions.gpu.node_count": {"partitions": {"gpu": {"node_count": 3}}},
+    "partitions.gpu.constraint": {"partitions": {"gpu": {"constraint": "nvme&hbm90g"}}},
+    "gpu_types.a100.gres_type": {"gpu_types": {"a100": {"gres_type": "a10"}}},
+    "partitions.gpu.gpus": {"partitions": {"gpu": {"gpus": 3, "gpu_type": "a100"}}},
+    "partitions.main.cpus": {"partitions": {"main": {"cpus": 5}}},
+    "partitions.gpu.usable_cpus": {"partitions": {"gpu": {"cpus": 4, "gpus": 2, "gpu_type": "a100"}}},
+    "partitions.gpu.memory": {"partitions": {"gpu": {"memory": "6000M", "gpus": 2, "gpu_type": "a100"}}},
+    "partitions.main.qos": {"partitions": {"main": {"qos": "gpus"}}},
+    "resources.sbatch.qos": {"resources": {"sbatch": {"qos": "nope"}}},
+    "limits.submitted_jobs": {"limits": {"submitted_jobs": 211}},
+}
+
+
+@pytest.mark.parametrize("key", DIFFERENCES)
+def test_what_the_cluster_has_otherwise(key: str) -> None:
+    assert keys(check_cluster(changed(**DIFFERENCES[key]), answers())) - {"partitions"} == {key}
+
+
+def test_a_cluster_that_gives_no_memory_and_knows_no_gpus() -> None:
+    found = answers()
+    old = replace(found.configuration, select_type="select/cons_res", select_parameters=("CR_CORE",))
+    other = replace(found, configuration=old, default_account="")
+    assert keys(check_cluster(changed(), other), Severity.WARNING) == {"slurm.mem", "slurm.account_required"}
+    assert keys(check_cluster(changed(), other), Severity.ERROR) == {"slurm.gpus"}
+    right = {"mem": "never", "gpus": "gres", "account_required": True}
+    assert keys(check_cluster(changed(slurm=right), other)) == {"partitions"}
+    linear = replace(found, configuration=replace(old, select_type="select/linear"))
+    assert "partitions.main.sharing" in keys(check_cluster(changed(slurm=right), linear))
+
+
+def test_places(tmp_path: Path) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    (folder / "job.sbatch.j2").write_text("{% extends 'x' %}\n{% block a %}\n")
+    (folder / "typo.sbatch.j2").write_text("fine\n")
+    (tmp_path / "runs").mkdir()
+    environ = {"USER": "alice", "HOME": str(tmp_path)}
+    site = changed(
+        environment={"venv": "/nowhere/venv"},
+        storage={"runs": f"{tmp_path}/runs/${{USER}}/x"},
+        container={"binds": ["/nowhere:/data", str(tmp_path)]},
+        templates={"folder": str(folder), "written_for": "0.0.1"},
+    )
+    found = list(check_places(site, environ))
+    assert [each.key for each in found] == [
+        *("environment.venv", "container.binds.0", "templates.folder", "templates.folder", "templates.written_for"),
+    ]
+    assert "job.sbatch.j2:2 does not compile" in found[2].message
+    assert "typo.sbatch.j2 is the name of no template" in found[3].message
+    assert __version__ in found[4].message
+    (tmp_path / "file").touch()
+    assert keys(check_places(changed(storage={"runs": str(tmp_path / "file" / "x")}), environ)) == {"storage.runs"}
+    assert keys(check_places(changed(storage={"runs": "${SCRATCH}/x"}), environ)) == set()
+
+
+def test_what_is_left_to_decide() -> None:
+    text = "a: 1\n  # DECIDE: who\nb: 2  # DECIDE: what\nc: DECIDE\n"
+    found = [(each.where, each.message) for each in left_to_decide(text, "f")]
+    assert found == [("f:2", "left to decide: who"), ("f:3", "left to decide: what")]
+
+
+# The command
+
+
+def check(tmp_path: Path, text: str, *options: str, expect: int = 0) -> Result:
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    path.chmod(0o644)
+    result = CliRunner().invoke(main, ["site", "check", str(path), *options])
+    assert result.exit_code == expect, result.output
+    return result
+
+
+def test_findings_have_their_lines(tmp_path: Path) -> None:
+    text = "site: {contact: x}\npartitions:\n  a:\n    cpus: 4\n    usable_cpus: 8\n"
+    result = check(tmp_path, text, "--offline", "--json", expect=2)
+    [found] = json.loads(result.stdout)["findings"]
+    where, key = f"{tmp_path}/site.yaml:5", "partitions.a.usable_cpus"
+    assert (found["where"], found["key"], found["severity"]) == (where, key, "error")
+    assert found["next_step"]
+    line, last = check(tmp_path, text, "--offline", expect=2).stdout.splitlines()
+    assert line.startswith(f"{where}: error: `{key}`: ")
+    assert last == f"{tmp_path}/site.yaml: 1 error, 0 warnings"
+
+
+def test_a_file_that_cannot_be_read_as_one(tmp_path: Path) -> None:
+    result = check(tmp_path, "site: {contact: x}\nslurm: {memm: use}\n", "--json", expect=2)
+    [found] = json.loads(result.stdout)["findings"]
+    assert (found["key"], found["where"]) == ("slurm.memm", f"{tmp_path}/site.yaml:2")
+    path = tmp_path / "site.yaml"
+    path.chmod(0o666)
+    result = CliRunner().invoke(main, ["site", "check", str(path)])
+    assert (result.exit_code, "chmod go-w" in result.stdout) == (2, True)
+
+
+def test_warnings_are_errors_where_that_is_wanted(tmp_path: Path) -> None:
+    assert "1 warning" in check(tmp_path, "site: {name: x}\n", "--offline").stdout
+    check(tmp_path, "site: {name: x}\n", "--offline", "--strict", expect=2)
+
+
+def test_a_lock_that_is_broken(tmp_path: Path) -> None:
+    below = tmp_path / "below.yaml"
+    below.write_text("locked: [resources.time]\nresources: {time: 5}\nsite: {contact: x}\n")
+    below.chmod(0o644)
+    result = check(tmp_path, "extends: [./below.yaml]\nresources: {time: 6}\n", "--json", expect=4)
+    assert json.loads(result.stdout)["findings"][0]["where"] == f"{tmp_path}/site.yaml:2"
+
+
+def test_without_file_the_layers_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    none = CliRunner().invoke(main, ["site", "check", "--offline"])
+    assert (none.exit_code, "site init writes one" in none.stderr) == (2, True)
+    (tmp_path / ".curator-slurm.yaml").write_text("slurm: {mem: never}\n")
+    (tmp_path / ".curator-slurm.yaml").chmod(0o644)
+    found = json.loads(CliRunner().invoke(main, ["site", "check", "--offline", "--json"]).stdout)
+    assert (found["valid"], found["files"]) == (True, [str(tmp_path / ".curator-slurm.yaml")])
+
+
+def test_slurm_is_asked_where_it_is(tmp_path: Path, fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "site: {contact: x}\npartitions: {mian: {}}\n"
+    assert "did you mean main?" in check(tmp_path, text, expect=2).stdout
+    check(tmp_path, text, "--offline")
+    fake_slurm.remove_command("scontrol")
+    assert "could not be compared with the cluster" in check(tmp_path, text, expect=5).stdout
+    monkeypatch.setenv("PATH", os.devnull)
+    assert "was not compared with the cluster" in check(tmp_path, text).stdout
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_entries_of_the_catalogue_have_no_error(name: str) -> None:
+    result = CliRunner().invoke(main, ["site", "check", str(catalogue.FOLDER / f"{name}.yaml"), "--offline"])
+    assert result.exit_code == 0, result.output
