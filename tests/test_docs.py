@@ -79,9 +79,19 @@ def test_picture_and_docstrings_say_what_the_table_of_packages_says():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_and_option_is_documented(verb):
-    [row] = re.findall(rf"^\| `{verb}[ `].*$", COMMANDS, re.MULTILINE)
     command = importlib.import_module(f"curator_slurm.launcher.cli.{verb}").command
-    for text in [cli.VERBS[heading][verb] for heading in cli.VERBS if verb in cli.VERBS[heading]]:
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            first_line = (below.help or "").partition("\n")[0]
+            _is_documented(below, f"{verb} {name}", [first_line])
+    else:
+        _is_documented(command, verb, [cli.VERBS[heading][verb] for heading in cli.VERBS if verb in cli.VERBS[heading]])
+
+
+def _is_documented(command, verb, texts):
+    """It has a row with its texts and its options, and no other option."""
+    [row] = re.findall(rf"^\| `{verb}[ `].*$", COMMANDS, re.MULTILINE)
+    for text in texts:
         assert text.rstrip(".") in row
     options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
     known = {name for option in options for name in option.opts}

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("common", "launcher", "executors", "slurm_templates")
-DATA = (".py", ".j2", ".yaml")
+DATA = (".py", ".j2", ".sh", ".yaml")
 
 
 def tree():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm.nodelists import expand_nodelist
 from curator_slurm.launcher.slurm.partitions import gpus_of
 from curator_slurm.launcher.slurm.scontrol_records import parse_records
@@ -78,7 +79,7 @@ def _group(fields: Sequence[str]) -> EqualNodes | None:
         memory_mb=each_memory,
         gpus=gpus_of(gres),
         features=() if features in ("(null)", "") else tuple(features.split(",")),
-        idle=int(idle[0]) if idle and idle[0].isdecimal() else 0,
+        idle=(whole_number(idle[0]) or 0) if idle else 0,
         names=names,
     )
 

@@ -14,7 +14,7 @@ from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.spec.slurm_time import seconds
 
 _PAIR = re.compile(r"(?:^| )([A-Za-z][\w:/.-]*)=")
-_SETTING = re.compile(r"(?m)^([A-Za-z]\w*) *= ?(.*?) *$")
+_SETTING = re.compile(r"^([A-Za-z]\w*) *= ?(.*?) *$", re.MULTILINE)
 _NOTHING = frozenset({"", "(null)", "N/A", "n/a", "NONE", "None", "UNLIMITED", "INFINITE", "(null type)", "n/s"})
 
 

@@ -89,7 +89,7 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 def inline(value: Any) -> str:
     """A value on one line; strings that YAML takes for something else are quoted."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=False, width=10_000)
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000)
     text = text.removesuffix("\n").removesuffix("\n...")
     if isinstance(value, str) and text.startswith("'"):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' if value.isprintable() else text

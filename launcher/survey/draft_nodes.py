@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from curator_slurm.launcher.site.model import WITHOUT_EFFECT, Site
 from curator_slurm.launcher.spec.keys import section_at, settings
 from curator_slurm.launcher.spec.model import NetworkSpec
-from curator_slurm.launcher.survey.commented_yaml import Block, Item, Key, Words, decide
+from curator_slurm.launcher.survey.commented_yaml import DECIDE, Block, Item, Key, Words, decide
 from curator_slurm.launcher.survey.probe_report import NodeDisk, ProbeReport
 
 _FILES = 65_536
@@ -95,9 +95,11 @@ def _interfaces(found: Sequence[ProbeReport]) -> Iterator[Item]:
         yield Words(f"interface {line}")
     common = [name for name in found[0].usable_interfaces if all(name in each.usable_interfaces for each in found)]
     several = any(len(each.usable_interfaces) > 1 for each in found)
-    key = "interfaces" if acts("network.interfaces") else "interface"
+    off = not acts("network.interfaces")
+    key = "interface" if off else "interfaces"
     if several and common:
-        yield Key(key, [common[0]], "DECIDE: the fastest that all probed nodes have; nodes must reach each other by it")
+        words = f"{DECIDE} the fastest that all probed nodes have; by it, nodes must reach each other"
+        yield Key(key, [common[0]], words, off=off)
     elif several:
         yield decide(f"{key}: the probed nodes have none in common; patterns such as ib* are possible")
 
@@ -144,20 +146,17 @@ def _node_local(found: Sequence[ProbeReport]) -> Iterator[Item]:
     ]
     if common:
         best = max(common, key=lambda disk: disk.free_kilobytes)
-        size = f"{min(report.disk(best.path).kilobytes for report in found) // _GIB}G"  # type: ignore[union-attr]
-        yield Block("node_local", [Key("path", best.path, "a disk on all probed nodes"), _fact("size", size)])
+        size = min(disk.kilobytes for report in found if (disk := report.disk(best.path))) // _GIB
+        yield _fact({"path": best.path, "size": f"{size}G"}, "a disk on all probed nodes; how much may a job use?")
     elif any(disk is not None and disk.is_memory for disk in temporary):
-        yield Block(
-            "node_local",
-            [Key("path", "/tmp", "there is no disk: DECIDE: or is there one elsewhere?"), _fact("is_memory", True)],
-        )
+        yield _fact({"path": "/tmp", "is_memory": True}, "/tmp is memory: is there a disk elsewhere?")
     else:
         yield decide("node_local: no disk was found that all probed nodes have")
 
 
-def _fact(name: str, value: object) -> Key:
-    off = not acts(f"storage.node_local.{name}")
-    return Key(name, value, "has no effect in this version" if off else "", off=off)
+def _fact(value: dict[str, object], words: str) -> Key:
+    """What to say of node-local storage: a value once this version acts on all of it."""
+    return Key("node_local", value, f"{DECIDE} {words}", off=not acts("storage.node_local.is_memory"))
 
 
 def _container(found: Sequence[ProbeReport]) -> Iterator[Item]:

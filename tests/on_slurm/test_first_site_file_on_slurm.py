@@ -17,7 +17,7 @@ def test_a_five_line_spec_runs_with_the_first_site_file(runs: Runs) -> None:
     assert len(re.findall(r"# probed on n\d: ", text)) == 3  # partitions
     assert "preempted: true" in text
     assert "PreemptMode=REQUEUE, PriorityTier=1" in text
-    assert re.search(r"\n  internet: no\b", text)
+    assert re.search(r'\n  internet: "no"', text)
     assert re.search(r"# interface eth0 10\.[\d.]+/24", text)
     assert "/tmp is on a disk of each node" in text
     assert list(runs.runs_dir.iterdir()) == []

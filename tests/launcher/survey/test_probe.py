@@ -15,37 +15,8 @@ from curator_slurm.launcher.survey.probe_report import is_whole, parse_report
 from curator_slurm.launcher.survey.probe_script import ProbeTarget, attempts, probe_script
 
 RECORDED = (Path(__file__).parent / "data" / "mixed" / "probe.txt").read_text()
-DISKLESS = """\
-Prolog: welcome to nid005000
-probe\t1
-host\tnid005000
-slurm_cpus\t128
-cpus_visible\t128
-cpus_allowed\t1-7,9-15,17-23,25-31
-cpu_quota\tmax 100000
-cpu_quota\t1200000 100000
-memory_kb\t526000000
-gpu\tAMD Instinct MI250X|65520
-interface\tlo|127.0.0.1/8||772
-interface\thsn0|10.253.1.1/16|200000|1
-interface\tnmn0|10.100.1.1/17|10000|1
-interface\tib0|fe80::1/64|400000|32
-interface\tdocker0|172.17.0.1/16||1
-interface\tbroken
-own_address\t127.0.1.1
-local_ports\t1024 65535
-disk\t/tmp|tmpfs|131072000|131000000|yes|/tmp
-disk\t/nvme|xfs|3221225472|3221225000|yes|/nvme
-disk\t/dev/shm|tmpfs|263000000|263000000|no|/dev/shm
-shared\t/scratch|lustre
-runtime\tsingularity
-modules\tLmod 8.3.17
-proxy\thttps_proxy|http://proxy:3128
-python\t/usr/bin/python3|3.6.15
-open_files\t16384|16384
-internet\tnone|https://pypi.org/
-internet\tproxy|https://pypi.org/
-"""
+DISKLESS = (Path(__file__).parent / "data" / "diskless.txt").read_text()
+"""As of a node without disk, behind a proxy."""
 
 
 def test_a_recorded_answer() -> None:
