@@ -95,13 +95,11 @@ def _interfaces(found: Sequence[ProbeReport]) -> Iterator[Item]:
         yield Words(f"interface {line}")
     common = [name for name in found[0].usable_interfaces if all(name in each.usable_interfaces for each in found)]
     several = any(len(each.usable_interfaces) > 1 for each in found)
-    off = not acts("network.interfaces")
-    key = "interface" if off else "interfaces"
     if several and common:
         words = f"{DECIDE} the fastest that all probed nodes have; by it, nodes must reach each other"
-        yield Key(key, [common[0]], words, off=off)
+        yield Key("interface", [common[0]], words)
     elif several:
-        yield decide(f"{key}: the probed nodes have none in common; patterns such as ib* are possible")
+        yield decide("interface: the probed nodes have none in common; patterns such as ib* are possible, and networks")
 
 
 def _speed(megabits: int) -> str:
@@ -155,8 +153,8 @@ def _node_local(found: Sequence[ProbeReport]) -> Iterator[Item]:
 
 
 def _fact(value: dict[str, object], words: str) -> Key:
-    """What to say of node-local storage: a value once this version acts on all of it."""
-    return Key("node_local", value, f"{DECIDE} {words}", off=not acts("storage.node_local.is_memory"))
+    """What to say of node-local storage."""
+    return Key("node_local", value, f"{DECIDE} {words}")
 
 
 def _container(found: Sequence[ProbeReport]) -> Iterator[Item]:

@@ -12,6 +12,8 @@ END = "end\t1"
 """The last line of a whole report."""
 _MEMORY = frozenset({"tmpfs", "ramfs", "rootfs"})
 _LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs"})
+_JOB_ID = 4
+"""Digits of a job's id by which it is known in the name of a folder."""
 _INFINIBAND = 32
 """/sys/class/net/*/type of IP over InfiniBand."""
 
@@ -169,7 +171,10 @@ def _fields(facts: Mapping[str, Sequence[str]], name: str, count: int) -> Iterat
 
 
 def _disks(facts: Mapping[str, Sequence[str]]) -> Iterator[NodeDisk]:
+    job = next(iter(facts.get("job", [])), "")
     for path, kind, kilobytes, free, writable, place in _fields(facts, "disk", 6):
+        if len(job) >= _JOB_ID:
+            path = path.replace(job, "${SLURM_JOB_ID}")
         yield NodeDisk(path, kind, whole_number(kilobytes) or 0, whole_number(free) or 0, writable == "yes", place)
 
 

@@ -47,6 +47,8 @@ def test_a_node_without_disk_behind_a_proxy() -> None:
     assert nvme is not None
     assert (tmp.is_memory, nvme.is_memory, nvme.is_local, nvme.writable) == (True, False, True, True)
     assert (found.shared, found.runtimes, found.modules) == ([("/scratch", "lustre")], ["singularity"], "Lmod 8.3.17")
+    of_job = DISKLESS.replace("host\t", "job\t4711\nhost\t").replace("/nvme|xfs", "/local/4711|xfs")
+    assert parse_report(of_job).disk("/local/${SLURM_JOB_ID}") is not None
     assert (found.proxies, found.internet) == ({"https_proxy": "http://proxy:3128"}, "proxy")
 
 
