@@ -11,8 +11,9 @@ import io
 import json
 import json.scanner
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.common.plain_files import open_plain
@@ -26,6 +27,15 @@ _decoder = json.JSONDecoder()
 _scan: Callable[[str, int], tuple[Any, int]] = json.scanner.make_scanner(_decoder)  # type: ignore[arg-type]
 _DIGITS = re.compile(r"[0-9]+")
 _LINE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18
+_BLOCK_FILES = 10_000
+_PLAIN = re.compile(
+    r"""^\{"path":\ ?"(
+        (?:/[^/."\\\0-\x1f][^/"\\\0-\x1f]*)+ | (?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^"\\\0-\x1f]+
+    )",\ ?"bytes":\ ?([0-9]{1,15})\}$""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""A line as most are: an absolute path with nothing to be simplified, or an address, and its bytes."""
 KINDS = (".txt", ".jsonl", ".csv")
 _BOM = b"\xef\xbb\xbf"
 
@@ -38,8 +48,31 @@ class WrongLineError(Exception):
         self.number = number
 
 
+class Block(NamedTuple):
+    """Files of a list that follow each other, and the numbers of their lines."""
+
+    numbers: Sequence[int]
+    files: Sequence[InputFile]
+
+
+class Digest(Protocol):
+    """What is told of every byte of a list, such as a checksum."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
 def read_list(path: str) -> Iterator[tuple[int, InputFile]]:
     """The files of a list, each with the number of its line.
+
+    Raises:
+        StorageError: the list cannot be read, or a line of it is wrong; names file and line.
+    """
+    for block in read_blocks(path):
+        yield from zip(block.numbers, block.files, strict=True)
+
+
+def read_blocks(path: str, digest: Digest | None = None) -> Iterator[Block]:
+    """`read_list` in blocks, because there may be millions of files; `digest` is told of what has been read.
 
     Raises:
         StorageError: the list cannot be read, or a line of it is wrong; names file and line.
@@ -50,23 +83,49 @@ def read_list(path: str) -> Iterator[tuple[int, InputFile]]:
         raise StorageError(f"input.manifest: {show(path)} must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     try:
         with open_remote(path) if is_remote(path) else open_plain(local_path(path)) as stream:
-            for number, file in read(stream):
-                name = file.path
-                plain = name.startswith("/") and "//" not in name and "/." not in name and not name.endswith("/")
-                if not plain and not is_remote(name):
-                    name = inside(folder, name)
-                    name = name if is_remote(name) else local_path(name)
-                    file = InputFile(name, file.bytes, None, file.sha256)
-                yield number, file
+            told = stream if digest is None else io.BufferedReader(_Told(stream, digest), _BLOCK_BYTES)
+            yield from read(told, folder)
     except WrongLineError as error:
         raise StorageError(f"input.manifest: {show(path)}:{error.number}: {error}") from None
     except OSError as error:
         raise StorageError(f"input.manifest: {show(path)} cannot be read: {error.strerror or error}") from error
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+class _Told(io.RawIOBase):
+    """A stream whose bytes are told to a digest as they are read."""
+
+    def __init__(self, stream: BinaryIO, digest: Digest) -> None:
+        self._stream, self._digest = stream, digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._digest.update(data)
+        return len(data)
+
+
+def _in_blocks(files: Iterable[tuple[int, InputFile]], folder: str) -> Iterator[Block]:
+    """Files with their numbers in blocks, with the names that they have outside of the list's folder."""
+    files = iter(files)
+    while some := list(islice(files, _BLOCK_FILES)):
+        yield Block([number for number, _ in some], [_named(file, folder) for _, file in some])
+
+
+def _named(file: InputFile, folder: str) -> InputFile:
+    name = file.path
+    plain = name.startswith("/") and "//" not in name and "/." not in name and not name.endswith("/")
+    if plain or is_remote(name):
+        return file
+    name = inside(folder, name)
+    return InputFile(name if is_remote(name) else local_path(name), file.bytes, None, file.sha256)
+
+
+def _lines(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, bytes]]:
     """The lines with their numbers, none of which may be of an absurd length."""
-    number = 0
+    number = first - 1
     while line := stream.readline(_LINE_BYTES + 1):
         number += 1
         if len(line) > _LINE_BYTES:
@@ -78,7 +137,11 @@ def _too_long(number: int) -> WrongLineError:
     return WrongLineError(number, f"this line has more than {_LINE_BYTES:,} bytes")
 
 
-def _text(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
+def _text(stream: BinaryIO, folder: str) -> Iterator[Block]:
+    return _in_blocks(_text_lines(stream), folder)
+
+
+def _text_lines(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
     for number, raw in _lines(stream):
         line = raw.removeprefix(_BOM) if number == 1 else raw
         name = line.rstrip(b"\r\n").decode("utf-8", errors="surrogateescape")
@@ -86,8 +149,41 @@ def _text(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
             yield number, InputFile(_path(name, number))
 
 
-def _jsonl(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
-    for number, raw in _lines(stream):
+def _jsonl(stream: BinaryIO, folder: str) -> Iterator[Block]:
+    """Blocks of whole lines; where all of them are as most are, they are not looked at one by one."""
+    number, rest = 1, b""
+    while True:
+        read = stream.read(_BLOCK_BYTES)
+        block = rest + read
+        end = block.rfind(b"\n") + 1 if read else len(block)
+        block, rest = block[:end], block[end:]
+        files = _plain_files(block)
+        if files is not None:
+            yield Block(range(number, number + len(files)), files)
+        else:
+            yield from _in_blocks(_jsonl_lines(_lines(io.BytesIO(block), number)), folder)
+        if not read:
+            return
+        number += block.count(b"\n")
+        if len(rest) > _LINE_BYTES:
+            raise _too_long(number)
+
+
+def _plain_files(block: bytes) -> list[InputFile] | None:
+    """The files of lines that are all plain; None where one is not."""
+    try:
+        text = block.decode() if len(block) <= _LINE_BYTES else ""
+    except UnicodeDecodeError:
+        return None
+    found = _PLAIN.findall(text)
+    if not found or len(found) != block.count(b"\n") + (not block.endswith(b"\n")):
+        return None
+    new = tuple.__new__  # in two thirds of the time of InputFile(), which does the same
+    return [new(InputFile, (path, int(size), None, None)) for path, size in found]
+
+
+def _jsonl_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, InputFile]]:
+    for number, raw in lines:
         if raw.isspace():
             continue
         if number == 1:
@@ -114,7 +210,11 @@ def _value(raw: bytes, number: int) -> Any:
         raise WrongLineError(number, f"not valid JSON: {error}") from None
 
 
-def _csv(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
+def _csv(stream: BinaryIO, folder: str) -> Iterator[Block]:
+    return _in_blocks(_csv_rows(stream), folder)
+
+
+def _csv_rows(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     lines = _Lines(text)
     rows = csv.reader(lines, strict=True)

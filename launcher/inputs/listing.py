@@ -9,7 +9,7 @@ from pathlib import Path
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import local_path, show
-from curator_slurm.launcher.inputs.filelist import read_list
+from curator_slurm.launcher.inputs.filelist import Block, read_blocks, read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import FoundFiles, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
@@ -20,7 +20,6 @@ Progress = Callable[[str, int, int | None], None]
 """Called with the current step, the count so far, and the total if known; often, and from one thread."""
 _LISTING, _SIZES = "listing files", "looking up sizes"
 _EXAMPLES = 3
-_EVERY = 10_000
 _SKIPPED = "skipped (the name begins with _)"
 
 
@@ -159,24 +158,33 @@ class _List:
         unknown = [path for path, file in self.files.items() if file.bytes is None]
         self._look_up([path for path in unknown if not is_remote(path)])
         self._ask([path for path in unknown if is_remote(path)])
-        collected.add(self.files.values())
+        if collected.files:
+            collected.add(self.files.values())
+        else:
+            collected.files = self.files
         self.progress(_LISTING, len(collected.files), None)
 
     def _read(self, collected: _Collected) -> None:
-        for number, file in read_list(self.path):
+        for block in read_blocks(self.path):
+            new = {file[0]: file for file in block.files}
+            if len(new) == len(block.files) and self.files.keys().isdisjoint(new):
+                self.files.update(new)
+            else:
+                self._add_with_repeated(block, collected)
+            self.progress(_LISTING, len(collected.files) + len(self.files), None)
+        if not self.files:
+            raise StorageError(f"input.manifest: {show(self.path)} lists no files")
+
+    def _add_with_repeated(self, block: Block, collected: _Collected) -> None:
+        for number, file in zip(*block, strict=True):
             known = self.files.setdefault(file.path, file)
             if known is file:
-                pass
-            elif known == file:
-                collected.repeated.append(file.path)
-            else:
+                continue
+            if known != file:
                 line = self._lines({file.path})[file.path]
                 again = f"{show(file.path)} is also in line {line}, with a different size or checksum"
                 raise StorageError(f"input.manifest: {show(self.path)}:{number}: {again}")
-            if number % _EVERY == 0:
-                self.progress(_LISTING, len(collected.files) + len(self.files), None)
-        if not self.files:
-            raise StorageError(f"input.manifest: {show(self.path)} lists no files")
+            collected.repeated.append(file.path)
 
     def _look_up(self, paths: Sequence[str]) -> None:
         if not paths:

@@ -38,9 +38,10 @@ def split(files: Iterable[InputFile], settings: ShardsSpec) -> list[Shard]:
     if not ordered:
         return []
     by_bytes = settings.bytes_per_shard is not None
-    if by_bytes and all(file.bytes is None for file in ordered):
+    sizes = [file.bytes for file in ordered]
+    if by_bytes and sizes.count(None) == len(sizes):
         raise ValueError("the size of no file is known; use shards.count or shards.files_per_shard")
-    weights = _weigh(ordered)
+    weights = _weigh(sizes)
     by_size = settings.order is ShardOrder.SIZE
     if settings.bytes_per_shard is not None:
         groups = _by_bytes(weights, parse_size(settings.bytes_per_shard), by_size=by_size)
@@ -48,20 +49,24 @@ def split(files: Iterable[InputFile], settings: ShardsSpec) -> list[Shard]:
         most = settings.files_per_shard or len(ordered)
         count = min(settings.count or -(-len(ordered) // most), len(ordered))
         groups = _spread(weights, range(len(ordered)), count, most) if by_size else _ranges(weights, count, most)
+    loads = loads_of(weights, groups)
+    order: Sequence[int] = range(len(groups))
     if by_size:
-        loads = loads_of(weights, groups)
-        order = sorted(range(len(groups)), key=lambda number: (-loads[number], groups[number][0]))
-        groups = [groups[number] for number in order]
-    return [Shard(index, tuple(map(ordered.__getitem__, group))) for index, group in enumerate(groups)]
+        order = sorted(order, key=lambda number: (-loads[number], groups[number][0]))
+    exact = weights == sizes
+    return [
+        Shard(index, tuple(map(ordered.__getitem__, groups[number])), counted=loads[number] if exact else None)
+        for index, number in enumerate(order)
+    ]
 
 
-def _weigh(files: Sequence[InputFile]) -> list[int]:
+def _weigh(sizes: Sequence[int | None]) -> list[int]:
     """The bytes of each file, the average where they are unknown; where all are empty, they weigh the same."""
-    known = [file.bytes for file in files if file.bytes is not None]
+    known = [size for size in sizes if size is not None]
     if not sum(known):
-        return [1] * len(files)
+        return [1] * len(sizes)
     average = max(sum(known) // len(known), 1)
-    return [average if file.bytes is None else file.bytes for file in files]
+    return [average if size is None else size for size in sizes]
 
 
 # By size
@@ -74,16 +79,19 @@ def _spread(weights: Sequence[int], positions: Sequence[int], count: int, most: 
     bits = count.bit_length()
     mask = (1 << bits) - 1
     heap = list(range(count))  # load and number of each group in one integer, which compares faster than a pair
+    full = []
     heavy = bisect_left(order, True, key=lambda position: weights[position] == 0)
     for position in order[:heavy]:
         lightest = heap[0]
         group = groups[lightest & mask]
         group.append(position)
+        heavier = lightest + (weights[position] << bits)
         if len(group) < most:
-            heapq.heapreplace(heap, lightest + (weights[position] << bits))
+            heapq.heapreplace(heap, heavier)
         else:
             heapq.heappop(heap)
-    if not is_balanced(loads_of(weights, groups)):
+            full.append(heavier)
+    if not is_balanced([load >> bits for load in (*heap, *full)]):
         groups = rebalance(weights, groups, most)
     fewest = [(len(group), number) for number, group in enumerate(groups)]
     heapq.heapify(fewest)
