@@ -83,19 +83,29 @@ def checked(kind: type[Any], value: object, *others: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
     found = {}
-    for each in fields(kind):
-        if each.name not in value:
+    for name, wanted, optional in _fields_of(kind):
+        if name not in value:
             continue
-        raw = value[each.name]
-        wanted, _, none = str(each.type).partition(" | ")
-        if each.name in others or (raw is None and none == "None"):
-            found[each.name] = raw
+        raw = value[name]
+        if name in others or (raw is None and optional):
+            found[name] = raw
             continue
         read, words = _KINDS[wanted]
-        found[each.name] = read(raw)
-        if found[each.name] is None:
-            raise ValueError(f"`{each.name}` must be {words}; found {_shown(raw)}")
+        found[name] = read(raw)
+        if found[name] is None:
+            raise ValueError(f"`{name}` must be {words}; found {_shown(raw)}")
     return found
+
+
+_fields: dict[type[Any], list[tuple[str, str, bool]]] = {}
+
+
+def _fields_of(kind: type[Any]) -> list[tuple[str, str, bool]]:
+    """The name of each field, the type that it has, and whether it may be None; kept, as there are many records."""
+    if kind not in _fields:
+        parts = ((each.name, *str(each.type).partition(" | ")) for each in fields(kind))
+        _fields[kind] = [(name, wanted, none == "None") for name, wanted, _, none in parts]
+    return _fields[kind]
 
 
 _Record = TypeVar("_Record")

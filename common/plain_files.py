@@ -47,7 +47,10 @@ def read_plain(path: Path | str, limit: int) -> bytes:
 
 def read_limited(stream: BinaryIO, path: Path | str, limit: int) -> bytes:
     """What is left in an open file, if that is at most `limit` bytes; else an OSError."""
-    content = stream.read(limit + 1)
+    size = min(os.fstat(stream.fileno()).st_size, limit)
+    content = stream.read(size + 1)  # with a limit of a gigabyte, read() would first get memory for as much
+    if len(content) > size:
+        content += stream.read(limit + 1 - size)
     if len(content) > limit:
         raise _too_large(path, limit)
     return content

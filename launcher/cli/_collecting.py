@@ -45,7 +45,7 @@ def collect_and_show(
 def _input_changes(run: Run, steps: Steps) -> list[str]:
     """What is to be said of input files that are not as planned: new ones are in no shard, and so not published."""
     try:
-        return list(changes_in_words(input_changes(run.paths, read_plan(run), steps.show)))
+        return list(changes_in_words(input_changes(run, read_plan(run), steps.show)))
     except StorageError as error:
         return [f"Note: cannot check whether input files have changed: {error}"]
 

@@ -98,6 +98,8 @@ def remove_temporary(folder: Path) -> None:
 def failed_tasks(run: RunPaths, records: Mapping[int, DoneRecord]) -> Iterator[dict[str, Any]]:
     """The tasks that failed in the attempts whose outputs count."""
     for shard, record in records.items():
+        if not record.tasks_failed and not record.rows_failed:
+            continue
         for task in read_jsonl(run.attempts / f"{shard:05d}" / record.attempt / "failures.jsonl"):
             if isinstance(task, dict):
                 yield {"shard": shard, "attempt": record.attempt, **task}

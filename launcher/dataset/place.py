@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from curator_slurm.common.atomic_files import sync_folder
+from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import write_json
+from curator_slurm.launcher.in_threads import in_threads
 from curator_slurm.launcher.runs.done_records import read_marker
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER
@@ -41,11 +41,11 @@ def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Pro
         passed = passed_on(target, current_umask())
         passed = replace(passed, top=None)  # of the folder of a shard
         total, arrived = sum(good.record.bytes for good in shards.values()), 0
-        with ThreadPoolExecutor(COPIERS) as pool:
-            for good in pool.map(lambda item: _place_one(run, item[0], item[1], target, passed), shards.items()):
-                arrived += good.record.bytes
-                progress("publishing bytes", arrived, total)
+        for good in in_threads(lambda good: _place_one(run, good, target, passed), list(shards.values()), COPIERS):
+            arrived += good.record.bytes
+            progress("publishing bytes", arrived, total)
         sync_folder(target)
+        sync_folder(run.outputs)
     except OSError as error:
         raise StorageError(
             f"outputs cannot be put into {target}: {error.strerror or error} ({error.filename}).\n"
@@ -53,11 +53,12 @@ def place(run: RunPaths, shards: Mapping[int, Good], target: Path, progress: Pro
         ) from error
 
 
-def _place_one(run: RunPaths, shard: int, good: Good, target: Path, passed: Passed) -> Good:
-    home, goal = run.shard_outputs(shard), target / run.shard_outputs(shard).name
+def _place_one(run: RunPaths, good: Good, target: Path, passed: Passed) -> Good:
+    home = run.shard_outputs(good.record.shard)
+    goal = target / home.name
     if good.folder != goal:
         try:
-            if good.folder.is_relative_to(run.outputs):
+            if good.folder == home:
                 _hand_over(good.folder, passed)
             good.folder.rename(goal)
         except OSError as error:
@@ -77,14 +78,18 @@ def _same_folder(one: Path, other: Path) -> bool:
 
 
 def leave_mark(home: Path, good: Good) -> None:
-    """Say where a shard's outputs were that they have been taken away; a second attempt's are removed."""
+    """Say where a shard's outputs were that they have been taken away; a second attempt's are removed.
+
+    It is not synced: where a power cut takes the mark, the dataset has the outputs, and the next collect marks again.
+    """
     marker = read_marker(home)
     if marker is not None and marker.attempt == good.record.attempt:
         return  # marked before, or copied from here
     if home.exists():
         shutil.rmtree(home)
     home.mkdir(mode=0o700)
-    write_json(home / MARKER, replace(good.record, extra={**good.record.extra, "moved": True}).to_json())
+    mark = replace(good.record, extra={**good.record.extra, "moved": True})
+    write_atomic(home / MARKER, json.dumps(mark.to_json()), 0o644, durable=False)
 
 
 def _hand_over(folder: Path, passed: Passed) -> None:

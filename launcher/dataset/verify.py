@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import parse_json
-from curator_slurm.launcher.runs.done_records import read_done, read_marker
+from curator_slurm.launcher.in_threads import in_threads
+from curator_slurm.launcher.runs.done_records import read_record
 from curator_slurm.launcher.runs.manifest import manifest_counts, manifest_lines
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord
@@ -54,13 +54,12 @@ def verify(
         except OSError as error:
             return shard, f"{error.filename or 'a file'} cannot be read: {error.strerror or error}"
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        for number, (shard, result) in enumerate(pool.map(check, done), 1):
-            if isinstance(result, Good):
-                found.good[shard] = result
-            else:
-                found.problems[shard] = result
-            progress("verifying shards", number, len(done))
+    for number, (shard, result) in enumerate(in_threads(check, done, THREADS), 1):
+        if isinstance(result, Good):
+            found.good[shard] = result
+        else:
+            found.problems[shard] = result
+        progress("verifying shards", number, len(done))
     return found
 
 
@@ -81,11 +80,13 @@ def _check(
     run: RunPaths, shard: int, planned: tuple[int, int] | None, places: Sequence[Path], *, checksums: bool
 ) -> Good | str:
     try:
-        record = read_done(run, shard)
+        text, record = read_record(run.done(shard))
+    except FileNotFoundError:
+        return "it has no done file"
     except ValueError as error:
         return f"its done file is damaged: {error}"
-    if record is None or record.shard != shard:
-        return "its done file is of another shard" if record else "it has no done file"
+    if record.shard != shard:
+        return "its done file is of another shard"
     if planned is None:
         return "it is not in the manifest"
     if (record.input_files, record.input_bytes) != planned:
@@ -93,17 +94,20 @@ def _check(
             f"it read {record.input_files:,} files of {record.input_bytes:,} bytes; "
             f"the manifest has {planned[0]:,} of {planned[1]:,}"
         )
-    folder = next((place for place in places if _holds(place / run.shard_outputs(shard).name, record)), None)
+    home = run.shard_outputs(shard)
+    folder = next((folder for place in places if _holds(folder := place / home.name, text, record)), None)
     if folder is None:
-        return f"its outputs of attempt {record.attempt} are not in {run.shard_outputs(shard)}"
-    folder = folder / run.shard_outputs(shard).name
+        return f"its outputs of attempt {record.attempt} are not in {home}"
     return _compare(folder, record, checksums=checksums) or Good(record, folder)
 
 
-def _holds(folder: Path, record: DoneRecord) -> bool:
+def _holds(folder: Path, text: bytes, record: DoneRecord) -> bool:
     """Whether these are the outputs of this attempt, not the mark that collect leaves where it took them away."""
-    marker = read_marker(folder)
-    return marker is not None and marker.attempt == record.attempt and not marker.extra.get("moved")
+    try:
+        _, marker = read_record(folder / MARKER, (text, record))
+    except (OSError, ValueError):
+        return False
+    return marker.attempt == record.attempt and not marker.extra.get("moved")
 
 
 def _compare(folder: Path, record: DoneRecord, *, checksums: bool) -> str:
@@ -124,12 +128,18 @@ def _compare(folder: Path, record: DoneRecord, *, checksums: bool) -> str:
 
 def sizes(folder: Path) -> Iterator[tuple[str, int]]:
     """Path below `folder` and bytes of every file, without the marker."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            relative = str(path.relative_to(folder))
-            if relative != MARKER:
-                yield relative, path.stat().st_size
+    return _sizes(str(folder), "")
+
+
+def _sizes(folder: str, below: str) -> Iterator[tuple[str, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            relative = below + entry.name
+            if entry.is_dir():
+                if not entry.is_symlink():
+                    yield from _sizes(entry.path, f"{relative}/")
+            elif relative != MARKER:
+                yield relative, entry.stat().st_size
 
 
 def sha256_of(path: Path) -> str:

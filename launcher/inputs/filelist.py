@@ -7,9 +7,11 @@ What other tools call `size` is taken for `bytes`.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import json.scanner
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -82,13 +84,38 @@ def read_blocks(path: str, digest: Digest | None = None) -> Iterator[Block]:
     if read is None:
         raise StorageError(f"input.manifest: {show(path)} must end in {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     try:
-        with open_remote(path) if is_remote(path) else open_plain(local_path(path)) as stream:
+        with _open(path) as stream:
             told = stream if digest is None else io.BufferedReader(_Told(stream, digest), _BLOCK_BYTES)
             yield from read(told, folder)
     except WrongLineError as error:
         raise StorageError(f"input.manifest: {show(path)}:{error.number}: {error}") from None
     except OSError as error:
         raise StorageError(f"input.manifest: {show(path)} cannot be read: {error.strerror or error}") from error
+
+
+def new_digest(path: str) -> hashlib._Hash:
+    """A checksum of a list, to be told of its content: names in it are relative to its own path."""
+    return hashlib.sha256(os.fsencode(path) + b"\0")
+
+
+def digest_of(path: str) -> str:
+    """The checksum that `read_blocks` would compute, without a look at the lines.
+
+    Raises:
+        StorageError: the list cannot be read.
+    """
+    digest = new_digest(path)
+    try:
+        with _open(path) as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise StorageError(f"input.manifest: {show(path)} cannot be read: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def _open(path: str) -> BinaryIO:
+    return open_remote(path) if is_remote(path) else open_plain(local_path(path))
 
 
 class _Told(io.RawIOBase):

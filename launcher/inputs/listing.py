@@ -9,7 +9,7 @@ from pathlib import Path
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import local_path, show
-from curator_slurm.launcher.inputs.filelist import Block, read_blocks, read_list
+from curator_slurm.launcher.inputs.filelist import Block, new_digest, read_blocks, read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import FoundFiles, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
@@ -29,6 +29,8 @@ class Listing:
 
     files: Sequence[InputFile]
     notes: Sequence[str] = ()
+    list_sha256: str = ""
+    """Of the list in `manifest`, where the list alone says what the input is, sizes included (`filelist.digest_of`)."""
 
 
 def input_files(paths: Sequence[str], manifest: str | None = None) -> list[str]:
@@ -53,11 +55,10 @@ def list_inputs(given: InputSpec, progress: Progress = lambda *_: None) -> Listi
             else:
                 _add_local(pattern, lister, collected)
             progress(_LISTING, len(collected.files), None)
-        if given.manifest is not None:
-            _List(given.manifest, pool, progress).add_to(collected)
+        sha256 = "" if given.manifest is None else _List(given.manifest, pool, progress).add_to(collected)
     _note(collected.repeated, "listed more than once (counted once)", collected.notes)
     _note(collected.aliases, "skipped (links to files that are listed already)", collected.notes)
-    return Listing(list(collected.files.values()), collected.notes)
+    return Listing(list(collected.files.values()), collected.notes, "" if given.paths else sha256)
 
 
 @dataclass
@@ -151,9 +152,10 @@ class _List:
         self.pool = pool
         self.progress = progress
         self.files: dict[str, InputFile] = {}
+        self.digest = new_digest(path)
 
-    def add_to(self, collected: _Collected) -> None:
-        """All its files; sizes that it does not give are looked up."""
+    def add_to(self, collected: _Collected) -> str:
+        """All its files; sizes that it does not give are looked up. Its checksum, if it gives all."""
         self._read(collected)
         unknown = [path for path, file in self.files.items() if file.bytes is None]
         self._look_up([path for path in unknown if not is_remote(path)])
@@ -163,9 +165,10 @@ class _List:
         else:
             collected.files = self.files
         self.progress(_LISTING, len(collected.files), None)
+        return "" if unknown else self.digest.hexdigest()
 
     def _read(self, collected: _Collected) -> None:
-        for block in read_blocks(self.path):
+        for block in read_blocks(self.path, self.digest):
             new = {file[0]: file for file in block.files}
             if len(new) == len(block.files) and self.files.keys().isdisjoint(new):
                 self.files.update(new)

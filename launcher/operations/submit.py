@@ -268,6 +268,7 @@ def _new_run(prepared: Prepared) -> NewRun:
         output_path=plan.spec.output.path or "",
         array=plan.array,
         shards=prepared.shards.shards,
+        list_sha256=prepared.shards.list_sha256,
         code=code_of(plan),
         purge_days=purge_days(plan),
     )

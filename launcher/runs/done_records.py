@@ -8,9 +8,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from curator_slurm.common.plain_files import read_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.files import LIST_BYTES, is_there, read_json, write_json
+from curator_slurm.launcher.files import LIST_BYTES, is_there, parse_json, read_json, write_json
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import RunPaths
@@ -75,6 +76,17 @@ def read_done(run: RunPaths, shard: int) -> DoneRecord | None:
     """
     value = read_json(run.done(shard), LIST_BYTES)
     return None if value is None else DoneRecord.from_json(value)
+
+
+def read_record(path: Path, known: tuple[bytes, DoneRecord] | None = None) -> tuple[bytes, DoneRecord]:
+    """The text of a done file or marker, and its record; where the text is the `known` one, it is not parsed again.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    text = read_plain(path, LIST_BYTES)
+    return known if known is not None and known[0] == text else (text, DoneRecord.from_json(parse_json(text)))
 
 
 def read_marker(folder: Path) -> DoneRecord | None:

@@ -55,6 +55,8 @@ class RunRecord:
     array: bool = False
     """Whether it is submitted as job arrays, because the spec has `shards`; else it has one shard."""
     shards: int = 1
+    list_sha256: str = ""
+    """Checksum of the list of its input, where that alone says what the input is: nobody need list it again."""
     job_ids: tuple[str, ...] = ()
     cancelled: float | None = None
     purge_days: int | None = None
@@ -112,6 +114,7 @@ class NewRun:
     output_path: str = ""
     array: bool = False
     shards: Sequence[Shard] = field(default=(Shard(0, ()),), repr=False)
+    list_sha256: str = ""
     code: Code | None = None
     purge_days: int | None = None
 
@@ -152,6 +155,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
         array=new.array,
         shards=len(new.shards),
         purge_days=new.purge_days,
+        list_sha256=new.list_sha256,
     )
     parent = folder / new.name
     temporary = parent / f".new-{run_id}"

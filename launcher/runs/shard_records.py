@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
@@ -27,13 +27,14 @@ class Shard:
     files: tuple[InputFile, ...]
     skipped: tuple[str, ...] = ()
     """Files that were planned, and are left out by the user's wish."""
-    counted: int | None = field(default=None, compare=False, repr=False)
-    """Its bytes, where whoever made it has added them up: of a million files that takes a while."""
+    _counted: int | None = field(default=None, init=False, compare=False, repr=False)
 
     @property
     def bytes(self) -> int:
-        """Total of the sizes that are known."""
-        return sum([file.bytes or 0 for file in self.files]) if self.counted is None else self.counted
+        """Total of the sizes that are known; added up once, because there may be a million."""
+        if self._counted is None:
+            object.__setattr__(self, "_counted", sum([file.bytes or 0 for file in self.files]))
+        return self._counted or 0
 
     @property
     def paths(self) -> list[str]:
@@ -64,6 +65,8 @@ def _index(value: object) -> int:
 
 
 def _input_file(value: Mapping[str, Any]) -> InputFile:
+    if len(value) == 2 and type(path := value.get("path")) is str and type(size := value.get("bytes")) is int:
+        return InputFile(path, size)  # as nearly all of millions
     file = InputFile(**value)
     path, size, mtime_ns, sha256 = file
     if not (
@@ -189,7 +192,12 @@ class DoneRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, with the totals for people and tools."""
-        return {**asdict(self), "bytes": self.bytes, "rows": self.rows}
+        # Not by asdict, which copies every value: collect writes thousands of these.
+        value = {name: getattr(self, name) for name in _DONE_FIELDS}
+        files = [
+            {"path": file.path, "bytes": file.bytes, "rows": file.rows, "sha256": file.sha256} for file in self.files
+        ]
+        return {**value, "files": files, "bytes": self.bytes, "rows": self.rows}
 
     @classmethod
     def from_json(cls, value: Any) -> DoneRecord:
@@ -200,3 +208,6 @@ class DoneRecord:
             return cls(**{**known, "files": files, "shard": _index(known["shard"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a done record: {error}") from error
+
+
+_DONE_FIELDS = tuple(each.name for each in fields(DoneRecord))

@@ -88,16 +88,27 @@ def hand_over(tree: Path, passed: Passed) -> None:
     stays as it was, with a warning.
     """
     denied: list[Path] = []
-    for folder, names, files in os.walk(tree):
-        for name in (*names, *files):
-            path = Path(folder, name)
-            found = path.lstat()
-            _give(path, found, passed, denied)
-            if stat.S_ISDIR(found.st_mode) and passed.setgid:
-                path.chmod(stat.S_IMODE(found.st_mode) | stat.S_ISGID)
+    for path, found in _below(str(tree)):
+        if found.st_gid != passed.group or passed.acl is not None:
+            _give(Path(path), found, passed, denied)
+        if stat.S_ISDIR(found.st_mode) and passed.setgid:
+            Path(path).chmod(stat.S_IMODE(found.st_mode) | stat.S_ISGID)
     _open(tree, passed, denied)
     if denied:
         log.warning("the group of %s cannot be changed to that of its folder: you are not in it", denied[0])
+
+
+def _below(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All that is below a folder, as far as it can be read, with its status; a folder before what is in it."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        found = entry.stat(follow_symlinks=False)
+        yield entry.path, found
+        if stat.S_ISDIR(found.st_mode):
+            yield from _below(entry.path)
 
 
 def _open(tree: Path, passed: Passed, denied: list[Path]) -> None:

@@ -24,6 +24,8 @@ class ShardPlan:
 
     shards: Sequence[Shard]
     notes: Sequence[str] = ()
+    list_sha256: str = ""
+    """See `Listing`."""
 
 
 def plan_shards(plan: Plan, progress: Progress = lambda *_: None) -> ShardPlan:
@@ -39,14 +41,15 @@ def plan_shards(plan: Plan, progress: Progress = lambda *_: None) -> ShardPlan:
     with collector_off():
         listing = list_inputs(inputs, progress)
         if settings is None:
-            return ShardPlan([Shard(0, tuple(listing.files))], listing.notes)
+            return ShardPlan([Shard(0, tuple(listing.files))], listing.notes, listing.list_sha256)
         try:
             shards = split(listing.files, settings)
         except ValueError as error:
             where = plan.origins.get("shards.bytes_per_shard", "")
             problem = SpecProblem("shards.bytes_per_shard", f"`shards.bytes_per_shard`: {error}", where)
             raise SpecError([problem]) from None
-        return ShardPlan(shards, [*listing.notes, *_oddities(listing.files, shards, settings)])
+        notes = [*listing.notes, *_oddities(listing.files, shards, settings)]
+        return ShardPlan(shards, notes, listing.list_sha256)
 
 
 @contextmanager

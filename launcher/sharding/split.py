@@ -49,15 +49,11 @@ def split(files: Iterable[InputFile], settings: ShardsSpec) -> list[Shard]:
         most = settings.files_per_shard or len(ordered)
         count = min(settings.count or -(-len(ordered) // most), len(ordered))
         groups = _spread(weights, range(len(ordered)), count, most) if by_size else _ranges(weights, count, most)
-    loads = loads_of(weights, groups)
-    order: Sequence[int] = range(len(groups))
     if by_size:
-        order = sorted(order, key=lambda number: (-loads[number], groups[number][0]))
-    exact = weights == sizes
-    return [
-        Shard(index, tuple(map(ordered.__getitem__, groups[number])), counted=loads[number] if exact else None)
-        for index, number in enumerate(order)
-    ]
+        loads = loads_of(weights, groups)
+        order = sorted(range(len(groups)), key=lambda number: (-loads[number], groups[number][0]))
+        groups = [groups[number] for number in order]
+    return [Shard(index, tuple(map(ordered.__getitem__, group))) for index, group in enumerate(groups)]
 
 
 def _weigh(sizes: Sequence[int | None]) -> list[int]:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.inputs import filelist
 from curator_slurm.launcher.inputs.filelist import read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.listing import list_inputs
@@ -144,6 +145,68 @@ def test_names_survive_lists(tmp_path, paths, data):
         found = [file for _, file in read_list(f"{tmp_path}/l.{kind}")]
         assert [file.bytes for file in found] == sizes
         assert [file.path for file in found] == paths
+
+
+_ODD = st.sampled_from(
+    ['{"path": "b", "bytes": 1}', '{"path": "/c//d", "bytes": 2}', '{"path": "/e/./f", "bytes": 3}', "", " \t",
+     '{"path": "/g", "bytes": 4, "sha256": null}', '{"bytes": 5, "path": "/h"}', '{"path":"/i","size":6}\r',
+     '{"path": "file:///j//k", "bytes": 7}', '{"path": "/l\\u00e9", "bytes": 8}', '{"path": "/m/", "bytes": 9}',
+     ' {"path": "/n", "bytes": 10}', '{"path": "/o"}', '{"path": "/p", "bytes": 12345678901234567890}']
+)  # fmt: skip
+_PLAIN = st.builds(
+    lambda path, size: json.dumps({"path": path, "bytes": size}, ensure_ascii=False),
+    st.sampled_from(["/q", "/r/s.t", "s3://b//u", "gs://b/./v", "/w é\u2028 x", "/y'"]),
+    st.integers(0, 10**15 - 1),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(_PLAIN, _PLAIN, _ODD), min_size=1, max_size=12), st.booleans(), st.integers(1, 400))
+def test_lines_mean_the_same_in_whatever_block_they_are(tmp_path, given_lines, last, size):
+    (tmp_path / "all.jsonl").write_text("\n".join(given_lines) + "\n" * last)
+    wanted = []
+    for number, line in enumerate(given_lines, 1):
+        (tmp_path / "one.jsonl").write_text(line)
+        wanted += [(number, file) for _, file in read_list(f"{tmp_path}/one.jsonl")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filelist, "_BLOCK_BYTES", size)
+        assert list(read_list(f"{tmp_path}/all.jsonl")) == wanted
+
+
+@given(_PLAIN)
+def test_plain_lines_are_known_as_such(line):
+    value = json.loads(line)
+    assert filelist._plain_files(line.encode()) == [InputFile(value["path"], value["bytes"])]
+
+
+def test_a_list_of_many_blocks(tmp_path):
+    rows = [f'{{"path": "/data/{number:08d}.jsonl", "bytes": {number}}}\n' for number in range(20_000)]
+    path = tmp_path / "l.jsonl"
+    path.write_text("".join(rows))
+    found = listing(path)
+    assert found.files == [InputFile(f"/data/{number:08d}.jsonl", number) for number in range(20_000)]
+    assert found.list_sha256 == filelist.digest_of(str(path)) != ""
+    path.write_text("".join([*rows, rows[5]]))
+    assert listing(path).notes == ["1 file listed more than once (counted once): /data/00000005.jsonl"]
+    path.write_text("".join([*rows, '{"path": "/data/00000005.jsonl", "bytes": 6}\n']))
+    with pytest.raises(StorageError, match=r"l\.jsonl:20001: /data/00000005.jsonl is also in line 6, with a different"):
+        listing(path)
+    path.write_text("".join([*rows, "{broken\n", *rows]))
+    with pytest.raises(StorageError, match=r"l\.jsonl:20001: not valid JSON"):
+        listing(path)
+
+
+@pytest.mark.parametrize("kind", ["txt", "csv", "jsonl"])
+def test_the_checksum_is_of_lists_that_give_all_sizes(tmp_path, kind):
+    (tmp_path / "a").write_text("1")
+    content = {"txt": "a\n", "csv": "path,bytes\na,1\n", "jsonl": '{"path": "a", "bytes": 1}\n'}[kind]
+    path = tmp_path / f"l.{kind}"
+    path.write_text(content)
+    assert listing(path).list_sha256 == ("" if kind == "txt" else filelist.digest_of(str(path)))
+    assert list_inputs(InputSpec(paths=[f"{tmp_path}/a"], manifest=str(path))).list_sha256 == ""
+    before = filelist.digest_of(str(path))
+    path.write_text(content.replace("1", "2").replace("a\n", "b\n"))
+    assert filelist.digest_of(str(path)) != before
 
 
 def test_bytes_that_are_no_text(tmp_path):
