@@ -83,6 +83,15 @@ Exit codes:
 class Verbs(click.Group):
     """A group that knows its verbs by name and imports the one that is used."""
 
+    def __call__(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; without arguments, as the script `curator-slurm` calls it, it is all that the process does."""
+        try:
+            return super().__call__(*args, **extra)
+        except SystemExit as end:
+            if not args and not extra.keys() - {"prog_name"}:
+                _leave(end.code)
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return [verb for verbs in VERBS.values() for verb in verbs]
 
@@ -149,6 +158,24 @@ class Verbs(click.Group):
             ctx.exit(_report_storage(error) or _report_bug(error))
         except Exception as error:
             ctx.exit(_report_bug(error))
+
+
+def _leave(code: object) -> None:
+    """End at once, where nothing is left to do: Python would first take apart every module and every record.
+
+    It returns where Python shall do it: other threads are still there, somebody is debugging, the reader has gone.
+    """
+    threads = sys.modules.get("threading")
+    if not isinstance(code, int | None) or _debugging() or sys.getprofile() or sys.gettrace():
+        return
+    if threads is not None and threads.active_count() > 1:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return
+    os._exit(code or 0)
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
+from curator_slurm.launcher.dataset.in_threads import in_threads
 from curator_slurm.launcher.dataset.verify import Good, Progress
 from curator_slurm.launcher.errors import StorageError
-from curator_slurm.launcher.in_threads import in_threads
 from curator_slurm.launcher.runs.done_records import read_marker
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import MARKER

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curator_slurm.launcher.dataset.in_threads import in_threads
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import parse_json
-from curator_slurm.launcher.in_threads import in_threads
 from curator_slurm.launcher.runs.done_records import read_record
 from curator_slurm.launcher.runs.manifest import manifest_counts, manifest_lines
 from curator_slurm.launcher.runs.paths import RunPaths

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from curator_slurm.launcher.in_threads import in_threads
+from curator_slurm.launcher.dataset.in_threads import in_threads
 
 
 def thread_of(item: int) -> tuple[int, threading.Thread]:
