@@ -50,7 +50,7 @@ class WrongLineError(Exception):
         self.number = number
 
 
-class Block(NamedTuple):
+class ListBlock(NamedTuple):
     """Files of a list that follow each other, and the numbers of their lines."""
 
     numbers: Sequence[int]
@@ -73,7 +73,7 @@ def read_list(path: str) -> Iterator[tuple[int, InputFile]]:
         yield from zip(block.numbers, block.files, strict=True)
 
 
-def read_blocks(path: str, digest: Digest | None = None) -> Iterator[Block]:
+def read_blocks(path: str, digest: Digest | None = None) -> Iterator[ListBlock]:
     """`read_list` in blocks, because there may be millions of files; `digest` is told of what has been read.
 
     Raises:
@@ -134,11 +134,11 @@ class _Told(io.RawIOBase):
         return len(data)
 
 
-def _in_blocks(files: Iterable[tuple[int, InputFile]], folder: str) -> Iterator[Block]:
+def _in_blocks(files: Iterable[tuple[int, InputFile]], folder: str) -> Iterator[ListBlock]:
     """Files with their numbers in blocks, with the names that they have outside of the list's folder."""
     files = iter(files)
     while some := list(islice(files, _BLOCK_FILES)):
-        yield Block([number for number, _ in some], [_named(file, folder) for _, file in some])
+        yield ListBlock([number for number, _ in some], [_named(file, folder) for _, file in some])
 
 
 def _named(file: InputFile, folder: str) -> InputFile:
@@ -164,7 +164,7 @@ def _too_long(number: int) -> WrongLineError:
     return WrongLineError(number, f"this line has more than {_LINE_BYTES:,} bytes")
 
 
-def _text(stream: BinaryIO, folder: str) -> Iterator[Block]:
+def _text(stream: BinaryIO, folder: str) -> Iterator[ListBlock]:
     return _in_blocks(_text_lines(stream), folder)
 
 
@@ -176,7 +176,7 @@ def _text_lines(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
             yield number, InputFile(_path(name, number))
 
 
-def _jsonl(stream: BinaryIO, folder: str) -> Iterator[Block]:
+def _jsonl(stream: BinaryIO, folder: str) -> Iterator[ListBlock]:
     """Blocks of whole lines; where all of them are as most are, they are not looked at one by one."""
     number, rest = 1, b""
     while True:
@@ -186,7 +186,7 @@ def _jsonl(stream: BinaryIO, folder: str) -> Iterator[Block]:
         block, rest = block[:end], block[end:]
         files = _plain_files(block)
         if files is not None:
-            yield Block(range(number, number + len(files)), files)
+            yield ListBlock(range(number, number + len(files)), files)
         else:
             yield from _in_blocks(_jsonl_lines(_lines(io.BytesIO(block), number)), folder)
         if not read:
@@ -237,7 +237,7 @@ def _value(raw: bytes, number: int) -> Any:
         raise WrongLineError(number, f"not valid JSON: {error}") from None
 
 
-def _csv(stream: BinaryIO, folder: str) -> Iterator[Block]:
+def _csv(stream: BinaryIO, folder: str) -> Iterator[ListBlock]:
     return _in_blocks(_csv_rows(stream), folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import local_path, show
-from curator_slurm.launcher.inputs.filelist import Block, new_digest, read_blocks, read_list
+from curator_slurm.launcher.inputs.filelist import ListBlock, new_digest, read_blocks, read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import FoundFiles, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
@@ -178,7 +178,7 @@ class _List:
         if not self.files:
             raise StorageError(f"input.manifest: {show(self.path)} lists no files")
 
-    def _add_with_repeated(self, block: Block, collected: _Collected) -> None:
+    def _add_with_repeated(self, block: ListBlock, collected: _Collected) -> None:
         for number, file in zip(*block, strict=True):
             known = self.files.setdefault(file.path, file)
             if known is file:
