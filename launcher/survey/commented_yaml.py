@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import yaml
@@ -50,11 +51,11 @@ def decide(text: str) -> Words:
 
 def rendered(items: Sequence[Item]) -> str:
     """The file."""
-    return "\n".join(_lines(items, "")) + "\n"
+    return "\n".join(_lines(items, "")).rstrip("\n") + "\n"
 
 
 def _lines(items: Sequence[Item], indent: str) -> Iterator[str]:
-    for item in items:
+    for item, following in zip_longest(items, items[1:]):
         if isinstance(item, Words):
             yield from _comment(item.text, indent)
         elif isinstance(item, Key):
@@ -62,7 +63,7 @@ def _lines(items: Sequence[Item], indent: str) -> Iterator[str]:
         elif item.items:
             yield from _with_words(f"{indent}{inline(item.name)}:", item.words, indent)
             yield from _lines(item.items, indent + "  ")
-        if not indent:
+        if not indent and not (isinstance(item, Words) and isinstance(following, Key)):
             yield ""
 
 

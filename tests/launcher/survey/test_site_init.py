@@ -17,6 +17,7 @@ from fake_slurm import FakeSlurm
 from curator_slurm.launcher.cli import _site_init, main
 from curator_slurm.launcher.site.layers import load_file
 from curator_slurm.launcher.site.model import Site
+from curator_slurm.launcher.survey.habit_trials import TrialResults
 
 DATA = Path(__file__).parent / "data"
 SPEC = "name: five\npipeline:\n  command: echo hello\n"
@@ -28,6 +29,12 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CURATOR_SLURM_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(_site_init, "ADDRESSES", ())
+
+
+@pytest.fixture
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No `sbatch --test-only`: a dozen commands for what other tests look at."""
+    monkeypatch.setattr(_site_init, "try_habits", lambda *_: TrialResults("main"))
 
 
 def call(*arguments: str, expect: int = 0) -> Result:
@@ -115,6 +122,7 @@ def test_a_slurm_that_does_not_answer(fake_slurm: FakeSlurm) -> None:
     assert not Path("site.yaml").exists()
 
 
+@pytest.mark.usefixtures("no_trials")
 def test_probes_of_every_partition(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     """And a five-line spec is placed by the file as it is."""
     fake_slurm.configure(accounting=False, gpus=0, cpus=2, memory_mb=3000)
@@ -139,10 +147,11 @@ def test_probes_of_every_partition(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
     assert site.partitions["main"].cpus == 2
 
 
+@pytest.mark.usefixtures("no_trials")
 def test_a_partition_that_does_not_answer_is_named(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.pause()
-    result = call("--probe", "--partition", "short", "--wait", "4")
-    assert "no answer from partition short: no answer within 4 seconds" in result.stderr
+    result = call("--probe", "--partition", "short", "--wait", "2")
+    assert "no answer from partition short: no answer within 2 seconds" in result.stderr
     [job] = fake_slurm.jobs
     assert fake_slurm.wait(job.id)[0].state == "CANCELLED"
     text = one_line(Path("site.yaml").read_text())
@@ -152,6 +161,7 @@ def test_a_partition_that_does_not_answer_is_named(fake_slurm: FakeSlurm, tmp_pa
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_trials")
 def test_a_partition_that_takes_only_jobs_with_gpus(fake_slurm: FakeSlurm) -> None:
     fake_slurm.configure(accounting=False, needed_options=["gres"], partitions=["main"])
     Path("site.yaml").write_text("mine\n")
