@@ -31,11 +31,13 @@ class _Entry:
 def partition_blocks(answers: ClusterAnswers, probes: Mapping[str, Probe]) -> list[Item]:
     """One section for each partition, and several where its nodes have different GPUs; the default one comes first."""
     ordered = sorted(answers.partitions, key=lambda each: not each.is_default)
-    return [
-        Block(entry.name, list(_facts(entry, rules, answers, probes.get(rules.name))))
-        for rules in ordered
-        for entry in _entries(rules.name, answers)
-    ]
+    found: list[Item] = []
+    for rules in ordered:
+        entries = list(_entries(rules.name, answers))
+        found += [Block(entry.name, list(_facts(entry, rules, answers, probes.get(rules.name)))) for entry in entries]
+        if not entries:
+            found.append(decide(f"{rules.name}: sinfo shows none of its nodes"))
+    return found
 
 
 def gpu_types(answers: ClusterAnswers) -> dict[str, str]:
@@ -65,7 +67,7 @@ def _facts(entry: _Entry, rules: PartitionRules, answers: ClusterAnswers, probe:
         if answers.configuration.shares_memory:
             yield Key("mem_by", "whole_node", "--mem=0; what comes with the node")
     yield from _nodes(entry, answers)
-    yield from _gpus(entry, probe)
+    yield from _gpus(entry, rules, probe)
     yield from _time(rules)
     limits = list(_limits(rules, answers))
     if limits:
@@ -118,7 +120,7 @@ def _nodes(entry: _Entry, answers: ClusterAnswers) -> Iterator[Item]:
         yield Words(f"features: {', '.join(features)} (sinfo)")
 
 
-def _gpus(entry: _Entry, probe: Probe | None) -> Iterator[Item]:
+def _gpus(entry: _Entry, rules: PartitionRules, probe: Probe | None) -> Iterator[Item]:
     if entry.gpu_type is None:
         return
     yield Key("gpus", min(sum(count for _, count in group.gpus) for group in entry.groups), "Gres (sinfo)")
@@ -128,6 +130,8 @@ def _gpus(entry: _Entry, probe: Probe | None) -> Iterator[Item]:
         seen = dict.fromkeys(name for name, _ in (probe.report.gpus if probe and probe.report else ()))
         names = f" (nvidia-smi there: {', '.join(seen)})" if seen else ""
         yield decide(f"gpu_type: Slurm does not say which GPUs these are{names}; add the type to gpu_types, too")
+    if rules.follows:
+        yield Words(f"JobDefaults={','.join(rules.follows)}: what a job gets that asks for GPUs alone")
     if probe and probe.job_id and any(option.startswith("--gres") for option in probe.options):
         refusal = probe.refusals[0][1] if probe.refusals else ""
         yield Key("min_gpus", 1, f"a job without GPU was refused: {refusal}")

@@ -97,6 +97,12 @@ def _slurm(answers: ClusterAnswers, trials: TrialResults) -> Iterator[Item]:
         yield decide(f"whole_node_mem: {whole_mem[1]}; which amount is taken for all memory of a node?")
     if "account_required" not in habits:
         yield from _account(answers)
+    weak = list(dict.fromkeys(name for qos in answers.qos for name in qos.preempts))
+    if found.preempt_type == "qos" and weak:
+        yield decide(
+            f"partitions.NAME.preempted: PreemptType=preempt/qos, and jobs of QOS {', '.join(weak)} may be pushed out "
+            "(sacctmgr show qos)"
+        )
     if not found.requeues:
         yield Words("JobRequeue=0: Slurm does not requeue jobs that do not ask for it; `retry` does the work again")
     if found.job_submit:

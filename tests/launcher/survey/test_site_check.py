@@ -12,40 +12,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from fake_slurm import FakeSlurm
+from survey_answers import answers
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.site import catalogue
 from curator_slurm.launcher.site.model import Site
-from curator_slurm.launcher.slurm.account_limits import parse_associations, parse_default_account, parse_qos
-from curator_slurm.launcher.slurm.cluster_config import parse_slurm_configuration
-from curator_slurm.launcher.slurm.node_groups import parse_node_extras, parse_node_groups
-from curator_slurm.launcher.slurm.partition_rules import parse_partition_rules
-from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers
 from curator_slurm.launcher.survey.check_cluster import check_cluster
 from curator_slurm.launcher.survey.check_places import check_places
 from curator_slurm.launcher.survey.check_site import check_site, left_to_decide
 from curator_slurm.launcher.survey.findings import Severity, SiteFinding
-
-DATA = Path(__file__).parent / "data"
-
-
-def answers(kind: str = "mixed") -> ClusterAnswers:
-    """What the recorded cluster says."""
-
-    def text(name: str) -> str:
-        return (DATA / kind / name).read_text()
-
-    return ClusterAnswers(
-        user="alice",
-        configuration=parse_slurm_configuration(text("config.txt")),
-        partitions=parse_partition_rules(text("partitions.txt")),
-        groups=parse_node_groups(text("groups.txt")),
-        extras={each.name: each for each in parse_node_extras(text("nodes.txt"))},
-        associations=parse_associations(text("assoc.txt")),
-        qos=parse_qos(text("qos.txt")),
-        default_account=parse_default_account(text("user.txt")),
-    )
 
 
 def keys(found: Iterable[SiteFinding], severity: Severity | None = None) -> set[str]:

@@ -83,6 +83,7 @@ def test_the_file_of_a_cluster_with_many_kinds_of_nodes(fake_slurm: FakeSlurm) -
         "DECIDE: account_required: AccountingStorageEnforce=associations,limits,qos",
         "MaxSubmit=210, MaxJobs=200 (sacctmgr show assoc, qos)",
         "JobRequeue=0",
+        "JobDefaults=DefCpuPerGPU=2,DefMemPerGPU=1500",
         "features: amd, nvme, hbm80g",
         "sbatch --test-only --no-kill: --no-kill is not allowed here",
     ):
