@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 SLOWEST_FIRST = ("slurm", "ray")
 """Kinds of tests by their markers, in the order in which workers take them; the plain ones fill the gaps at the end."""
 LONG = (
-    "tests/test_ordinary_user.py",
-    "tests/launcher/agent/test_elements.py",
     "tests/launcher/operations/test_fake_chaos.py",
+    "tests/launcher/agent/test_elements.py",
+    "tests/launcher/operations/test_crashes.py",
+    "tests/test_ordinary_user.py",
+    "tests/launcher/cli/test_cli_runs.py",
+    "tests/launcher/agent/test_end_of_agent.py",
+    "tests/launcher/operations/test_retry_run.py",
     "tests/launcher/api/test_api_job.py",
 )
 """Plain modules that take longest: before all others, or a single worker is busy with one of them in the end."""

@@ -27,7 +27,8 @@ def benchmark() -> Any:
 
 
 @pytest.mark.parametrize("nodes", [10, 100, 1000])
-def test_operations_in_a_second(benchmark: Any, nodes: int) -> None:
+def test_operations_in_a_second(benchmark: Any, nodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = {phase: sum(pair) for phase, pair in benchmark.operations(nodes).items()}
     assert set(found) == set(BUDGET)
     over = {phase: figure for phase, figure in found.items() if not 0 < figure <= BUDGET[phase]}

@@ -1,6 +1,8 @@
 """Commands: values arrive unchanged, wherever they stand, and none of them ever runs."""
 
+import os
 import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -246,6 +248,7 @@ def test_a_file_name_never_runs(shape, tmp_path):
     subprocess.run(
         ["bash", "-c", 'for script in ../*.sh; do (cd "$PWD" && . "$script"); done'],
         cwd=work,
+        env={**os.environ, "PATH": f"{sys.base_prefix}/bin:{os.environ['PATH']}"},  # not what chooses among Pythons
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
