@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher._version import __version__
-from curator_slurm.launcher.cli._terminal import say, say_exactly
+from curator_slurm.launcher.cli._terminal import ask, say, say_exactly
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.slurm.client import Slurm
@@ -91,9 +89,7 @@ def _asked_contact() -> str:
     """Ask at a terminal; nowhere else."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return ""
-    question = "Who helps users (mail address or page; empty: later)"
-    answer: str = click.prompt(question, default="", show_default=False, err=True)
-    return " ".join(answer.split())
+    return " ".join(ask("Who helps users (mail address or page; empty: later)").split())
 
 
 def _probed(slurm: Slurm, answers: ClusterAnswers, wanted: FirstFile) -> list[Probe]:

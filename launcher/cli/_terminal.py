@@ -46,6 +46,12 @@ def confirm(question: str) -> None:
     click.confirm(shown(question), abort=True, err=True)
 
 
+def ask(question: str) -> str:
+    """Ask on stderr for a line, which may be empty."""
+    answer: str = click.prompt(shown(question), default="", show_default=False, err=True)
+    return answer
+
+
 def say_exactly(text: str, *, on_terminal: bool = False) -> None:
     """Print text that a program takes, unchanged; on a terminal it is for people, unless they ask for it."""
     if sys.stdout.isatty() and not on_terminal:
