@@ -1,0 +1,66 @@
+"""What a node decides by itself: the family of its address, and the memory that is Ray's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from curator_slurm.launcher.agent import node as node_module
+from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.plan.local_disk import LocalDisk
+
+MIB = 1 << 20
+
+
+def node_with(memory: int = 3000 * MIB) -> tuple[Node, list[dict[str, Any]]]:
+    """A node of a run without site files, and what it reports."""
+    reports: list[dict[str, Any]] = []
+    context = SimpleNamespace(
+        allocation=SimpleNamespace(node_name="n7", local=False, memory=memory),
+        plan=SimpleNamespace(
+            site=None,
+            spec=SimpleNamespace(
+                network=SimpleNamespace(interface=["ib0"]), storage=SimpleNamespace(node_local="/tmp")
+            ),
+        ),
+        status=SimpleNamespace(state="ready"),
+        report=lambda state, **more: reports.append({"state": state, **more}),
+    )
+    return Node(context), reports  # type: ignore[arg-type]
+
+
+def test_a_worker_follows_the_family_of_the_heads_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def address(name: str, wanted: object, *, local: bool, head: str | None) -> str:
+        asked.append(head)
+        return "fd00::7"
+
+    monkeypatch.setattr(node_module, "node_address", address)
+    node, reports = node_with()
+    node.address = "10.0.0.7"
+    node._follow_family("10.0.0.1")
+    assert (node.address, asked, reports) == ("10.0.0.7", [], [])
+    node._follow_family("fd00::1")
+    assert (node.address, asked) == ("fd00::7", ["fd00::1"])
+    assert reports == [{"state": "ready", "address": "fd00::7"}]
+
+
+def test_memory_for_files_is_not_rays() -> None:
+    node, _ = node_with()
+    assert node._memory_for_ray() == 3000 * MIB
+    node.disk = LocalDisk(size=400 * MIB)
+    assert node._memory_for_ray() == 3000 * MIB
+    node.disk = LocalDisk(is_memory=True, size=400 * MIB)
+    assert node._memory_for_ray() == 2600 * MIB
+    node.disk = LocalDisk(is_memory=True, size=2900 * MIB)
+    with pytest.raises(BootstrapError, match=r"3000 MB on n7, and 2900 MB of them are kept for files in memory"):
+        node._memory_for_ray()
+
+
+def test_without_a_site_little_memory_is_no_reason_to_refuse() -> None:
+    node, _ = node_with(100 * MIB)
+    assert node._memory_for_ray() == 100 * MIB
