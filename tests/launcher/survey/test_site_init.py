@@ -171,7 +171,8 @@ def test_a_partition_that_takes_only_jobs_with_gpus(fake_slurm: FakeSlurm) -> No
     assert "a job without GPU was refused: sbatch: error: " in Path("site.yaml").read_text()
 
 
-def test_ctrl_c_cancels_the_probes(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+def test_signals_cancel_the_probes(fake_slurm: FakeSlurm, tmp_path: Path, number: int) -> None:
     fake_slurm.configure(accounting=False)
     fake_slurm.pause()
     command = [sys.executable, "-m", "curator_slurm", "site", "init", "--probe", "--wait", "500"]
@@ -179,7 +180,7 @@ def test_ctrl_c_cancels_the_probes(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
     deadline = time.monotonic() + 120
     while len(fake_slurm.jobs) < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     jobs = fake_slurm.jobs
