@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from curator_slurm.common.sizes import format_size
@@ -11,6 +12,7 @@ from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.dataset.assemble import Collected
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.operations.collect import FINISH_S, collect
+from curator_slurm.launcher.operations.feed import go_on
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.ranges import some_numbers
 from curator_slurm.launcher.runs.registry import Run
@@ -27,6 +29,8 @@ def collect_and_show(
     def waiting(status: RunStatus) -> None:
         steps.show("shards done", status.done, status.total)
 
+    if finish and _goes_on(run):
+        return
     wait_s = None if wait else (FINISH_S if finish else 0.0)
     try:
         result = collect(run, steps.show, partial=partial, merges=merges, to=to, wait_s=wait_s, waiting=waiting)
@@ -40,6 +44,21 @@ def collect_and_show(
         say_json({"target": str(result.target), **result.summary, "problems": problems})
     else:
         _show(result)
+
+
+def _goes_on(run: Run) -> bool:
+    """Whether the run goes on: then the job that collects leaves it to a further one, and has said so."""
+    fed = go_on(run, os.environ)
+    if fed is None:
+        return False
+    if fed.submitted:
+        say(
+            f"Submitted {fed.submitted:,} shards for which there was no room in the queue before, {fed.left:,} are left"
+        )
+    elif fed.left:
+        retry = f"`curator-slurm retry {run.run_id}` submits them"
+        say(f"{fed.left:,} shards are not submitted ({fed.why.rstrip('.')}): {retry}", err=True)
+    return bool(fed.submitted) or not fed.left
 
 
 def _input_changes(run: Run, steps: Steps) -> list[str]:

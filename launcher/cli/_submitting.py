@@ -72,15 +72,15 @@ class SubmittedRun:
         }
 
 
-def submit_request(request: SubmitRequest) -> SubmittedRun:
-    """Check and submit; what was not passed on to sbatch is printed on stderr."""
+def submit_request(request: SubmitRequest, *, feeds: bool = False) -> SubmittedRun:
+    """Check and submit; what was not passed on to sbatch is printed on stderr. `feeds`: the caller submits the rest."""
     choice = choose_cluster(request.cluster)
     steps = open_steps()
     try:
         prepared = _prepared(request, choice, steps.show)
     finally:
         steps.close()
-    submitted = submit(prepared, os.environ)
+    submitted = submit(prepared, os.environ, feeds=feeds)
     for note in submitted.notes:
         say(f"Note: {note}", err=True)
     if options := [name for name in submitted.removed_variables if name.startswith("SBATCH_")]:

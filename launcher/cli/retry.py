@@ -28,6 +28,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 )
 @click.option("--skip-file", "skip", multiple=True, metavar="PATH", help="Leave out this input file. May be repeated.")
 @click.option("--update-code", is_flag=True, help="Take the modules beside the spec as they are now.")
+@click.option("--feed", is_flag=True, help="Stay, and submit what is above a limit of the queue as there is room.")
 @click.option("--dry-run", is_flag=True, help="Show what would be submitted, and submit nothing.")
 @json_option
 @runs_dir_option
@@ -39,6 +40,7 @@ def command(
     accept_changed_input: bool,
     skip: tuple[str, ...],
     update_code: bool,
+    feed: bool,
     dry_run: bool,
     as_json: bool,
     runs_dir: Path | None,
@@ -56,6 +58,8 @@ def command(
     A shard whose input files are not as planned fails, so that no output is made of half-written files. Once they are
     right, --accept-changed-input takes them as they are now; --skip-file leaves out a file that cannot be read.
 
+    --feed stays to submit the shards that were never submitted; what failed is submitted again without it.
+
     \b
     Exit codes: 0 submitted, or nothing to do; 2 a wrong setting or shard;
     3 no such run; 5 Slurm refused or is not reachable.
@@ -68,6 +72,13 @@ def command(
     from curator_slurm.launcher.sharding.revise_input import InputRevision
 
     found = registry.find_run(run, folders_of(runs_dir))
+    if feed:
+        if dry_run or overrides or classes or shards or accept_changed_input or skip or update_code:
+            raise click.UsageError("--feed submits what was never submitted, as it was planned: give it alone")
+        from curator_slurm.launcher.cli._feeding import feed_to_end
+
+        feed_to_end(found)
+        return
     selection = Selection([FailureClass(name) for name in classes], numbers(shards, "--shard"))
     revision = InputRevision(accept_changed_input, skip)
     request = RetryRequest(selection, overrides, revision, update_code=update_code)

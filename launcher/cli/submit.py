@@ -23,17 +23,28 @@ from curator_slurm.launcher.cli._options import (
 @set_option
 @cluster_option
 @site_option
+@click.option("--feed", is_flag=True, help="Stay, and submit what is above a limit of the queue as there is room.")
 @click.option("--watch", is_flag=True, help="Follow the run until it ends.")
 @click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
 @imports_option
 @json_option
 def command(
-    spec_path: Path, overrides: tuple[str, ...], cluster: str, watch: bool, dry_run: bool, imports: bool, as_json: bool
+    spec_path: Path,
+    overrides: tuple[str, ...],
+    cluster: str,
+    feed: bool,
+    watch: bool,
+    dry_run: bool,
+    imports: bool,
+    as_json: bool,
 ) -> None:
     """Submit a spec and print the id of the run.
 
     The spec and its pipeline are checked first, as by validate, and nothing is written if they have errors. A run on
     this machine (--cluster local) is started in the background and keeps running when the terminal is closed.
+
+    Where a user may have fewer jobs in the queue than a run has array elements, as many are submitted as fit. With
+    --feed the command stays and submits the rest as others end; Ctrl-C stops that, not the run.
 
     \b
     Exit codes: 0 submitted, 2 the spec has errors,
@@ -41,16 +52,17 @@ def command(
     """
     from curator_slurm.launcher.cli._submitting import SubmitRequest, show_dry_run, submit_request
     from curator_slurm.launcher.cli._terminal import say, say_json
+    from curator_slurm.launcher.operations.launch import is_submit_limit
     from curator_slurm.launcher.runs.known_folders import reference
     from curator_slurm.launcher.runs.user_code import newest_code
 
     request = SubmitRequest(spec_path, overrides, cluster, imports)
     if dry_run:
-        if watch:
-            raise click.UsageError("--dry-run submits nothing that --watch could follow")
+        if watch or feed:
+            raise click.UsageError(f"--dry-run submits nothing that --{'watch' if watch else 'feed'} could follow")
         show_dry_run(request, as_json=as_json)
         return
-    submitted = submit_request(request)
+    submitted = submit_request(request, feeds=feed)
     details = submitted.details()
     if not as_json:
         say(f"Run      {submitted.run.run_id}")
@@ -60,8 +72,14 @@ def command(
         say(f"Run dir  {submitted.run.paths.root}")
         if code := newest_code(submitted.run.paths):
             say(f"Code     {code[1].summary()}")
-    if submitted.submitted.problem:
-        say(f"Error: {submitted.submitted.problem}", err=True)
+    problem = submitted.submitted.problem
+    if feed and (not problem or is_submit_limit(submitted.submitted.error)):
+        from curator_slurm.launcher.cli._feeding import feed_to_end
+
+        feed_to_end(submitted.run)
+        problem = ""
+    if problem:
+        say(f"Error: {problem}", err=True)
         if as_json:
             say_json(details)
         assert submitted.submitted.error is not None

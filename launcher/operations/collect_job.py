@@ -17,14 +17,33 @@ from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import collect_jobs, note_collect_job
-from curator_slurm.launcher.slurm.client import SbatchCall
+from curator_slurm.launcher.slurm.client import SbatchCall, Slurm
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
 from curator_slurm.launcher.spec.data_sections import CollectMode
+
+_NEWEST = 20
+"""Collect jobs of a run that may still be in the queue; those before them have ended."""
+
+
+def collects_itself(plan: Plan) -> bool:
+    """Whether a job collects at the end of its runs."""
+    return plan.spec.output.collect is CollectMode.AUTO
+
+
+def has_collect_job(run: RunPaths, slurm: Slurm) -> bool:
+    """Whether one waits or runs, besides the one that this is called from.
+
+    Raises:
+        SlurmError: Slurm cannot be asked.
+    """
+    own = os.environ.get("SLURM_JOB_ID")
+    jobs = [job for job in collect_jobs(run) if job != own]
+    return any(not entry.state.is_final for entry in slurm.arrays(jobs[-_NEWEST:]))
 
 
 def submit_collect_job(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
     """Submit the collect job where the plan wants one; a sentence about what went wrong, if anything did."""
-    if plan.spec.output.collect is not CollectMode.AUTO or not job_ids:
+    if not collects_itself(plan) or not job_ids:
         return ""
     try:
         if plan.cluster is Cluster.LOCAL:

@@ -1,8 +1,8 @@
-"""The site's limit of jobs of one user in the queue (`limits.submitted_jobs`), asked for before a submission."""
+"""The site's limits of jobs of one user in the queue (`limits.submitted_jobs`), asked for before a submission."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecProblem
@@ -11,7 +11,6 @@ from curator_slurm.launcher.sharding.arrays import JobArray, first_elements
 from curator_slurm.launcher.slurm import parse
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
-from curator_slurm.launcher.spec.data_sections import CollectMode
 
 KEY = "limits.submitted_jobs"
 
@@ -21,49 +20,97 @@ class Fitting:
     """The arrays for which there is room in the queue, and what is to be said of the others."""
 
     arrays: Sequence[JobArray]
-    collects: bool = True
-    """Whether the collect job is to be submitted with them: not before all of the run is."""
+    collects: bool
+    """Whether there is room for a collect job beside them, too; it submits what is left when they have ended."""
     words: str = ""
+    refusal: SitePolicyError | None = None
+    """Where there is no room for any."""
 
     def note(self, run: str) -> list[str]:
         """A sentence about what waits; none where nothing does."""
         return [self.words.format(run=run)] if self.words else []
 
+    def or_refuse(self) -> Fitting:
+        """The same, unless there is no room at all."""
+        if self.refusal is not None:
+            raise self.refusal
+        return self
 
-def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm) -> Fitting:
+
+@dataclass(frozen=True)
+class _Limit:
+    """So many jobs of a user: in one partition, or in all."""
+
+    most: int
+    partition: str | None
+    key: str
+
+    def room(self, slurm: Slurm) -> int:
+        return max(self.most - (queued_jobs(slurm, self.partition) or 0), 0)
+
+
+def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: bool) -> Fitting:
     """As many elements as the site lets a user have in the queue; every element of an array is a job.
 
-    Raises:
-        SitePolicyError: there is no room for any.
+    `collects`: a collect job is to be submitted with them. Where not all elements have room, it takes the place of one.
     """
     if plan.site is None or plan.cluster is Cluster.LOCAL or not arrays:
-        return Fitting(arrays)
-    site = plan.at_site()
-    most = site.limits.submitted_jobs
-    if most is None:
-        return Fitting(arrays)
+        return Fitting(arrays, collects)
+    rooms = [(limit.room(slurm), limit) for limit in _limits(plan)]
+    if not rooms:
+        return Fitting(arrays, collects)
+    room, limit = min(rooms, key=lambda each: each[0])
     new = sum(len(array.elements) for array in arrays)
-    collects = plan.spec.output.collect is CollectMode.AUTO
-    room = max(most - _queued(slurm), 0)
     if new + collects <= room:
-        return Fitting(arrays)
-    allowed = f"the site allows a user {most:,} jobs in the queue ({KEY} in {plan.origins.get(KEY, 'a site file')})"
-    if new <= room:
+        return Fitting(arrays, collects)
+    where = plan.origins.get(limit.key, "a site file")
+    allowed = f"the site allows a user {limit.most:,} jobs in the queue ({limit.key} in {where})"
+    if room == 0:
+        return Fitting([], False, f"{allowed}, and there are as many", _refusal(plan, allowed))
+    collects = collects and room > 1
+    count = room - collects
+    if count >= new:  # and no room for a collect job
         return Fitting(arrays, False, f"{allowed}: `curator-slurm collect {{run}} --wait` publishes the outputs")
-    if room:
-        words = (
-            f"{allowed}: {room:,} of {new:,} elements are submitted, `curator-slurm retry {{run}}` submits more when"
-        )
-        return Fitting(first_elements(arrays, room), False, f"{words} some have ended")
-    contact = f"; questions: {site.site.contact}" if site.site.contact else ""
-    words = f"{allowed}, and there are as many. Submit again once some have ended{contact}"
-    raise SitePolicyError.of([SpecProblem("shards", words, plan.origins.get("shards.per_element", ""))])
+    ways = "the job that collects submits more when these have ended, or " if collects else ""
+    words = (
+        f"{allowed}: {count:,} of {new:,} elements are submitted; {ways}`curator-slurm retry {{run}}` when some have "
+        "ended, and `retry --feed` stays to do it"
+    )
+    return Fitting(first_elements(arrays, count), collects, words)
 
 
-def _queued(slurm: Slurm) -> int:
-    """Jobs of this user that have not ended, every element of an array one; 0 where Slurm does not say."""
+def queued_jobs(slurm: Slurm, partition: str | None = None) -> int | None:
+    """Jobs of this user that have not ended, every element of an array one; None where Slurm does not say."""
+    which = [f"--partition={partition}"] if partition else []
     try:
-        rows = parse.parse_arrays(slurm.run(["squeue", "--states=all", "--me", f"--format={parse.ARRAY_FORMAT}"]))
+        rows = parse.parse_arrays(
+            slurm.run(["squeue", "--states=all", "--me", *which, f"--format={parse.ARRAY_FORMAT}"])
+        )
     except (SlurmError, UnreadableOutputError):
-        return 0
+        return None
     return sum(len(row.tasks or (0,)) for row in rows if not row.state.is_final)
+
+
+def _limits(plan: Plan) -> Iterator[_Limit]:
+    """The limit of the site, over all partitions, and that of the partition."""
+    from curator_slurm.launcher.site.model import Site
+
+    site = Site.model_validate(plan.site or {})
+    if site.limits.submitted_jobs is not None:
+        yield _Limit(site.limits.submitted_jobs, None, KEY)
+    part = site.partition(plan.placed[0]) if plan.placed else None
+    if part is not None and part.limits.submitted_jobs is not None:
+        name = plan.placed[0]
+        own = f"partitions.{name}.{KEY}"
+        key = own if own in plan.origins else f"partition_defaults.{KEY}"
+        yield _Limit(part.limits.submitted_jobs, name, key)
+
+
+def _refusal(plan: Plan, allowed: str) -> SitePolicyError:
+    contact = plan.at_site().site.contact
+    questions = f"; questions: {contact}" if contact else ""
+    words = (
+        f"{allowed}, and there are as many. Submit again once some have ended, or with --feed, which waits for "
+        f"that{questions}"
+    )
+    return SitePolicyError.of([SpecProblem("shards", words, plan.origins.get("shards.per_element", ""))])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
-from curator_slurm.launcher.operations.collect_job import submit_collect_job
+from curator_slurm.launcher.operations.collect_job import collects_itself, has_collect_job, submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, launch
 from curator_slurm.launcher.operations.queue_limit import fitting
 from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
@@ -46,6 +46,8 @@ class RetryRequest:
     revision: InputRevision = field(default_factory=InputRevision)
     update_code: bool = False
     """Take the modules beside the spec again, as they are now."""
+    feeding: bool = False
+    """Only what there is room for; that there is none is no error, and one collect job in the queue is enough."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,18 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
     _check(run, request)
     with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "retry") as lock:
         run, submissions = reconcile(registry.load_run(run.paths.root))
+        if request.feeding and run.record is not None and run.record.cancelled is not None:
+            return Retry(run, Choice(()), {}, nothing="the run was cancelled.")
         _, answer = ask(run, submissions)
         found = _prepare(run, submissions, answer, request, environ)
         if not found.choice.shards:
             return found
         assert found.plan is not None
-        room = fitting(found.plan, found.arrays, Slurm())
+        collects = collects_itself(found.plan) and not (request.feeding and has_collect_job(run.paths, Slurm()))
+        room = fitting(found.plan, found.arrays, Slurm(), collects=collects)
+        if request.feeding and not room.arrays:
+            return replace(found, run=run, nothing=f"{room.words}.")
+        room.or_refuse()
         write_secrets(run.paths, _secrets(run, found.plan, environ))
         run = registry.mark_cancelled(run, None)
         for shard in found.revised:
@@ -167,6 +175,8 @@ def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:
         if not shard.state.is_active:
             return f"run {run.run_id} failed with {shard.failure_class}."
         return f"run {run.run_id} is still {status.state}."
+    if request.selection.unsubmitted:
+        return "every shard was submitted."
     if request.selection.shards is not None or request.selection.classes:
         return "no shard that was asked for is to be submitted again."
     return f"{len(status.open):,} shards are still pending or running."

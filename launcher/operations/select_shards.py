@@ -10,7 +10,7 @@ from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.status.run_decision import RunStatus
-from curator_slurm.launcher.status.shard_decision import ShardStatus
+from curator_slurm.launcher.status.shard_decision import ShardState, ShardStatus
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Selection:
 
     classes: Collection[FailureClass] = ()
     shards: Sequence[int] | None = None
+    unsubmitted: bool = False
+    """Only shards that were never submitted."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def _passed_over(status: ShardStatus | None, selection: Selection) -> str:
         return "done"
     if status.state.is_active:
         return status.state.value
+    if selection.unsubmitted and status.state is not ShardState.NOT_SUBMITTED:
+        return _label(status)
     if selection.classes and status.failure_class not in selection.classes:
         return _label(status)
     return ""

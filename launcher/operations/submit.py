@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
-from curator_slurm.launcher.operations.collect_job import submit_collect_job
-from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, launch
+from curator_slurm.launcher.operations.collect_job import collects_itself, submit_collect_job
+from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, is_submit_limit, launch
 from curator_slurm.launcher.operations.output_in_use import claimed_outputs, refuse_output_in_use
 from curator_slurm.launcher.operations.queue_limit import fitting
 from curator_slurm.launcher.operations.sweep import sweep_secrets
@@ -180,8 +180,10 @@ def prepare_reading(
     )
 
 
-def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
+def submit(prepared: Prepared, environ: Mapping[str, str], *, feeds: bool = False) -> Submitted:
     """Make the run directory and submit it; nothing is left of a run that was refused.
+
+    `feeds`: somebody stays to submit what there is no room for in the queue now, so the run is kept without any job.
 
     Where Slurm accepted some arrays and refused others, or may have accepted one although its answer was lost, the
     result has the error and the run stays: `retry` submits what is missing.
@@ -197,7 +199,9 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
     folders = _folders(prepared.folder, environ)
     in_use = refuse_output_in_use(plan.spec.output.path, folders) if plan.spec.output.path else []
     arrays = arrays_for(plan, range(len(prepared.shards.shards)), client.Slurm())
-    room = fitting(plan, arrays, client.Slurm())
+    room = fitting(plan, arrays, client.Slurm(), collects=collects_itself(plan))
+    if not (feeds and plan.array):
+        room.or_refuse()
     order = Order(arrays=room.arrays, purpose="submit", plan=plan)
     run = registry.create_run(prepared.folder, _new_run(prepared))
     remember_folder(prepared.folder, environ)
@@ -208,7 +212,7 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         _remove_unless_submitted(run)
         raise
     error = launched.error
-    if error is not None and not launched.accepted and not (isinstance(error, SlurmError) and error.may_have_worked):
+    if error is not None and not launched.accepted and not _may_go_on(error, feeds=feeds and plan.array):
         registry.remove_run(run)
         raise explain_first(error, order)
     notes = [*prepared.warnings, *prepared.shards.notes, *in_use, *launched.notes, *_exposed(prepared.folder)]
@@ -219,6 +223,11 @@ def submit(prepared: Prepared, environ: Mapping[str, str]) -> Submitted:
         notes.append(problem)
     sweep_secrets(prepared.folder, but=run.paths.root)
     return Submitted(launched, notes)
+
+
+def _may_go_on(error: CuratorSlurmError, *, feeds: bool) -> bool:
+    """Whether a run is kept of which no job is known: one may exist, or is submitted when there is room."""
+    return isinstance(error, SlurmError) and (error.may_have_worked or (feeds and is_submit_limit(error)))
 
 
 def write_run(prepared: Prepared, folder: Path, environ: Mapping[str, str]) -> Run:

@@ -87,11 +87,16 @@ def _limits(plan: Plan, site: Site) -> Iterator[tuple[str, str, str]]:
 
 
 def within_limits(plan: Plan, site: Site) -> Plan:
-    """The plan with the site's limit of running shards where it has none of its own."""
+    """The plan with the site's limit of running shards where it has none of its own.
+
+    More than `running_jobs` do not run at once whatever is asked for: so that limit counts there, too.
+    """
     limits = (("running_shards", site.limits.running_shards), ("running_jobs", site.limits.running_jobs))
     shards, given = plan.spec.shards, [(most, key) for key, most in limits if most is not None]
     most, key = min(given, default=(None, ""))
-    if most is None or shards is None or shards.max_running is not None:
+    if most is None or shards is None:
+        return plan
+    if shards.max_running is not None and (key != "running_jobs" or shards.max_running <= most):
         return plan
     spec = plan.spec.model_copy(update={"shards": shards.model_copy(update={"max_running": most})})
     origin = plan.origins.get(f"limits.{key}", "a site file")

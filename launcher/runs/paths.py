@@ -11,6 +11,8 @@ from curator_slurm.launcher.files import folders_in
 
 SUBMISSIONS_LOCK = "submissions"
 """The lock that whoever submits, cancels or reconciles holds."""
+FEED_LOCK = "feed"
+"""The lock that whoever stays to submit the rest of a run holds."""
 COLLECT_LOCK = "collect"
 """The lock that whoever publishes a sharded run's outputs holds."""
 

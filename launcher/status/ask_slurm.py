@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
 from curator_slurm.launcher.status.attempt_files import newest_element, read_element_outcome
@@ -25,13 +25,15 @@ RECENT_S = 3600.0
 class SlurmAnswer:
     """Elements of arrays, jobs that are no arrays by their id, and the error where Slurm could not be asked.
 
-    `doubt` is why accounting did not tell how jobs have ended that the controller no longer has.
+    `doubt` is why accounting did not tell how jobs have ended that the controller no longer has. `continues`: the job
+    that collects waits or runs, and submits the shards that had no room in the queue.
     """
 
     tasks: Sequence[ArrayTasks] = ()
     jobs: Mapping[str, JobInfo] = field(default_factory=dict)
     error: str = ""
     doubt: str = ""
+    continues: bool = False
 
     def elements(self) -> Iterator[tuple[str, ElementFacts]]:
         """Element id -> what was said; elements of one line share a value."""
@@ -66,13 +68,35 @@ def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequ
     try:
         submissions = recover_job_ids(run.paths, submissions, slurm.commented)
         if run.record.array:
-            return submissions, SlurmAnswer(tasks_of(submissions, slurm))
+            return submissions, _of_array(run, submissions, slurm)
         wanted = _ids([submission] if (submission := _latest(submissions)) else [])
         doubts: list[str] = []
         jobs = _jobs(slurm, wanted, doubts, details=True)
         return submissions, SlurmAnswer(jobs=jobs, doubt="\n".join(doubts))
     except SlurmError as error:
         return submissions, SlurmAnswer(error=str(error))
+
+
+def _of_array(run: Run, submissions: Sequence[Submission], slurm: Slurm) -> SlurmAnswer:
+    """The elements; and whether the newest collect job is active, where shards are left for it to submit."""
+    collecting = _newest_collect_job(run, submissions)
+    if collecting is None:
+        return SlurmAnswer(tasks_of(submissions, slurm))
+    found = _tasks(_ids(submissions, collecting), slurm)
+    continues = any(each.job_id == collecting and not each.state.is_final for each in found)
+    return SlurmAnswer(
+        complete([each for each in found if each.job_id != collecting], submissions), continues=continues
+    )
+
+
+def _newest_collect_job(run: Run, submissions: Sequence[Submission]) -> str | None:
+    """The collect job of a run of which shards were never submitted."""
+    assert run.record is not None
+    held = {
+        shard for each in submissions if each.record.may_exist for element in each.elements for shard in element.shards
+    }
+    jobs = collect_jobs(run.paths) if len(held) < run.record.shards else []
+    return jobs[-1] if jobs else None
 
 
 def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SlurmAnswer:
@@ -115,9 +139,9 @@ def _ended(run: Run, submission: Submission) -> float | None:
     return outcome.ended if outcome and not outcome.provisional else None
 
 
-def _ids(submissions: Iterable[Submission]) -> dict[str | None, list[str]]:
-    """Cluster -> job ids."""
-    clusters: dict[str | None, list[str]] = {}
+def _ids(submissions: Iterable[Submission], *others: str) -> dict[str | None, list[str]]:
+    """Cluster -> job ids; `others` are of the default one."""
+    clusters: dict[str | None, list[str]] = {None: list(others)} if others else {}
     for submission in submissions:
         if submission.record.job_id is not None:
             clusters.setdefault(submission.record.slurm_cluster, []).append(submission.record.job_id)
@@ -148,8 +172,11 @@ def tasks_of(submissions: Sequence[Submission], slurm: Slurm | None = None) -> l
     Raises:
         SlurmError: it cannot be asked.
     """
-    asked = [((slurm or Slurm()).on(cluster), ids) for cluster, ids in _ids(submissions).items()]
-    return complete([tasks for there, ids in asked for tasks in there.arrays(ids)], submissions)
+    return complete(_tasks(_ids(submissions), slurm or Slurm()), submissions)
+
+
+def _tasks(clusters: Mapping[str | None, Sequence[str]], slurm: Slurm) -> list[ArrayTasks]:
+    return [tasks for cluster, ids in clusters.items() for tasks in slurm.on(cluster).arrays(ids)]
 
 
 def complete(found: Sequence[ArrayTasks], submissions: Iterable[Submission]) -> list[ArrayTasks]:

@@ -125,6 +125,8 @@ class RunFacts:
     query_doubt: str = ""
     """Why accounting does not tell how a job has ended that the controller no longer has."""
     being_submitted: bool = False
+    continues: bool = False
+    """Whether somebody is there who submits shards that had no room in the queue: a collect job, or `--feed`."""
     submitted: float | None = None
     created: float | None = None
     is_local: bool = False

@@ -22,7 +22,7 @@ from curator_slurm.launcher.runs.done_records import done_shards, published_reco
 from curator_slurm.launcher.runs.giving_way import GivingWay
 from curator_slurm.launcher.runs.lock import is_locked
 from curator_slurm.launcher.runs.owners import is_own
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths, base_of
+from curator_slurm.launcher.runs.paths import FEED_LOCK, SUBMISSIONS_LOCK, RunPaths, base_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
@@ -207,6 +207,7 @@ def collect_facts(
         being_submitted=is_locked(paths.lock(SUBMISSIONS_LOCK), REMOVING)
         if being_submitted is None
         else being_submitted,
+        continues=answer.continues or is_locked(paths.lock(FEED_LOCK)),
         submitted=max((s.record.submitted for s in submissions if s.record.submitted is not None), default=None),
         created=record.created,
         is_local=record.is_local,

@@ -131,6 +131,7 @@ def _warnings(facts: RunFacts) -> list[str]:
 _CANNOT_TELL = "Slurm cannot be asked, and the files of the run do not tell."
 _TRY_AGAIN = "Try again in a few minutes."
 _BEING_SUBMITTED = "It is being submitted."
+_CONTINUES = "There was no room in the queue for all of it; the rest is submitted when there is."
 _ENDING = "All outputs are published; the job is ending: Ray stops, its logs are packed, secrets are removed."
 _REQUEUED = "All outputs are published; Slurm has its job in the queue again, which will find nothing to do."
 
@@ -241,6 +242,8 @@ def _run_state(facts: RunFacts, statuses: Sequence[ShardStatus]) -> RunState:
         return RunState.RUNNING if facts.done else RunState.PENDING
     if facts.being_submitted:
         return RunState.PENDING
+    if facts.continues and facts.cancelled is None and ShardState.NOT_SUBMITTED in states:
+        return RunState.RUNNING if facts.done else RunState.PENDING
     if ShardState.UNKNOWN in states:
         return RunState.UNKNOWN
     if (facts.cancelled is not None and states != {ShardState.FAILED}) or (
@@ -272,6 +275,8 @@ def _words(facts: RunFacts, state: RunState, statuses: Sequence[ShardStatus]) ->
         if explained is not None:
             return explained.message, explained.next_step, False
         return _CANNOT_TELL, _TRY_AGAIN, False
+    if not state.is_final and not any(status.state.is_active for status in statuses):
+        return _CONTINUES, "", False
     if not state.is_final:
         return _waiting(facts, statuses)
     again = f"`curator-slurm retry {facts.run_id}`"

@@ -43,6 +43,8 @@ class Runner:
         self.not_before: dict[int | None, float] = {}
         self.held: set[int | None] = set(self.waiting) if job.hold else set()
         self.read = 0
+        kind, _, ids = str(job.options.get("dependency", "")).partition(":")
+        self.after = ids.split(":") if kind == "afterany" else []
         self.impossible = job.nodes > self.settings["nodes"]
         reason = "JobHeldUser" if self.held else "PartitionNodeLimit" if self.impossible else None
         if reason:
@@ -86,10 +88,16 @@ class Runner:
     def _start_some(self) -> None:
         limit = self.job.max_running or self.settings["running_elements"]
         ready = [t for t in self.waiting if t not in self.held and self.not_before.get(t, 0) <= time.time()]
-        paused = (self.store.folder / "paused").exists() or self.impossible
+        paused = (self.store.folder / "paused").exists() or self.impossible or (bool(ready) and self._depends())
         for task in ready[: 0 if paused else max(0, limit - len(self.running))]:
             self.waiting.remove(task)
             self._start(task)
+
+    def _depends(self) -> bool:
+        """Whether a job has not ended that this one waits for (afterany; others are not played)."""
+        if self.after and not any(not e.final for _, elements in self.store.find(self.after) for e in elements):
+            self.after = []
+        return bool(self.after)
 
     def _start(self, task: int | None) -> None:
         element = self.elements[task]

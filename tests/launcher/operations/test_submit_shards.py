@@ -84,7 +84,8 @@ def test_the_sites_limit_of_jobs_in_the_queue(fake_slurm: FakeSlurm, tmp_path: P
     assert "a user 5 jobs in the queue (limits.submitted_jobs in site.yaml:3): 5 of 7 elements are submitted" in words
     assert f"`curator-slurm retry {first.run.run_id}`" in words
     with pytest.raises(
-        SitePolicyError, match=r"and there are as many\. Submit again once some have ended; questions: help"
+        SitePolicyError,
+        match=r"and there are as many\. Submit again once some have ended, or with --feed.*; questions: help",
     ):
         retry(first.run, RetryRequest(), {})
     fake_slurm.resume()

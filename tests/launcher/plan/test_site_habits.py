@@ -220,3 +220,16 @@ def test_the_limit_of_running_shards_holds_for_runs_that_set_none(lab):
     shards["shards"] = {"count": 9, "max_running": 4}
     plan = lab.plan(Cluster.SLURM, **shards).model_copy(update={"site": {"limits": {"running_shards": 3}}})
     assert "4 is more than the 3" in site_rules.refused(plan, plan.at_site())[0].message
+
+
+def test_more_than_may_run_does_not_run_whatever_is_asked_for(lab):
+    def most(shards, limits):
+        plan = lab.plan(Cluster.SLURM, input={"paths": ["/x"]}, shards={"count": 9, **shards})
+        plan = plan.model_copy(update={"site": {"limits": limits}})
+        assert not site_rules.refused(plan, plan.at_site())
+        return site_rules.within_limits(plan, plan.at_site()).spec.shards.max_running
+
+    assert most({}, {"running_jobs": 4}) == 4
+    assert most({"max_running": 6}, {"running_jobs": 4}) == 4
+    assert most({"max_running": 2}, {"running_jobs": 4}) == 2
+    assert most({"max_running": 2}, {"running_jobs": 4, "running_shards": 3}) == 2
