@@ -142,10 +142,11 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
     def status(self) -> RunView:
         """All that is known of it now: state, failure class, message, evidence, next step, progress of each stage.
 
-        It is what `curator-slurm status --json` prints; Slurm is asked each time.
+        It is what `curator-slurm status --json` prints; Slurm is asked each time, or as often as its
+        site allows (`limits.poll_s`).
         """
         run = self._run()
-        gathered, status = observe(run)
+        gathered, status = observe(run, shares=True)
         self.watcher.keep(run, status)
         return describe(run, status, gathered)
 
@@ -177,14 +178,14 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
             UsageError: there is no such shard.
         """
         run = self._run()
-        gathered, status = observe(run, number)
+        gathered, status = observe(run, number, shares=True)
         if gathered is None:
             raise StorageError(status.message)
         return describe_shard(run, gathered, status, number)
 
     def failed_shards(self) -> tuple[OpenShard, ...]:
         """The shards that are neither done nor active, and why."""
-        return open_shards(observe(self._run())[1])
+        return open_shards(observe(self._run(), shares=True)[1])
 
     # Its end
 

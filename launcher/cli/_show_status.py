@@ -29,7 +29,11 @@ def _show_files(run: Run) -> None:
 def show_status(run: Run, shard: int | None, failed: bool, as_json: bool) -> RunStatus:
     """Print what was asked for."""
     early = as_json or failed or shard is not None or run.record is None or run.record.is_local
-    gathered, status = observe(run, shard) if early else with_patience(lambda: observe(run), lambda: _show_files(run))
+    gathered, status = (
+        observe(run, shard, shares=True)
+        if early
+        else with_patience(lambda: observe(run, shares=True), lambda: _show_files(run))
+    )
     if gathered is not None and shard is not None:
         one = describe_shard(run, gathered, status, shard)
         say_json(to_json(one)) if as_json else say("\n".join(shard_lines(one, width())))

@@ -119,7 +119,7 @@ def _wait(run: Run, total: int, wait_s: float | None, waiting: Callable[[RunStat
     began = time.monotonic()
     while len(done_shards(run.paths)) < total:
         run = load_run(run.paths.root)
-        decision = status_of(run)
+        decision = status_of(run, shares=True)
         if decision.state.is_final:
             return
         waited = time.monotonic() - began

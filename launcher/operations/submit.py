@@ -276,6 +276,7 @@ def _new_run(prepared: Prepared) -> NewRun:
         secret_environment=prepared.secret_environment,
         output_path=plan.spec.output.path or "",
         array=plan.array,
+        poll_s=0.0 if plan.site is None else float(plan.at_site().limits.poll_s or 0.0),
         shards=prepared.shards.shards,
         list_sha256=prepared.shards.list_sha256,
         code=code_of(plan),

@@ -61,6 +61,8 @@ class RunRecord:
     cancelled: float | None = None
     purge_days: int | None = None
     """Days after which the site deletes unused files where the run is (storage.purge_days); None: not known."""
+    poll_s: float = 0.0
+    """The least time between two queries of Slurm by its user, as the site had it (`limits.poll_s`)."""
     schema: int = SCHEMA
 
     @property
@@ -113,6 +115,7 @@ class NewRun:
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     output_path: str = ""
     array: bool = False
+    poll_s: float = 0.0
     shards: Sequence[Shard] = field(default=(Shard(0, ()),), repr=False)
     list_sha256: str = ""
     code: Code | None = None
@@ -156,6 +159,7 @@ def create_run(folder: Path, new: NewRun) -> Run:
         shards=len(new.shards),
         purge_days=new.purge_days,
         list_sha256=new.list_sha256,
+        poll_s=new.poll_s,
     )
     parent = folder / new.name
     temporary = parent / f".new-{run_id}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -17,16 +16,16 @@ from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
+from curator_slurm.launcher.slurm.command_process import run_to_its_end
 from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
 from curator_slurm.launcher.slurm.partitions import SINFO_FORMAT, NodeGroup, TrialAnswer, parse_partitions
+from curator_slurm.launcher.slurm.shared_answers import SharedAnswers, forget
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.tails import last_lines
 
 _Row = TypeVar("_Row")
 _Parsed = TypeVar("_Parsed")
 
-_KILLED_WITHIN_S = 1.0
-"""A process that waits for a dead file system cannot be killed; it is left behind."""
 LOOK_UP_S = 30.0
 """How long to look for the job of an sbatch whose answer was lost."""
 LOG_LINES = 50
@@ -116,18 +115,25 @@ class Slurm:
     patience_s: float = 30.0
     until: float | None = field(default=None, init=False)
     """On the monotonic clock: when the last command ends at the latest, for who cannot wait longer."""
+    answers: SharedAnswers | None = field(default=None, init=False)
+    """Answers that other commands have had may be used; never by who submits, cancels or removes because of them."""
 
     def within(self, seconds: float) -> Slurm:
         """The same commands, with so long for all that follow, together."""
-        return self._copy(self.cluster, time.monotonic() + seconds)
+        return self._copy(self.cluster, time.monotonic() + seconds, self.answers)
 
     def on(self, cluster: str | None) -> Slurm:
         """The same for another cluster."""
-        return self._copy(cluster, self.until)
+        return self._copy(cluster, self.until, self.answers)
 
-    def _copy(self, cluster: str | None, until: float | None) -> Slurm:
+    def sharing(self, answers: SharedAnswers | None) -> Slurm:
+        """The same, with the answers that other commands have had."""
+        return self._copy(self.cluster, self.until, answers)
+
+    def _copy(self, cluster: str | None, until: float | None, answers: SharedAnswers | None) -> Slurm:
         copy = replace(self, cluster=cluster)
         object.__setattr__(copy, "until", until)
+        object.__setattr__(copy, "answers", answers)
         return copy
 
     def submit(self, command: Sequence[str], run_dir: Path, comment: str = "") -> AcceptedJob:
@@ -136,6 +142,12 @@ class Slurm:
         If sbatch's response is lost, the job may exist nevertheless, so it is looked up before sbatch is retried: by
         its working directory and comment, a pair that no other job has.
         """
+        try:
+            return self._submitted(command, run_dir, comment)
+        finally:
+            forget(os.environ)
+
+    def _submitted(self, command: Sequence[str], run_dir: Path, comment: str) -> AcceptedJob:
         removed = tuple(inherited_options(os.environ))
         deadline = time.monotonic() + self.patience_s
         for pause in (*self.pauses_s, None):
@@ -244,8 +256,11 @@ class Slurm:
         return found
 
     def _queued(self, job_ids: Sequence[str], line_format: str, parser: Callable[[str], list[_Row]]) -> list[_Row]:
-        """squeue's rows for these jobs; some versions refuse a whole list because of one unknown id."""
-        if len(job_ids) <= LONGEST_JOB_LIST:
+        """squeue's rows for these jobs; some versions refuse a whole list because of one unknown id.
+
+        Who shares answers asks for all jobs of the user, so that the question is the same for all.
+        """
+        if self.answers is None and len(job_ids) <= LONGEST_JOB_LIST:
             try:
                 return self._squeue(f"--jobs={','.join(job_ids)}", line_format, parser)
             except SlurmError as error:
@@ -260,11 +275,22 @@ class Slurm:
 
     def _parsed(self, command: Sequence[str], parser: Callable[[str], _Parsed], *, retry: bool = True) -> _Parsed:
         """The values in what a command prints."""
-        text = self.run(command, retry=retry)
-        try:
-            return parser(text)
-        except UnreadableOutputError as error:
-            raise SlurmError(messages.unreadable(command, str(error)), command, 0, text) from error
+        parsed: list[_Parsed] = []
+
+        def ask() -> str:
+            text = self.run(command, retry=retry)
+            try:
+                parsed.append(parser(text))
+            except UnreadableOutputError as error:
+                raise SlurmError(messages.unreadable(command, str(error)), command, 0, text) from error
+            return text
+
+        if self.answers is not None:
+            with contextlib.suppress(UnreadableOutputError):
+                text = self.answers.answer(command, ask)
+                return parsed[0] if parsed else parser(text)
+        ask()
+        return parsed[0]
 
     def _with_details(self, found: dict[str, list[JobInfo]]) -> dict[str, list[JobInfo]]:
         """`found` with what scontrol adds: queried by id for a single job, for all jobs otherwise."""
@@ -312,6 +338,8 @@ class Slurm:
         except SlurmError as error:
             if not messages.ALREADY_OVER.search(error.stderr):
                 raise
+        finally:
+            forget(os.environ)
 
     @property
     def _cluster_option(self) -> list[str]:
@@ -340,7 +368,7 @@ class Slurm:
         timeout = self.timeout_s if self.until is None else min(self.timeout_s, self.until - time.monotonic())
         environment = clean_environment(os.environ) | _OUTPUT_VARIABLES.get(name, {})
         try:
-            done = _run_to_its_end([executable, *command[1:]], environment, max(timeout, 0.0))
+            done = run_to_its_end([executable, *command[1:]], environment, max(timeout, 0.0))
         except subprocess.TimeoutExpired as error:
             reason = f"no response within {max(timeout, 0.0):.3g} seconds"
             raise _TransientError(messages.unreachable(name, reason), command, None, "", reason) from error
@@ -363,38 +391,3 @@ def _group(infos: Iterable[JobInfo], wanted: Sequence[str]) -> dict[str, list[Jo
     for info in infos:
         groups.setdefault(info.base_id, []).append(info)
     return {job_id: groups[job_id] for job_id in wanted if job_id in groups}
-
-
-def _run_to_its_end(
-    arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float
-) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end.
-
-    It has a process group of its own: a site's wrapper that is killed alone would leave the real command running.
-
-    Raises:
-        subprocess.TimeoutExpired: it has not ended in time, and was killed.
-        OSError: it cannot be started.
-    """
-    process = subprocess.Popen(
-        arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        env=environment,
-        process_group=0,
-    )
-    try:
-        stdout, stderr = process.communicate(timeout=timeout_s)
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_KILLED_WITHIN_S)
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-        raise
-    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)

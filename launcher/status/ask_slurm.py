@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.slurm.shared_answers import SharedAnswers, cache_folder
 from curator_slurm.launcher.status.attempt_files import newest_element, read_element_outcome
 from curator_slurm.launcher.status.facts import ElementFacts
 from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
 
 ASK_S = 30.0
 """How long Slurm has to answer one question about runs, however many commands that takes."""
+MOST_POLL_S = 3600.0
+"""More is taken for this: a state of an hour ago helps nobody."""
 RECENT_S = 3600.0
 """A job that failed longer ago than this is not asked for again: Slurm will not run it once more."""
 
@@ -34,6 +39,8 @@ class SlurmAnswer:
     error: str = ""
     doubt: str = ""
     continues: bool = False
+    is_shared: bool = False
+    """Whether another command has had it: then it is for showing alone."""
 
     def elements(self) -> Iterator[tuple[str, ElementFacts]]:
         """Element id -> what was said; elements of one line share a value."""
@@ -58,8 +65,13 @@ class SlurmAnswer:
             )
 
 
-def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequence[Submission], SlurmAnswer]:
-    """What Slurm says of a run's submissions, after those that were interrupted have been found again."""
+def ask(
+    run: Run, submissions: Sequence[Submission] | None = None, *, shares: bool = False
+) -> tuple[Sequence[Submission], SlurmAnswer]:
+    """What Slurm says of a run's submissions, after those that were interrupted have been found again.
+
+    `shares`: it may have said so to another command, no longer ago than `limits.poll_s`; not for who acts on it.
+    """
     assert run.record is not None
     submissions = read_submissions(run.paths) if submissions is None else submissions
     if run.record.is_local:
@@ -67,12 +79,13 @@ def ask(run: Run, submissions: Sequence[Submission] | None = None) -> tuple[Sequ
     slurm = Slurm().within(ASK_S)
     try:
         submissions = recover_job_ids(run.paths, submissions, slurm.commented)
+        slurm = slurm.sharing(_answers([(run, submissions)]) if shares else None)
         if run.record.array:
-            return submissions, _of_array(run, submissions, slurm)
+            return submissions, _marked(_of_array(run, submissions, slurm), slurm)
         wanted = _ids([submission] if (submission := _latest(submissions)) else [])
         doubts: list[str] = []
         jobs = _jobs(slurm, wanted, doubts, details=True)
-        return submissions, SlurmAnswer(jobs=jobs, doubt="\n".join(doubts))
+        return submissions, _marked(SlurmAnswer(jobs=jobs, doubt="\n".join(doubts)), slurm)
     except SlurmError as error:
         return submissions, SlurmAnswer(error=str(error))
 
@@ -99,7 +112,26 @@ def _newest_collect_job(run: Run, submissions: Sequence[Submission]) -> str | No
     return jobs[-1] if jobs else None
 
 
-def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SlurmAnswer:
+def _answers(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SharedAnswers | None:
+    """What other commands have had, from after the newest submission of our runs; None where nothing is shared.
+
+    A job that was submitted later is missing there, from which one would conclude that it is gone.
+    """
+    ours = [(run.record, each) for run, each in runs if run.record is not None and is_own(run.paths.root)]
+    least_s = max((record.poll_s for record, _ in ours), default=0.0)
+    if not least_s or len(ours) < len(runs):
+        return None
+    times = [each.record.submitted or each.record.prepared for _, submissions in ours for each in submissions]
+    times += [record.created for record, _ in ours]
+    return SharedAnswers(cache_folder(os.environ), min(least_s, MOST_POLL_S), max(times))
+
+
+def _marked(answer: SlurmAnswer, slurm: Slurm) -> SlurmAnswer:
+    """The answer, and whether it is one that another command has had."""
+    return replace(answer, is_shared=slurm.answers is not None and slurm.answers.used)
+
+
+def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]], *, shares: bool = False) -> SlurmAnswer:
     """One answer for many runs; jobs are not asked for that can tell nothing new of theirs."""
     arrays: list[Submission] = []
     single: list[Submission] = []
@@ -118,11 +150,11 @@ def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SlurmAnswer
         if ended is None or time.time() - ended < RECENT_S:
             single.append(latest)
             settled |= {str(latest.record.job_id)} if ended is not None else set()
-    slurm, doubts = Slurm().within(ASK_S), list[str]()
+    slurm, doubts = Slurm().within(ASK_S).sharing(_answers(runs) if shares else None), list[str]()
     try:
         tasks = tasks_of(arrays, slurm)
         jobs = _jobs(slurm, _ids(single), doubts, details=False, settled=settled)
-        return SlurmAnswer(tasks, jobs, doubt="\n".join(doubts))
+        return _marked(SlurmAnswer(tasks, jobs, doubt="\n".join(doubts)), slurm)
     except SlurmError as error:
         return SlurmAnswer(error=str(error))
 

@@ -67,18 +67,25 @@ class Gathered:
 
     facts: RunFacts
     submissions: Sequence[Submission]
+    is_fresh: bool = True
+    """Whether something may be done because of them: Slurm was asked for this, and not for another command before."""
 
     def decide(self) -> RunStatus:
         return decide(self.facts)
 
 
-def status_of(run: Run, level: Level = Level.FAILURES) -> RunStatus:
-    """The status of one run, now; unknown where its files cannot be read."""
-    return observe(run, level=level)[1]
+def status_of(run: Run, level: Level = Level.FAILURES, *, shares: bool = False) -> RunStatus:
+    """The status of one run, now; unknown where its files cannot be read. `shares` is as in `ask`."""
+    return observe(run, level=level, shares=shares)[1]
 
 
 def observe(
-    run: Run, shard: int | None = None, *, level: Level = Level.FAILURES, being_submitted: bool | None = None
+    run: Run,
+    shard: int | None = None,
+    *,
+    level: Level = Level.FAILURES,
+    being_submitted: bool | None = None,
+    shares: bool = False,
 ) -> tuple[Gathered | None, RunStatus]:
     """The facts about a run and what they prove, now; no facts where its files cannot be read.
 
@@ -87,7 +94,7 @@ def observe(
     if run.record is None:
         return None, _unreadable(run)
     try:
-        submissions, answer = ask(run)
+        submissions, answer = ask(run, shares=shares)
         gathered = collect_facts(run, submissions, answer, level, shard=shard, being_submitted=being_submitted)
         return gathered, conclude(run, gathered)
     except TROUBLE as error:
@@ -97,7 +104,7 @@ def observe(
 def conclude(run: Run, gathered: Gathered) -> RunStatus:
     """What the facts prove; of a run that is over, the secrets go, if it is ours, and what it moved aside returns."""
     status = gathered.decide()
-    if _nothing_can_follow(gathered, status):
+    if gathered.is_fresh and _nothing_can_follow(gathered, status):
         known = [submission.record.number for submission in gathered.submissions]
 
         def unchanged() -> bool:
@@ -126,7 +133,7 @@ def _nothing_can_follow(gathered: Gathered, status: RunStatus) -> bool:
     return not any(name.partition("_")[0] in ours for name in active)
 
 
-def statuses_of(runs: Sequence[Run], answer: SlurmAnswer | None = None) -> list[RunStatus]:
+def statuses_of(runs: Sequence[Run], answer: SlurmAnswer | None = None, *, shares: bool = False) -> list[RunStatus]:
     """The status of many runs, with as many commands of Slurm as for one of each kind; none where `answer` is given."""
     known: list[Sequence[Submission] | RunStatus] = []
     each: Sequence[Submission] | RunStatus
@@ -138,7 +145,7 @@ def statuses_of(runs: Sequence[Run], answer: SlurmAnswer | None = None) -> list[
         known.append(each)
     pairs = list(zip(runs, known, strict=True))
     asked = [(run, each) for run, each in pairs if not isinstance(each, RunStatus) and not _is_over(run)]
-    answer = ask_for_all(asked) if answer is None else answer
+    answer = ask_for_all(asked, shares=shares) if answer is None else answer
     return [each if isinstance(each, RunStatus) else _decided(run, each, answer) for run, each in pairs]
 
 
@@ -224,7 +231,8 @@ def collect_facts(
         facts = replace(facts, attempts=dict(_attempts(paths, facts, over, nodes)))
         if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
             facts = replace(facts, done=done_shards(paths))
-    return Gathered(facts if facts.open_shards else _with_ends(paths, facts), submissions)
+    facts = facts if facts.open_shards else _with_ends(paths, facts)
+    return Gathered(facts, submissions, is_fresh=not answer.is_shared)
 
 
 def _with_ends(paths: RunPaths, facts: RunFacts) -> RunFacts:

@@ -83,7 +83,7 @@ class FailedLog:
 
 def failed_logs(run: Run, lines: int) -> Iterator[FailedLog]:
     """The ends of the driver logs of all shards that have failed (or of their batch scripts, where there is none)."""
-    for status in status_of(run).of(ShardState.FAILED):
+    for status in status_of(run, shares=True).of(ShardState.FAILED):
         files = log_files(run, status.shard)
         path = files[0].path if files else None
         text = tail(path, lines) if path is not None else ""

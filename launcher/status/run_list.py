@@ -29,7 +29,7 @@ def list_runs(
     directories = run_directories(folders, name or "*", of_others=of_others)
     shown = directories[:limit] if limit and state is None else directories
     runs = [load_run(path) for path in shown]
-    found = rows(runs, statuses_of(runs, answer))
+    found = rows(runs, statuses_of(runs, answer, shares=True))
     if state is None:
         return found, len(directories)
     matching = [row for row in found if row.state == state]

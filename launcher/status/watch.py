@@ -84,13 +84,13 @@ class Watcher:
         if self._question is None:
             if not (at_once or self._is_due()):
                 return False
-            self._question, patience_s = Question(partial(ask, self.run)), self._patience_s
+            self._question, patience_s = Question(partial(ask, self.run, shares=not at_once)), self._patience_s
         if not self._question.is_answered(patience_s):
             return False
         question, self._question = self._question, None
         self._answered = question.answer()
         self._asked = self._clock()
-        return True
+        return not self._answered[1].is_shared
 
     def _look(self, level: Level = Level.STATE) -> RunStatus:
         submissions, answer = self._answered or (read_submissions(self.run.paths), NO_ANSWER_YET)

@@ -70,7 +70,7 @@ def test_an_outcome_written_while_we_looked_is_not_missed(tmp_path: Path, monkey
     run = submitted_run(tmp_path)
     attempt = new_attempt(run)
 
-    def late(run: Run) -> tuple[Sequence[Any], SlurmAnswer]:
+    def late(run: Run, **_: object) -> tuple[Sequence[Any], SlurmAnswer]:
         outcome(attempt)
         return ask(run)[0], SlurmAnswer(jobs={"4711": JobInfo(job_id="4711", state=SlurmState.FAILED)})
 
@@ -83,7 +83,7 @@ def slow_slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Slurm answers when this event is set, that the job runs."""
     answers = threading.Event()
 
-    def slow(run: Run) -> tuple[Sequence[Any], SlurmAnswer]:
+    def slow(run: Run, **_: object) -> tuple[Sequence[Any], SlurmAnswer]:
         answers.wait()
         return ask(run)[0], SlurmAnswer(jobs={"4711": JobInfo(job_id="4711", state=SlurmState.RUNNING)})
 
