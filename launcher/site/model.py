@@ -126,7 +126,6 @@ class Site(Section):
 
 
 WITHOUT_EFFECT = (
-    *("limits.poll_s",),
     *("container", "templates"),
 )
 """Facts that a site file can state already, and that nothing acts on yet; `site show` and the reference say so."""
