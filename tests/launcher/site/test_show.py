@@ -76,10 +76,9 @@ def test_a_spec_that_is_refused(places: Places, show) -> None:
 
 
 def test_what_nothing_acts_on_yet_is_told(places: Places, show) -> None:
-    places.write("system", "limits: {poll_s: 30, nodes: 4}\ntemplates: {written_for: a}\n")
+    places.write("system", "limits: {poll_s: 30, nodes: 4}\ncontainer: {runtimes: [pyxis]}\n")
     assert show().stderr.splitlines() == [
-        f"Note: limits.poll_s ({places.system}:1) has no effect in this version yet",
-        f"Note: templates.written_for ({places.system}:2) has no effect in this version yet",
+        f"Note: container.runtimes ({places.system}:2) has no effect in this version yet",
     ]
     for key in WITHOUT_EFFECT:
         parent, _, last = key.rpartition(".")
