@@ -37,7 +37,9 @@ class LimitsSpec(Section):
     )
     running_jobs: Whole | None = Field(default=None, ge=1, description="most jobs of a user that run at once")
     poll_s: Number | None = Field(
-        default=None, ge=0, description="least seconds between two queries of Slurm by one user, over all commands that show runs"
+        default=None,
+        ge=0,
+        description="least seconds between two queries of Slurm by one user, over all commands that show runs",
     )
 
     def stricter(self, other: LimitsSpec) -> LimitsSpec:
