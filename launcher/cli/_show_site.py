@@ -25,6 +25,7 @@ class SiteView:
     locks: Sequence[Lock]
     notes: Sequence[str] = ()
     options: Sequence[str] = ()
+    templates: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -32,6 +33,7 @@ class SiteView:
             "settings": [{"key": each.key, "value": each.value, "origin": each.origin} for each in self.settings],
             "locked": [{"key": lock.key, "where": lock.where, "contact": lock.contact} for lock in self.locks],
             "sbatch": list(self.options),
+            "templates": list(self.templates),
             "notes": list(self.notes),
         }
 
@@ -44,6 +46,8 @@ class SiteView:
         yield from self._with_origins() if origin else self._as_yaml()
         for lock in self.locks:
             yield f"# locked: {lock.key} ({lock.where})"
+        for template in self.templates:
+            yield f"# template: {template}"
         for option in self.options:
             yield f"#SBATCH {option}"
 
@@ -69,7 +73,8 @@ def of_site(*, defaults: bool) -> SiteView:
     """What site files say in this folder."""
     layers = load(Path.cwd(), _options.environ())
     notes = [*layers.notes, *without_effect(layers)]
-    return SiteView(_files(layers), effective(layers, defaults=defaults), layers.locks, notes)
+    settings = effective(layers, defaults=defaults)
+    return SiteView(_files(layers), settings, layers.locks, notes, templates=_templates(layers))
 
 
 def of_spec(path: Path) -> SiteView:
@@ -90,7 +95,18 @@ def of_spec(path: Path) -> SiteView:
         if origin != DEFAULT and _at(values, key) not in (None, {}, []) and f"{key}." not in nested
     ]
     options = [f"--{name}" if value is None else f"--{name}={value}" for name, value in sbatch_lines(plan)]
-    return SiteView(_files(layers), settings, layers.locks, [str(each) for each in reading.warnings()], options)
+    return SiteView(
+        _files(layers), settings, layers.locks, [str(each) for each in reading.warnings()], options, _templates(layers)
+    )
+
+
+def _templates(layers: Layers) -> list[str]:
+    """The blocks that the site replaces."""
+    if not layers.document.value.get("templates"):
+        return []
+    from curator_slurm.launcher.cli._site_templates import described, templates_of
+
+    return described(templates_of(layers))
 
 
 def _files(layers: Layers) -> list[str]:

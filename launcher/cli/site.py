@@ -121,3 +121,47 @@ def check(path: Path | None, offline: bool, strict: bool, as_json: bool) -> None
     from curator_slurm.launcher.cli import _site_check
 
     _site_check.check_and_exit(path, offline=offline, strict=strict, as_json=as_json)
+
+
+@command.command("diff-template")
+@click.argument("block", required=False)
+@_options.site_option
+def diff_template(block: str | None) -> None:
+    """Show what an upgrade has changed below the site's templates.
+
+    For each block that the site replaces (or BLOCK alone), the one that its template was written for, compared with
+    that of this version.
+
+    \b
+    Exit codes: 0 every template fits, 2 a block has changed below one: specs are refused until that is accepted.
+    """
+    from curator_slurm.launcher.cli._site_templates import differences
+    from curator_slurm.launcher.cli._terminal import say
+
+    found = list(differences(block))
+    for each, changes in found:
+        say(f"# {each.block.template}, block {each.block.name} ({each.where}): {each.fit}")
+        if changes:
+            say(changes, nl=False)
+    if not found:
+        say("The site has no templates.")
+    if any(changes for _, changes in found):
+        raise click.exceptions.Exit(2)
+
+
+@command.command("override-template")
+@click.argument("block")
+@click.option("--folder", type=click.Path(path_type=Path), help="Write there, in place of templates.folder.")
+@click.option("--accept", is_flag=True, help="Take note that the template was compared with this version.")
+@_options.site_option
+def override_template(block: str, folder: Path | None, accept: bool) -> None:
+    """Begin a template of the site over one block of ours.
+
+    Writes the template with the block as it is, to be edited, and a copy of the block, by which a later version knows
+    whether it has changed. With --accept only the copy is written again.
+    """
+    from curator_slurm.launcher.cli._site_templates import override
+    from curator_slurm.launcher.cli._terminal import say
+
+    for path in override(block, folder, accept=accept):
+        say(str(path))

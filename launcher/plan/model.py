@@ -54,6 +54,15 @@ class LockNote(Section):
     contact: str = ""
 
 
+class SiteTemplate(Section):
+    """A template of the site, which replaces blocks of ours; `originals` are these, as it was written for them."""
+
+    name: str
+    path: str
+    text: str
+    originals: dict[str, str] = Field(default={})
+
+
 class Plan(Section):
     """Everything that the script, the node agents and the driver need to know; the same for every run of it.
 
@@ -74,6 +83,7 @@ class Plan(Section):
     locks: list[LockNote] = Field(default=[], description="keys that site files have locked")
     placed: list[str] = Field(default=[], description="partitions of the site files that it goes to")
     explain: list[str] = Field(default=[], description="why `resources` are what they are")
+    templates: list[SiteTemplate] = Field(default=[], description="templates of the site over ours")
 
     @property
     def habits(self) -> SlurmHabits:
@@ -101,6 +111,8 @@ class Plan(Section):
         data = self.model_dump(mode="json", by_alias=True)
         if self.site is None:
             del data["site"], data["locks"], data["placed"], data["explain"]
+        if not self.templates:
+            del data["templates"]
         for key in BY_NEED:  # answered, or not there
             del data["spec"]["resources"][key]
         return yaml.dump(data, Dumper=_PlanDumper, sort_keys=False, allow_unicode=True, width=110)

@@ -15,7 +15,7 @@ from curator_slurm.launcher.plan import checks, output_versions
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.local_disk import ON_NODES, too_small, with_local_disk
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.plan.site_part import at_site
+from curator_slurm.launcher.plan.site_part import at_site, with_templates
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.site.layers import Layers
 from curator_slurm.launcher.site.specs import read_spec
@@ -67,7 +67,7 @@ def plan_of(
     """
     plan = resolve(reading, folder, cluster, environ, python)
     if plan is not None and layers is not None:
-        plan = at_site(plan, layers, reading)
+        plan = with_templates(at_site(plan, layers, reading), environ)
     if plan is not None:
         plan = with_local_disk(place(plan, reading), environ)
         if (wrong := too_small(plan)) is not None:

@@ -86,7 +86,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         of_site["placed"] = [
             name for name in (new.spec.resources.partition or "").split(",") if name in _partitions(plan)
         ]
-    new = new.model_copy(update={"origins": origins, **of_site})
+    new = new.model_copy(update={"origins": origins, "templates": plan.templates, **of_site})
     if new.site is not None and new.cluster is Cluster.SLURM:
         refuse(site_rules.refused(new, new.at_site()))
     return new

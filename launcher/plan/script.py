@@ -1,17 +1,19 @@
-"""The script of a run: a plan as text. Pure: the same plan gives the same bytes."""
+"""The script of a run: a plan as text. The same plan gives the same bytes.
+
+Where a site has templates over ours, bash is asked whether it can read them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
 
-from curator_slurm import slurm_templates
 from curator_slurm.launcher.errors import UsageError
-from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.model import Cluster, Plan, SiteTemplate
 from curator_slurm.launcher.plan.sbatch_lines import Option, collect_lines, outlives_nodes, sbatch_lines
+from curator_slurm.launcher.plan.template_blocks import FOLDER
 from curator_slurm.launcher.shell import quote, sbatch_quote
 from curator_slurm.launcher.site.habits import ExportUse
 
@@ -44,20 +46,27 @@ def render_collect(plan: Plan) -> str:
 
 
 def _render(template: str, plan: Plan, options: Sequence[Option]) -> str:
-    text: str = (
-        _templates()
-        .get_template(template)
-        .render(
-            plan=plan,
-            environment=plan.spec.environment,
-            slurm=plan.cluster is Cluster.SLURM,
-            slurm_first=plan.slurm_bin is not None and plan.slurm_bin not in SYSTEM_PATH.split(":"),
-            system_path=SYSTEM_PATH,
-            options=options,
-            no_kill=outlives_nodes(plan),
-            exports=plan.habits.export is not ExportUse.NEVER,
-            functions=_functions(plan),
-        )
+    if not plan.templates:
+        return _text_of(_ours(), template, plan, options)
+    from curator_slurm.launcher.plan import template_overrides
+
+    def rendered(templates: Sequence[SiteTemplate]) -> str:
+        return _text_of(_environment(template_overrides.loader(templates)), template, plan, options)
+
+    return template_overrides.checked(plan.templates, rendered)
+
+
+def _text_of(environment: Environment, template: str, plan: Plan, options: Sequence[Option]) -> str:
+    text: str = environment.get_template(template).render(
+        plan=plan,
+        environment=plan.spec.environment,
+        slurm=plan.cluster is Cluster.SLURM,
+        slurm_first=plan.slurm_bin is not None and plan.slurm_bin not in SYSTEM_PATH.split(":"),
+        system_path=SYSTEM_PATH,
+        options=options,
+        no_kill=outlives_nodes(plan),
+        exports=plan.habits.export is not ExportUse.NEVER,
+        functions=_functions(plan),
     )
     return text
 
@@ -73,10 +82,13 @@ def _functions(plan: Plan) -> list[str]:
 
 
 @cache
-def _templates() -> Environment:
-    folder = Path(str(slurm_templates.__file__)).parent
+def _ours() -> Environment:
+    return _environment(FileSystemLoader(FOLDER))
+
+
+def _environment(loader: BaseLoader) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=loader,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -96,5 +108,5 @@ def _summary(text: str) -> str:
 
 
 def _quote(value: str | list[str]) -> str:
-    """One bash word; several for a list."""
-    return " ".join(map(quote, value)) if isinstance(value, list) else quote(value)
+    """One bash word; several for a list. What is not there is an error of Jinja's, which names it."""
+    return " ".join(map(quote, value)) if isinstance(value, list) else quote(str(value))

@@ -58,12 +58,9 @@ class ShardDefaults(Section):
 
 
 class TemplatesSpec(Section):
-    """Blocks of the batch scripts that the site replaces."""
+    """Parts of the batch scripts that the site replaces."""
 
-    folder: Path | None = Field(default=None, description="folder of templates that extend ours by Jinja block")
-    written_for: Line | None = Field(
-        default=None, description="version of curator-slurm that they were written for; another one is told"
-    )
+    folder: Path | None = Field(default=None, description="folder of templates that replace blocks of ours")
 
 
 class Site(Section):
@@ -125,9 +122,7 @@ class Site(Section):
         )
 
 
-WITHOUT_EFFECT = (
-    *("container", "templates"),
-)
+WITHOUT_EFFECT = ("container",)
 """Facts that a site file can state already, and that nothing acts on yet; `site show` and the reference say so."""
 SPEC_SECTIONS = tuple(name for name in Site.model_fields if name in Spec.model_fields)
 """Sections that a site file shares with specs: what it says there are defaults of specs."""
