@@ -40,19 +40,27 @@ def test_elements_of_two_nodes_process_two_shards_each_on_one_ray_cluster(array_
     assert not (run / "secrets").exists()
 
 
-def test_more_elements_than_an_array_may_have(array_runs: Runs) -> None:
-    make_input(array_runs.folder, 14)
+def test_more_elements_than_an_array_and_the_queue_may_have(array_runs: Runs) -> None:
+    """Two arrays fill the queue; the collect job submits the rest, from a compute node, and the next one collects."""
+    make_input(array_runs.folder, 20)
     spec = copying("arrays", "*.jsonl", {"files_per_shard": 1, "max_running": 8})
     wanted = undisturbed(array_runs, spec)
-    done = array_runs.run(spec)
+    site = array_runs.write({"limits": {"submitted_jobs": 13, "poll_s": 5}}, "site.yaml")
+    environment = {"CURATOR_SLURM_SITE": str(site)}
+    done = array_runs.run({**spec, "output": {"collect": "auto"}}, env=environment)
     assert done.returncode == 0, done.output
+    assert "12 of 20 elements are submitted; the job that collects submits more" in done.output
     run = array_runs.latest()
     assert_once(run, wanted)
-    assert len(wanted) == 14
+    assert len(wanted) == 20
     arrays = [path.read_text().splitlines() for path in sorted(run.glob("submissions/*/elements.jsonl"))]
-    assert len(arrays) == 2
+    assert [len(array) for array in arrays] == [10, 2, 8]
     assert all(len(array) <= MAX_ARRAY_SIZE for array in arrays)
-    assert len(list(run.glob("elements/*.0"))) == 14
+    assert len(list(run.glob("elements/*.0"))) == 20
+    array_runs.job_is_over()
+    logs = array_runs.read("collect-*.log")
+    assert "Submitted 8 shards for which there was no room in the queue before, 0 are left" in logs
+    assert "Published 20 of 20 shards" in logs
     array_runs.assert_nothing_left()
 
 
