@@ -32,9 +32,11 @@ their options."""
 NODE_SIDE = {"launcher.agent", *DRIVER_SIDE}
 RUNS_PROCESSES = {
     "launcher.slurm.client": "the only place that runs Slurm's commands",
+    "launcher.slurm.command_process": "where one of them runs to its end",
     "launcher.agent.ray_process": "starts Ray",
     "launcher.agent.driver_process": "starts the driver",
     "launcher.plan.pipeline_check": "makes a pipeline in the Python of the job",
+    "launcher.plan.template_overrides": "asks bash about the script that a site's templates make",
 }
 USES_SUBMITIT = {"launcher.slurm.submitit_adapter", "launcher.api.handle", "launcher.api.watcher"}
 """Its executors submit, and the jobs of the Python API are its jobs."""
