@@ -13,7 +13,7 @@ from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.plan.model import SiteTemplate
 from curator_slurm.launcher.plan.site_part import site_templates, template_folder
 from curator_slurm.launcher.plan.template_blocks import Block, difference, our_blocks
-from curator_slurm.launcher.plan.template_overrides import PREFIX, Fit, Replaced, replaced
+from curator_slurm.launcher.plan.template_overrides import PREFIX, BlockFit, Replaced, replaced
 from curator_slurm.launcher.site.layers import Layers, load
 from curator_slurm.launcher.site.template_files import KEY, ORIGINALS, SUFFIX
 
@@ -43,7 +43,7 @@ def differences(block: str | None) -> Iterator[tuple[Replaced, str]]:
         _known(block)
         raise UsageError(f"the site's templates do not replace the block {block}")
     for each in chosen:
-        changed = each.fit in (Fit.CHANGED, Fit.NO_COPY)
+        changed = each.fit in (BlockFit.CHANGED, BlockFit.NO_COPY)
         yield each, difference(each.block, each.original or "", __version__) if changed else ""
 
 

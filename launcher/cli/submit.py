@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from curator_slurm.launcher.cli._options import (
     site_option,
     spec_argument,
 )
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.cli._submitting import SubmittedRun
 
 
 @click.command()
@@ -54,7 +58,6 @@ def command(
     from curator_slurm.launcher.cli._terminal import say, say_json
     from curator_slurm.launcher.operations.launch import is_submit_limit
     from curator_slurm.launcher.runs.known_folders import reference
-    from curator_slurm.launcher.runs.user_code import newest_code
 
     request = SubmitRequest(spec_path, overrides, cluster, imports)
     if dry_run:
@@ -65,19 +68,13 @@ def command(
     submitted = submit_request(request, feeds=feed)
     details = submitted.details()
     if not as_json:
-        say(f"Run      {submitted.run.run_id}")
-        say(f"Job      {' '.join(submitted.submitted.job_ids) or 'none'} ({submitted.where})")
-        if details["shards"] is not None:
-            say(f"Shards   {details['shards']:,}")
-        say(f"Run dir  {submitted.run.paths.root}")
-        if code := newest_code(submitted.run.paths):
-            say(f"Code     {code[1].summary()}")
+        _show(submitted, details["shards"])
     problem = submitted.submitted.problem
     if feed and (not problem or is_submit_limit(submitted.submitted.error)):
         from curator_slurm.launcher.cli._feeding import feed_to_end
 
         feed_to_end(submitted.run)
-        problem = ""
+        problem, details["problem"] = "", None
     if problem:
         say(f"Error: {problem}", err=True)
         if as_json:
@@ -91,8 +88,27 @@ def command(
     elif as_json:
         say_json(details)
     else:
-        run = reference(submitted.run, os.environ)
-        say(f"\nFollow it with  curator-slurm watch {run}")
-        say(f"or see          curator-slurm status {run}")
-        say(f"                curator-slurm logs -f {run}")
-        say(f"Cancel it with  curator-slurm cancel {run}")
+        _say_what_next(reference(submitted.run, os.environ))
+
+
+def _show(submitted: SubmittedRun, shards: int | None) -> None:
+    """What was submitted, and where it is."""
+    from curator_slurm.launcher.cli._terminal import say
+    from curator_slurm.launcher.runs.user_code import newest_code
+
+    say(f"Run      {submitted.run.run_id}")
+    say(f"Job      {' '.join(submitted.submitted.job_ids) or 'none'} ({submitted.where})")
+    if shards is not None:
+        say(f"Shards   {shards:,}")
+    say(f"Run dir  {submitted.run.paths.root}")
+    if code := newest_code(submitted.run.paths):
+        say(f"Code     {code[1].summary()}")
+
+
+def _say_what_next(run: str) -> None:
+    from curator_slurm.launcher.cli._terminal import say
+
+    say(f"\nFollow it with  curator-slurm watch {run}")
+    say(f"or see          curator-slurm status {run}")
+    say(f"                curator-slurm logs -f {run}")
+    say(f"Cancel it with  curator-slurm cancel {run}")

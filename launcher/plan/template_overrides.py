@@ -39,7 +39,7 @@ _MARK = re.compile("\x01([0-9]+):([0-9]+)\x02")
 _BASH_S = 30.0
 
 
-class Fit(StrEnum):
+class BlockFit(StrEnum):
     """Whether a block of a site fits the one that it replaces."""
 
     ADDS = "adds to it"
@@ -56,7 +56,7 @@ class Replaced:
     line: int
     block: Block
     original: str | None
-    fit: Fit
+    fit: BlockFit
 
     @property
     def where(self) -> str:
@@ -103,7 +103,7 @@ def check(templates: Sequence[SiteTemplate]) -> None:
             each.where,
         )
         for each in replaced(templates)
-        if each.fit in (Fit.CHANGED, Fit.NO_COPY)
+        if each.fit in (BlockFit.CHANGED, BlockFit.NO_COPY)
     ]
     if problems:
         raise SpecError(problems, WHO)
@@ -170,13 +170,13 @@ def _where_of(error: Exception, templates: Sequence[SiteTemplate]) -> str:
     return known.get(str(name), "")
 
 
-def _fit(block: nodes.Block, ours: Block, original: str | None) -> Fit:
+def _fit(block: nodes.Block, ours: Block, original: str | None) -> BlockFit:
     calls = (call.node for call in block.find_all(nodes.Call))
     if ours.is_empty or any(isinstance(name, nodes.Name) and name.name == "super" for name in calls):
-        return Fit.ADDS
+        return BlockFit.ADDS
     if original is None:
-        return Fit.NO_COPY
-    return Fit.SAME if original == ours.text else Fit.CHANGED
+        return BlockFit.NO_COPY
+    return BlockFit.SAME if original == ours.text else BlockFit.CHANGED
 
 
 def _misplaced(template: SiteTemplate, tree: nodes.Template) -> Iterator[SpecProblem]:

@@ -19,7 +19,7 @@ from run_dirs import own_home
 from sharded_runs import plan, submit_shards
 from slurm_cluster.waiting import wait_for
 
-from curator_slurm.launcher.errors import RunBusyError, SlurmError
+from curator_slurm.launcher.errors import RunBusyError, SitePolicyError, SlurmError
 from curator_slurm.launcher.operations.cancel import cancel_run
 from curator_slurm.launcher.operations.feed import Fed, feed, feed_once, go_on
 from curator_slurm.launcher.plan.model import Plan
@@ -216,13 +216,16 @@ def test_the_collect_job_leaves_what_it_cannot_do(
 
 def test_a_limit_of_the_partition_counts_its_own_jobs(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.pause()
-    submit_shards(tmp_path, 3, plan(tmp_path, resources={"partition": "short"}))
-    parts = {"partitions": {"main": {"limits": {"submitted_jobs": 2}}}}
-    there = limited(tmp_path, {}, parts, resources={"partition": "main"})
-    submitted = submit_shards(tmp_path, 3, there.model_copy(update={"placed": ["main"]}))
+    submit_shards(tmp_path, 3)  # these stand in the partition `main`, as all here
+    here = limited(
+        tmp_path, {}, {"partitions": {name: {"limits": {"submitted_jobs": 2}} for name in ("main", "short")}}
+    )
+    submitted = submit_shards(tmp_path, 3, here.model_copy(update={"placed": ["short"]}))
     assert windows(submitted.run) == [2]
     (words,) = [note for note in submitted.notes if "elements are submitted" in note]
-    assert "partition_defaults.limits.submitted_jobs" in words
+    assert "a user 2 jobs in the queue (partition_defaults.limits.submitted_jobs in a site file): 2 of 3" in words
+    with pytest.raises(SitePolicyError, match="and there are as many"):
+        submit_shards(tmp_path, 3, here.model_copy(update={"placed": ["main"]}))
 
 
 def test_ctrl_c_says_what_remains(fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path) -> None:
