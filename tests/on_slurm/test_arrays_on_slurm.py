@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from slurm_cluster import SlurmCluster
+from slurm_cluster.waiting import wait_for
 
 from on_slurm.chaos import CPUS as CPUS
 from on_slurm.chaos import NODES as NODES
 from on_slurm.chaos import specs, survive, without_disorder
 from on_slurm.copying import assert_once, copying, make_input, on_ray, undisturbed
-from on_slurm.runs import Runs
+from on_slurm.runs import WAIT_S, Runs
 
 MAX_ARRAY_SIZE = 11
 
@@ -57,10 +58,9 @@ def test_more_elements_than_an_array_and_the_queue_may_have(array_runs: Runs) ->
     assert [len(array) for array in arrays] == [10, 2, 8]
     assert all(len(array) <= MAX_ARRAY_SIZE for array in arrays)
     assert len(list(run.glob("elements/*.0"))) == 20
-    array_runs.job_is_over()
-    logs = array_runs.read("collect-*.log")
-    assert "Submitted 8 shards for which there was no room in the queue before, 0 are left" in logs
-    assert "Published 20 of 20 shards" in logs
+    logs = lambda: array_runs.read("collect-*.log")  # noqa: E731
+    wait_for("the next collect job", lambda: "Published 20 of 20 shards" in logs(), WAIT_S)
+    assert "Submitted 8 shards for which there was no room in the queue before, 0 are left" in logs()
     array_runs.assert_nothing_left()
 
 
