@@ -20,6 +20,7 @@ from curator_slurm.launcher.plan.revise import replan
 from curator_slurm.launcher.plan.script import render, render_collect
 from curator_slurm.launcher.plan.template_blocks import FOLDER, blocks_of, our_blocks
 
+DOCS = Path(__file__).parents[3] / "docs" / "sites" / "index.md"
 NODE = '{% extends "curator-slurm/_node.j2" %}\n'
 LAUNCH = '{% extends "curator-slurm/_launch.j2" %}\n'
 HOOK = NODE + "{% block before_software %}\n    ulimit -n 65536\n{% endblock %}\n"
@@ -75,6 +76,8 @@ def test_every_block_has_one_name_and_jinja_sees_the_same() -> None:
         names.update(list(found))
     assert set(names.values()) == {1}
     assert set(names) == set(our_blocks())
+    described = re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \| `.*\.j2` \|", DOCS.read_text())
+    assert sorted(re.findall(r"\w+", " ".join(described))) == sorted(names)
     assert our_blocks()["before_software"].is_empty
     assert our_blocks()["srun"].text.startswith('srun --nodes="$SLURM_JOB_NUM_NODES"')
 
