@@ -12,7 +12,7 @@ from curator_slurm.launcher.cli import _options
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.plan.model import SiteTemplate
 from curator_slurm.launcher.plan.site_part import site_templates, template_folder
-from curator_slurm.launcher.plan.template_blocks import Block, difference, our_blocks
+from curator_slurm.launcher.plan.template_blocks import TemplateBlock, difference, our_blocks
 from curator_slurm.launcher.plan.template_overrides import PREFIX, BlockFit, Replaced, replaced
 from curator_slurm.launcher.site.layers import Layers, load
 from curator_slurm.launcher.site.template_files import KEY, ORIGINALS, SUFFIX
@@ -84,13 +84,13 @@ def _read(path: Path, text: str) -> SiteTemplate:
     return SiteTemplate(name=path.name, path=str(path), text=text)
 
 
-def _beginning(before: str, block: Block) -> str:
+def _beginning(before: str, block: TemplateBlock) -> str:
     """A template with one block more, which says what ours says."""
     head = before or f'{{% extends "{PREFIX}{block.template}" %}}\n'
     return f"{head}\n{{% block {block.name} %}}\n{block.text}{{% endblock %}}\n"
 
 
-def _known(name: str) -> Block:
+def _known(name: str) -> TemplateBlock:
     block = our_blocks().get(name)
     if block is None:
         raise UsageError(f"there is no block {name}; there are {', '.join(our_blocks())}")

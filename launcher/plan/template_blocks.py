@@ -16,7 +16,7 @@ FOLDER = Path(str(slurm_templates.__file__)).parent
 
 
 @dataclass(frozen=True)
-class Block:
+class TemplateBlock:
     """A named part of one of our templates, which a site may replace."""
 
     template: str
@@ -43,16 +43,16 @@ def blocks_of(source: str) -> Mapping[str, str]:
 
 
 @cache
-def our_blocks() -> Mapping[str, Block]:
+def our_blocks() -> Mapping[str, TemplateBlock]:
     """Every block that a site may replace; no two have one name."""
     found = {}
     for path in sorted(FOLDER.glob("*.j2")):
         for name, text in blocks_of(path.read_text(encoding="utf-8")).items():
-            found[name] = Block(path.name, name, text)
+            found[name] = TemplateBlock(path.name, name, text)
     return found
 
 
-def difference(block: Block, original: str, version: str) -> str:
+def difference(block: TemplateBlock, original: str, version: str) -> str:
     """What has changed below a template that was written for `original`, as a unified diff."""
     names = (f"{block.template}: block {block.name}, as it was", f"{block.template}: block {block.name}, {version}")
     return "".join(unified_diff(original.splitlines(keepends=True), block.text.splitlines(keepends=True), *names))

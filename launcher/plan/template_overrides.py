@@ -29,7 +29,7 @@ from jinja2 import (
 
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.plan.model import SiteTemplate
-from curator_slurm.launcher.plan.template_blocks import FOLDER, Block, our_blocks
+from curator_slurm.launcher.plan.template_blocks import FOLDER, TemplateBlock, our_blocks
 from curator_slurm.launcher.site.template_files import KEY
 
 PREFIX = "curator-slurm/"
@@ -54,7 +54,7 @@ class Replaced:
 
     template: SiteTemplate
     line: int
-    block: Block
+    block: TemplateBlock
     original: str | None
     fit: BlockFit
 
@@ -170,7 +170,7 @@ def _where_of(error: Exception, templates: Sequence[SiteTemplate]) -> str:
     return known.get(str(name), "")
 
 
-def _fit(block: nodes.Block, ours: Block, original: str | None) -> BlockFit:
+def _fit(block: nodes.Block, ours: TemplateBlock, original: str | None) -> BlockFit:
     calls = (call.node for call in block.find_all(nodes.Call))
     if ours.is_empty or any(isinstance(name, nodes.Name) and name.name == "super" for name in calls):
         return BlockFit.ADDS

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Template
 
-from jinja2 import Environment, TemplateSyntaxError
-
-from curator_slurm import slurm_templates
 from curator_slurm.common.addresses import is_address
-from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.errors import SpecError
 from curator_slurm.launcher.plan.checks import cannot_create
+from curator_slurm.launcher.plan.site_part import site_templates
+from curator_slurm.launcher.plan.template_overrides import check
 from curator_slurm.launcher.site.model import Site
 from curator_slurm.launcher.survey.findings import SiteFinding, error, warning
 
@@ -34,7 +32,7 @@ def check_places(site: Site, environ: Mapping[str, str]) -> Iterator[SiteFinding
             yield warning(f"container.binds.{index}", message, "check the path")
     folder = _path(site.templates.folder, environ)
     if folder is not None:
-        yield from _templates(folder, site.templates.written_for)
+        yield from _templates(folder, environ)
 
 
 def _path(given: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -57,30 +55,14 @@ def _runs(site: Site, environ: Mapping[str, str]) -> Iterator[SiteFinding]:
         yield error("storage.runs", f"{path} cannot be made: {why}", "name a folder in which every user may make one")
 
 
-def _templates(folder: Path, written_for: str | None) -> Iterator[SiteFinding]:
-    """Whether each is one that extends ours, and compiles."""
+def _templates(folder: Path, environ: Mapping[str, str]) -> Iterator[SiteFinding]:
+    """Whether each is over one of ours and compiles, and whether the blocks that it replaces are what they were."""
     try:
-        files = sorted(folder.glob("*.j2"))
-        if not folder.is_dir():
-            raise NotADirectoryError(20, "not a folder", str(folder))
-    except OSError as failure:
-        yield error("templates.folder", storage_errors.what(failure), "check the path")
-        return
-    if not files:
-        yield warning("templates.folder", f"{folder} has no template (*.j2)", "leave templates.folder out")
-    ours = Path(str(slurm_templates.__file__)).parent
-    for file in files:
-        if not (ours / file.name).exists():
-            names = ", ".join(sorted(path.name for path in ours.glob("*.j2") if not path.name.startswith("_")))
-            message = f"{file.name} is the name of no template of curator-slurm {__version__}: nothing uses it"
-            yield error("templates.folder", message, f"there are: {names}")
-        try:
-            Environment().parse(file.read_text(encoding="utf-8"), filename=str(file))
-        except TemplateSyntaxError as failure:
-            message = f"{file}:{failure.lineno} does not compile: {failure.message}"
-            yield error("templates.folder", message, "correct the template")
-        except (OSError, UnicodeDecodeError) as failure:
-            yield error("templates.folder", f"{file}: {failure}", "check the file")
-    if files and written_for is not None and written_for != __version__:
-        message = f"the templates were written for {written_for}, and this is {__version__}"
-        yield warning("templates.written_for", message, "compare them with the new ones, then set written_for")
+        templates = site_templates(str(folder), "", environ)
+        check(templates)
+    except SpecError as failure:
+        for problem in failure.problems:
+            yield error("templates.folder", str(problem), "correct it: specs are refused here meanwhile")
+    else:
+        if not templates:
+            yield warning("templates.folder", f"{folder} has no template (*.j2)", "leave templates.folder out")

@@ -14,7 +14,6 @@ from click.testing import CliRunner, Result
 from fake_slurm import FakeSlurm
 from survey_answers import answers
 
-from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.site import catalogue
 from curator_slurm.launcher.site.model import Site
@@ -132,23 +131,30 @@ def test_a_cluster_that_gives_no_memory_and_knows_no_gpus() -> None:
 def test_places(tmp_path: Path) -> None:
     folder = tmp_path / "templates"
     folder.mkdir()
+    (folder / "_node.j2").write_text(
+        '{% extends "curator-slurm/_node.j2" %}\n{% block setup %}\ntrue\n{% endblock %}\n'
+    )
     (folder / "job.sbatch.j2").write_text("{% extends 'x' %}\n{% block a %}\n")
-    (folder / "typo.sbatch.j2").write_text("fine\n")
+    for each in (folder, *folder.iterdir()):
+        each.chmod(0o755)
     (tmp_path / "runs").mkdir()
     environ = {"USER": "alice", "HOME": str(tmp_path)}
     site = changed(
         environment={"venv": "/nowhere/venv"},
         storage={"runs": f"{tmp_path}/runs/${{USER}}/x"},
         container={"binds": ["/nowhere:/data", str(tmp_path)]},
-        templates={"folder": str(folder), "written_for": "0.0.1"},
+        templates={"folder": str(folder)},
     )
     found = list(check_places(site, environ))
     assert [each.key for each in found] == [
-        *("environment.venv", "container.binds.0", "templates.folder", "templates.folder", "templates.written_for"),
+        *("environment.venv", "container.binds.0", "templates.folder"),
     ]
-    assert "job.sbatch.j2:2 does not compile" in found[2].message
-    assert "typo.sbatch.j2 is the name of no template" in found[3].message
-    assert __version__ in found[4].message
+    assert "job.sbatch.j2:2: Unexpected end of template" in found[2].message
+    (folder / "job.sbatch.j2").unlink()
+    found = list(check_places(site, environ))
+    assert "_node.j2:2: block `setup` of _node.j2 has no copy of what it replaces" in found[2].message
+    (folder / "_node.j2").unlink()
+    assert [each.severity for each in check_places(site, environ)][2] is Severity.WARNING
     (tmp_path / "file").touch()
     assert keys(check_places(changed(storage={"runs": str(tmp_path / "file" / "x")}), environ)) == {"storage.runs"}
     assert keys(check_places(changed(storage={"runs": "${SCRATCH}/x"}), environ)) == set()
