@@ -94,7 +94,7 @@ _NODE = "ray._private.node:Node"
 _CALLBACK = "ray.data._internal.execution.execution_callback:ExecutionCallback"
 _PROGRAM = "ray._private.services:start_ray_process"
 _PARAMS = "ray._private.parameter:RayParams"
-_PARAMETERS = (
+SERVICE_PARAMETERS = (
     *("node_ip_address", "node_name", "temp_dir", "num_cpus", "num_gpus", "memory", "object_store_memory"),
     *("node_manager_port", "object_manager_port", "metrics_agent_port", "dashboard_agent_listen_port"),
     *("runtime_env_agent_port", "metrics_export_port", "min_worker_port", "max_worker_port", "gcs_server_port"),
@@ -293,5 +293,5 @@ def _parameters_problem() -> str | None:
         found = inspect.signature(importlib.import_module("ray._private.parameter").RayParams).parameters
     except (ImportError, AttributeError):
         return "ray._private.parameter.RayParams is missing"
-    missing = sorted(set(_PARAMETERS) - set(found))
+    missing = sorted(set(SERVICE_PARAMETERS) - set(found))
     return f"ray._private.parameter.RayParams does not take {', '.join(missing)}" if missing else None

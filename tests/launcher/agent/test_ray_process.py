@@ -11,6 +11,7 @@ import pytest
 
 from curator_slurm.common.dashboard import Dashboard
 from curator_slurm.executors.backends.xenna_env import API_LIMIT
+from curator_slurm.executors.ray_internals import SERVICE_PARAMETERS
 from curator_slurm.executors.ray_services import wait_until_open
 from curator_slurm.executors.runtime_env import NOSET_CUDA
 from curator_slurm.launcher.agent.credentials import Credentials
@@ -61,6 +62,13 @@ def test_every_service_has_the_port_of_the_command_line(head: RayNode) -> None:
         numbers = {word.rpartition("=")[2] for word in start_command(node)}
         found = {str(value) for name, value in services(node)["parameters"].items() if name.endswith("_port")}
         assert found <= numbers
+
+
+def test_every_parameter_is_one_that_is_checked_before_a_run(head: RayNode) -> None:
+    """A Ray that does not take one of them is started by `ray start`, and not with an error."""
+    nodes = head, replace(head, head_address="10.1.2.4:6379"), replace(head, dashboard=Dashboard.FULL)
+    passed = {name for node in nodes for name in services(node)["parameters"]}
+    assert passed == set(SERVICE_PARAMETERS)
 
 
 def test_it_imports_ray_and_ends_where_no_order_comes(head: RayNode, tmp_path: Path) -> None:
