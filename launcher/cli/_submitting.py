@@ -22,6 +22,7 @@ from curator_slurm.launcher.operations.submit import (
 )
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.sharding.plan_shards import collector_off
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,13 @@ def submit_request(request: SubmitRequest, *, feeds: bool = False) -> SubmittedR
     """Check and submit; what was not passed on to sbatch is printed on stderr. `feeds`: the caller submits the rest."""
     choice = choose_cluster(request.cluster)
     steps = open_steps()
-    try:
-        prepared = _prepared(request, choice, steps.show)
-    finally:
-        steps.close()
-    submitted = submit(prepared, os.environ, feeds=feeds)
+    with collector_off():
+        try:
+            prepared = _prepared(request, choice, steps.show)
+        finally:
+            steps.close()
+        submitted = submit(prepared, os.environ, feeds=feeds)
+        del prepared  # before the collector looks at it
     for note in submitted.notes:
         say(f"Note: {note}", err=True)
     if options := [name for name in submitted.removed_variables if name.startswith("SBATCH_")]:

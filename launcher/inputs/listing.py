@@ -9,7 +9,7 @@ from pathlib import Path
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import local_path, show
-from curator_slurm.launcher.inputs.filelist import ListBlock, new_digest, read_blocks, read_list
+from curator_slurm.launcher.inputs.filelist import new_digest, read_blocks, read_list
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.local import FoundFiles, LocalLister
 from curator_slurm.launcher.inputs.remote import ask_all, list_remote
@@ -168,18 +168,20 @@ class _List:
         return "" if unknown else self.digest.hexdigest()
 
     def _read(self, collected: _Collected) -> None:
+        count = 0
         for block in read_blocks(self.path, self.digest):
-            new = {file[0]: file for file in block.files}
-            if len(new) == len(block.files) and self.files.keys().isdisjoint(new):
-                self.files.update(new)
-            else:
-                self._add_with_repeated(block, collected)
+            self.files.update({file[0]: file for file in block.files})
+            count += len(block.files)
             self.progress(_LISTING, len(collected.files) + len(self.files), None)
         if not self.files:
             raise StorageError(f"input.manifest: {show(self.path)} lists no files")
+        if len(self.files) < count:
+            self._read_with_repeated(collected)
 
-    def _add_with_repeated(self, block: ListBlock, collected: _Collected) -> None:
-        for number, file in zip(*block, strict=True):
+    def _read_with_repeated(self, collected: _Collected) -> None:
+        """Read it again, to note the files that are listed more than once."""
+        self.files.clear()
+        for number, file in read_list(self.path):
             known = self.files.setdefault(file.path, file)
             if known is file:
                 continue
