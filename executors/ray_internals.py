@@ -99,7 +99,7 @@ SERVICE_PARAMETERS = (
     *("node_manager_port", "object_manager_port", "metrics_agent_port", "dashboard_agent_listen_port"),
     *("runtime_env_agent_port", "metrics_export_port", "min_worker_port", "max_worker_port", "gcs_server_port"),
     *("gcs_address", "no_monitor", "include_dashboard", "dashboard_host", "dashboard_port"),
-    "ray_client_server_port",
+    *("ray_client_server_port", "labels"),
 )
 
 NAMES = PrivateNames(

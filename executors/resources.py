@@ -11,6 +11,8 @@ _ASSUMED_GPU_MEMORY_GB = 24.0
 class Resources:
     """CPUs and GPUs of one worker; `gpu_memory_gb` is turned into a share of one GPU, in tenths.
 
+    `group` keeps the workers on the nodes of one group (`resources.groups` of a spec).
+
     Raises:
         ValueError: `gpus` and `gpu_memory_gb` are both given, or the memory is more than one GPU has.
     """
@@ -18,6 +20,7 @@ class Resources:
     cpus: float = 1.0
     gpu_memory_gb: float = 0.0
     gpus: float = 0.0
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if min(self.cpus, self.gpu_memory_gb, self.gpus) < 0:

@@ -315,7 +315,7 @@ class FunctionStage(ProcessingStage[Any, Any]):
 
 
 def processing_stage(
-    *, name: str, resources: Resources | Mapping[str, float] | None = None, batch_size: int | None = None
+    *, name: str, resources: Resources | Mapping[str, Any] | None = None, batch_size: int | None = None
 ) -> Callable[[Callable[[Any], Any]], FunctionStage]:
     """Turn a function of one task into a stage: what it decorates becomes a stage object.
 

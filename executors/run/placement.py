@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from curator_slurm.common.node_groups import GROUP_LABEL
 from curator_slurm.executors.ray_internals import is_head
 from curator_slurm.executors.task_failures import DoesNotFitError, LastNodeLostError
 
@@ -42,9 +43,16 @@ class Need:
 
     cpus: float
     gpus: float
+    group: str | None = None
+    """The only group of nodes that it may be on."""
 
     def __str__(self) -> str:
-        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+        where = "" if self.group is None else f" in group {self.group}"
+        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs{where}"
+
+    def allows(self, group: str | None) -> bool:
+        """Whether it may be on nodes of a group; nodes that have none, as on one machine, take everything."""
+        return self.group is None or group is None or self.group == group
 
     def within(self, cpus: float, gpus: float) -> bool:
         """Whether so many CPUs and GPUs are enough."""
@@ -58,17 +66,48 @@ class ClusterNode:
     node_id: str
     cpus: float
     gpus: float = 0.0
+    group: str | None = None
+
+    def __str__(self) -> str:
+        return str(Need(self.cpus, self.gpus, self.group))
+
+    def holds(self, need: Need) -> bool:
+        """Whether there would be room for it if there were nothing else here."""
+        return need.allows(self.group) and need.within(self.cpus, self.gpus)
+
+
+def need_of(stage: Any, cpus: float | None = None) -> Need:
+    """What a worker of a stage takes, with `cpus` in place of its own; resources of NeMo Curator have no group."""
+    resources = stage.resources
+    own = float(resources.cpus) if cpus is None else cpus
+    return Need(own, float(resources.gpus), getattr(resources, "group", None))
 
 
 def usable_nodes(listed: Iterable[Mapping[str, Any]], *, ignore_head_node: bool) -> list[ClusterNode]:
     """The alive nodes of `ray.nodes()`, without the head where workers are to keep off it."""
     return [
-        ClusterNode(node["NodeID"], float(resources.get("CPU", 0)), float(resources.get("GPU", 0)))
+        ClusterNode(
+            node["NodeID"],
+            float(resources.get("CPU", 0)),
+            float(resources.get("GPU", 0)),
+            (node.get("Labels") or {}).get(GROUP_LABEL),
+        )
         for node in listed
         if node.get("Alive")
         for resources in [node.get("Resources", {})]
         if not (ignore_head_node and is_head(node))
     ]
+
+
+def count_nodes(listed: Iterable[Mapping[str, Any]], need: Need, *, ignore_head_node: bool) -> int:
+    """How many nodes a worker with this need may be on, as far as groups and the head are concerned."""
+    return sum(need.allows(node.group) for node in usable_nodes(listed, ignore_head_node=ignore_head_node))
+
+
+def group_selector(group: str | None, nodes: Iterable[ClusterNode]) -> dict[str, str]:
+    """Ray's label selector of workers that may be on the nodes of a group only; empty where no node is in any."""
+    known = any(node.group is not None for node in nodes)
+    return {GROUP_LABEL: group} if known and group is not None else {}
 
 
 def head_node_id(listed: Iterable[Mapping[str, Any]]) -> str | None:
@@ -78,8 +117,8 @@ def head_node_id(listed: Iterable[Mapping[str, Any]]) -> str | None:
 
 def shrunk(need: Need, nodes: Iterable[ClusterNode]) -> Need:
     """The need with no more CPUs than the largest node with enough GPUs has: CPUs can be shared, GPUs cannot."""
-    cpus = max((node.cpus for node in nodes if need.within(need.cpus, node.gpus)), default=need.cpus)
-    return Need(min(need.cpus, cpus), need.gpus)
+    fitting = (node.cpus for node in nodes if need.allows(node.group) and need.within(need.cpus, node.gpus))
+    return replace(need, cpus=min(need.cpus, max(fitting, default=need.cpus)))
 
 
 def check_fits(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> None:
@@ -90,7 +129,13 @@ def check_fits(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> None:
     """
     if not nodes:
         raise DoesNotFitError("no node is left for workers: Ray has its head node only, and ignore_head_node is set")
-    if not any(need.within(node.cpus, node.gpus) for node in nodes):
+    if not any(need.allows(node.group) for node in nodes):
+        known = ", ".join(sorted({node.group for node in nodes if node.group is not None})) or "none"
+        raise DoesNotFitError(
+            f"stage {stage!r} asks for nodes of group {need.group!r} (`group` of its resources), and no node for "
+            f"workers is in it; groups: {known}"
+        )
+    if not any(node.holds(need) for node in nodes):
         raise DoesNotFitError(
             f"stage {stage!r} needs {need} per worker, and no node has that; nodes: {_described(nodes)}. Give the "
             "nodes more of them, or lower `resources` of the stage."
@@ -141,7 +186,7 @@ def _placed(place: Callable[[], _Placed], patience: NodePatience) -> _Placed:
 
 def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> LastNodeLostError | None:
     """The error of a stage that no node could hold a worker of, if there were nothing else on it."""
-    if any(need.within(node.cpus, node.gpus) for node in nodes):
+    if any(node.holds(need) for node in nodes):
         return None
     return LastNodeLostError(
         f"stage {stage!r} has lost the last node that a worker of it could run on; it needs {need}, "
@@ -150,7 +195,7 @@ def lost_last_node(stage: str, need: Need, nodes: Sequence[ClusterNode]) -> Last
 
 
 def _described(nodes: Sequence[ClusterNode]) -> str:
-    return ", ".join(str(Need(node.cpus, node.gpus)) for node in nodes) or "none"
+    return ", ".join(map(str, nodes)) or "none"
 
 
 class NodeWait:

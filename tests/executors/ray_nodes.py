@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import psutil
 from xenna_ray import TestRay, python_path, start_ray
 
+from curator_slurm.common.node_groups import GROUP_LABEL
+
 QUICK_DEATH = {
     "RAY_health_check_initial_delay_ms": "500",
     "RAY_health_check_period_ms": "1000",
@@ -29,24 +31,24 @@ class RayNodes:
         self.env = head.env
         self._started: list[subprocess.Popen[bytes]] = []
 
-    def add(self, cpus: float = 2, gpus: int = 0) -> int:
+    def add(self, cpus: float = 2, gpus: int = 0, group: str | None = None) -> int:
         """Start a node and wait until it has joined; its number. Ray gives up on a loaded machine: try again then."""
         for attempt in range(4):
             mark = f"node_{len(self._started)}_{attempt}"
-            node = self._start(cpus, gpus, mark)
+            node = self._start(cpus, gpus, mark, group)
             if self._joined(node, mark):
                 self._started.append(node)
                 return len(self._started) - 1
             end(node)
         raise RuntimeError(f"no Ray node could be started:\n{(self.head.folder / 'nodes.log').read_text()[-3000:]}")
 
-    def _start(self, cpus: float, gpus: int, mark: str) -> subprocess.Popen[bytes]:
+    def _start(self, cpus: float, gpus: int, mark: str, group: str | None) -> subprocess.Popen[bytes]:
         folder = self.head.folder
         command = [
             sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={self.env['RAY_ADDRESS']}",
             f"--num-cpus={cpus:g}", f"--num-gpus={gpus}", "--object-store-memory=200000000", "--block",
             "--include-log-monitor=false",
-            f'--resources={{"{mark}": 1}}',
+            f'--resources={{"{mark}": 1}}', *([] if group is None else [f"--labels={GROUP_LABEL}={group}"]),
         ]  # fmt: skip
         outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (folder / "nodes.log").open("ab") as log:

@@ -6,14 +6,29 @@ import math
 from collections.abc import Callable, Sequence
 
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
-from curator_slurm.executors.backends.ray_actor_pool.shares import Load
+from curator_slurm.executors.backends.ray_actor_pool.shares import Load, shares
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState
 from curator_slurm.executors.run.placement import Need
 
 
-def room_of(nodes: Nodes) -> Need:
-    """The CPUs and GPUs of all nodes."""
-    empty = nodes.empty()
+def targets_of(stages: Sequence[StageState], loads: Sequence[Load], nodes: Nodes) -> list[int]:
+    """Workers for each stage: those that are bound to a group share its nodes, the others what these leave of all."""
+    targets = [0] * len(stages)
+    left = room_of(nodes)
+    bound = {stage.need.group for stage in stages} - {None}
+    for group in (*sorted(filter(None, bound)), None):
+        own = [index for index, stage in enumerate(stages) if stage.need.group == group]
+        counts = shares([loads[index] for index in own], left if group is None else room_of(nodes, group))
+        for index, count in zip(own, counts, strict=True):
+            targets[index] = count
+            need = loads[index].need
+            left = Need(max(0.0, left.cpus - count * need.cpus), max(0.0, left.gpus - count * need.gpus))
+    return targets
+
+
+def room_of(nodes: Nodes, group: str | None = None) -> Need:
+    """The CPUs and GPUs of all nodes, or of a group."""
+    empty = [node for node in nodes.empty() if Need(0, 0, group).allows(node.group)]
     return Need(sum(node.cpus for node in empty), sum(node.gpus for node in empty))
 
 
@@ -22,7 +37,7 @@ def loads_of(
 ) -> list[Load]:
     """The loads of stages that follow each other; a task becomes as many as tasks have become so far, else one."""
     loads: list[Load] = []
-    room = room_of(nodes)
+    rooms = {group: room_of(nodes, group) for group in {stage.need.group for stage in stages}}
     coming = 0.0
     known = False
     for stage in stages:
@@ -35,7 +50,7 @@ def loads_of(
             most = max(stage.min_workers, len(stage.active))
         loads.append(
             Load(
-                need=_part_of(stage.need, room, capacity),
+                need=_part_of(stage.need, rooms[stage.need.group], capacity),
                 batches=math.ceil(tasks / stage.batch_size),
                 batch_s=batch_s,
                 startup_s=_startup_s(stage, now),

@@ -68,7 +68,8 @@ class RayActorPoolExecutor(BaseExecutor):
                     reserved_cpus=self.option("reserved_cpus"),
                     reserved_gpus=self.option("reserved_gpus"),
                 )
-                stages = [StageState(index, adapter) for index, adapter in enumerate(adapters[sources.first_stage :])]
+                left = adapters[sources.first_stage :]
+                stages = [StageState(index, adapter, nodes.count) for index, adapter in enumerate(left)]
                 fit_stages(stages, nodes)
                 return stages, nodes
 

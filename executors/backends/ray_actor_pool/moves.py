@@ -38,13 +38,20 @@ def workers_to_end(
     for index in sorted(missing, key=lambda index: finish_s(loads[index], len(stages[index].active)), reverse=True):
         stage = stages[index]
         short = targets[index] - len(stage.active)
+        possible = {node.node_id for node in nodes.fitting(stage.need)} if stage.need.group is not None else set(have)
         for node_id, room in have.items():
-            while short > 0 and stage.need.within(room.cpus, room.gpus) and (stage.need.cpus or stage.need.gpus):
+            while (
+                node_id in possible
+                and short > 0
+                and stage.need.within(room.cpus, room.gpus)
+                and (stage.need.cpus or stage.need.gpus)
+            ):
                 room = have[node_id] = less(room, stage.need)
                 short -= 1
         gain = _gain(loads[index], len(stage.active), short)
         while short > 0 and gain > 0 and len(ended) < _AT_ONCE:
-            found = _cheapest(stage, stages, everyone, spare, have, ended, now, gain)
+            rooms = {node_id: have[node_id] for node_id in possible}
+            found = _cheapest(stage, stages, everyone, spare, rooms, ended, now, gain)
             if found is None:
                 break
             node_id, victims = found
@@ -90,7 +97,7 @@ def _cheapest(
         for other in stages
         if other is not stage and spare[other.index] > 0
         for worker in other.active
-        if worker not in ended
+        if worker not in ended and (stage.need.group is None or worker.node_id in have)
     ]
     by_node: dict[str, list[tuple[float, int, Worker]]] = {}
     for entry in sorted((entry for entry in candidates if entry[0] < limit), key=lambda entry: entry[:2]):

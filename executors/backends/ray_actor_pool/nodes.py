@@ -23,9 +23,10 @@ class NodeCapacity:
     gpus: float
     free_cpus: float
     free_gpus: float
+    group: str | None = None
 
     def fits(self, need: Need) -> bool:
-        return need.within(self.free_cpus, self.free_gpus)
+        return need.allows(self.group) and need.within(self.free_cpus, self.free_gpus)
 
     def leaves(self, need: Need, other: Need) -> bool:
         """Whether a worker here would take nothing that `other` still waits for."""
@@ -36,7 +37,11 @@ class NodeCapacity:
         return not short_of_cpus and not short_of_gpus
 
     def could_fit(self, need: Need) -> bool:
-        return need.within(self.cpus, self.gpus)
+        return need.allows(self.group) and need.within(self.cpus, self.gpus)
+
+    @classmethod
+    def empty(cls, node_id: str, cpus: float, gpus: float, group: str | None) -> NodeCapacity:
+        return cls(node_id, cpus, gpus, cpus, gpus, group)
 
 
 class Nodes:
@@ -67,7 +72,7 @@ class Nodes:
         alive = usable_nodes(self._list_nodes(), ignore_head_node=self._ignore_head)
         for node in alive:
             if node.node_id not in self._nodes:
-                self._nodes[node.node_id] = NodeCapacity(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
+                self._nodes[node.node_id] = NodeCapacity.empty(node.node_id, node.cpus, node.gpus, node.group)
         for gone in set(self._nodes) - {node.node_id for node in alive}:
             del self._nodes[gone]
 
@@ -76,12 +81,18 @@ class Nodes:
 
     def empty(self) -> list[ClusterNode]:
         """What the nodes would offer if there were nothing on them."""
-        return [ClusterNode(node.node_id, node.cpus, node.gpus) for node in self._nodes.values()]
+        return [ClusterNode(node.node_id, node.cpus, node.gpus, node.group) for node in self._nodes.values()]
+
+    def count(self, need: Need) -> int:
+        """How many nodes such a worker may be on."""
+        return sum(need.allows(node.group) for node in self._nodes.values())
 
     def capacity(self, need: Need) -> int:
         """How many such workers all nodes hold at most; of those that need nothing, one for each CPU."""
         total = 0
         for node in self._nodes.values():
+            if not need.allows(node.group):
+                continue
             limits = [int((have + _EPSILON) / want) for have, want in self._ratios(node, need) if want > 0]
             total += min(limits, default=int(node.cpus + _EPSILON))
         return total if need.cpus or need.gpus else max(1, total)
@@ -116,7 +127,7 @@ class Nodes:
         """The same nodes with nothing on them, to try out what would fit."""
         empty = Nodes(list)
         for node in self._nodes.values():
-            empty._nodes[node.node_id] = NodeCapacity(node.node_id, node.cpus, node.gpus, node.cpus, node.gpus)
+            empty._nodes[node.node_id] = NodeCapacity.empty(node.node_id, node.cpus, node.gpus, node.group)
         return empty
 
     def fits(self, need: Need, beside: NodeCapacity | None = None) -> bool:

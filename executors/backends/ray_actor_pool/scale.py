@@ -12,11 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from curator_slurm.executors.backends.ray_actor_pool.demand import loads_of, room_of
+from curator_slurm.executors.backends.ray_actor_pool.demand import loads_of, targets_of
 from curator_slurm.executors.backends.ray_actor_pool.moves import workers_to_end
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.preemption import has_pending_capacity, preemption_candidates
-from curator_slurm.executors.backends.ray_actor_pool.shares import Load, finish_s, shares
+from curator_slurm.executors.backends.ray_actor_pool.shares import Load, finish_s
 from curator_slurm.executors.backends.ray_actor_pool.stage_state import StageState, Worker
 
 _PERIOD_S = 0.1
@@ -56,7 +56,7 @@ class Scaler:
         self._nodes.refresh()
         stages = [stage for stage in self._stages if not stage.finished]
         loads = loads_of(stages, self._nodes, now, self._blocked)
-        targets = shares(loads, room_of(self._nodes))
+        targets = targets_of(stages, loads, self._nodes)
         slowness = [finish_s(load, len(stage.active)) for load, stage in zip(loads, stages, strict=True)]
         for index in sorted(range(len(stages)), key=lambda index: (-stages[index].need.gpus, -slowness[index])):
             self._grow(stages[index], targets[index], loads[index], now, alone=len(stages) == 1)

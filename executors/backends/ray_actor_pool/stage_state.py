@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.run.blame import RerunDecision, deaths_after, decide_rerun
-from curator_slurm.executors.run.placement import Need
+from curator_slurm.executors.run.placement import Need, need_of
 from curator_slurm.executors.task_failures import FailurePolicy
 
 CALLS_AHEAD = 2
@@ -95,18 +96,22 @@ def suspects_of(call: Call, policy: FailurePolicy, *, blamed: bool) -> list[Susp
     return suspects
 
 
+def _alive(_need: Need) -> int:
+    return len(alive_nodes())
+
+
 class StageState:
     """The driver's view of one stage."""
 
-    def __init__(self, index: int, adapter: StageAdapter) -> None:
+    def __init__(self, index: int, adapter: StageAdapter, count_nodes: Callable[[Need], int] = _alive) -> None:
         stage = adapter.stage
         self.index = index
         self.adapter = adapter
         self.name = adapter.name
         self.batch_size = adapter.batch_size
-        self.need = Need(float(stage.resources.cpus), float(stage.resources.gpus))
+        self.need = need_of(stage)
         spec = checked_ray_stage_spec(stage)
-        self.fixed = fixed_workers(stage, lambda: len(alive_nodes()))
+        self.fixed = fixed_workers(stage, lambda: count_nodes(self.need))
         self.min_workers = self.fixed or max(1, int(spec.get("min_workers") or 1))
         self.max_workers = self.fixed or int(spec.get("max_workers") or 1_000_000)
         self.initial_workers = self.fixed or max(self.min_workers, int(spec.get("initial_workers") or 1))

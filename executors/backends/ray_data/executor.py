@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from curator_slurm.executors import ray_internals
@@ -12,7 +13,7 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.ray_connection import dead_nodes, environment, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
-from curator_slurm.executors.run.placement import NodePatience
+from curator_slurm.executors.run.placement import NodePatience, count_nodes
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
@@ -45,7 +46,7 @@ class RayDataExecutor(BaseExecutor):
         if not stages:
             return []
         with (
-            ray_session(stages=stages),
+            ray_session(stages=stages) as ray,
             environment(**_NO_POLLER),
             RunMonitor("ray_data", stages, self.policy) as monitor,
         ):
@@ -62,8 +63,9 @@ class RayDataExecutor(BaseExecutor):
             patience = NodePatience(*self.resource_wait)
 
             def place() -> Placement:
+                count = partial(count_nodes, ray.nodes(), ignore_head_node=self.ignore_head_node)
                 placement = Placement(
-                    plan_operators(adapters), ignore_head_node=self.ignore_head_node, patience=patience
+                    plan_operators(adapters, count), ignore_head_node=self.ignore_head_node, patience=patience
                 )
                 placement.check()
                 return placement

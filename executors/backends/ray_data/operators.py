@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from curator_slurm.executors.backends.ray_data.worker_process import Step, overr
 from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_stage_spec import checked_ray_stage_spec
 from curator_slurm.executors.requested_workers import fixed_workers
+from curator_slurm.executors.run.placement import Need, need_of
 from curator_slurm.executors.runtime_env import worker_env
 
 _BLOCK_BYTES = 64 << 20
@@ -40,6 +41,13 @@ class OperatorPlan:
     workers: Workers
     max_calls: int | None
     remote_args: dict[str, Any]
+    group: str | None = None
+    """The only group of nodes that its workers may be on."""
+
+    @property
+    def need(self) -> Need:
+        """What one of them takes."""
+        return Need(self.cpus, self.gpus, self.group)
 
     @property
     def name(self) -> str:
@@ -71,6 +79,7 @@ class OperatorPlan:
             and self.remote_args == other.remote_args
             and self.workers == other.workers == plain
             and self.max_calls == other.max_calls
+            and self.group == other.group
         )
 
     def split_first(self) -> tuple[OperatorPlan, ...]:
@@ -81,15 +90,19 @@ class OperatorPlan:
     def fuse(self, other: OperatorPlan) -> OperatorPlan:
         return OperatorPlan(
             (*self.steps, *other.steps), False, self.cpus, 0.0, other.fans_out, self.workers, self.max_calls,
-            self.remote_args,
+            self.remote_args, self.group,
         )  # fmt: skip
 
 
-def plan_operators(adapters: Sequence[StageAdapter]) -> list[OperatorPlan]:
-    """Operators for the stages, neighbours fused where they can be."""
+def _alive(_need: Need) -> int:
+    return len(alive_nodes())
+
+
+def plan_operators(adapters: Sequence[StageAdapter], count_nodes: Callable[[Need], int] = _alive) -> list[OperatorPlan]:
+    """Operators for the stages, neighbours fused where they can be; `count_nodes`: those that a worker may be on."""
     plans: list[OperatorPlan] = []
     for index, adapter in enumerate(adapters):
-        plan = _plan(Step(index, adapter))
+        plan = _plan(Step(index, adapter), count_nodes)
         if plans and plans[-1].fuses_with(plan):
             plans[-1] = plans[-1].fuse(plan)
         else:
@@ -97,10 +110,11 @@ def plan_operators(adapters: Sequence[StageAdapter]) -> list[OperatorPlan]:
     return plans
 
 
-def _plan(step: Step) -> OperatorPlan:
+def _plan(step: Step, count_nodes: Callable[[Need], int]) -> OperatorPlan:
     stage = step.adapter.stage
     spec = checked_ray_stage_spec(stage)
-    gpus = float(stage.resources.gpus)
+    need = need_of(stage, float(spec.get("ray_num_cpus") or stage.resources.cpus))
+    gpus = need.gpus
     by_nature = overrides(stage, "setup") or overrides(stage, "teardown") or gpus > 0
     remote_args = dict(spec.get("ray_remote_args") or {})
     clash = sorted(_OWN_ARGUMENTS & set(remote_args))
@@ -112,17 +126,18 @@ def _plan(step: Step) -> OperatorPlan:
     return OperatorPlan(
         steps=(step,),
         is_actor=bool(spec.get("is_actor_stage", by_nature)),
-        cpus=float(spec.get("ray_num_cpus") or stage.resources.cpus),
+        cpus=need.cpus,
         gpus=gpus,
         fans_out=bool(spec.get("is_fanout_stage")),
         workers=Workers(
-            fixed_workers(stage, lambda: len(alive_nodes())),
+            fixed_workers(stage, lambda: count_nodes(need)),
             int(spec.get("min_workers") or 1),
             spec.get("max_workers"),
             spec.get("initial_workers"),
         ),
         max_calls=spec.get("max_calls_per_worker"),
         remote_args=remote_args,
+        group=need.group,
     )
 
 

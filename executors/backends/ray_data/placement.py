@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import ray
@@ -19,6 +20,7 @@ from curator_slurm.executors.run.placement import (
     NodePatience,
     NodeWait,
     check_fits,
+    group_selector,
     head_node_id,
     shrunk,
     usable_nodes,
@@ -43,11 +45,10 @@ class Placement:
         self._list_nodes = list_nodes
         self._ignore_head = ignore_head_node
         head = head_node_id(list_nodes()) if ignore_head_node else None
-        self.selector = None if head is None else {"ray.io/node-id": f"!{head}"}
-        """Ray's label selector of every worker."""
+        self._off_head = {} if head is None else {"ray.io/node-id": f"!{head}"}
         self.nodes = self._usable()
         self.cpus = sum(node.cpus for node in self.nodes)
-        self._scale = cpu_scale(plans, self.cpus)
+        self._scale = min(cpu_scale(own, cpus) for own, cpus in self._shared())
         self._needs = [self._need(plan) for plan in plans]
         self._wait = NodeWait(patience)
         self._looked = 0.0
@@ -60,6 +61,17 @@ class Placement:
         """
         for plan, need in zip(self.plans, self._needs, strict=True):
             check_fits(plan.name, need, self.nodes)
+
+    def selector(self, plan: OperatorPlan) -> dict[str, str] | None:
+        """Ray's label selector of its workers."""
+        return {**self._off_head, **group_selector(plan.group, self.nodes)} or None
+
+    def _shared(self) -> Iterator[tuple[Sequence[OperatorPlan], float]]:
+        """Operators that share CPUs, and how many: all of them, and those that are bound to each group."""
+        yield self.plans, self.cpus
+        for group in {plan.group for plan in self.plans} - {None}:
+            own = [plan for plan in self.plans if plan.group == group]
+            yield own, sum(node.cpus for node in self.nodes if Need(0, 0, group).allows(node.group))
 
     def cpus_of(self, plan: OperatorPlan) -> float:
         """CPUs to ask for, scaled down alike where the cluster is too small: CPUs can be shared."""
@@ -83,7 +95,7 @@ class Placement:
 
     def holds(self, node: ClusterNode, plan: OperatorPlan) -> bool:
         """Whether a worker of this operator fits on the node."""
-        return self._need(plan).within(node.cpus, node.gpus)
+        return node.holds(self._need(plan))
 
     def look(self, unfinished: Callable[[], Collection[int]]) -> None:
         """Give up where stages have waited long for a node; to be called often. Ray Data would wait for ever.
@@ -107,7 +119,7 @@ class Placement:
         self._wait.check(needs, self._usable(), now)
 
     def _need(self, plan: OperatorPlan) -> Need:
-        return shrunk(Need(plan.cpus * self._scale, plan.gpus), self.nodes)
+        return shrunk(replace(plan.need, cpus=plan.cpus * self._scale), self.nodes)
 
     def _usable(self) -> list[ClusterNode]:
         return usable_nodes(self._list_nodes(), ignore_head_node=self._ignore_head)

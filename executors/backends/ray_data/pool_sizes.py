@@ -68,7 +68,7 @@ def _leaves_room(pool: PoolNeed, pools: Sequence[PoolNeed], nodes: Sequence[Clus
     return all(
         others <= node.cpus - math.floor(node.gpus / pool.need.gpus) * pool.need.cpus
         for node in nodes
-        if pool.need.within(node.cpus, node.gpus)
+        if node.holds(pool.need)
     )
 
 
@@ -107,6 +107,7 @@ class _Room:
     def __init__(self, nodes: Sequence[ClusterNode]) -> None:
         self._cpus = [node.cpus for node in nodes]
         self._gpus = [node.gpus for node in nodes]
+        self._groups = [node.group for node in nodes]
 
     def take(self, need: Need) -> bool:
         """Place a worker; whether there was room.
@@ -114,7 +115,8 @@ class _Room:
         One without a GPU goes where the fewest GPUs are free; of nodes that have some, to the emptiest, so that there
         are CPUs beside them, and of others to the fullest.
         """
-        fitting = [i for i in range(len(self._cpus)) if need.within(self._cpus[i], self._gpus[i])]
+        allowed = (i for i, group in enumerate(self._groups) if need.allows(group))
+        fitting = [i for i in allowed if need.within(self._cpus[i], self._gpus[i])]
         if not fitting:
             return False
         best = max(fitting, key=lambda i: self._preference(i, with_gpu=need.gpus > 0))

@@ -154,8 +154,8 @@ class DataRun:
         }
         if plan.gpus:
             arguments["num_gpus"] = plan.gpus
-        if self._placement.selector is not None:
-            arguments["label_selector"] = self._placement.selector
+        if selector := self._placement.selector(plan):
+            arguments["label_selector"] = selector
         workers = plan.workers
         name = "+".join(type(step.adapter.stage).__name__ for step in plan.steps)
         if plan.is_actor:
@@ -190,7 +190,7 @@ class DataRun:
         options = {key: plan.remote_args[key] for key in ("runtime_env",) if key in plan.remote_args}
         remote = ray.remote(_first).options(
             num_cpus=self._placement.cpus_of(plan), num_gpus=plan.gpus, num_returns=most + 1, max_retries=_RETRIES,
-            label_selector=self._placement.selector, **options,
+            label_selector=self._placement.selector(plan), **options,
         )  # fmt: skip
         counts, *blocks = remote.remote(plan, self._ledger, task, following, self._placement.cpus, most)
         filled, total, nbytes = ray.get(counts)

@@ -20,6 +20,7 @@ from curator_slurm.executors.backends.xenna.engine.patches import Replacements, 
 from curator_slurm.executors.backends.xenna.engine.solver import ASK_S
 from curator_slurm.executors.backends.xenna.fit import MIN_CPUS, Demand, check_each_fits
 from curator_slurm.executors.backends.xenna.gpus import StageRuntimeEnv
+from curator_slurm.executors.backends.xenna.groups import with_groups
 from curator_slurm.executors.backends.xenna.options import StageOptions, parse_config, parse_stage, xenna_version
 from curator_slurm.executors.backends.xenna.placement import AliveNodes
 from curator_slurm.executors.backends.xenna.plain import PlainStage, ReportReader
@@ -32,11 +33,11 @@ from curator_slurm.executors.known_options import COMMON_KEYS
 from curator_slurm.executors.ray_connection import dead_nodes, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.payload import size_of
-from curator_slurm.executors.run.placement import NodePatience
+from curator_slurm.executors.run.placement import NodePatience, need_of
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds
 from curator_slurm.executors.run.sources import Sources
-from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError
+from curator_slurm.executors.task_failures import DoesNotFitError, FailurePolicy, OnTaskError
 
 _CLEAR_CUDA = "clear_cuda_visible_devices_on_cpu_actors"
 
@@ -191,13 +192,27 @@ class XennaExecutor(BaseExecutor):
         """
         batches = _batches(sources.unfinished, adapters[0])
         cluster = AliveNodes(ignore_head_node=self.ignore_head_node)
-        workers = [setting.workers(len(cluster.nodes)) for setting in settings]
+        stages = [adapter.stage for adapter in adapters]
+        workers = [
+            setting.workers(cluster.count(need_of(stage).group))
+            for stage, setting in zip(stages, settings, strict=True)
+        ]
         if workers[0] is None and batches == 1:
             workers[0] = 1  # one batch keeps one worker busy; the engine would give it a share of the cluster
-        demands = _demands([adapter.stage for adapter in adapters], workers)
+        demands, chosen = with_groups(_demands(stages, workers), cluster.nodes)
+        if chosen:
+            logger.info(f"stages that name no group of nodes run in: {', '.join(chosen)}")
+        bound = next((demand for demand in demands if demand.group is not None), None)
+        if bound is not None and (names.GROUPS not in features or self.config.get("saturation_aware")):
+            with_what = "with `saturation_aware`" if names.GROUPS in features else f"of version {xenna_version()}"
+            raise DoesNotFitError(
+                f"stage {bound.stage!r} names a group of nodes, which cosmos-xenna {with_what} cannot be kept to; use "
+                "another executor, or let all stages run everywhere"
+            )
         if names.CLUSTER not in features:
             check_each_fits(cluster.nodes, demands)
-            return _Placed(cluster, None, [max(demand.cpus, MIN_CPUS) for demand in demands], workers, features)
+            cpus = [max(demand.cpus, MIN_CPUS) for demand in demands]
+            return _Placed(cluster, None, cpus, workers, features, demands)
         described, found = cluster.plan(
             demands, self._options.cpu_share, together=not self._options.batch, ask_engine=names.SOLVER in features
         )
@@ -206,7 +221,7 @@ class XennaExecutor(BaseExecutor):
             fixed or (extra and setting.limit(self._options.max_workers_per_stage, extra, few))
             for fixed, extra, few, setting in zip(workers, found.stage_workers, most, settings, strict=True)
         ]
-        return _Placed(cluster, described, found.stage_cpus, workers, features)
+        return _Placed(cluster, described, found.stage_cpus, workers, features, demands)
 
     def _stage_policy(self, setting: StageOptions) -> FailurePolicy:
         if setting.ignore_failures is None:
@@ -234,6 +249,8 @@ class XennaExecutor(BaseExecutor):
             StageSpec(stage=stage, num_workers=count, **setting.overrides)
             for stage, count, setting in zip(stages, placed.workers, settings, strict=True)
         ]
+        groups = placed.cluster.groups(placed.demands, [spec.name(index) for index, spec in enumerate(specs)])
+        parts = replace(parts, groups=groups)
         if placed.described is not None:
             parts = replace(parts, describe_cluster=lambda *_args, **_kwargs: placed.described)
         logger.info(
@@ -275,6 +292,7 @@ class _Placed:
     stage_cpus: list[float]
     workers: list[int | None]
     features: frozenset[str]
+    demands: list[Demand]
 
     def requests(self, adapter: StageAdapter, index: int) -> Requests:
         """What the engine is told of a stage."""
@@ -309,6 +327,7 @@ def _demands(stages: Sequence[Any], workers: Sequence[int | None]) -> list[Deman
             float(stage.resources.gpus),
             workers=count or 1,
             fixed=count is not None,
+            group=need_of(stage).group,
         )
         for stage, count in zip(stages, workers, strict=True)
     ]

@@ -36,6 +36,13 @@ class Demand:
     gpus: float = 0.0
     workers: int = 1
     fixed: bool = False
+    group: str | None = None
+    """The only group of nodes that they may be on."""
+
+    @property
+    def need(self) -> Need:
+        """Of one worker."""
+        return Need(self.cpus, self.gpus, self.group)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def check_each_fits(nodes: Sequence[ClusterNode], demands: Iterable[Demand]) -> 
         DoesNotFitError: there is one.
     """
     for demand in demands:
-        check_fits(demand.stage, shrunk(Need(demand.cpus, demand.gpus), nodes), nodes)
+        check_fits(demand.stage, shrunk(demand.need, nodes), nodes)
 
 
 def shrink_further(previous: Fit, factor: float) -> Fit:
@@ -171,7 +178,9 @@ def _packs(nodes: Sequence[ClusterNode], demands: Sequence[Demand]) -> bool:
     gpus = [[1.0] * int(node.gpus) for node in nodes]
     for demand in sorted(demands, key=lambda d: (d.gpus, d.cpus), reverse=True):
         for _ in range(demand.workers):
-            for index in range(len(nodes)):
+            for index, node in enumerate(nodes):
+                if not demand.need.allows(node.group):
+                    continue
                 if cpus[index] + _EPSILON >= demand.cpus and _take_gpus(gpus[index], demand.gpus):
                     cpus[index] -= demand.cpus
                     break

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from curator_slurm.common.node_groups import GROUP_LABEL
 from curator_slurm.executors.backend_registry import make_executor
 from curator_slurm.executors.known_options import BACKENDS
 from curator_slurm.executors.run import placement
@@ -16,6 +17,7 @@ from curator_slurm.executors.run.placement import (
     NodePatience,
     NodeWait,
     check_fits,
+    count_nodes,
     head_node_id,
     lost_last_node,
     placed_at_start,
@@ -131,3 +133,19 @@ def test_a_node_that_joins_or_a_stage_that_ends_begins_the_wait_anew() -> None:
         (1170, ON_GPU, [CPU_NODE]),
     ]:
         wait.check(needs, nodes, now)
+
+
+def test_groups_are_read_from_labels_and_bind_what_names_them() -> None:
+    nodes = [{**listed("a", CPU=8), "Labels": {GROUP_LABEL: "cpu"}}, {**listed("b", CPU=4, GPU=1), "Labels": {}}]
+    cpu, plain = usable_nodes(nodes, ignore_head_node=False)
+    assert (cpu.group, plain.group) == ("cpu", None)
+    assert [cpu.holds(Need(1, 0, group)) for group in ("cpu", None, "gpu")] == [True, True, False]
+    assert plain.holds(Need(1, 1, "gpu")), "a node without group takes everything"
+    assert count_nodes(nodes[:1], Need(1, 0, "gpu"), ignore_head_node=False) == 0
+    assert shrunk(Need(8, 0, "gpu"), [cpu, ClusterNode("c", 2, 1, "gpu")]) == Need(2, 0, "gpu")
+    with pytest.raises(DoesNotFitError, match=r"'model' asks for nodes of group 'gpu'.* groups: cpu"):
+        check_fits("model", Need(1, 0, "gpu"), [cpu])
+    with pytest.raises(
+        DoesNotFitError, match=r"needs 1 CPUs and 1 GPUs in group cpu .* 8 CPUs and 0 GPUs in group cpu"
+    ):
+        check_fits("model", Need(1, 1, "cpu"), [cpu])

@@ -17,6 +17,7 @@ STREAMED_CHUNKS = "streamed chunks"
 BATCHED_CHUNKS = "batched chunks"
 CLUSTER = "cluster"
 SOLVER = "solver"
+GROUPS = "groups of nodes"
 PLANS = "plans"
 NO_MONITOR = "no monitor"
 MONITOR_END = "end of the monitor"
@@ -86,6 +87,12 @@ _FEATURES = (
         "where that pays",
         "numbers of workers change every `autoscale_interval_s`, and only then, whatever their start costs",
         needs=(WORKERS,),
+    ),
+    Feature(
+        GROUPS,
+        "stages that name a group of nodes stay on it: the engine's solver is asked for each group by itself",
+        "a pipeline with a stage that names a group of nodes is refused",
+        needs=(CLUSTER,),
     ),
     Feature(
         NO_MONITOR,
@@ -227,6 +234,16 @@ NAMES = PrivateNames(
         *_read(PLANS, f"{_PROBLEM}:ProblemWorkerGroupState", "resources"),
         *_read(PLANS, f"{_RESOURCES}:WorkerResourcesInternal", "node"),
         PrivateName(PLANS, f"{_POOL}:ActorPool.add_actor_to_delete", ("worker",)),
+        PrivateName(GROUPS, _SOLVER, ("speed_estimation_window_duration_s", "speed_estimation_min_data_points")),
+        PrivateName(GROUPS, f"{_SOLVER}.setup", ("problem",)),
+        PrivateName(GROUPS, f"{_SOLVER}.autoscale", ("time", "problem_state")),
+        PrivateName(GROUPS, f"{_SOLVER}.update_with_measurements", ("time", "measurements")),
+        PrivateName(GROUPS, f"{_PROBLEM}:Problem", ("cluster_resources", "stages")),
+        *_read(GROUPS, f"{_PROBLEM}:Measurements", "rust"),  # and of the others
+        *_read(GROUPS, f"{_PROBLEM}:Solution", "stages"),
+        *_read(GROUPS, f"{_PROBLEM}:StageSolution", "deleted_workers", "new_workers", "slots_per_worker"),
+        *_read(GROUPS, f"{_PROBLEM}:ProblemWorkerGroupState", "id", "resources"),
+        PrivateName(GROUPS, f"{_PROBLEM}:ProblemWorkerGroupState.make", ("id", "resources")),
         PrivateName(NO_MONITOR, f"{_MONITORING}:RayResourceMonitor", ()),
         PrivateName(NO_MONITOR, f"{_MONITORING}:RayResourceMonitor.update", ()),
         PrivateName(NO_MONITOR, f"{_MONITORING}:get_ray_actors", ("state",)),

@@ -27,6 +27,7 @@ import ray
 
 from curator_slurm.executors import ray_internals
 from curator_slurm.executors.backends.xenna.engine import names
+from curator_slurm.executors.backends.xenna.engine.groups import Groups, grouped_problem, grouped_solver
 from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
 from curator_slurm.executors.backends.xenna.engine.solver import Plans, due_solver
 
@@ -34,6 +35,7 @@ _POOL = "cosmos_xenna.ray_utils.actor_pool"
 _STREAMING = "cosmos_xenna.pipelines.private.streaming"
 _BATCH = "cosmos_xenna.pipelines.private.batch"
 _CLUSTER = "cosmos_xenna.ray_utils.cluster"
+_PROBLEM = "cosmos_xenna.pipelines.private.data_structures"
 _ALGORITHMS = "cosmos_xenna.pipelines.private.autoscaling_algorithms"
 _MONITORING = "cosmos_xenna.pipelines.private.monitoring"
 _GPU = "cosmos_xenna.utils.gpu"
@@ -51,6 +53,8 @@ class Replacements:
     describe_cluster: Callable[..., Any] | None = None
     plans: Plans | None = None
     """When the engine's solver is asked, and followed."""
+    groups: Groups | None = None
+    """Which stages may be on which nodes; None: all on all."""
 
 
 class NoResourceMonitor:
@@ -100,9 +104,15 @@ def _changes(
         (_CLUSTER, "make_cluster_resources_from_ray_nodes", parts.describe_cluster),
     ]
     changes: list[tuple[str, str, Any]] = [change for change in given if change[2] is not None]
+    original = solver = importlib.import_module(_ALGORITHMS).FragmentationBasedAutoscaler
+    if parts.groups is not None:
+        problem = importlib.import_module(_PROBLEM).Problem
+        changes.append((_PROBLEM, "Problem", grouped_problem(problem, parts.groups)))
+        solver = grouped_solver(solver)
     if parts.plans is not None:
-        original = importlib.import_module(_ALGORITHMS).FragmentationBasedAutoscaler
-        changes.append((_ALGORITHMS, "FragmentationBasedAutoscaler", due_solver(original, parts.plans)))
+        solver = due_solver(solver, parts.plans)
+    if solver is not original:
+        changes.append((_ALGORITHMS, "FragmentationBasedAutoscaler", solver))
     if not resource_monitor and names.NO_MONITOR in features:
         changes += [
             (_MONITORING, "RayResourceMonitor", NoResourceMonitor),

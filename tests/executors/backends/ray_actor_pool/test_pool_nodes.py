@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from curator_slurm.common.node_groups import GROUP_LABEL
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.run.placement import Need
 from curator_slurm.executors.task_failures import DoesNotFitError
 
 
-def ray_node(name: str, cpus: float, gpus: float = 0, *, head: bool = False, alive: bool = True) -> dict[str, Any]:
+def ray_node(
+    name: str, cpus: float, gpus: float = 0, *, head: bool = False, alive: bool = True, group: str | None = None
+) -> dict[str, Any]:
     resources = {"CPU": cpus, **({"GPU": gpus} if gpus else {}), **({"node:__internal_head__": 1.0} if head else {})}
-    return {"NodeID": name, "Alive": alive, "Resources": resources}
+    return {"NodeID": name, "Alive": alive, "Resources": resources, "Labels": {GROUP_LABEL: group} if group else {}}
 
 
 def placed(nodes: Nodes, need: Need) -> list[str]:
@@ -74,3 +77,11 @@ def test_nodes_that_come_are_used_and_nodes_that_die_are_not() -> None:
     assert not nodes.is_alive("a")
     nodes.give_back("a", Need(1, 0))
     assert placed(nodes, Need(1, 0)) == ["b"]
+
+
+def test_workers_that_name_a_group_are_on_its_nodes() -> None:
+    nodes = Nodes(lambda: [ray_node("a", 2, group="cpu"), ray_node("b", 4, 1, group="gpu")])
+    assert nodes.capacity(Need(1, 0, "cpu")) == nodes.capacity(Need(0, 0, "cpu")) == 2
+    assert [nodes.count(Need(1, 0, group)) for group in ("cpu", "gpu", "none", None)] == [1, 1, 0, 2]
+    assert placed(nodes, Need(1, 0, "gpu")) == ["b"] * 4
+    assert placed(nodes, Need(1, 0)) == ["a"] * 2

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.executors.backends.ray_actor_pool.demand import targets_of
+from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.shares import Load, finish_s, shares
 from curator_slurm.executors.run.placement import Need
 
@@ -82,3 +86,20 @@ def test_more_workers_are_through_sooner_unless_they_come_too_late() -> None:
     assert finish_s(load(100, 1.0, startup_s=40.0), 10, 10) > 10
     assert finish_s(load(100, 1.0), 0) == math.inf
     assert finish_s(load(100), 0) == 0
+
+
+def test_stages_of_a_group_share_its_nodes_and_the_others_what_is_left() -> None:
+    nodes = Nodes(
+        lambda: [
+            {"NodeID": name, "Alive": True, "Resources": {"CPU": cpus}, "Labels": {GROUP_LABEL: name}}
+            for name, cpus in (("small", 4), ("large", 12))
+        ]
+    )
+    stages = [SimpleNamespace(need=Need(1, 0, group)) for group in ("small", "small", None, "large")]
+    loads = [Load(Need(1, 0), batches=1000, batch_s=each) for each in (1.0, 3.0, 1.0, 2.0)]
+    counts = targets_of(stages, loads, nodes)  # type: ignore[arg-type]
+    assert counts[:2] == [1, 3]
+    assert counts[3] >= 11
+    assert counts[2] == 1
+    alone = [SimpleNamespace(need=Need(1, 0)) for _ in loads]
+    assert targets_of(alone, loads, nodes) == shares(loads, Need(16, 0))  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from xenna_stages import Step
 
+from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.executors import Resources
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_data.operators import plan_operators
 from curator_slurm.executors.backends.ray_data.placement import Placement
@@ -53,3 +55,21 @@ def test_a_node_in_its_place_begins_the_wait_anew() -> None:
     kept.give_up({0, 1}, now=1050.0)
     nodes.pop()
     kept.give_up({0, 1}, now=1100.0)
+
+
+def test_workers_of_a_group_are_selected_by_its_label() -> None:
+    nodes = [node("a", 2, head=True), node("b", 4), node("c", 1, gpus=1)]
+    for each, group in zip(nodes[1:], ("cpu", "gpu"), strict=True):
+        each["Labels"] = {GROUP_LABEL: group}
+    bound = Step("bound").with_(resources=Resources(cpus=2.0, group="gpu"))
+    plans = plan_operators([StageAdapter(Step("first")), StageAdapter(bound), StageAdapter(Step("last"))])
+    assert [plan.name for plan in plans] == ["first", "bound", "last"], "stages of two groups share no worker"
+    kept = Placement(plans, ignore_head_node=True, list_nodes=lambda: nodes)
+    kept.check()
+    assert kept.selector(plans[0]) == {"ray.io/node-id": "!a"}
+    assert kept.selector(plans[1]) == {"ray.io/node-id": "!a", GROUP_LABEL: "gpu"}
+    assert kept.cpus_of(plans[1]) == 1.0, "no more CPUs than the largest node of the group has"
+    assert [kept.holds(each, plans[1]) for each in kept.nodes] == [False, True]
+    plain = Placement(plans, ignore_head_node=False, list_nodes=lambda: [node("a", 8)])
+    assert plain.selector(plans[1]) is None
+    plain.check()

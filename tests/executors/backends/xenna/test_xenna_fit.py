@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from xenna_stages import Step
 
@@ -9,6 +11,7 @@ from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.xenna import XennaExecutor, placement
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.fit import Demand, fit, shrink_further
+from curator_slurm.executors.backends.xenna.groups import with_groups
 from curator_slurm.executors.backends.xenna.options import parse_stage
 from curator_slurm.executors.run.placement import ClusterNode
 from curator_slurm.executors.run.sources import Sources
@@ -147,3 +150,22 @@ def test_a_gpu_that_no_node_has_is_refused_whatever_of_the_engine_can_be_used(
     stage = Step("model", gpus=1)
     with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPUs and 1 GPUs .* nodes: 4 CPUs and 0 GPUs"):
         XennaExecutor()._place([StageAdapter(stage)], [parse_stage(stage)], Sources(1, [stage]), features)
+
+
+def test_a_stage_that_names_no_group_is_given_one_where_others_name_theirs() -> None:
+    nodes = [ClusterNode("a", 4, 0, "small"), ClusterNode("b", 8, 0, "large"), ClusterNode("c", 64, 2, "gpu")]
+    demands = [Demand("bound", 1, group="gpu"), Demand("model", 1, 1), Demand("plain", 1)]
+    given, said = with_groups(demands, nodes)
+    assert [demand.group for demand in given] == ["gpu", "gpu", "large"]
+    assert said == ["model: gpu", "plain: large"]
+    assert with_groups(demands[1:], nodes) == (demands[1:], [])
+    bare = [replace(node, group=None) for node in nodes]
+    assert [demand.group for demand in with_groups(demands, bare)[0]] == [None] * 3
+
+
+def test_workers_are_counted_on_the_nodes_of_their_group() -> None:
+    nodes = [ClusterNode("a", 2, 0, "cpu"), ClusterNode("b", 8, 1, "gpu")]
+    found = fit(nodes, [Demand("one", 1, group="cpu"), Demand("two", 2, group="cpu")], 1.0, together=True)
+    assert found.stage_cpus == [pytest.approx(0.666, abs=0.01), pytest.approx(1.333, abs=0.01)]
+    with pytest.raises(DoesNotFitError, match="'model' needs 1 CPUs and 1 GPUs in group cpu"):
+        fit(nodes, [Demand("model", 1, 1, group="cpu")], 1.0, together=True)

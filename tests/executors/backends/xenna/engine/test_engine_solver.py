@@ -8,6 +8,7 @@ from typing import Any
 from cosmos_xenna.pipelines.private import autoscaling_algorithms, data_structures, resources
 
 from curator_slurm.executors.backends.xenna.engine.cluster import describe_nodes
+from curator_slurm.executors.backends.xenna.engine.groups import Groups, grouped_problem, grouped_solver
 from curator_slurm.executors.backends.xenna.engine.solver import StageChange, due_solver
 
 NAMES = ["fast", "slow"]
@@ -70,3 +71,24 @@ def test_plans_of_the_engine_are_understood() -> None:
     plans.refuses = True
     third = solver.autoscale(10.0, held).stages
     assert [(len(stage.new_workers), len(stage.deleted_workers)) for stage in third] == [(0, 0), (0, 0)]
+
+
+def test_each_group_of_nodes_has_a_solver_of_its_own() -> None:
+    described = describe_nodes({"a": 4.0, "b": 4.0, "c": 2.0}, {})
+    shape = resources.Resources(cpus=1.0, gpus=0.0).to_worker_shape(described)
+    groups = Groups({"a": "one", "b": "one", "c": "two"}, dict(zip(NAMES, ("one", "two"), strict=True)))
+    problem = grouped_problem(data_structures.Problem, groups)
+    plans = Followed()
+    solver = due_solver(grouped_solver(autoscaling_algorithms.FragmentationBasedAutoscaler), plans)(180.0, 5)
+    stages = [data_structures.ProblemStage(name, 1, shape, None, None) for name in NAMES]
+    solver.setup(problem(cluster_resources=described, stages=stages))
+    first = solver.autoscale(0.0, state([[], []])).stages
+    assert [change.added for change in plans.changes] == [8, 2]
+    assert [change.nodes for change in plans.changes] == [{"a", "b"}, {"c"}]
+    ids = [worker.id for stage in first for worker in stage.new_workers]
+    assert len(set(ids)) == 10
+    solver.update_with_measurements(10.0, measured(10.0, 0.1, 5.0))
+    held = [list(stage.new_workers) for stage in first]
+    again = solver.autoscale(20.0, state(held)).stages
+    assert {worker.id for stage in again for worker in stage.deleted_workers} <= set(ids)
+    assert problem(cluster_resources=described, stages=stages[1:]).rust is not None
