@@ -26,7 +26,7 @@ exit "${FAKE_EXIT:-0}"
 _SRUN = """\
 #!/bin/bash
 folder=$(dirname "$0")
-while [[ $1 == --* ]]; do echo "$1" >>"$folder/srun.argv"; shift; done
+while [[ $1 == --* || $1 == : ]]; do echo "$1" >>"$folder/srun.argv"; shift; done
 [[ -x $folder/storage ]] && "$folder/storage" "${!#}"
 exec "$@"
 """

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from curator_slurm.launcher.spec.keys import section_at, settings
 from curator_slurm.launcher.spec.model import Spec
+from curator_slurm.launcher.spec.node_sections import GroupSpec
 from curator_slurm.launcher.spec.pipeline_section import StageResources, StageSpec
 
 PAGE = Path(__file__).parents[1] / "docs" / "spec.md"
@@ -21,7 +22,12 @@ MARK = re.compile(r"(<!-- settings: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 def sections() -> dict[str, type[BaseModel]]:
     """Every section of a spec by the name of its table."""
-    found: dict[str, type[BaseModel]] = {"spec": Spec, "stage": StageSpec, "stage.resources": StageResources}
+    found: dict[str, type[BaseModel]] = {
+        "spec": Spec,
+        "stage": StageSpec,
+        "stage.resources": StageResources,
+        "resources.groups": GroupSpec,
+    }
     for name in settings(Spec):
         section = section_at((name,))
         if section is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.executors.ray_internals import is_head
 from curator_slurm.executors.task_failures import DoesNotFitError, LastNodeLostError
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import psutil
@@ -36,6 +37,8 @@ class Allocation:
     cpus: int
     memory: int
     gpus: int
+    component: int = 0
+    """Of a heterogeneous job: the one that this node belongs to."""
     local: bool = False
     notes: tuple[str, ...] = ()
 
@@ -92,11 +95,18 @@ def _slurm_allocation(environ: Mapping[str, str]) -> Allocation:
     array_job, array_task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
     job_id = f"{array_job}_{array_task}" if array_job and array_task else environ["SLURM_JOB_ID"]
     node_id = int(environ.get("SLURM_NODEID", "0"))
-    nodes = tuple(expand_nodelist(environ.get("SLURM_JOB_NODELIST") or environ["SLURM_NODELIST"]))
+    given = [(name, cpus, number) for number, part in enumerate(_components(environ)) for name, cpus in part]
+    nodes = tuple(name for name, _, _ in given)
     if not 0 <= node_id < len(nodes):
         raise ValueError(f"node {node_id} of {len(nodes)} nodes")
-    per_node = expand_per_node(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
-    cpus = per_node[node_id] if node_id < len(per_node) else int(environ.get("SLURM_CPUS_ON_NODE", "1"))
+    if len(set(nodes)) < len(nodes):
+        twice = next(name for name in nodes if nodes.count(name) > 1)
+        raise ValueError(
+            f"node {twice} has been given to two groups of the job; ask for whole nodes, with cpus_per_node or "
+            "sbatch: {exclusive: true} in resources.groups"
+        )
+    _, counted, component = given[node_id]
+    cpus = int(environ.get("SLURM_CPUS_ON_NODE", "1")) if counted is None else counted
     gpus = int(environ.get("SLURM_GPUS_ON_NODE") or 0) or len(visible_gpus(environ))
     memory = _slurm_memory(environ, nodes[node_id], cpus, gpus)
     return Allocation(
@@ -107,7 +117,22 @@ def _slurm_allocation(environ: Mapping[str, str]) -> Allocation:
         cpus=cpus,
         memory=min(memory, machine_memory()) if memory else machine_memory(),
         gpus=gpus,
+        component=component,
     )
+
+
+def _components(environ: Mapping[str, str]) -> list[list[tuple[str, int | None]]]:
+    """Node and CPUs on it, of every component of the job, in the order of the nodes' numbers in the step.
+
+    Of a heterogeneous job `SLURM_JOB_NODELIST` has the nodes sorted by name, and so does not say who has which number.
+    """
+    size = int(environ.get("SLURM_HET_SIZE") or 1)
+    found = []
+    for suffix in [f"_HET_GROUP_{number}" for number in range(size)] if size > 1 else [""]:
+        names = expand_nodelist(environ.get(f"SLURM_JOB_NODELIST{suffix}") or environ[f"SLURM_NODELIST{suffix}"])
+        cpus = expand_per_node(environ.get(f"SLURM_JOB_CPUS_PER_NODE{suffix}", ""))
+        found.append(list(zip_longest(names, cpus[: len(names)])))
+    return found
 
 
 def _slurm_memory(environ: Mapping[str, str], node: str, cpus: int, gpus: int) -> int:

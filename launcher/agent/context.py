@@ -81,7 +81,15 @@ class AgentContext:
 
     def __post_init__(self) -> None:
         role = "head" if self.allocation.is_head else "worker"
-        self.status = NodeStatus(self.allocation.node_name, self.allocation.node_id, role, NodeState.STARTING)
+        self.status = NodeStatus(
+            self.allocation.node_name, self.allocation.node_id, role, NodeState.STARTING, group=self.group
+        )
+
+    @property
+    def group(self) -> str | None:
+        """The name of this node's group; None where the run has none."""
+        groups = self.plan.spec.resources.groups
+        return groups[self.allocation.component].name if self.allocation.component < len(groups) else None
 
     @property
     def run(self) -> RunPaths:

@@ -159,6 +159,7 @@ class Node:
             dashboard=context.plan.spec.dashboard,
             metrics=cluster.metrics,
             nodes=len(allocation.nodes),
+            group=context.group,
         )
         Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
         environment = self._environment_for(node)

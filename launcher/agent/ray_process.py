@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.dashboard import Dashboard
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.common.ray_metrics import METRICS_OFF
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, STATE_LIMITS
 from curator_slurm.launcher.agent import credentials
@@ -54,6 +55,8 @@ class RayNode:
     metrics: bool = False
     nodes: int = 1
     """In the run."""
+    group: str | None = None
+    """Of nodes of its kind (`resources.groups`), as a label in Ray."""
 
     @property
     def gcs_address(self) -> str:
@@ -95,6 +98,8 @@ def start_command(node: RayNode) -> list[str]:
     else:
         command += [f"--address={node.head_address}"]
     first, last = ports.workers
+    if node.group is not None:
+        command += [f"--labels={GROUP_LABEL}={node.group}"]
     return [
         *command,
         f"--node-ip-address={node.address}",
@@ -135,6 +140,8 @@ def services(node: RayNode) -> dict[str, Any]:
         "min_worker_port": first,
         "max_worker_port": last,
     }
+    if node.group is not None:
+        parameters["labels"] = {GROUP_LABEL: node.group}
     full = node.dashboard is Dashboard.FULL
     if node.head_address is None:
         parameters |= {

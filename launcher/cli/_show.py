@@ -27,7 +27,7 @@ def status_lines(view: RunView, width: int) -> list[str]:
     lines += evidence_lines(view.evidence)
     lines += wrapped("Next", view.next_step, width)
     lines += entry("Job", _job(view))
-    lines += wrapped("Nodes", " ".join(view.nodes), width)
+    lines += wrapped("Nodes", words.nodes(view.nodes, view.node_reports), width)
     lines += entry("Time", _times(view))
     lines += pipeline_lines(view, width)
     lines += _now(view, width)

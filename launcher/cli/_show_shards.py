@@ -129,7 +129,7 @@ def shard_lines(view: ShardView, width: int) -> list[str]:
     lines += evidence_lines(view.evidence)
     lines += wrapped("Next", view.next_step, width)
     lines += entry("Job", view.job_id or "")
-    lines += wrapped("Nodes", " ".join(view.nodes), width)
+    lines += wrapped("Nodes", words.nodes(view.nodes, view.node_reports), width)
     lines += pipeline_lines(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
     planned = view.input

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from curator_slurm.common.sizes import format_size
-from curator_slurm.launcher.status.reports import StageReport, StoreReport
+from curator_slurm.launcher.status.reports import NodeReport, StageReport, StoreReport
 from curator_slurm.launcher.visible import visible_line
 
 
@@ -167,6 +167,17 @@ def fitting_notes(stage: StageReport, room: int) -> str:
         if key in notes and sum(len(notes[one]) + 2 for one in {*kept, key}) - 2 <= room:
             kept.add(key)
     return ", ".join(note for key, note in notes.items() if key in kept)
+
+
+def nodes(names: Sequence[str], reports: Sequence[NodeReport]) -> str:
+    """Names of nodes; of a run with groups, by group."""
+    groups = {report.node: report.group for report in reports if report.group is not None}
+    found = [
+        f"{group}: {' '.join(name for name in names if groups.get(name) == group)}"
+        for group in dict.fromkeys(filter(None, map(groups.get, names)))
+    ]
+    rest = " ".join(name for name in names if name not in groups)
+    return "; ".join([*found, *([rest] if rest else [])])
 
 
 def object_store(usage: StoreReport | None) -> str:

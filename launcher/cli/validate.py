@@ -62,7 +62,9 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: 
     else:
         _warn(warnings)
         own = ", of which the first is the head and takes no tasks" if plan.spec.has_own_head else ""
-        where = "this machine" if plan.cluster == "local" else f"Slurm, {plan.spec.resources.nodes} node(s){own}"
+        resources = plan.spec.resources
+        own += "".join(f", {group.nodes} in {group.name}" for group in resources.groups)
+        where = "this machine" if plan.cluster == "local" else f"Slurm, {resources.nodes} node(s){own}"
         say(f"{spec_path} is valid: {plan.spec.name} on {where}.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pkgutil
 import sys
@@ -193,7 +194,7 @@ def build_stage(spec: StageSpec, key: str, context: Mapping[str, Any]) -> Any:
     stage = _made(lambda: make(**arguments), f"{key}: {spec.use}", key)
     from curator_slurm.executors.pipeline import no_stage
 
-    changes = _overrides(spec)
+    changes = _overrides(spec, stage)
     try:
         return stage if not changes or (no_stage(stage) and not hasattr(stage, "with_")) else stage.with_(**changes)
     except (TypeError, AttributeError) as error:
@@ -277,13 +278,22 @@ _SETTINGS = (
 """Of a stage in a spec, what `with_` takes as it is."""
 
 
-def _overrides(spec: StageSpec) -> dict[str, Any]:
+def _overrides(spec: StageSpec, stage: Any) -> dict[str, Any]:
     changes: dict[str, Any] = {key: value for key in _SETTINGS if (value := getattr(spec, key)) is not None}
     if spec.resources is not None:
         from curator_slurm.executors import Resources
 
-        changes["resources"] = Resources(**spec.resources.model_dump(exclude_none=True))
+        given = spec.resources.model_dump(exclude_none=True)
+        changes["resources"] = Resources(**given) if set(given) != {"group"} else _in_group(stage, given["group"])
     return changes
+
+
+def _in_group(stage: Any, group: str) -> Any:
+    """A stage's own resources, on the nodes of a group; of a composite stage, those of its last one."""
+    last = stage.decompose()[-1] if hasattr(stage, "decompose") else stage
+    resources = copy.copy(last.resources)
+    resources.group = group
+    return resources
 
 
 def run_arguments(pipeline: Any, executor: Any, checkpoint_path: str | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from curator_slurm.launcher.errors import SlurmError
@@ -37,7 +38,7 @@ def check_can_start(plan: Plan, run_dir: Path, script: Path) -> list[str]:
         answer = slurm.test_only(script, run_dir)
     except SlurmError:
         return []
-    resources = plan.spec.resources
+    resources, parts = plan.spec.resources, plan.parts()
     if not answer.accepted and not _IMPOSSIBLE.search(answer.words):
         return []
     if answer.accepted and resources.time is None:
@@ -46,12 +47,19 @@ def check_can_start(plan: Plan, run_dir: Path, script: Path) -> list[str]:
         groups = slurm.partitions()
     except SlurmError:
         return [] if answer.accepted else [_doubt(answer.words)]
-    short = partitions.shortfalls(_request(resources, answer.partition), groups)
+    named = answer.partition if len(parts) == 1 else ""
+    short = [
+        replace(each, key=part.key(each.key))
+        for part in parts
+        for each in partitions.shortfalls(_request(part.resources, named), groups)
+    ]
     if answer.accepted:
         short = [each for each in short if each.key == "resources.time"]
     if not short:
         return [] if answer.accepted else [_doubt(answer.words)]
-    if not resources.check_limits or (answer.accepted and _LIFTS_LIMITS & set(resources.sbatch)):
+    if not resources.check_limits or (
+        answer.accepted and any(_LIFTS_LIMITS & set(part.resources.sbatch) for part in parts)
+    ):
         words = "; ".join(each.words for each in short)
         return [f"{words}; it starts only if its QOS or reservation lifts that limit"]
     return _refuse(short, "" if answer.accepted else answer.words)

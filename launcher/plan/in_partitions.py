@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.in_groups import in_groups, of_part, origin_of
+from curator_slurm.launcher.plan.model import Cluster, JobPart, Plan
 from curator_slurm.launcher.site.needs import need_of
 from curator_slurm.launcher.spec.node_sections import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
 if TYPE_CHECKING:
-    from curator_slurm.launcher.site.resolution import Resolution
+    from curator_slurm.launcher.site.resolution import Refusal, Resolution
 
 _UNANSWERED = {
     "gpus": "ask with `resources.nodes` and `resources.gpus_per_node`",
@@ -24,31 +25,47 @@ def place(plan: Plan, reading: Reading) -> Plan:
     """The plan with the settings of Slurm that its site has for what the spec needs; what cannot run is noted."""
     if plan.cluster is Cluster.LOCAL:
         return _on_this_machine(plan)
+    parts = plan.parts()
     if plan.site is None or not plan.site.get("partitions"):
-        for key in plan.spec.resources.by_need:
-            why = "no site file here describes partitions (`partitions`), which it takes to know what that is"
-            reading.add_at(
-                f"resources.{key}", f"`resources.{key}`: {why}; {_UNANSWERED[key]}, or name the site: --site"
-            )
+        for part in parts:
+            for name in part.resources.by_need:
+                key = part.key(f"resources.{name}")
+                why = "no site file here describes partitions (`partitions`), which it takes to know what that is"
+                reading.add_at(key, f"`{key}`: {why}; {_UNANSWERED[name]}, or name the site: --site")
         return plan
-    from curator_slurm.launcher.site.resolution import Refusal, resolve_need
+    from curator_slurm.launcher.site.resolution import Refusal, Resolution
 
-    heads = 1 if plan.spec.has_own_head else 0
-    found = resolve_need(need_of(plan.spec.resources, heads), plan.at_site())
-    if isinstance(found, Refusal):
-        contact = plan.at_site().site.contact
-        reading.add_at(found.key, found.words + (f"; questions: {contact}" if contact else ""))
+    found = [_resolution(plan, part, reading) for part in parts]
+    if any(isinstance(each, Refusal) for each in found):
         return plan
-    if found is None:
-        return plan
-    least, nodes = plan.spec.cluster.min_nodes, found.values["nodes"]
-    if least is not None and least > nodes:
-        words = (
-            f"`cluster.min_nodes` is {least}, but what `resources` asks for is {nodes} node(s) in {found.partitions[0]}"
-        )
+    placed = [each for each in found if isinstance(each, Resolution)]
+    least = plan.spec.cluster.min_nodes
+    nodes = sum(
+        each.values["nodes"] if isinstance(each, Resolution) else part.resources.nodes
+        for each, part in zip(found, parts, strict=True)
+    )
+    if placed and least is not None and least > nodes:
+        where = " and ".join(each.partitions[0] for each in placed)
+        words = f"`cluster.min_nodes` is {least}, but what `resources` asks for is {nodes} node(s) in {where}"
         reading.add_at("cluster.min_nodes", words)
         return plan
-    return _in_partitions(plan, found)
+    if plan.spec.resources.groups:
+        return in_groups(plan, [each if isinstance(each, Resolution) else None for each in found], nodes)
+    return _in_partitions(plan, placed[0]) if placed else plan
+
+
+def _resolution(plan: Plan, part: JobPart, reading: Reading) -> Resolution | Refusal | None:
+    """Where one component goes; a refusal is noted."""
+    from curator_slurm.launcher.site.resolution import Refusal, resolve_need
+
+    heads = 1 if plan.spec.has_own_head and not part.group else 0
+    found = resolve_need(need_of(part.resources, heads), plan.at_site())
+    if isinstance(found, Refusal):
+        contact = plan.at_site().site.contact
+        words = of_part(part, found.words)
+        name = "" if part.group is None else f"group {plan.spec.resources.groups[part.group].name}: "
+        reading.add_at(part.key(found.key), name + words + (f"; questions: {contact}" if contact else ""))
+    return found
 
 
 def _on_this_machine(plan: Plan) -> Plan:
@@ -65,7 +82,7 @@ def _in_partitions(plan: Plan, found: Resolution) -> Plan:
     for key, causes in found.because.items():
         name = key.removeprefix("resources.")
         if name in found.values or name.startswith("sbatch."):
-            origins[key] = ", ".join(_origin(plan, cause) for cause in causes) or "default"
+            origins[key] = ", ".join(origin_of(plan, cause) for cause in causes) or "default"
     resources = plan.spec.resources.model_copy(update=dict(found.values))
     placed = plan.model_copy(
         update={"placed": list(found.partitions), "explain": list(found.explain), "origins": origins}
@@ -75,12 +92,3 @@ def _in_partitions(plan: Plan, found: Resolution) -> Plan:
 
 def _with_resources(plan: Plan, resources: ResourcesSpec) -> Plan:
     return plan.model_copy(update={"spec": plan.spec.model_copy(update={"resources": resources})})
-
-
-def _origin(plan: Plan, cause: str) -> str:
-    """The file and line of a setting or of a fact, or of what is in it, and its name."""
-    known = plan.origins.get(cause)
-    if known is None:
-        inside = [key for key in plan.origins if key.startswith(f"{cause}.")]
-        known = plan.origins[inside[0]] if inside else None
-    return f"{known} ({cause})" if known not in (None, "default") else cause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import yaml
 from pydantic import Field
 
 from curator_slurm.launcher.spec.model import Spec
-from curator_slurm.launcher.spec.node_sections import BY_NEED
+from curator_slurm.launcher.spec.node_sections import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.value_types import Section
 
 if TYPE_CHECKING:
@@ -63,6 +64,23 @@ class SiteTemplate(Section):
     originals: dict[str, str] = Field(default={})
 
 
+@dataclass(frozen=True)
+class JobPart:
+    """What is asked of Slurm for one component of a job, and how."""
+
+    group: int | None
+    """Which of `resources.groups` it is; None: there are none."""
+    resources: ResourcesSpec
+    place: str | None
+    """The partition of the site files whose habits and limits count."""
+    habits: SlurmHabits
+
+    def key(self, name: str) -> str:
+        """A setting of `resources`, as this component has it; the time limit is that of all."""
+        own = name.startswith("resources.") and name != "resources.time" and self.group is not None
+        return f"resources.groups.{self.group}.{name.removeprefix('resources.')}" if own else name
+
+
 class Plan(Section):
     """Everything that the script, the node agents and the driver need to know; the same for every run of it.
 
@@ -82,24 +100,43 @@ class Plan(Section):
     )
     locks: list[LockNote] = Field(default=[], description="keys that site files have locked")
     placed: list[str] = Field(default=[], description="partitions of the site files that it goes to")
+    placed_groups: dict[str, list[str]] = Field(default={}, description="the same for each group of `resources.groups`")
     explain: list[str] = Field(default=[], description="why `resources` are what they are")
     templates: list[SiteTemplate] = Field(default=[], description="templates of the site over ours")
 
     @property
     def habits(self) -> SlurmHabits:
         """How the site wants sbatch to be called, in the partition that this goes to."""
+        return self._habits_in(self.placed[0] if self.placed else None)
+
+    def _habits_in(self, place: str | None) -> SlurmHabits:
         from curator_slurm.launcher.site.habits import SlurmHabits
 
-        if not self.placed:
+        if place is None:
             return SlurmHabits.model_validate((self.site or {}).get("slurm", {}))
-        return self.at_site().slurm
+        return self.site_in(place).slurm
+
+    def parts(self) -> list[JobPart]:
+        """The components of the job: several where `resources` has groups."""
+        groups = self.spec.resources.groups
+        if not groups:
+            return [JobPart(None, self.spec.resources, self.placed[0] if self.placed else None, self.habits)]
+        places = [next(iter(self.placed_groups.get(group.name, ())), None) for group in groups]
+        return [
+            JobPart(index, part, place, self._habits_in(place))
+            for index, (part, place) in enumerate(zip(self.spec.resources.parts, places, strict=True))
+        ]
 
     def at_site(self) -> Site:
         """What site files say of the cluster, as it holds in the partition; all defaults where there are none."""
+        return self.site_in(self.placed[0] if self.placed else None)
+
+    def site_in(self, place: str | None) -> Site:
+        """The same in a partition of the site files, or outside of any."""
         from curator_slurm.launcher.site.model import Site
 
         site = Site.model_validate(self.site or {})
-        return site.in_partition(self.placed[0]) if self.placed else site
+        return site if place is None else site.in_partition(place)
 
     @property
     def array(self) -> bool:
@@ -113,8 +150,12 @@ class Plan(Section):
             del data["site"], data["locks"], data["placed"], data["explain"]
         if not self.templates:
             del data["templates"]
-        for key in BY_NEED:  # answered, or not there
-            del data["spec"]["resources"][key]
+        if not self.placed_groups:
+            del data["placed_groups"]
+        resources = data["spec"]["resources"]
+        for asked in (resources, *resources["groups"]):
+            for key in BY_NEED:  # answered, or not there
+                del asked[key]
         return yaml.dump(data, Dumper=_PlanDumper, sort_keys=False, allow_unicode=True, width=110)
 
     @classmethod

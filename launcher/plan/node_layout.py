@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 
 
 def layout_lines(plan: Plan) -> list[str]:
-    """What `plan` says of the nodes; nothing where all of them take tasks."""
-    spec = plan.spec
-    if plan.cluster is Cluster.LOCAL or not spec.has_own_head:
-        return []
-    others = spec.resources.nodes - 1
-    return [
-        f"head: the first of {spec.resources.nodes} nodes has the driver and takes no tasks, {others} "
-        f"{'takes' if others == 1 else 'take'} them ({_origin(plan)})"
-    ]
+    """What `plan` says of the nodes; nothing where all of them are alike and take tasks."""
+    return [] if plan.cluster is Cluster.LOCAL else [*_groups(plan), *_head(plan)]
 
 
-def _origin(plan: Plan) -> str:
+def _groups(plan: Plan) -> Iterator[str]:
+    groups = plan.spec.resources.groups
+    for number, (group, part) in enumerate(zip(groups, plan.spec.resources.parts, strict=False)):
+        head = " with the head and the driver," if not number and len(groups) > 1 else ""
+        yield f"group {group.name}:{head} {_count(part.nodes, 'node')}{_each(part)}"
+
+
+def _each(part: ResourcesSpec) -> str:
+    asked = (
+        (part.gpus_per_node, "{} GPU(s)"),
+        (part.cpus_per_node, "{} CPUs"),
+        (part.mem_per_node, "{}"),
+    )
+    words = ", ".join(text.format(value) for value, text in asked if value is not None)
+    where = f" in {part.partition}" if part.partition else ""
+    return f"{where}{f', each with {words}' if words else ''}"
+
+
+def _head(plan: Plan) -> Iterator[str]:
+    if not plan.spec.has_own_head:
+        return
+    nodes = plan.spec.resources.nodes
     known = plan.origins.get("cluster.head", "default")
-    return "cluster.head" if known == "default" else f"{known} (cluster.head)"
+    origin = "cluster.head" if known == "default" else f"{known} (cluster.head)"
+    yield (
+        f"head: the first of {nodes} nodes has the driver and takes no tasks, {nodes - 1} "
+        f"{'takes' if nodes == 2 else 'take'} them ({origin})"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
@@ -24,7 +25,8 @@ from curator_slurm.launcher.spec.data_sections import InputSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.locks import refuse
 from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec, StorageSpec
-from curator_slurm.launcher.spec.node_sections import BY_NEED, ClusterSpec, HeadUse
+from curator_slurm.launcher.spec.node_sections import BY_NEED, ClusterSpec, HeadUse, NodesSpec, ResourcesSpec
+from curator_slurm.launcher.spec.pipeline_section import StageSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
 
@@ -110,7 +112,7 @@ def _by_the_rules(plan: Plan, reading: Reading) -> tuple[Plan, list[SpecProblem]
     site = plan.at_site()
     for key, message in site_rules.missing(plan, site):
         reading.add_at(key, message)
-    for key, message in site_rules.notes(plan, site.slurm):
+    for key, message in site_rules.notes(plan):
         reading.note_at(key, message)
     return site_rules.within_limits(plan, site), site_rules.refused(plan, site)
 
@@ -190,7 +192,7 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
                 key: locate.path(f"pipeline.{key}", getattr(spec.pipeline, key)) for key in ("file", "checkpoint_path")
             }
         ),
-        "resources": spec.resources.model_copy(update={"sbatch": sbatch_options.normalise(spec.resources.sbatch)[0]}),
+        "resources": _resources(spec),
     }
     if cluster is Cluster.LOCAL:
         sections |= _one_node(spec, sections, origins)
@@ -212,6 +214,27 @@ def _node_local(spec: Spec, cluster: Cluster, locate: _Locator, origins: dict[st
         return path
     origins["storage.node_local"] = "local cluster: there is no job of Slurm's"
     return None
+
+
+def _resources(spec: Spec) -> ResourcesSpec:
+    """With the plain names of options, and the group of the head first: its first node is the job's."""
+    resources = spec.resources
+    groups = [_with_plain_options(group) for group in resources.groups]
+    wanted = spec.cluster.head_group
+    first = next((group for group in groups if group.name == wanted), None) or next(
+        (group for group in groups if not (group.gpu_count or group.gpus or group.gpu_type)), None
+    )
+    if first is not None:
+        groups = [first, *(group for group in groups if group is not first)]
+    update: dict[str, Any] = {"groups": groups, **({"nodes": resources.node_count} if groups else {})}
+    return _with_plain_options(resources).model_copy(update=update)
+
+
+_Nodes = TypeVar("_Nodes", bound=NodesSpec)
+
+
+def _with_plain_options(nodes: _Nodes) -> _Nodes:
+    return nodes.model_copy(update={"sbatch": sbatch_options.normalise(nodes.sbatch)[0]})
 
 
 def _slurm_bin(environ: Mapping[str, str], locate: _Locator) -> str | None:
@@ -253,13 +276,31 @@ def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) 
     """The local cluster is this machine, whatever number of nodes the spec asks Slurm for."""
     resources = sections["resources"]
     assert isinstance(resources, type(spec.resources))
-    cluster: ClusterSpec = spec.cluster.model_copy(update={"min_nodes": None, "head": HeadUse.SHARED})
+    cluster: ClusterSpec = spec.cluster.model_copy(
+        update={"min_nodes": None, "head": HeadUse.SHARED, "head_group": None}
+    )
     only = "local cluster: this machine is the only node"
-    if spec.resources.nodes != 1:
+    if spec.resources.node_count != 1:
         origins["resources.nodes"] = origins["cluster.min_nodes"] = only
     if spec.has_own_head:
         origins["cluster.head"] = only
-    return {"resources": resources.model_copy(update={"nodes": 1}), "cluster": cluster}
+    most = max(resources.groups, key=lambda group: group.gpu_count, default=resources)
+    update = {"nodes": 1, "groups": [], "gpus_per_node": most.gpus_per_node}
+    found: dict[str, object] = {"resources": resources.model_copy(update=update), "cluster": cluster}
+    pipeline = sections["pipeline"]
+    assert isinstance(pipeline, type(spec.pipeline))
+    if resources.groups and pipeline.stages:
+        found["pipeline"] = pipeline.model_copy(update={"stages": [_in_no_group(stage) for stage in pipeline.stages]})
+    return found
+
+
+def _in_no_group(stage: StageSpec) -> StageSpec:
+    """A stage as it is on the only node."""
+    asked = stage.resources
+    if asked is None or asked.group is None:
+        return stage
+    others = asked.model_fields_set - {"group"}
+    return stage.model_copy(update={"resources": asked.model_copy(update={"group": None}) if others else None})
 
 
 def _interpreter(environment: EnvironmentSpec, python: str) -> str | None:

@@ -82,6 +82,7 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         for key, origin in {**new.origins, **plan.origins}.items()
     }
     of_site = {"site": plan.site, "locks": plan.locks, "placed": plan.placed, "explain": plan.explain}
+    of_site["placed_groups"] = plan.placed_groups
     if "resources.partition" in changed:
         of_site["placed"] = [
             name for name in (new.spec.resources.partition or "").split(",") if name in _partitions(plan)

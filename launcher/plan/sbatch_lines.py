@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.model import Cluster, JobPart, Plan
 from curator_slurm.launcher.site.habits import (
     CollectHabits,
     ExclusiveUse,
@@ -21,10 +21,29 @@ _KEPT_FOR_COLLECT = frozenset({"qos", "reservation", "wckey", "mail-type", "mail
 """Options of the user that a small job without GPUs shares; the others are about the nodes of the run."""
 
 
+COMPONENT: Option = ("hetjob", None)
+"""Between the options of two components of a heterogeneous job: `#SBATCH hetjob`."""
+
+
 def sbatch_lines(plan: Plan) -> Iterator[Option]:
-    """Every option of sbatch: ours first, then the user's own, then those of the script."""
-    resources, habits = plan.spec.resources, plan.habits
+    """Every option of sbatch: ours first, then the user's own, then those of the script; of each component in turn."""
+    first, *others = plan.parts()
     yield "job-name", plan.spec.name
+    yield from _of_nodes(first)
+    yield "output", "elements/slurm-%A_%a.log" if plan.array else "slurm-%j.log"
+    yield from _of_script(first.habits)
+    if first.habits.no_requeue is OptionUse.USE:
+        yield "no-requeue", None
+    if outlives_nodes(plan):
+        yield "no-kill", None
+    for part in others:
+        yield COMPONENT
+        yield from _of_nodes(part)
+
+
+def _of_nodes(part: JobPart) -> Iterator[Option]:
+    """What one component asks for; Slurm gives it what the first one says of the job as a whole."""
+    resources, habits = part.resources, part.habits
     yield "nodes", str(resources.nodes)
     yield "ntasks-per-node", "1"
     gpus = resources.gpus_per_node
@@ -45,12 +64,6 @@ def sbatch_lines(plan: Plan) -> Iterator[Option]:
         yield option, None if value is True else str(value)
     if habits.exclusive is ExclusiveUse.ALWAYS and "exclusive" not in options:
         yield "exclusive", None
-    yield "output", "elements/slurm-%A_%a.log" if plan.array else "slurm-%j.log"
-    yield from _of_script(habits)
-    if habits.no_requeue is OptionUse.USE:
-        yield "no-requeue", None
-    if outlives_nodes(plan):
-        yield "no-kill", None
 
 
 def collect_lines(plan: Plan) -> Iterator[Option]:
@@ -91,7 +104,7 @@ def collect_lines(plan: Plan) -> Iterator[Option]:
 
 def outlives_nodes(plan: Plan) -> bool:
     """Whether job and step go on when a node is lost."""
-    fewer = plan.cluster is Cluster.SLURM and plan.spec.min_nodes < plan.spec.resources.nodes
+    fewer = plan.cluster is Cluster.SLURM and plan.spec.min_nodes < plan.spec.resources.node_count
     return fewer and plan.habits.no_kill is OptionUse.USE
 
 

@@ -65,6 +65,7 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         system_path=SYSTEM_PATH,
         options=options,
         no_kill=outlives_nodes(plan),
+        components=[str(number) for number in range(len(plan.spec.resources.groups))],
         exports=plan.habits.export is not ExportUse.NEVER,
         functions=_functions(plan),
     )

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan.model import Plan
-from curator_slurm.launcher.site.habits import ExclusiveUse, GpuUse, MemoryUse, OptionUse, SlurmHabits
+from curator_slurm.launcher.plan.model import JobPart, Plan
+from curator_slurm.launcher.site.habits import ExclusiveUse, GpuUse, MemoryUse, OptionUse
 from curator_slurm.launcher.site.model import Site
 
 
 def missing(plan: Plan, site: Site) -> Iterator[tuple[str, str]]:
     """(key, message) of settings that the site requires and nobody has given."""
-    for key, required, option in (
-        ("account", site.slurm.account_required, "--account=NAME"),
-        ("time", site.slurm.time_required, "--time=TIME"),
+    parts = plan.parts()
+    for name, required, option, asked in (
+        ("account", site.slurm.account_required, "--account=NAME", parts),
+        ("time", site.slurm.time_required, "--time=TIME", parts[:1]),
     ):
-        if required and getattr(plan.spec.resources, key) is None:
-            rule = f"slurm.{key}_required"
+        for part in asked:
+            if not required or getattr(part.resources, name) is not None:
+                continue
+            rule, key = f"slurm.{name}_required", part.key(f"resources.{name}")
             yield (
-                f"resources.{key}",
-                f"`resources.{key}` is required here ({rule} in {plan.origins.get(rule, 'a site file')}): set it in "
+                key,
+                f"`{key}` is required here ({rule} in {plan.origins.get(rule, 'a site file')}): set it in "
                 f"the spec, with {option}, or for all of your specs in ~/.config/curator-slurm/config.yaml",
             )
 
 
 def refused(plan: Plan, site: Site) -> list[SpecProblem]:
     """Options that the site does not take, and what is above its limits."""
-    found = [*_options(plan, site.slurm), *_limits(plan, site)]
+    found = [
+        *(each for part in plan.parts() for each in (*_options(part), *_limits(part, plan.site_in(part.place)))),
+        *_running_shards(plan, site),
+    ]
     contact = f"; questions: {site.site.contact}" if site.site.contact else ""
     return [
         SpecProblem(key, f"{words} ({limit} in {plan.origins.get(limit, 'a site file')}){contact}", _where(plan, key))
@@ -42,11 +48,16 @@ def _where(plan: Plan, key: str) -> str:
     return plan.origins.get(key, "")
 
 
-def notes(plan: Plan, habits: SlurmHabits) -> Iterator[tuple[str, str]]:
+def notes(plan: Plan) -> Iterator[tuple[str, str]]:
     """(key, message) of what a plan asks for and the site has its own way of giving."""
-    resources, origins = plan.spec.resources, plan.origins
-    if plan.placed:
+    if plan.placed or plan.placed_groups:
         return  # `explain` has it
+    for part in plan.parts():
+        yield from _notes(part, plan.origins)
+
+
+def _notes(part: JobPart, origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    resources, habits = part.resources, part.habits
     if resources.mem_per_node is not None and habits.mem is not MemoryUse.USE:
         way = {
             MemoryUse.NEVER: "jobs here get what the site gives",
@@ -54,16 +65,16 @@ def notes(plan: Plan, habits: SlurmHabits) -> Iterator[tuple[str, str]]:
             MemoryUse.PER_CPU: "memory follows CPUs here",
             MemoryUse.PER_GPU: "memory follows GPUs here",
         }[habits.mem]
-        key, rule = "resources.mem_per_node", origins.get("slurm.mem")
+        key, rule = part.key("resources.mem_per_node"), origins.get("slurm.mem")
         yield key, f"`{key}` is not passed to sbatch: {way} (slurm.mem in {rule})"
     if resources.gpus_per_node is not None and habits.gpus is GpuUse.NEVER:
-        key, rule = "resources.gpus_per_node", origins.get("slurm.gpus")
+        key, rule = part.key("resources.gpus_per_node"), origins.get("slurm.gpus")
         yield key, f"`{key}` is not passed to sbatch: GPUs come with the nodes here (slurm.gpus in {rule})"
 
 
-def _options(plan: Plan, habits: SlurmHabits) -> Iterator[tuple[str, str, str]]:
+def _options(part: JobPart) -> Iterator[tuple[str, str, str]]:
     """(key, habit, words) of options that the spec has and the site does not take."""
-    given = plan.spec.resources.sbatch
+    given, habits = part.resources.sbatch, part.habits
     closed = {
         "mem": () if habits.mem is MemoryUse.USE else ("mem-per-cpu", "mem-per-gpu"),
         "gres": ("gres", "gres-flags") if habits.gres is OptionUse.NEVER else (),
@@ -73,14 +84,19 @@ def _options(plan: Plan, habits: SlurmHabits) -> Iterator[tuple[str, str, str]]:
     for habit, options in closed.items():
         for option in options:
             if option in given:
-                yield f"resources.sbatch.{option}", f"slurm.{habit}", f"this site takes no --{option}; leave it out"
+                key = part.key(f"resources.sbatch.{option}")
+                yield key, f"slurm.{habit}", f"this site takes no --{option}; leave it out"
 
 
-def _limits(plan: Plan, site: Site) -> Iterator[tuple[str, str, str]]:
-    resources, shards, limits = plan.spec.resources, plan.spec.shards, site.limits
-    for key, limit, words in limits.exceeded(resources.nodes, resources.time):
+def _limits(part: JobPart, site: Site) -> Iterator[tuple[str, str, str]]:
+    """Each component of a heterogeneous job counts as a job."""
+    for name, limit, words in site.limits.exceeded(part.resources.nodes, part.resources.time):
+        key = part.key(name)
         yield key, f"limits.{limit}", f"`{key}`: {words}, which this site allows one job"
-    most = limits.running_shards
+
+
+def _running_shards(plan: Plan, site: Site) -> Iterator[tuple[str, str, str]]:
+    shards, most = plan.spec.shards, site.limits.running_shards
     if most is not None and shards is not None and (shards.max_running or 0) > most:
         words = f"`shards.max_running`: {shards.max_running} is more than the {most} that this site allows"
         yield "shards.max_running", "limits.running_shards", words

@@ -49,6 +49,8 @@ class NodeStatus:
     memory_kills: int = 0
     phases: dict[str, float] = field(default_factory=dict)
     """`runs/phases.py`: what was reached, and when."""
+    group: str | None = None
+    """The group of `resources.groups` that it belongs to."""
     time: float = 0.0
 
     def write(self, paths: NodePaths) -> None:

@@ -17,7 +17,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
 from curator_slurm.launcher.slurm.command_process import run_to_its_end
-from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.slurm.job_info import JobInfo, merge
 from curator_slurm.launcher.slurm.partitions import SINFO_FORMAT, NodeGroup, TrialAnswer, parse_partitions
 from curator_slurm.launcher.slurm.shared_answers import SharedAnswers, forget
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
@@ -211,7 +211,7 @@ class Slurm:
         """Id, working directory and comment of all jobs of this user that Slurm still knows; one entry for an array."""
         return self._squeue("--me", parse.COMMENT_FORMAT, parse.parse_comments)
 
-    def arrays(self, job_ids: Iterable[str]) -> list[ArrayTasks]:
+    def arrays(self, job_ids: Iterable[str]) -> list[parse.ArrayTasks]:
         """What squeue reports about the elements of these arrays, in at most two commands."""
         wanted = sorted({job_id.partition("_")[0] for job_id in job_ids})
         if not wanted:
@@ -301,7 +301,7 @@ class Slurm:
         except SlurmError:
             return found  # the job was purged after squeue listed it
         return {
-            job_id: [parse.merge(info, more[info.job_id]) if info.job_id in more else info for info in infos]
+            job_id: [merge(info, more[info.job_id]) if info.job_id in more else info for info in infos]
             for job_id, infos in found.items()
         }
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import parse_numbers, shortened, whole_number
+from curator_slurm.launcher.slurm.job_info import JobInfo, split_component, whole_jobs
 from curator_slurm.launcher.slurm.nodelists import expand_nodelist
 from curator_slurm.launcher.slurm.scontrol_records import pairs
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError, rows
@@ -34,17 +34,11 @@ WORK_DIR_FORMAT = "%i|%Z"
 ARRAY_FORMAT = "%F|%K|%T|%S|%e|%r"
 """Array job, array tasks, state, start, end, reason: the minimum for following thousands of elements."""
 
-COMMENT_FORMAT = "%F|%Z|%k"
-"""Array job (or job), working directory, comment."""
+COMMENT_FORMAT = "%i|%Z|%k"
+"""Job or element, working directory, comment."""
 
 SACCT_FIELDS = "JobID,State,ExitCode,Submit,Start,End,NodeList,Timelimit"
 
-_REASONS_OF_END = {
-    "TimeLimit": FailureClass.TIME_LIMIT,
-    "OutOfMemory": FailureClass.OUT_OF_MEMORY,
-    "NodeDown": FailureClass.NODE_FAILED,
-    "BadConstraints": FailureClass.SLURM_REFUSED,
-}
 _LONGEST_NODE = 253
 """Characters of a host name."""
 _NOTHING = frozenset({"", "N/A", "(null)", "Unknown", "None", "None assigned", "NONE"})
@@ -52,48 +46,6 @@ _ID = re.compile(r"[0-9]{1,18}(\+[0-9]{1,18})?(_([0-9]{1,18}|\[[^\]]*\]))?")
 """`4711`, `4711_3`, `4711_[5-9%2]`, and parts of heterogeneous jobs, `4711+1`."""
 _PLAIN_ID = re.compile(r"[0-9]{1,18}")
 _STATE = re.compile(r"[A-Za-z][A-Za-z_]*[+*]?( by [0-9]+)?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobInfo:
-    """What Slurm reports about one job, array element, or the pending part of an array (`5_[1-9%1]`).
-
-    Times are seconds since the epoch. Fields that the command does not print are None or empty.
-    """
-
-    job_id: str
-    state: SlurmState
-    array_job_id: str | None = None
-    array_task: str | None = None
-    reason: str = ""
-    nodes: tuple[str, ...] = ()
-    submitted: float | None = None
-    started: float | None = None
-    ended: float | None = None
-    ends_by: float | None = None
-    """When its time limit ends it, once it has started."""
-    time_limit: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    restarts: int | None = None
-    work_dir: str = ""
-    output: str = ""
-    name: str = ""
-
-    @property
-    def end_reason(self) -> FailureClass | None:
-        """Why Slurm is ending or has ended this job, if it says so; while it ends one, the state is COMPLETING."""
-        return end_reason(self.state, self.reason)
-
-    @property
-    def base_id(self) -> str:
-        """The id of the whole array, or the job's own."""
-        return self.array_job_id or self.job_id
-
-
-def end_reason(state: SlurmState, reason: str) -> FailureClass | None:
-    """Why Slurm ends or has ended a job in this state, with this reason; None where neither says so."""
-    return state.failure_class or _REASONS_OF_END.get(reason)
 
 
 def parse_job_id(text: str) -> tuple[str, str | None]:
@@ -149,12 +101,14 @@ def parse_squeue(text: str) -> list[JobInfo]:
                 name=name,
             )
         )
-    return jobs
+    return whole_jobs(jobs)
 
 
 def parse_work_dirs(text: str) -> dict[str, str]:
     """Job id -> working directory, from `squeue --format=WORK_DIR_FORMAT`."""
-    return {_checked_id(job_id, _ID): work_dir for job_id, work_dir in _squeue_rows(text, WORK_DIR_FORMAT)}
+    rows_ = _squeue_rows(text, WORK_DIR_FORMAT)
+    found = ((*split_component(_checked_id(job_id, _ID)), work_dir) for job_id, work_dir in rows_)
+    return {job_id: work_dir for job_id, component, work_dir in found if not component}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +161,10 @@ def parse_comments(text: str) -> list[tuple[str, str, str]]:
     """Job id (of the array), working directory and comment, from `squeue --format=COMMENT_FORMAT`."""
     found: dict[tuple[str, str, str], None] = {}  # each element of an array has a line
     for job_id, work_dir, comment in _squeue_rows(text, COMMENT_FORMAT):
+        whole, component = split_component(_checked_id(job_id, _ID))
         path, _, last = f"{work_dir}|{comment}".rpartition("|")
-        found[_checked_id(job_id), path, last] = None
+        if not component:
+            found[whole.partition("_")[0], path, last] = None
     return list(found)
 
 
@@ -230,7 +186,9 @@ def parse_scontrol(text: str) -> list[JobInfo]:
         state = SlurmState.parse(fields.get("JobState", ""))
         array_job = _text(fields.get("ArrayJobId", ""))
         task = _text(fields.get("ArrayTaskId", ""))
-        job_id = raw_id
+        job_id, offset = raw_id, _text(fields.get("HetJobOffset", ""))
+        if offset is not None and (leader := _text(fields.get("HetJobId", ""))) is not None:
+            job_id = f"{leader}+{offset}"
         if array_job and task:
             job_id = f"{array_job}_[{task}]" if whole_number(task) is None else f"{array_job}_{task}"
         jobs.append(
@@ -254,7 +212,7 @@ def parse_scontrol(text: str) -> list[JobInfo]:
                 name=fields.get("JobName", ""),
             )
         )
-    return jobs
+    return whole_jobs(jobs)
 
 
 def parse_sacct(text: str) -> list[JobInfo]:
@@ -286,26 +244,7 @@ def parse_sacct(text: str) -> list[JobInfo]:
             signal=whole_number(signal),
             restarts=0 if earlier is None else (earlier.restarts or 0) + 1,
         )
-    return list(jobs.values())
-
-
-def merge(known: JobInfo, more: JobInfo) -> JobInfo:
-    """`known`, completed from `more` (exit code, restarts, reason, times)."""
-    return replace(
-        known,
-        reason=known.reason or more.reason,
-        nodes=known.nodes or more.nodes,
-        submitted=known.submitted or more.submitted,
-        started=known.started or more.started,
-        ended=known.ended or more.ended,
-        time_limit=known.time_limit or more.time_limit,
-        exit_code=more.exit_code if known.exit_code is None else known.exit_code,
-        signal=more.signal if known.signal is None else known.signal,
-        restarts=more.restarts if known.restarts is None else known.restarts,
-        work_dir=known.work_dir or more.work_dir,
-        output=known.output or more.output,
-        name=known.name or more.name,
-    )
+    return whole_jobs(jobs.values())
 
 
 def parse_time(text: str) -> float | None:

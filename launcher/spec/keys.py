@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from curator_slurm.launcher.spec import sbatch_options
 from curator_slurm.launcher.spec.model import Spec
-from curator_slurm.launcher.spec.node_sections import ResourcesSpec
+from curator_slurm.launcher.spec.node_sections import GroupSpec, ResourcesSpec
 from curator_slurm.launcher.spec.yaml_document import Path
 
 _SYNONYMS = {
@@ -101,7 +101,7 @@ def unknown_key(path: Path, root: type[BaseModel] = Spec) -> str:
             return f"{start}did you mean `{where}`?"
     if plain in _SYNONYMS and _exists(_SYNONYMS[plain], root):
         return f"{start}did you mean `{_SYNONYMS[plain]}`?"
-    if section in (root, ResourcesSpec) and len(plain) > 1 and (option := sbatch_options.find(key)):
+    if section in (root, ResourcesSpec, GroupSpec) and len(plain) > 1 and (option := sbatch_options.find(key)):
         owner = sbatch_options.OWNED.get(option)
         return start + (owner if owner else f"options of sbatch go into `resources.sbatch.{option}`")
     loose = get_close_matches(key, known, n=1, cutoff=0.6)

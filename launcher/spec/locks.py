@@ -12,7 +12,7 @@ from typing import Any
 
 from curator_slurm.launcher.errors import SitePolicyError, SpecProblem
 from curator_slurm.launcher.spec.keys import dotted
-from curator_slurm.launcher.spec.merging import EXCLUSIVE, SBATCH, canonical, spelled, value_at
+from curator_slurm.launcher.spec.merging import EXCLUSIVE, GROUPS, SBATCH, canonical, spelled, value_at
 from curator_slurm.launcher.spec.yaml_document import Document, Path
 
 _TRES = ((*SBATCH, "tres-per-task"), (*SBATCH, "tres-per-job"))
@@ -86,14 +86,22 @@ def changes(before: Any, after: Any, locks: Sequence[Lock], where: Callable[[Pat
 
 def _watched(lock: Lock, before: Any, after: Any) -> Sequence[Path]:
     """The paths with a difference that the lock forbids; those first that are set now."""
-    different = [lock.path] if _differs(lock.path, before, after) else []
+    different = [path for path in _in_groups(lock.path, after) if _differs(path, before, after)]
     for word, group in SAME:
         if any(_covers(path, lock.path) or _covers(lock.path, path) for path in group):
-            different += [path for path in group if _differs(path, before, after, word)]
+            everywhere = [each for path in group for each in _in_groups(path, after)]
+            different += [path for path in everywhere if _differs(path, before, after, word)]
     name = lock.path[2] if len(lock.path) == 3 and lock.path[:2] == ("environment", "env") else None
     if name is not None and name in _secrets(after) and name not in _secrets(before):
         different.append(("environment", "secrets"))
     return sorted(different, key=lambda path: value_at(after, path) is None)
+
+
+def _in_groups(path: Path, after: Any) -> list[Path]:
+    """A setting, and the same of every group of nodes."""
+    groups = value_at(after, GROUPS)
+    count = len(groups) if isinstance(groups, list) and path[0] == "resources" and len(path) > 1 else 0
+    return [path, *((*GROUPS, index, *path[1:]) for index in range(count) if path[: len(GROUPS)] != GROUPS)]
 
 
 def _secrets(value: Any) -> Sequence[Any]:

@@ -19,6 +19,7 @@ from curator_slurm.launcher.spec.yaml_document import Document, Path
 APPEND = "+"
 """At the end of a key: its list goes behind that of the layers below."""
 SBATCH: Path = ("resources", "sbatch")
+GROUPS: Path = ("resources", "groups")
 EXCLUSIVE: tuple[tuple[Path, ...], ...] = (
     (("environment", "python"), ("environment", "venv"), ("environment", "conda")),
     (
@@ -36,6 +37,8 @@ def canonical(path: Path) -> Path:
     """A path with the one name that an option of sbatch has: `C`, `--constraint` and `constraint` are the same."""
     if path[:2] == SBATCH and len(path) > 2:
         return (*SBATCH, sbatch_options.long_name(str(path[2])), *path[3:])
+    if len(path) > 4 and path[:2] == GROUPS and path[3] == "sbatch":
+        return (*path[:4], sbatch_options.long_name(str(path[4])), *path[5:])
     return path
 
 

@@ -194,10 +194,10 @@ class Spec(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
         min_nodes = self.cluster.min_nodes
-        by_need = self.resources.gpus or self.resources.cpus  # how many nodes these are is not known yet
-        if min_nodes is not None and min_nodes > self.resources.nodes and not by_need:
+        nodes = self.resources.node_count
+        if min_nodes is not None and min_nodes > nodes and not self._nodes_by_need:
             raise problem(
-                f"`cluster.min_nodes` is {min_nodes}, but `resources.nodes` is {self.resources.nodes}",
+                f"`cluster.min_nodes` is {min_nodes}, but `resources.nodes` is {nodes}",
                 "cluster.min_nodes",
                 "resources.nodes",
             )
@@ -216,6 +216,37 @@ class Spec(Section):
             self._refuse_second_split()
         return self
 
+    @property
+    def _nodes_by_need(self) -> bool:
+        """Whether the site is to say how many nodes there are."""
+        return any(part.gpus or part.cpus for part in (self.resources, *self.resources.groups))
+
+    @model_validator(mode="after")
+    def _groups_are_known(self) -> Spec:
+        """Groups that stages and the head name; and no arrays of groups."""
+        names = [group.name for group in self.resources.groups]
+        if names and self.shards is not None:
+            raise problem(
+                "`resources.groups` is one heterogeneous job, and Slurm has no arrays of them; leave `shards` out, and "
+                "one run processes all input, or write a run with `shards` for each partition, the second of which "
+                "reads what the first has published",
+                "shards",
+                "resources.groups",
+            )
+        wanted = self.cluster.head_group
+        if wanted is not None and wanted not in names:
+            known = f"only {', '.join(names)}" if names else "and there are no groups"
+            raise problem(
+                f"`cluster.head_group`: {wanted} is not among `resources.groups`, {known}", "cluster.head_group"
+            )
+        for index, stage in enumerate(self.pipeline.stages or ()):
+            asked = stage.resources.group if stage.resources is not None else None
+            if asked is not None and asked not in names:
+                key = f"pipeline.stages.{index}.resources.group"
+                known = f"only {', '.join(names)}" if names else "and there are no groups"
+                raise problem(f"`{key}`: {asked} is not among `resources.groups`, {known}", key)
+        return self
+
     def _refuse_head_alone(self) -> None:
         """A dedicated head is one of the nodes, and somebody else must do the work."""
         if self.cluster.head is not HeadUse.DEDICATED:
@@ -226,7 +257,7 @@ class Spec(Section):
                 "cluster.head",
                 "cluster.ray",
             )
-        if self.resources.nodes == 1 and not (self.resources.gpus or self.resources.cpus):
+        if self.resources.node_count == 1 and not self._nodes_by_need:
             raise problem(
                 "`cluster.head: dedicated` takes one node for the head, and `resources.nodes` is 1, so that none is "
                 "left for tasks; set `resources.nodes` to one more than are to work, or `cluster.head: shared`",
@@ -290,13 +321,12 @@ class Spec(Section):
     @property
     def min_nodes(self) -> int:
         """The number of nodes that must join before the run starts."""
-        return self.cluster.min_nodes or self.resources.nodes
+        return self.cluster.min_nodes or self.resources.node_count
 
 
 NOT_YET = {
     "restart": "restarts after preemption, node failure or time limit are not available yet",
     "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
-    "resources.groups": "heterogeneous jobs are not available yet",
     **dict.fromkeys(
         (
             *("site", "extends", "locked", "slurm", "collect", "limits", "partition_defaults", "partitions"),

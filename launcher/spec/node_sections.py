@@ -8,14 +8,14 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from curator_slurm.launcher.spec import sbatch_options
-from curator_slurm.launcher.spec.value_types import Gpus, Line, Memory, Number, Section, Time, Whole, problem
+from curator_slurm.launcher.spec.value_types import Gpus, GroupName, Line, Memory, Number, Section, Time, Whole, problem
 
 BY_NEED = ("gpus", "gpu_type", "cpus", "mem_per_cpu")
 """Settings of `resources` that say what a run needs and leave to the site how Slurm is asked for it."""
 
 
-class ResourcesSpec(Section):
-    """Resources to request from Slurm."""
+class NodesSpec(Section):
+    """What is asked of Slurm for some nodes."""
 
     nodes: Whole = Field(default=1, ge=1, description="number of nodes")
     gpus: Whole | None = Field(
@@ -31,18 +31,52 @@ class ResourcesSpec(Section):
     mem_per_cpu: Memory | None = Field(
         default=None, description="memory for each CPU, such as 4G, where the site's partitions are known"
     )
+    partition: Line | None = Field(default=None, description="default: the cluster's default partition")
+    account: Line | None = Field(default=None, description="default: your default account")
+    sbatch: dict[str, Any] = Field(
+        default={}, description="any other option of sbatch, such as constraint: h100; true for a flag without a value"
+    )
+
+    @property
+    def by_need(self) -> list[str]:
+        """Settings that only a site's description of its partitions can answer."""
+        return [key for key in BY_NEED if getattr(self, key) is not None]
+
+    @property
+    def gpu_count(self) -> int:
+        """GPUs on each node, 0 where none are asked for here."""
+        return int(self.gpus_per_node.rsplit(":", 1)[-1]) if self.gpus_per_node else 0
+
+
+class GroupSpec(NodesSpec):
+    """Nodes of one kind in a run of several: what it does not say, `resources` says for all groups."""
+
+    name: GroupName = Field(description="by which stages name it (`resources.group`), and Ray's label of its nodes")
+
+    @model_validator(mode="after")
+    def _memory_in_one_way(self) -> GroupSpec:
+        if len(given := _memory_keys(self)) > 1:
+            raise problem(
+                f"group {self.name}: {' and '.join(given)} ask for memory in different ways; keep one of them"
+            )
+        return self
+
+
+class ResourcesSpec(NodesSpec):
+    """Resources to request from Slurm."""
+
     time: Time | None = Field(
         default=None, description="time limit: minutes, hours:minutes:seconds, or days-hours:minutes:seconds"
     )
-    partition: Line | None = Field(default=None, description="default: the cluster's default partition")
-    account: Line | None = Field(default=None, description="default: your default account")
     check_limits: bool = Field(
         default=True,
         description="refuse a job that is too large for its partition by `sinfo`; false where your default QOS lifts "
         "such a limit: then it is a note",
     )
-    sbatch: dict[str, Any] = Field(
-        default={}, description="any other option of sbatch, such as constraint: h100; true for a flag without a value"
+    groups: list[GroupSpec] = Field(
+        default=[],
+        description="nodes of several kinds as one heterogeneous job with one Ray cluster, each with a `name` and the "
+        "settings of its nodes",
     )
 
     @model_validator(mode="after")
@@ -84,15 +118,65 @@ class ResourcesSpec(Section):
                 )
         return self
 
-    @property
-    def by_need(self) -> list[str]:
-        """Settings that only a site's description of its partitions can answer."""
-        return [key for key in BY_NEED if getattr(self, key) is not None]
+    @model_validator(mode="after")
+    def _groups_fit(self) -> ResourcesSpec:
+        if not self.groups:
+            return self
+        names = [group.name for group in self.groups]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise problem(f"`resources.groups` has two groups of the name {twice}", "resources.groups")
+        for key in ("gpus", "gpu_type", "gpus_per_node", "cpus"):
+            if getattr(self, key) is not None:
+                raise problem(
+                    f"`resources.{key}` beside `resources.groups`: say in which group it is to be", f"resources.{key}"
+                )
+        count = sum(group.nodes for group in self.groups)
+        by_need = any(group.gpus or group.cpus for group in self.groups)
+        if "nodes" in self.model_fields_set and self.nodes != count and not by_need:
+            raise problem(
+                f"`resources.nodes` is {self.nodes}, but the groups have {count} node(s) together; leave it out",
+                "resources.nodes",
+                "resources.groups",
+            )
+        return self
 
     @property
-    def gpu_count(self) -> int:
-        """GPUs on each node, 0 where none are asked for here."""
-        return int(self.gpus_per_node.rsplit(":", 1)[-1]) if self.gpus_per_node else 0
+    def node_count(self) -> int:
+        """Of the whole run, as far as it is said."""
+        return sum(group.nodes for group in self.groups) or self.nodes
+
+    @property
+    def parts(self) -> list[ResourcesSpec]:
+        """What is asked for, for each component of the job: all of it, or a group with what holds for all of them."""
+        return [self._part(group) for group in self.groups] or [self]
+
+    def _part(self, group: GroupSpec) -> ResourcesSpec:
+        own_memory = bool(_memory_keys(group))
+        shared = [
+            "cpus_per_node",
+            "partition",
+            "account",
+            "time",
+            *([] if own_memory else ["mem_per_node", "mem_per_cpu"]),
+        ]
+        asked = [(self, shared), (group, [key for key in NodesSpec.model_fields if key not in ("nodes", "sbatch")])]
+        values = {key: value for nodes, keys in asked for key in keys if (value := getattr(nodes, key)) is not None}
+        if "nodes" in group.model_fields_set:  # else the site may say how many
+            values["nodes"] = group.nodes
+        options = {**self.sbatch, **group.sbatch}
+        if own_memory:
+            options = {key: value for key, value in options.items() if key in group.sbatch or not _asks_memory(key)}
+        return ResourcesSpec.model_validate({**values, "check_limits": self.check_limits, "sbatch": options})
+
+
+def _memory_keys(nodes: NodesSpec) -> list[str]:
+    """The settings that ask for memory."""
+    keys = [key for key in ("mem_per_node", "mem_per_cpu") if getattr(nodes, key) is not None]
+    return keys + [f"sbatch.{key}" for key, value in nodes.sbatch.items() if value and _asks_memory(key)]
+
+
+def _asks_memory(option: str) -> bool:
+    return sbatch_options.long_name(option) in ("mem-per-cpu", "mem-per-gpu")
 
 
 class HeadUse(StrEnum):
@@ -109,6 +193,10 @@ class ClusterSpec(Section):
         default=HeadUse.SHARED,
         description="shared: Ray's head node takes tasks as all others do; dedicated: it has the driver and Ray's "
         "services, and takes none",
+    )
+    head_group: GroupName | None = Field(
+        default=None,
+        description="the group of `resources.groups` with the head and the driver; default: the first without GPUs",
     )
     min_nodes: Whole | None = Field(
         default=None, ge=1, description="start once this many nodes have joined; default: all"

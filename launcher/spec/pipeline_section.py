@@ -7,7 +7,17 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from curator_slurm.launcher.spec.target import TARGET, from_target
-from curator_slurm.launcher.spec.value_types import Command, Entry, Line, Number, Path, Section, Whole, problem
+from curator_slurm.launcher.spec.value_types import (
+    Command,
+    Entry,
+    GroupName,
+    Line,
+    Number,
+    Path,
+    Section,
+    Whole,
+    problem,
+)
 
 
 class StageResources(Section):
@@ -16,6 +26,9 @@ class StageResources(Section):
     cpus: Number | None = Field(default=None, ge=0, description="CPU cores; fractions are possible")
     gpus: Number | None = Field(default=None, ge=0, description="GPUs; fractions are possible")
     gpu_memory_gb: Number | None = Field(default=None, ge=0, description="GPU memory in GB, instead of gpus")
+    group: GroupName | None = Field(
+        default=None, description="the group of `resources.groups` whose nodes workers stay on"
+    )
 
 
 class StageSpec(Section):

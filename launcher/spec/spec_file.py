@@ -221,7 +221,8 @@ def _restore_text(reading: Reading) -> None:
         if holder is None:
             continue
         truth = isinstance(holder[path[-1]], bool)
-        option = len(path) == 3 and path[:2] == ("resources", "sbatch")
+        of_group = path[:2] == ("resources", "groups") and path[3:-1] == ("sbatch",)
+        option = path[:-1] == ("resources", "sbatch") or of_group
         if (is_environment_value(path) or (not truth and (wants_text(path) or option))) and holder[
             path[-1]
         ] is not None:
@@ -329,9 +330,15 @@ def _leave_out(data: dict[str, Any], path: Path, left_out: set[str]) -> None:
 
 
 def _check_sbatch(reading: Reading) -> None:
-    if reading.spec is not None:
-        for key, message in sbatch_options.normalise(reading.spec.resources.sbatch)[1]:
-            reading.add(("resources", "sbatch", *filter(None, [key])), message)
+    if reading.spec is None:
+        return
+    resources = reading.spec.resources
+    for key, message in sbatch_options.normalise(resources.sbatch)[1]:
+        reading.add(("resources", "sbatch", *filter(None, [key])), message)
+    for index, group in enumerate(resources.groups):
+        for key, message in sbatch_options.normalise(group.sbatch)[1]:
+            path: Path = ("resources", "groups", index, "sbatch", *filter(None, [key]))
+            reading.add(path, message.replace("`resources.sbatch", f"`{dotted(path[:4])}"))
 
 
 def _check_executor(reading: Reading) -> None:

@@ -58,6 +58,16 @@ def _command(value: Any) -> Any:
     return value
 
 
+GROUP_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?"
+"""Ray takes it for the value of a label."""
+
+
+def _group_name(text: str) -> str:
+    if not re.fullmatch(GROUP_PATTERN, text):
+        raise ValueError("must be letters, digits, `-`, `_` and `.`, at most 32, with a letter or digit first and last")
+    return text
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(NAME_PATTERN, value):
         raise ValueError(
@@ -176,6 +186,9 @@ Bash = Annotated[str, AfterValidator(_bash)]
 LineList = Annotated[list[Line], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
 Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]
+GroupName = Annotated[
+    str, AfterValidator(_group_name), WithJsonSchema({"type": "string", "pattern": f"^{GROUP_PATTERN}$"})
+]
 Command = Annotated[
     str | list[str],
     BeforeValidator(_command),

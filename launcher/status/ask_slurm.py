@@ -12,7 +12,8 @@ from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
-from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.slurm.job_info import JobInfo
+from curator_slurm.launcher.slurm.parse import ArrayTasks
 from curator_slurm.launcher.slurm.shared_answers import SharedAnswers, cache_folder
 from curator_slurm.launcher.status.attempt_files import newest_element, read_element_outcome
 from curator_slurm.launcher.status.facts import ElementFacts

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.slurm.parse import end_reason
+from curator_slurm.launcher.slurm.job_info import end_reason
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.reports import EventsReport, NodeReport, OutcomeReport, ProgressReport
 

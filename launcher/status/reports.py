@@ -59,6 +59,8 @@ class NodeReport:
     failure_class: FailureClass | None = None
     next_step: str = ""
     time: float | None = None
+    group: str | None = None
+    """Of `resources.groups`."""
 
     @property
     def failed(self) -> bool:
@@ -201,6 +203,7 @@ def node_of(value: Json, name: str = "?") -> NodeReport:
         failure_class=failure_class_of(value.get("failure_class")),
         next_step=_text(value.get("next_step")),
         time=moment(value.get("time")),
+        group=_text(value.get("group")) or None,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.slurm.client import SbatchCall, Slurm, submit_command
-from curator_slurm.launcher.slurm.parse import JobInfo
+from curator_slurm.launcher.slurm.job_info import JobInfo
 from curator_slurm.launcher.survey.probe_report import ProbeReport, is_whole, parse_report
 from curator_slurm.launcher.survey.probe_script import OUTPUT, ProbeTarget, attempts, probe_script
 

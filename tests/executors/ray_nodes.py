@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import psutil
 from xenna_ray import TestRay, python_path, start_ray
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 
 QUICK_DEATH = {
     "RAY_health_check_initial_delay_ms": "500",

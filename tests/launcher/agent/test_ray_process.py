@@ -66,7 +66,7 @@ def test_every_service_has_the_port_of_the_command_line(head: RayNode) -> None:
 
 def test_every_parameter_is_one_that_is_checked_before_a_run(head: RayNode) -> None:
     """A Ray that does not take one of them is started by `ray start`, and not with an error."""
-    nodes = head, replace(head, head_address="10.1.2.4:6379"), replace(head, dashboard=Dashboard.FULL)
+    nodes = head, replace(head, head_address="10.1.2.4:6379"), replace(head, dashboard=Dashboard.FULL, group="gpu")
     passed = {name for node in nodes for name in services(node)["parameters"]}
     assert passed == set(SERVICE_PARAMETERS)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,78 @@ def test_a_dedicated_head_is_one_of_the_nodes(spec, environ, tmp_path):
     assert said[0].startswith("head: the first of 4 nodes has the driver and takes no tasks, 3 take them (")
     assert f"{path}:4 (cluster.head)" in said[0]
     assert job_environment({}, RunPaths(tmp_path), plan)["CURATOR_IGNORE_RAY_HEAD_NODE"] == "1"
+
+
+GROUPS = """pipeline:
+  stages:
+    - {use: "m:A", resources: {group: gpu}}
+    - {use: "m:B", resources: {cpus: 2, group: cpu}}
+resources:
+  time: 60
+  sbatch: {C: x}
+  groups:
+    - {name: gpu, nodes: 2, gpus_per_node: "a100:8", mem_per_node: 4G}
+    - {name: cpu, nodes: 3, sbatch: {constraint: y, nice: 007}}
+"""
+
+
+@pytest.fixture
+def grouped(tmp_path, environ):
+    def make(cluster=Cluster.SLURM, text=GROUPS, overrides=()):
+        path = tmp_path / "spec.yaml"
+        path.write_text("name: demo\n" + text)
+        return make_plan(path, list(overrides), cluster, environ)
+
+    return make
+
+
+def test_the_group_of_the_head_comes_first(grouped):
+    plan = grouped()
+    resources = plan.spec.resources
+    assert [group.name for group in resources.groups] == ["cpu", "gpu"]
+    assert (resources.nodes, plan.spec.min_nodes) == (5, 5)
+    cpu, gpu = resources.parts
+    assert (cpu.nodes, cpu.sbatch, cpu.time) == (3, {"constraint": "y", "nice": "007"}, "60")
+    assert (gpu.gpus_per_node, gpu.sbatch, gpu.mem_per_node) == ("a100:8", {"constraint": "x"}, "4G")
+    assert Plan.from_yaml(plan.to_yaml()) == plan
+    assert layout_lines(plan)[0] == "group cpu: with the head and the driver, 3 nodes"
+    assert layout_lines(plan)[1] == "group gpu: 2 nodes, each with a100:8 GPU(s), 4G"
+    named = grouped(overrides=["cluster.head_group=gpu"])
+    assert [group.name for group in named.spec.resources.groups] == ["gpu", "cpu"]
+    again = replan(plan, "r", ["resources.time=30"], {"HOME": "/"})
+    assert [part.time for part in again.spec.resources.parts] == ["30", "30"]
+
+
+def test_on_this_machine_there_are_no_groups(grouped):
+    plan = grouped(Cluster.LOCAL)
+    assert (plan.spec.resources.groups, plan.spec.resources.nodes) == ([], 1)
+    assert plan.spec.resources.gpus_per_node == "a100:8"
+    first, second = plan.spec.pipeline.stages
+    assert first.resources is None
+    assert (second.resources.cpus, second.resources.group) == (2, None)
+    assert Plan.from_yaml(plan.to_yaml()) == plan
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("resources.nodes=4", "`resources.nodes` is 4, but the groups have 5 node"),
+        ("resources.gpus_per_node=4", "`resources.gpus_per_node` beside `resources.groups`: say in which group"),
+        ("cluster.head_group=big", "big is not among `resources.groups`, only gpu, cpu"),
+        ("cluster.min_nodes=6", "`cluster.min_nodes` is 6, but `resources.nodes` is 5"),
+        ("shards.count=2", "Slurm has no arrays of them; leave `shards` out, and one run processes all input"),
+        ("resources.groups.0.name=a b", "must be letters, digits"),
+        ("resources.groups.0.name=cpu", "two groups of the name cpu"),
+        ("resources.groups.1.sbatch.mem=4G", "`resources.groups.1.sbatch.mem` cannot be set here: use"),
+        ("resources.groups.0.sbatch.mem-per-cpu=4G", "mem_per_node and sbatch.mem-per-cpu ask for memory"),
+        ("resources.groups.1.node=4", "did you mean `nodes`?"),
+        ("pipeline.stages.0.resources.group=gup", "gup is not among `resources.groups`, only gpu, cpu"),
+        ("resources.groups=[]", "and there are no groups"),
+    ],
+)
+def test_wrong_groups(grouped, override, words):
+    with pytest.raises(SpecError, match=re.escape(words)):
+        grouped(overrides=[override], text=GROUPS + "input: {paths: [spec.yaml]}\n")
 
 
 def test_on_this_machine_the_only_node_takes_tasks(spec, environ, tmp_path):

@@ -38,6 +38,27 @@ VARIANTS = {
         },
     },
     "conda": {"environment": {"conda": "my env"}},
+    "groups": {
+        "resources": {
+            "nodes": 6,
+            "account": "shared",
+            "time": 60,
+            "cpus_per_node": 8,
+            "sbatch": {"constraint": "x"},
+            "groups": [
+                {"name": "cpu", "nodes": 4, "partition": "batch", "mem_per_node": "10G"},
+                {
+                    "name": "gpu",
+                    "nodes": 2,
+                    "gpus_per_node": 8,
+                    "partition": "gpu",
+                    "account": "g",
+                    "sbatch": {"constraint": "y", "exclusive": True},
+                },
+            ],
+        },
+        "cluster": {"min_nodes": 5},
+    },
     "sharded": {"input": {"paths": ["/data/*.jsonl"]}, "shards": {"count": 4}},
 }
 
@@ -98,6 +119,32 @@ def test_options_for_slurm(lab):
     assert '#SBATCH --comment="a #b \\"c\\" \\\\d"\n' in text
     assert "#SBATCH --exclusive\n" in text
     assert "--cpu-bind=none --no-kill --input=none" in text
+
+
+def test_each_group_is_a_component_of_a_heterogeneous_job(lab):
+    lines = render(variant(lab, "groups", Cluster.SLURM)).partition("\nset -u")[0].splitlines()
+    asked = [line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")]
+    at = asked.index("hetjob")
+    assert asked[:at] == [
+        "--job-name=demo", "--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=8", "--mem=10G", "--time=60",
+        "--partition=batch", "--account=shared", "--constraint=x", "--output=slurm-%j.log", "--open-mode=append",
+        "--export=NIL", "--no-requeue", "--no-kill",
+    ]  # fmt: skip
+    assert asked[at + 1 :] == [
+        "--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=8", "--cpus-per-task=8", "--time=60", "--partition=gpu",
+        "--account=g", "--constraint=y", "--exclusive",
+    ]  # fmt: skip
+
+
+def test_one_step_goes_over_all_components(lab):
+    plan = variant(lab, "groups", Cluster.SLURM)
+    done = lab.run(plan, SLURM_HET_SIZE="2", SLURM_JOB_NUM_NODES_HET_GROUP_0="4", SLURM_JOB_NUM_NODES_HET_GROUP_1="2")
+    assert done.returncode == 0, done.stderr
+    call = " ".join((lab.bin / "srun.argv").read_text().splitlines())
+    each = "--ntasks-per-node=1 --export=ALL --kill-on-bad-exit=0 --wait=0 --cpu-bind=none --no-kill --input=none"
+    first, second = call.split(" : ")
+    assert first == f"--het-group=0 --nodes=4 --ntasks=4 {each}"
+    assert second == f"--het-group=1 --nodes=2 --ntasks=2 {each}"
 
 
 def test_no_kill_only_where_the_run_outlives_nodes(lab):

@@ -17,6 +17,7 @@ CANDIDATES: list[Any] = [
     *("nil", "none", "never", "use", "gres", "whole_node", "whole", "shared", "dedicated", "ipv4"),
     *("ipv6", "nat", "proxy", "skip", "fail", "xenna", "ray_data", "srun", "sbatch"),
     *([20001, 20099], [20001, 20199], ["a"], ["b"], {"qos": "low"}, {"qos": "high"}, {"A": "x"}, {"A": "y"}),
+    *([{"name": "a"}], [{"name": "b"}]),
     *([{"nodes": 2, "time": "1:00"}], [{"nodes": 3, "time": "1:00"}], [{"url": "x"}], [{"url": "y"}]),
 ]
 
@@ -211,3 +212,23 @@ def test_every_key_of_a_spec_that_a_site_file_shares_is_tried() -> None:
         key for key in shared if not key.startswith(("shards.", "storage.node_local"))
     }
     assert set(settings(Spec)) >= set(SPEC_SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("locked", "group"),
+    [
+        ("resources: {partition: batch}", "{name: a, partition: other}"),
+        ("resources: {sbatch: {qos: low}}", "{name: a, sbatch: {q: high}}"),
+        ("resources: {mem_per_node: 4G}", "{name: a, sbatch: {mem-per-cpu: 9G}}"),
+        ("resources: {nodes: 1}", "{name: a, nodes: 3}"),
+    ],
+)
+def test_a_group_is_no_way_around_a_lock(places: Places, locked: str, group: str) -> None:
+    ((section, values),) = yaml.safe_load(locked).items()
+    ((key, value),) = values.items()
+    key = f"{key}.{next(iter(value))}" if isinstance(value, dict) else key
+    places.write("system", f"{{locked: [{section}.{key}], site: {{contact: help@lab}}, {locked}}}")
+    places.write("project", f"resources: {{groups: [{group}]}}")
+    assert refuses(places)
+    places.write("project", "resources: {groups: [{name: a}]}")
+    places.plan()

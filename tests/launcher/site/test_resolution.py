@@ -10,6 +10,7 @@ from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.node_layout import layout_lines
 from curator_slurm.launcher.plan.resolve import make_plan
 from curator_slurm.launcher.plan.revise import replan
+from curator_slurm.launcher.plan.sbatch_lines import sbatch_lines
 from curator_slurm.launcher.site import layers
 from curator_slurm.launcher.site.model import Site
 from curator_slurm.launcher.site.needs import JobNeed, need_of
@@ -266,6 +267,32 @@ def test_a_dedicated_head_is_one_node_more(plan):
         plan("{gpus: 16, gpu_type: h100, nodes: 4}", more=head)
     with pytest.raises(SpecError, match=r"nearest that can run: resources.gpus: 252"):
         plan("{gpus: 253, gpu_type: h100}", more=head)
+
+
+def test_each_group_is_put_into_a_partition_by_itself(plan):
+    groups = "{name: g, gpus: 16, gpu_type: h100}, {name: w, gpu_type: a100, nodes: 2}, {name: c}"
+    made = plan(f"{{account: p, groups: [{groups}]}}", more="cluster: {head: dedicated}\n")
+    resources = made.spec.resources
+    assert made.placed_groups == {"c": ["small", "long"], "g": ["gpu"], "w": ["whole"]}
+    cpu, gpu, whole = resources.parts
+    assert (cpu.nodes, cpu.partition, cpu.gpus_per_node, cpu.account) == (2, "small,long", None, "p")
+    assert (gpu.nodes, gpu.partition, gpu.gpus_per_node, gpu.account) == (4, "gpu", "h100:4", "p@h100")
+    assert (whole.nodes, whole.mem_per_node, whole.account) == (2, None, "p@a100")
+    assert (resources.nodes, resources.time) == (8, "1:00:00")
+    assert any(line.startswith("group g: nodes: 4 (resources.groups.1.gpus") for line in made.explain)
+    assert Plan.from_yaml(made.to_yaml()) == made
+    options = list(sbatch_lines(made))
+    components = [number for number, option in enumerate(options) if option == ("hetjob", None)]
+    assert len(components) == 2
+    assert ("gpus-per-node", "h100:4") in options[components[0] : components[1]]
+    assert ("mem", "0") in options[components[1] :]
+    assert ("constraint", "a100") in options[components[1] :]
+    with pytest.raises(SpecError) as error:
+        plan("{groups: [{name: c}, {name: g, gpus: 1000, gpu_type: h100}]}")
+    (problem,) = error.value.problems
+    assert problem.key == "resources.groups.1.gpus"
+    assert "group g: `resources.groups.1.gpus`" in problem.message
+    assert "nearest that can run: resources.groups.1.gpus: 256" in problem.message
 
 
 def test_a_refusal_is_an_error_of_the_line_of_the_spec(plan):

@@ -9,8 +9,8 @@ import pytest
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.slurm import parse
+from curator_slurm.launcher.slurm.job_info import JobInfo, merge
 from curator_slurm.launcher.slurm.nodelists import MOST_NODES, expand_nodelist
-from curator_slurm.launcher.slurm.parse import JobInfo
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.states import SlurmState
 
@@ -73,7 +73,7 @@ def test_a_header_alone_says_that_there_is_no_job() -> None:
     assert parse.parse_squeue(HEADER) == []
     assert parse.parse_squeue(f"CLUSTER: lab\n{HEADER}") == []
     assert parse.parse_arrays(ARRAY_HEADER) == []
-    assert parse.parse_comments("ARRAY_JOB_ID|WORK_DIR|COMMENT\n") == []
+    assert parse.parse_comments("JOBID|WORK_DIR|COMMENT\n") == []
     assert parse.parse_work_dirs("JOBID|WORK_DIR\n") == {}
     assert parse.parse_sacct("JobID|State|ExitCode|Submit|Start|End|NodeList|Timelimit\n") == []
 
@@ -258,7 +258,7 @@ def test_times() -> None:
 def test_merge_adds_only_what_is_missing() -> None:
     known = JobInfo(job_id="1", state=SlurmState.RUNNING, reason="A", nodes=("n1",))
     more = JobInfo(job_id="1", state=SlurmState.FAILED, reason="B", exit_code=0, restarts=2, time_limit="1:00")
-    merged = parse.merge(known, more)
+    merged = merge(known, more)
     assert (merged.state, merged.reason, merged.exit_code, merged.restarts) == (SlurmState.RUNNING, "A", 0, 2)
     assert merged.time_limit == "1:00"
 
@@ -317,3 +317,37 @@ def test_digits_of_other_scripts_are_no_numbers(digit: str) -> None:
 def test_a_newline_is_no_part_of_a_range_of_nodes() -> None:
     with pytest.raises(ValueError, match="not a range"):
         parse.expand_nodelist("n[1-2\n]")
+
+
+HET_SQUEUE = """JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|REASON|NODELIST|SUBMIT_TIME|START_TIME|END_TIME|TIME_LIMIT|NAME
+19+1|20|N/A|PENDING|Resources||2026-11-30T00:08:27|N/A|N/A|5:00|het
+19+0|19|N/A|PENDING|None||2026-11-30T00:08:27|N/A|N/A|5:00|het
+5+0|5|N/A|RUNNING|None|n[1-2]|2026-11-30T00:04:26|2026-11-30T00:04:29|2026-11-30T00:09:29|5:00|het
+5+1|6|N/A|COMPLETING|None|n3|2026-11-30T00:04:26|2026-11-30T00:04:29|2026-11-30T00:09:29|5:00|het
+7|7|N/A|RUNNING|None|n4|2026-11-30T00:04:26|2026-11-30T00:04:29|2026-11-30T00:09:29|5:00|plain
+"""
+
+
+def test_a_heterogeneous_job_is_one_job() -> None:
+    jobs = {job.job_id: job for job in parse.parse_squeue(HET_SQUEUE)}
+    assert sorted(jobs) == ["19", "5", "7"]
+    assert (jobs["5"].state, jobs["5"].nodes, jobs["5"].base_id) == (SlurmState.RUNNING, ("n1", "n2", "n3"), "5")
+    assert (jobs["19"].state, jobs["19"].reason) == (SlurmState.PENDING, "Resources")
+    rows = "JOBID|WORK_DIR|COMMENT\n5+0|/runs/a|mark\n5+1|/runs/a|mark\n8_[1-3]|/b|other\n8_0|/b|other\n"
+    assert parse.parse_comments(rows) == [("5", "/runs/a", "mark"), ("8", "/b", "other")]
+    assert parse.parse_work_dirs("JOBID|WORK_DIR\n5+0|/runs/a\n5+1|/runs/a\n") == {"5": "/runs/a"}
+    shown = (
+        "JobId=5 HetJobId=5 HetJobOffset=0 JobName=het JobState=RUNNING Reason=None ExitCode=0:0 NodeList=n[1-2] "
+        "StdOut=/runs/a/slurm-5.log\n"
+        "JobId=6 HetJobId=5 HetJobOffset=1 JobName=het JobState=RUNNING Reason=None ExitCode=0:0 NodeList=n3\n"
+    )
+    (job,) = parse.parse_scontrol(shown)
+    assert (job.job_id, job.nodes, job.output) == ("5", ("n1", "n2", "n3"), "/runs/a/slurm-5.log")
+    accounted = (
+        "JobID|State|ExitCode|Submit|Start|End|NodeList|Timelimit\n"
+        "5+0|COMPLETED|0:0|2026-11-30T00:04:26|2026-11-30T00:04:29|2026-11-30T00:05:29|n[1-2]|00:05:00\n"
+        "5+0.batch|COMPLETED|0:0|2026-11-30T00:04:26|2026-11-30T00:04:29|2026-11-30T00:05:29|n1|\n"
+        "5+1|NODE_FAIL|0:0|2026-11-30T00:04:26|2026-11-30T00:04:29|2026-11-30T00:05:29|n3|00:05:00\n"
+    )
+    (ended,) = parse.parse_sacct(accounted)
+    assert (ended.job_id, ended.state, ended.nodes) == ("5", SlurmState.COMPLETED, ("n1", "n2", "n3"))

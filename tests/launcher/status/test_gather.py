@@ -16,7 +16,8 @@ from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
-from curator_slurm.launcher.slurm.parse import ArrayTasks, JobInfo
+from curator_slurm.launcher.slurm.job_info import JobInfo
+from curator_slurm.launcher.slurm.parse import ArrayTasks
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer
 from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, observe, status_of, statuses_of

@@ -13,7 +13,7 @@ from fake_slurm import FakeSlurm
 from run_dirs import event, new_attempt, node_status, outcome, submitted_run
 
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.slurm.parse import JobInfo
+from curator_slurm.launcher.slurm.job_info import JobInfo
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status import gather, reports, watch
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer, ask

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.run.placement import Need
 from curator_slurm.executors.task_failures import DoesNotFitError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.executors.backends.ray_actor_pool.demand import targets_of
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.shares import Load, finish_s, shares

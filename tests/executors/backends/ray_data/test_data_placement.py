@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from xenna_stages import Step
 
-from curator_slurm.common.node_groups import GROUP_LABEL
+from curator_slurm.common.group_label import GROUP_LABEL
 from curator_slurm.executors import Resources
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.backends.ray_data.operators import plan_operators
