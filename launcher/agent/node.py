@@ -288,7 +288,10 @@ class Node:
         if self.session_dir is not None:
             session.remove_session(self.session_dir)
         if self.disk.is_memory:
-            shutil.rmtree(self.context.node.spill, ignore_errors=True)
+            context = self.context
+            of_all = context.cluster.nodes.glob(f"*/{context.node.spill.name}") if context.allocation.is_head else ()
+            for spilled in {context.node.spill, *of_all}:  # a node that was lost leaves its own
+                shutil.rmtree(spilled, ignore_errors=True)
 
     def _free_ports(self) -> None:
         if self._ports is not None:

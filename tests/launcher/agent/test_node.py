@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,3 +65,18 @@ def test_memory_for_files_is_not_rays() -> None:
 def test_without_a_site_little_memory_is_no_reason_to_refuse() -> None:
     node, _ = node_with(100 * MIB)
     assert node._memory_for_ray() == 100 * MIB
+
+
+@pytest.mark.parametrize(("is_head", "left"), [(True, []), (False, ["n2"])])
+def test_the_head_removes_what_lost_nodes_have_spilled(tmp_path: Path, is_head: bool, left: list[str]) -> None:
+    for name in ("n1", "n2"):
+        (tmp_path / name / "spill").mkdir(parents=True)
+    node, _ = node_with()
+    node.context.cluster = SimpleNamespace(nodes=tmp_path)  # type: ignore[assignment]
+    node.context.node = SimpleNamespace(spill=tmp_path / "n1" / "spill")  # type: ignore[misc,assignment]
+    node.context.allocation.is_head = is_head  # type: ignore[misc]
+    node._remove_session()
+    assert len(list(tmp_path.glob("*/spill"))) == 2, "without memory as a folder there is none of ours"
+    node.disk = LocalDisk(is_memory=True)
+    node._remove_session()
+    assert [path.parent.name for path in tmp_path.glob("*/spill")] == left
