@@ -43,7 +43,7 @@ test: packages $(DEV) ## All checks and tests, on a real Slurm where root may st
 	$(BIN)/mypy
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) $(TESTS)
 
-check: lint ## Style, types and plain tests, in three minutes: for every change
+check: lint ## Style, types and plain tests, in about three minutes: for every change
 	$(PYTEST) $(call SIDE_BY_SIDE,$(PLAIN_WORKERS)) -m 'not slurm and not ray' $(TESTS)
 
 lint: $(DEV) ## Style and types
