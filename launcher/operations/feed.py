@@ -6,6 +6,7 @@ what one leaves when it is killed is found as after any other submission.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -112,24 +113,30 @@ def feed(run: Run, environ: Mapping[str, str], tell: Callable[[Fed], None], stop
 def go_on(run: Run, environ: Mapping[str, str], wait: Callable[[float], None] = time.sleep) -> Fed | None:
     """What the collect job of a run does first: it submits what had no room before, and a job that collects later.
 
-    None where it is to collect now: all shards were submitted and have ended, or nothing of it can be done here.
+    None where it is to collect now: all shards are done, or have ended, or nothing of it can be done here.
     """
     run = registry.load_run(run.paths.root)
-    if run.record is None or run.record.cancelled is not None:
-        return None
+    record = run.record
+    if record is None or record.cancelled is not None or len(done_shards(run.paths)) >= record.shards:
+        return None  # without a question to Slurm: it may not be there on this node
     left, plan = unsubmitted(run), read_plan(run)
     if not left:
-        return _later(run, plan, 0)
+        with contextlib.suppress(SlurmError):
+            return _later(run, plan, 0)
+        return None
     if plan.spec.environment.secrets:
         why = "its environment.secrets are known only where it was submitted"
         return Fed(0, left, why, is_over=True)
     waited = 0.0
     while True:
-        fed = feed_once(run, environ)
-        if fed.submitted or fed.is_over:
-            return fed
-        if waited >= ROOM_S:
-            return _later(run, plan, left) or fed
+        try:
+            fed = feed_once(run, environ)
+            if fed.submitted or fed.is_over:
+                return fed
+            if waited >= ROOM_S:
+                return _later(run, plan, left) or fed
+        except SlurmError as error:
+            return Fed(0, left, _first_line(error), is_over=True)
         wait(FEED_S)
         waited += FEED_S
 
