@@ -85,6 +85,8 @@ def _slurm(answers: ClusterAnswers, trials: TrialResults) -> Iterator[Item]:
         yield decide(f"options that this site refuses could not be tried: {trials.failure}")
     elif trials.taken:
         yield Words(f"taken by sbatch --test-only in {trials.partition}: {', '.join(trials.taken)}")
+    if trials.unclear:
+        yield Words(f"refused for want of nodes, so that nothing is known of them: {', '.join(trials.unclear)}")
     whole_mem = habits.pop("whole_node_mem", None)
     if not found.shares_memory and "mem" not in habits:
         parameters = ",".join(found.select_parameters) or "none"

@@ -6,6 +6,7 @@ submitted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers
 
+_OF_NODES = re.compile("node configuration|odes required|odes are busy|DRAINED")
+"""A refusal for want of nodes, or of memory on them, says nothing about the rules of the site."""
 _ONE_OPTION = {
     "exclusive": "--exclusive",
     "no_kill": "--no-kill",
@@ -31,6 +34,8 @@ class TrialResults:
     habits: dict[str, tuple[Any, str]] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     """Options that sbatch has taken."""
+    unclear: list[str] = field(default_factory=list)
+    """Options that it refused for want of nodes."""
     failure: str = ""
     """Why nothing could be tried."""
 
@@ -79,11 +84,12 @@ class _Trial:
         except SlurmError as error:
             if error.returncode is None:
                 raise
-            return _words(error.stderr)
+            return refusal_words(error.stderr)
         return None
 
 
-def _words(stderr: str) -> str:
+def refusal_words(stderr: str) -> str:
+    """The first line of what sbatch says: that of a plug-in stands before sbatch's own."""
     lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in stderr.splitlines()]
     return next((line for line in lines if line), "without a word")
 
@@ -92,6 +98,9 @@ def _note(results: TrialResults, option: str, refusal: str | None, key: str, val
     """Note a refusal as a habit; whether it was one."""
     if refusal is None:
         results.taken.append(option)
+        return False
+    if _OF_NODES.search(refusal):
+        results.unclear.append(f"{option} ({refusal})")
         return False
     results.habits[key] = (value, f"sbatch --test-only {option}: {refusal}")
     return True
@@ -129,7 +138,7 @@ def _try_required(trial: _Trial, results: TrialResults) -> None:
 def _try_gpus(trial: _Trial, results: TrialResults) -> None:
     by_gres = trial.refusal("--gres=gpu:1")
     per_node = trial.refusal("--gpus-per-node=1")
-    if by_gres is not None and per_node is not None:
+    if by_gres is not None and per_node is not None and not _OF_NODES.search(by_gres + per_node):
         results.habits["gpus"] = ("never", f"--gpus-per-node=1: {per_node}; --gres=gpu:1: {by_gres}")
     elif _note(results, "--gpus-per-node=1", per_node, "gpus", "gres"):
         results.taken.append("--gres=gpu:1")

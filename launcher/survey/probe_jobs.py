@@ -17,6 +17,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.slurm.client import SbatchCall, Slurm, submit_command
 from curator_slurm.launcher.slurm.job_info import JobInfo
+from curator_slurm.launcher.survey.habit_trials import refusal_words
 from curator_slurm.launcher.survey.probe_report import ProbeReport, is_whole, parse_report
 from curator_slurm.launcher.survey.probe_script import OUTPUT, ProbeTarget, attempts, probe_script
 
@@ -115,7 +116,7 @@ def _submit(
         except SlurmError as error:
             if error.returncode is None:
                 raise
-            probe.refusals.append((options, _last_line(error.stderr) or str(error).splitlines()[0]))
+            probe.refusals.append((options, refusal_words(error.stderr)))
             continue
         probe.options = options
         return

@@ -168,7 +168,7 @@ def test_a_partition_that_takes_only_jobs_with_gpus(fake_slurm: FakeSlurm) -> No
     Path("site.yaml").write_text("mine\n")
     call("--probe", "--wait", "240", "--force")
     assert written().partitions["main"].min_gpus == 1
-    assert "a job without GPU was refused: sbatch: error: " in Path("site.yaml").read_text()
+    assert "a job without GPU was refused: --gres is needed here" in Path("site.yaml").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
