@@ -123,6 +123,8 @@ def how(command: Command) -> str | None:
         return "make -n"
     if command.program == "curator-slurm":
         return "fake Slurm"
+    if command.page in ("docs/sites/install.md", "docs/sites/support.md"):
+        return "tests/test_docs_admin.py, which types every shell block of these"
     if command.page == "docs/tutorial/first-run.md" or command.program == "export":
         return "bash"
     return "python" if command.text == "python examples/array/make_input.py" else None

@@ -33,12 +33,18 @@ def print_runs(name: str | None, state: str | None, limit: int, as_json: bool, r
         say_json(to_json(rows))
         return
     if not rows:
-        say("No runs." if name or state else "No runs yet; `curator-slurm submit SPEC` starts one.", err=True)
+        say(_none(name or state, runs_dir), err=True)
         return
     for line in _table(rows, table_width(), time.time()):
         say(line)
     if total > len(rows):
         say(f"{len(rows)} of {total} runs; --limit 0 shows all.", err=True)
+
+
+def _none(chosen: str | None, runs_dir: Path | None) -> str:
+    if runs_dir is not None:
+        return f"No {'such ' if chosen else ''}runs in {runs_dir}, as far as you may read it."
+    return "No runs." if chosen else "No runs yet; `curator-slurm submit SPEC` starts one."
 
 
 def _show_files(rows: list[RunRow]) -> None:

@@ -404,6 +404,7 @@ def test_unknown_runs(tmp_path: Path) -> None:
 
 def test_list(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     assert "No runs yet" in call("list").stderr
+    assert f"No runs in {tmp_path}, as far as you may read it." in call("list", "--runs-dir", str(tmp_path)).stderr
     done = submitted_run(tmp_path, "1", name="alpha")
     outcome(new_attempt(done, "1"))
     failed = submitted_run(tmp_path, "2", name="beta")
