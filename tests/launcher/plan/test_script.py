@@ -479,7 +479,8 @@ def test_modules_and_conda_are_used_where_there_are_any(lab, cluster, tmp_path):
     assert "conda activate 'my env' ||" in text
     if cluster is Cluster.LOCAL:
         plan = lab.plan(cluster, None, environment={"modules": ["a b", "c"], "conda": "my env"})
-        outcome = lab.run(plan, HOME=str(home), MODULESHOME=str(tmp_path / "modules"))
+        own = {"MODULESHOME": str(tmp_path / "modules"), "USER_IS_ROOT": "so Debian's Lmod, if any, does nothing"}
+        outcome = lab.run(plan, HOME=str(home), **own)
         assert outcome.environment["LOADED"] == " <a b> <c>"
         assert outcome.environment["CONDA_ENV"] == "my env"
 
