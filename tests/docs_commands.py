@@ -18,8 +18,8 @@ PAGES = sorted(
         *ROOT.glob("examples/**/*.md"),
     }
 )
-PROGRAMS = ("autoload", "cd", "chmod", "curator-slurm", "eval", "export", "git", "head", "install", "ln", "make",
-            "mkdir", "module", "pip", "python", "python3", "rm", "tail", "umask")  # fmt: skip
+PROGRAMS = ("autoload", "cd", "chmod", "curator-slurm", "eval", "export", "find", "git", "head", "install", "ln",
+            "make", "mkdir", "module", "pip", "python", "python3", "rm", "tail", "umask")  # fmt: skip
 """All that the docs call. Another first word in a shell block is a mistake, or belongs here, with a check."""
 _SHELLS = ("bash", "sh", "zsh", "console")
 _FENCE = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)

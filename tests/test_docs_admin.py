@@ -180,13 +180,20 @@ def test_a_user_opens_a_run_and_keeps_its_secrets(tmp_path: Path, fake_slurm: Fa
     fail(run, 1, "4711_1.0", "out_of_memory")
     root = run.paths.root
     run.paths.secrets.mkdir(mode=0o700, exist_ok=True)
+    (run.paths.secrets / "environment.json").touch(mode=0o600)
+    (tmp_path / "own").touch(mode=0o600)
+    (root / "linked").symlink_to(tmp_path / "own")
     placed = [re.sub(r"/scratch/\S+", str(root), block) for block in (look, open_it)]
     command = f'curator-slurm() {{ {shlex.quote(sys.executable)} -P -m curator_slurm "$@" || [[ $? == 7 ]]; }}\n'
-    for block in (ask.replace("RUN", str(root)), *placed):
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    for block in (ask.replace("RUN", str(root)), placed[0]):
         assert "rror" not in site.type(block, module=command).stderr
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    site.type(placed[1])
     readable = [run.paths.plan, run.paths.record, *root.glob("attempts/**/*.log"), *root.glob("shards/**/*")]
     assert len(readable) > 3
     for path in [root.parent, root, *readable]:
         assert path.stat().st_mode & stat.S_IROTH, path
-    assert stat.S_IMODE(run.paths.secrets.stat().st_mode) == 0o700
+    kept = (run.paths.secrets, run.paths.secrets / "environment.json", tmp_path / "own")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o700, 0o600, 0o600]
     assert "incomplete" in site.type(placed[0].splitlines()[0], module=command).stdout
