@@ -38,7 +38,7 @@ def groups(nodes_beside_a_head: RayNodes) -> Iterator[RayNodes]:
     nodes_beside_a_head.end()
 
 
-@pytest.mark.parametrize("backend", ["xenna"])
+@pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
 def test_stages_run_on_the_nodes_of_their_group(
     backend: str, groups: RayNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
