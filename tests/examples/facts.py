@@ -19,8 +19,8 @@ from curator_slurm.executors.stages.deduplication.minhash import MinHasher
 from curator_slurm.executors.stages.deduplication.verification import representatives
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TESTED_ELSEWHERE = {"array": "test_array_example.py"}
-"""Examples that take several commands: a file below tests/ for each."""
+TESTED_ELSEWHERE = {"array": "test_array_example.py", "site": "test_docs_admin.py"}
+"""Examples that take several commands or are no runs: a file below tests/ for each."""
 SPECS = sorted(path for path in EXAMPLES.glob("*/spec.yaml") if path.parent.name not in TESTED_ELSEWHERE)
 
 ON_SLURM = ("classification", "deduplication", "autoscaling")
