@@ -25,18 +25,23 @@ LONG = (
 """Plain modules that take longest: before all others, or a single worker is busy with one of them in the end."""
 ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
 CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_failures_on_slurm.py", "test_scale.py", "test_chaos.py")
-ON_SHARED_RAYS = (
+ON_TWO_CPUS = (
     "tests/executors/adapter/test_joined_batches.py",
     "tests/executors/backends/test_changed_internals.py",
-    "tests/executors/backends/test_failure_matrix.py",
-    "tests/executors/backends/test_last_node.py",
     "tests/executors/backends/xenna/engine/test_xenna_orphans.py",
     "tests/executors/backends/xenna/test_xenna.py",
     "tests/executors/resume/test_killed_drivers.py",
     "tests/executors/stages/io/test_id_generator.py",
 )
-"""Modules on the Rays of the session in `tests/executors/conftest.py`; `test_backends.py` has one for itself."""
-LONGEST = ("tests/executors/backends/test_backends.py", *ON_SHARED_RAYS)
+WITH_NODES = (
+    "tests/executors/backends/test_failure_matrix.py",
+    "tests/executors/backends/test_last_node.py",
+    "tests/executors/backends/test_node_groups.py",
+)
+SHARED_RAYS = {"two_cpus": ON_TWO_CPUS, "nodes_beside_a_head": WITH_NODES}
+"""Modules on a Ray of the session, by its fixture in `tests/executors/conftest.py`; `test_backends.py` has one for
+itself."""
+LONGEST = ("tests/executors/backends/test_backends.py", *ON_TWO_CPUS, *WITH_NODES)
 """What takes longest of all: workers begin with it, or are busy with it alone in the end."""
 
 
@@ -93,4 +98,4 @@ def group_of(nodeid: str) -> str:
     module = nodeid.partition("::")[0]
     if module.startswith(ON_ONE_SLURM) and not module.endswith(CLUSTER_OF_THEIR_OWN):
         return "slurm"
-    return "shared Rays" if module in ON_SHARED_RAYS else module
+    return next((ray for ray, modules in SHARED_RAYS.items() if module in modules), module)

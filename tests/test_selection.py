@@ -1,11 +1,10 @@
 """How tests are divided among workers."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-from selection import CLUSTER_OF_THEIR_OWN, LONG, ON_SHARED_RAYS, group_of
+from selection import CLUSTER_OF_THEIR_OWN, LONG, SHARED_RAYS, group_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,11 +21,14 @@ def test_groups():
 
 def test_modules_that_share_a_ray():
     texts = {path: path.read_text("utf-8") for path in (ROOT / "tests" / "executors").rglob("test_*.py")}
-    asks = re.compile(r"two_cpus: TestRay|nodes_beside_a_head: RayNodes")
-    sharing = {str(path.relative_to(ROOT)) for path, text in texts.items() if asks.search(text)}
-    own = {str(path.relative_to(ROOT)) for path, text in texts.items() if "def two_cpus()" in text}
-    assert sharing - own - {"tests/executors/backends/test_backends.py"} == set(ON_SHARED_RAYS)
-    assert {group_of(f"{module}::test_d") for module in ON_SHARED_RAYS} == {"shared Rays"}
+    own = "tests/executors/backends/test_backends.py"
+    for ray, asks in {"nodes_beside_a_head": "nodes_beside_a_head: RayNodes", "two_cpus": "two_cpus: TestRay"}.items():
+        sharing = {
+            str(path.relative_to(ROOT)) for path, text in texts.items() if asks in text and f"def {ray}()" not in text
+        }
+        others = set(SHARED_RAYS["nodes_beside_a_head"]) if ray == "two_cpus" else set()
+        assert sharing - others - {own} == set(SHARED_RAYS[ray])
+        assert {group_of(f"{module}::test_d") for module in SHARED_RAYS[ray]} == {ray}
 
 
 def test_workers_take_whole_modules(tmp_path):
