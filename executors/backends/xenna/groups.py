@@ -13,8 +13,8 @@ def with_groups(demands: Sequence[Demand], nodes: Sequence[ClusterNode]) -> tupl
     """The demands, each with a group where one of them has one, and names and groups of stages that were given theirs.
 
     Where no node is in a group, none counts.
-    A stage that names no group goes to the one with most GPUs if it needs some, else to the one with most CPUs among
-    those without GPUs, or among all.
+    A stage that names no group and needs GPUs goes to the one with most of them, of those with enough on one node; any
+    other goes to the one with most CPUs among those without GPUs, or among all.
     """
     known = list(dict.fromkeys(node.group for node in nodes if node.group is not None))
     if not known or all(demand.group is None for demand in demands):
@@ -22,10 +22,14 @@ def with_groups(demands: Sequence[Demand], nodes: Sequence[ClusterNode]) -> tupl
     cpus = {group: sum(node.cpus for node in nodes if node.group == group) for group in known}
     gpus = {group: sum(node.gpus for node in nodes if node.group == group) for group in known}
     plain = [group for group in known if not gpus[group]] or known
-    with_gpus, without = max(known, key=gpus.__getitem__), max(plain, key=cpus.__getitem__)
-    given = [
-        demand if demand.group is not None else replace(demand, group=with_gpus if demand.gpus else without)
-        for demand in demands
-    ]
+    without = max(plain, key=cpus.__getitem__)
+
+    def group_of(demand: Demand) -> str:
+        if not demand.gpus:
+            return without
+        able = {node.group for node in nodes if demand.gpus <= node.gpus + 1e-6}  # CPUs can be shared, GPUs cannot
+        return max([group for group in known if group in able] or known, key=gpus.__getitem__)
+
+    given = [replace(demand, group=demand.group or group_of(demand)) for demand in demands]
     chosen = [f"{after.stage}: {after.group}" for before, after in zip(demands, given, strict=True) if before != after]
     return given, chosen

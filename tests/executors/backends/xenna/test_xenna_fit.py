@@ -159,6 +159,11 @@ def test_a_stage_that_names_no_group_is_given_one_where_others_name_theirs() -> 
     assert [demand.group for demand in given] == ["gpu", "gpu", "large"]
     assert said == ["model: gpu", "plain: large"]
     assert with_groups(demands[1:], nodes) == (demands[1:], [])
+    many = [*nodes, *(ClusterNode(f"d{number}", 8, 1, "many") for number in range(3))]
+    given, _ = with_groups([Demand("bound", 1, group="gpu"), Demand("two", 1, 2), Demand("one", 1, 0.5)], many)
+    assert [demand.group for demand in given[1:]] == ["gpu", "many"], (
+        "three GPUs on three nodes hold no worker with two"
+    )
     bare = [replace(node, group=None) for node in nodes]
     assert [demand.group for demand in with_groups(demands, bare)[0]] == [None] * 3
 
