@@ -36,7 +36,7 @@ def folder_of(path: str | None, environ: Mapping[str, str]) -> Path:
     """The node-local folder, storage.node_local or /tmp, with the variables of this job.
 
     Raises:
-        BootstrapError: Slurm does not set one of them.
+        BootstrapError: Slurm does not set one of them, or they make no absolute path.
     """
     text = path or "/tmp"
     for name in ON_NODES.findall(text):
@@ -46,7 +46,14 @@ def folder_of(path: str | None, environ: Mapping[str, str]) -> Path:
                 f"storage.node_local is {text}, and Slurm does not set {name} on this node",
                 "use a variable that jobs have here, such as ${SLURM_JOB_ID}",
             )
-    return Path(ON_NODES.sub(lambda match: environ[match[1]], text))
+    folder = Path(ON_NODES.sub(lambda match: environ[match[1]], text))
+    if not folder.is_absolute():
+        raise BootstrapError(
+            FailureClass.ENVIRONMENT,
+            f"storage.node_local is {text}, which is {folder} on this node: no absolute path",
+            "begin it with /, or with a variable that holds such a path",
+        )
+    return folder
 
 
 def make_session_dir(parent: Path, tag: str) -> Path:

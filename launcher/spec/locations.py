@@ -16,7 +16,7 @@ def absolute(path: str, folder: Path, environ: Mapping[str, str], *, on_nodes: r
     """The absolute path that a user wrote as `path` in a spec in `folder`.
 
     Addresses, links and `..` stay as they are. `$$` is a dollar sign. Variables that match `on_nodes` stay,
-    with braces: they are known on the nodes alone.
+    with braces: they are known on the nodes alone. A path that begins with one of them is absolute there.
 
     Raises:
         ValueError: a variable is not set, a home directory is not known, or the path is no text.
@@ -26,6 +26,8 @@ def absolute(path: str, folder: Path, environ: Mapping[str, str], *, on_nodes: r
     expanded = _expand_home(_expand_variables(path, environ, on_nodes), environ)
     if any(ord(c) < 32 or ord(c) == 127 for c in expanded):
         raise ValueError("contains a control character once its variables are expanded")
+    if on_nodes is not None and on_nodes.match(expanded):
+        return writable(expanded)
     return writable(str(folder / expanded))
 
 

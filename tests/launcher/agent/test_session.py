@@ -95,6 +95,9 @@ def test_variables_of_the_job_are_known_on_the_node() -> None:
     assert session.folder_of(None, environ) == Path("/tmp")
     with pytest.raises(BootstrapError, match="Slurm does not set SLURM_NONE on this node"):
         session.folder_of("/run/${SLURM_NONE}", environ)
+    assert session.folder_of("${SLURM_TMPDIR}/x", {"SLURM_TMPDIR": "/local/7"}) == Path("/local/7/x")
+    with pytest.raises(BootstrapError, match="which is 4711/x on this node: no absolute path"):
+        session.folder_of("${SLURM_JOB_ID}/x", environ)
 
 
 @pytest.mark.parametrize(
