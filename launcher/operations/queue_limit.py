@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ class _Limit:
     most: int
     partition: str | None
     key: str
+    components: int = 1
+    """Jobs of a run that it counts: of one with groups, each of them."""
 
     def room(self, slurm: Slurm) -> int:
         return max(self.most - (queued_jobs(slurm, self.partition) or 0), 0)
@@ -59,14 +62,16 @@ def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: b
     rooms = [(limit.room(slurm), limit) for limit in _limits(plan)]
     if not rooms:
         return Fitting(arrays, collects)
-    room, limit = min(rooms, key=lambda each: each[0])
-    new = sum(len(array.elements) for array in arrays)
+    room, limit = min(rooms, key=lambda each: each[0] - each[1].components)
+    new = sum(len(array.elements) for array in arrays) * limit.components
     if new + collects <= room:
         return Fitting(arrays, collects)
     where = plan.origins.get(limit.key, "a site file")
     allowed = f"the site allows a user {limit.most:,} jobs in the queue ({limit.key} in {where})"
-    if room == 0:
-        return Fitting([], False, f"{allowed}, and there are as many", _refusal(plan, allowed))
+    if room < limit.components:
+        left = f"{room:,} are left, and this run has {limit.components}, one for each group"
+        full = f"{allowed}, and {left if room else 'there are as many'}"
+        return Fitting([], False, full, _refusal(plan, full))
     collects = collects and room > 1
     count = room - collects
     if count >= new:  # and no room for a collect job
@@ -95,22 +100,22 @@ def _limits(plan: Plan) -> Iterator[_Limit]:
     """The limit of the site, over all partitions, and that of the partition."""
     from curator_slurm.launcher.site.model import Site
 
-    site = Site.model_validate(plan.site or {})
+    site, places = Site.model_validate(plan.site or {}), Counter(part.place for part in plan.parts())
     if site.limits.submitted_jobs is not None:
-        yield _Limit(site.limits.submitted_jobs, None, KEY)
-    part = site.partition(plan.placed[0]) if plan.placed else None
-    if part is not None and part.limits.submitted_jobs is not None:
-        name = plan.placed[0]
-        own = f"partitions.{name}.{KEY}"
-        key = own if own in plan.origins else f"partition_defaults.{KEY}"
-        yield _Limit(part.limits.submitted_jobs, name, key)
+        yield _Limit(site.limits.submitted_jobs, None, KEY, places.total())
+    for name, components in places.items():
+        part = site.partition(name) if name is not None else None
+        if part is not None and part.limits.submitted_jobs is not None:
+            own = f"partitions.{name}.{KEY}"
+            key = own if own in plan.origins else f"partition_defaults.{KEY}"
+            yield _Limit(part.limits.submitted_jobs, part.slurm_name or name, key, components)
 
 
-def _refusal(plan: Plan, allowed: str) -> SitePolicyError:
+def _refusal(plan: Plan, full: str) -> SitePolicyError:
     contact = plan.at_site().site.contact
     questions = f"; questions: {contact}" if contact else ""
-    words = (
-        f"{allowed}, and there are as many. Submit again once some have ended, or with --feed, which waits for "
-        f"that{questions}"
-    )
+    if plan.spec.resources.groups:
+        words = f"{full}. Submit again once some have ended{questions}"
+        return SitePolicyError.of([SpecProblem("resources.groups", words, plan.origins.get("resources.groups", ""))])
+    words = f"{full}. Submit again once some have ended, or with --feed, which waits for that{questions}"
     return SitePolicyError.of([SpecProblem("shards", words, plan.origins.get("shards.per_element", ""))])
