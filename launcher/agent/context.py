@@ -88,8 +88,8 @@ class AgentContext:
     @property
     def group(self) -> str | None:
         """The name of this node's group; None where the run has none."""
-        groups = self.plan.spec.resources.groups
-        return groups[self.allocation.component].name if self.allocation.component < len(groups) else None
+        components, number = self.plan.components, self.allocation.component
+        return self.plan.spec.resources.groups[components[number]].name if number < len(components) else None
 
     @property
     def run(self) -> RunPaths:

@@ -54,6 +54,8 @@ class Node:
         """For processes that shall use this node's Ray; there once Ray has been started, or will not be."""
         self.disk = LocalDisk()
         self._spilling: dict[str, str] = {}
+        self._others_spill = False
+        """To the run directory: nodes of some group do."""
         self._ports: ports.PortBlock | None = None
         self._ready: ray_process.RayProcess | None = None
         """Has been started, and waits for what to start."""
@@ -75,8 +77,9 @@ class Node:
         else:
             self.address = allocation.node_name
         tag = re.sub("[^0-9]", "", allocation.job_id)[-8:]
-        self.disk = local_disk(context.plan)
-        folder = session.folder_of(spec.storage.node_local, os.environ)
+        self.disk = local_disk(context.plan, context.group)
+        self._others_spill = any(local_disk(context.plan, group.name).is_memory for group in spec.resources.groups)
+        folder = session.folder_of(self.disk.path, os.environ)
         self.session_dir = session.make_session_dir(folder, tag)
         session.check_room(folder, self.disk)
         self._spilling = session.spilling(folder, self.disk, context.node.spill)
@@ -175,7 +178,7 @@ class Node:
         kept = self.disk.memory(whole)
         if not kept:
             return whole
-        folder = self.context.plan.spec.storage.node_local or "/tmp"
+        folder = self.disk.path or "/tmp"
         log.info("%d of %d MB are kept for files in %s, which is memory", kept >> 20, whole >> 20, folder)
         if whole - kept < 2 * ray_process.MIN_OBJECT_STORE:
             raise BootstrapError(
@@ -287,11 +290,12 @@ class Node:
     def _remove_session(self) -> None:
         if self.session_dir is not None:
             session.remove_session(self.session_dir)
-        if self.disk.is_memory:
-            context = self.context
-            of_all = context.cluster.nodes.glob(f"*/{context.node.spill.name}") if context.allocation.is_head else ()
-            for spilled in {context.node.spill, *of_all}:  # a node that was lost leaves its own
-                shutil.rmtree(spilled, ignore_errors=True)
+        context = self.context
+        spilled = {context.node.spill} if self.disk.is_memory else set()
+        if context.allocation.is_head and (self.disk.is_memory or self._others_spill):  # lost nodes leave theirs
+            spilled.update(context.cluster.nodes.glob(f"*/{context.node.spill.name}"))
+        for folder in spilled:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _free_ports(self) -> None:
         if self._ports is not None:

@@ -172,6 +172,7 @@ def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
         session_dir=status.get("session_dir"),
         phases=status.get("phases") or {},
         memory_kills=int(status.get("memory_kills") or 0),
+        group=status.get("group"),
     )
     with contextlib.suppress(OSError):
         paths.root.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ def _resolution(plan: Plan, part: JobPart, reading: Reading) -> Resolution | Ref
     """Where one component goes; a refusal is noted."""
     from curator_slurm.launcher.site.resolution import Refusal, resolve_need
 
-    heads = 1 if plan.spec.has_own_head and not part.group else 0
+    heads = 1 if plan.spec.has_own_head and (part.group is None or part.group == plan.components[0]) else 0
     found = resolve_need(need_of(part.resources, heads), plan.at_site())
     if isinstance(found, Refusal):
         contact = plan.at_site().site.contact

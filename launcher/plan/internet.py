@@ -11,6 +11,7 @@ from typing import Any
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.site.cluster_facts import Internet, ProxySpec
+from curator_slurm.launcher.site.model import Site
 
 OFFLINE: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
@@ -23,15 +24,27 @@ OFFLINE: Mapping[str, str] = {
 
 
 def internet_of(plan: Plan) -> tuple[Internet | None, str]:
-    """How the nodes of a plan reach the internet, and the key that says so; None: nobody has said."""
+    """How the nodes of a plan reach the internet, and the key that says so; None: nobody has said.
+
+    Variables hold for a whole run. So where groups differ, it has no internet if none of them has, and a proxy if one
+    needs it.
+    """
     if plan.site is None or plan.cluster is Cluster.LOCAL:
         return None, ""
     site = plan.at_site()
-    part = site.partition(plan.placed[0]) if plan.placed else None
-    if part is not None and part.internet is not None:
-        own = "internet" in site.partitions[plan.placed[0]].model_fields_set
-        return part.internet, f"partitions.{plan.placed[0]}.internet" if own else "partition_defaults.internet"
-    return site.network.internet, "network.internet"
+    found = [_in_place(site, place) for place in dict.fromkeys(part.place for part in plan.parts())]
+    proxy = next((each for each in found if each[0] is Internet.PROXY), None)
+    other = next((each for each in found if each[0] is not Internet.NO), None)
+    return proxy or other or found[0]
+
+
+def _in_place(site: Site, place: str | None) -> tuple[Internet | None, str]:
+    """The same of the nodes in one partition of the site files."""
+    part = site.partition(place) if place is not None else None
+    if place is None or part is None or part.internet is None:
+        return site.network.internet, "network.internet"
+    own = "internet" in site.partitions[place].model_fields_set
+    return part.internet, f"partitions.{place}.internet" if own else "partition_defaults.internet"
 
 
 def with_internet(plan: Plan) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ _SMALLEST, _LARGEST, _SHARE = 256 << 20, 4 << 30, 16
 
 @dataclass(frozen=True)
 class LocalDisk:
-    """What is known of the folder; `size` in bytes, None where nobody has said it."""
+    """The folder, None for /tmp, and what is known of it; `size` in bytes, None where nobody has said it."""
 
+    path: str | None = None
     is_memory: bool = False
     size: int | None = None
 
@@ -34,41 +35,52 @@ class LocalDisk:
         return max(_SMALLEST, min(of // _SHARE, _LARGEST)) if self.size is None else self.size
 
 
-def local_disk(plan: Plan) -> LocalDisk:
-    """What the site says of the plan's folder; nothing where a spec has named another, or on this machine alone."""
+def local_disk(plan: Plan, group: str | None = None) -> LocalDisk:
+    """The folder of a plan's nodes, or of those of one group, and what the site says of it: nothing where a spec has
+    named another, or on this machine alone."""
+    path = plan.spec.storage.node_local
     if plan.site is None or plan.cluster is Cluster.LOCAL:
-        return LocalDisk()
-    site = plan.at_site()
-    part = site.partition(plan.placed[0]) if plan.placed else None
-    for facts in (part.node_local if part is not None else None, site.storage.node_local):
-        if facts is not None and facts.path is not None and facts.path == (plan.spec.storage.node_local or "/tmp"):
-            return LocalDisk(facts.is_memory, parse_size(facts.size) if facts.size else None)
-    return LocalDisk()
+        return LocalDisk(path)
+    site, place = plan.at_site(), plan.place_of(group)
+    part = site.partition(place) if place is not None else None
+    of_partition = part.node_local if part is not None else None
+    if group is not None and of_partition is not None and of_partition.path is not None and _is_free(plan):
+        path = of_partition.path
+    for facts in (of_partition, site.storage.node_local):
+        if facts is not None and facts.path is not None and facts.path == (path or "/tmp"):
+            return LocalDisk(path, facts.is_memory, parse_size(facts.size) if facts.size else None)
+    return LocalDisk(path)
+
+
+def _is_free(plan: Plan) -> bool:
+    """Whether no spec has named a folder, so that the partition's counts: over that of `storage` in site files."""
+    origin, of_site = (plan.origins.get(key, "") for key in ("storage.node_local", "storage.node_local.path"))
+    return origin == "default" or origin.rpartition(":")[0] == of_site.rpartition(":")[0] != ""
 
 
 def with_local_disk(plan: Plan, environ: Mapping[str, str]) -> Plan:
-    """The plan with the folder of its partition, where nobody has named another, and with what its site says of folders
-    under the paths that they have here."""
+    """The plan with the folder of its partition, where no spec has named another, and with what its site says of
+    folders under the paths that they have here."""
     if plan.site is None:
         return plan
     plan = plan.model_copy(update={"site": _absolute_paths(plan, environ)})
     return _of_partition(plan) if plan.placed else plan
 
 
-def too_small(plan: Plan) -> tuple[str, str] | None:
-    """(key, message) where the folder is memory, and takes all that a job asks for."""
-    asked = plan.spec.resources.mem_per_node
-    disk = local_disk(plan)
-    if asked is None or megabytes(asked) == 0 or disk.size is None or not disk.is_memory:
-        return None
-    if disk.size < megabytes(asked) << 20:
-        return None
-    rule = "storage.node_local.size"
-    return (
-        "resources.mem_per_node",
-        f"`resources.mem_per_node` is {asked}, and all of it is kept for {plan.spec.storage.node_local or '/tmp'}, "
-        f"which is memory here ({rule} in {plan.origins.get(rule, 'a site file')}); ask for more",
-    )
+def too_small(plan: Plan) -> Iterator[tuple[str, str]]:
+    """(key, message) where the folder is memory, and takes all that a job, or a group of it, asks for."""
+    for part in plan.parts():
+        asked = part.resources.mem_per_node
+        disk = local_disk(plan, None if part.group is None else plan.spec.resources.groups[part.group].name)
+        if asked is None or megabytes(asked) == 0 or disk.size is None or not disk.is_memory:
+            continue
+        if disk.size >= megabytes(asked) << 20:
+            key, rule = part.key("resources.mem_per_node"), "storage.node_local.size"
+            yield (
+                key,
+                f"`{key}` is {asked}, and all of it is kept for {disk.path or '/tmp'}, "
+                f"which is memory here ({rule} in {plan.origins.get(rule, 'a site file')}); ask for more",
+            )
 
 
 def _absolute_paths(plan: Plan, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def _of_partition(plan: Plan) -> Plan:
     site = plan.at_site()
     part = site.partition(plan.placed[0])
     disk = part.node_local if part is not None else None
-    if disk is None or disk.path is None or plan.origins.get("storage.node_local") != "default":
+    if disk is None or disk.path is None or not _is_free(plan):
         return plan
     own = "node_local" in site.partitions[plan.placed[0]].model_fields_set
     cause = f"partitions.{plan.placed[0]}.node_local" if own else "partition_defaults.node_local"

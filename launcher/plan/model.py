@@ -69,7 +69,7 @@ class JobPart:
     """What is asked of Slurm for one component of a job, and how."""
 
     group: int | None
-    """Which of `resources.groups` it is; None: there are none."""
+    """Which of `resources.groups` it is, as the spec counts them; None: there are none."""
     resources: ResourcesSpec
     place: str | None
     """The partition of the site files whose habits and limits count."""
@@ -116,16 +116,30 @@ class Plan(Section):
             return SlurmHabits.model_validate((self.site or {}).get("slurm", {}))
         return self.site_in(place).slurm
 
+    @property
+    def components(self) -> list[int]:
+        """Which of `resources.groups` each component of the job is: the head's first, for its first node is the job's.
+
+        The groups themselves stay as the spec has them, so that a number in a message or in `--set` means the same one.
+        """
+        names = [group.name for group in self.spec.resources.groups]
+        first = [names.index(name) for name in [self.spec.head_group] if name is not None]
+        return [*first, *(index for index in range(len(names)) if index not in first)]
+
     def parts(self) -> list[JobPart]:
-        """The components of the job: several where `resources` has groups."""
+        """The components of the job, in their order: several where `resources` has groups."""
         groups = self.spec.resources.groups
         if not groups:
             return [JobPart(None, self.spec.resources, self.placed[0] if self.placed else None, self.habits)]
-        places = [next(iter(self.placed_groups.get(group.name, ())), None) for group in groups]
+        places, parts = [self.place_of(group.name) for group in groups], self.spec.resources.parts
         return [
-            JobPart(index, part, place, self._habits_in(place))
-            for index, (part, place) in enumerate(zip(self.spec.resources.parts, places, strict=True))
+            JobPart(index, parts[index], places[index], self._habits_in(places[index])) for index in self.components
         ]
+
+    def place_of(self, group: str | None) -> str | None:
+        """The partition of the site files whose facts count for the nodes of a group, or of a run without groups."""
+        places = self.placed if group is None else self.placed_groups.get(group, ())
+        return next(iter(places), None)
 
     def at_site(self) -> Site:
         """What site files say of the cluster, as it holds in the partition; all defaults where there are none."""

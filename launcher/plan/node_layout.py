@@ -13,11 +13,28 @@ def layout_lines(plan: Plan) -> list[str]:
     return [] if plan.cluster is Cluster.LOCAL else [*_groups(plan), *_head(plan)]
 
 
-def _groups(plan: Plan) -> Iterator[str]:
+def without_workers(plan: Plan) -> Iterator[tuple[str, str]]:
+    """(key, message) of stages that are bound to a group whose only node is a head that takes no tasks."""
     groups = plan.spec.resources.groups
-    for number, (group, part) in enumerate(zip(groups, plan.spec.resources.parts, strict=False)):
+    if not groups or not plan.spec.has_own_head:
+        return
+    number = plan.components[0]
+    name = groups[number].name
+    for index, stage in enumerate(plan.spec.pipeline.stages or ()):
+        if groups[number].nodes == 1 and stage.resources is not None and stage.resources.group == name:
+            key = f"pipeline.stages.{index}.resources.group"
+            yield (
+                key,
+                f"`{key}`: the only node of group {name} is the head, which takes no tasks (`cluster.head: "
+                f"dedicated`); give the group one node more with `resources.groups.{number}.nodes`",
+            )
+
+
+def _groups(plan: Plan) -> Iterator[str]:
+    groups, parts = plan.spec.resources.groups, plan.spec.resources.parts
+    for number, index in enumerate(plan.components):
         head = " with the head and the driver," if not number and len(groups) > 1 else ""
-        yield f"group {group.name}:{head} {_count(part.nodes, 'node')}{_each(part)}"
+        yield f"group {groups[index].name}:{head} {_count(parts[index].nodes, 'node')}{_each(parts[index])}"
 
 
 def _each(part: ResourcesSpec) -> str:

@@ -16,6 +16,8 @@ from curator_slurm.launcher.plan import checks, output_versions
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.local_disk import ON_NODES, too_small, with_local_disk
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.node_layout import without_workers
+from curator_slurm.launcher.plan.sbatch_lines import handed_on
 from curator_slurm.launcher.plan.site_part import at_site, with_templates
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.site.layers import Layers
@@ -72,9 +74,11 @@ def plan_of(
         plan = with_templates(at_site(plan, layers, reading), environ)
     if plan is not None:
         plan = with_local_disk(place(plan, reading), environ)
-        if (wrong := too_small(plan)) is not None:
+        for wrong in (*too_small(plan), *without_workers(plan)):
             reading.add_at(*wrong)
         plan = _with_internet(plan, reading)
+        for key, message in handed_on(plan):
+            reading.note_at(key, message)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
         plan, refusals = _by_the_rules(plan, reading)
@@ -193,6 +197,8 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
             }
         ),
         "resources": _resources(spec),
+        # Kept: a site may give GPUs to groups that ask for none.
+        "cluster": spec.cluster.model_copy(update={"head_group": spec.head_group}),
     }
     if cluster is Cluster.LOCAL:
         sections |= _one_node(spec, sections, origins)
@@ -217,15 +223,9 @@ def _node_local(spec: Spec, cluster: Cluster, locate: _Locator, origins: dict[st
 
 
 def _resources(spec: Spec) -> ResourcesSpec:
-    """With the plain names of options, and the group of the head first: its first node is the job's."""
+    """With the plain names of options, and the number of nodes of all groups."""
     resources = spec.resources
     groups = [_with_plain_options(group) for group in resources.groups]
-    wanted = spec.cluster.head_group
-    first = next((group for group in groups if group.name == wanted), None) or next(
-        (group for group in groups if not (group.gpu_count or group.gpus or group.gpu_type)), None
-    )
-    if first is not None:
-        groups = [first, *(group for group in groups if group is not first)]
     update: dict[str, Any] = {"groups": groups, **({"nodes": resources.node_count} if groups else {})}
     return _with_plain_options(resources).model_copy(update=update)
 
@@ -284,8 +284,9 @@ def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) 
         origins["resources.nodes"] = origins["cluster.min_nodes"] = only
     if spec.has_own_head:
         origins["cluster.head"] = only
-    most = max(resources.groups, key=lambda group: group.gpu_count, default=resources)
-    update = {"nodes": 1, "groups": [], "gpus_per_node": most.gpus_per_node}
+    most = max(resources.groups, key=lambda group: group.gpu_count or group.gpus or 0, default=resources)
+    gpus = most.gpus_per_node or (str(most.gpus) if resources.groups and most.gpus else None)
+    update = {"nodes": 1, "groups": [], "gpus_per_node": gpus}
     found: dict[str, object] = {"resources": resources.model_copy(update=update), "cluster": cluster}
     pipeline = sections["pipeline"]
     assert isinstance(pipeline, type(spec.pipeline))

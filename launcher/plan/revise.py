@@ -56,7 +56,10 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         SpecError: a setting is wrong, or may not change between attempts.
         SitePolicyError: a setting is locked, or above a limit, by the site files of the plan or by those of now.
     """
-    text = yaml.safe_dump(plan.spec.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    before = plan.spec.model_dump(mode="json", by_alias=True)
+    if plan.spec.resources.groups:
+        del before["resources"]["nodes"]  # their sum
+    text = yaml.safe_dump(before, sort_keys=False, allow_unicode=True)
     reading = spec_file.read_string(text, f"the plan of run {run_id}", set_options)
     changed = []
     for option in set_options:
@@ -82,19 +85,32 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
         for key, origin in {**new.origins, **plan.origins}.items()
     }
     of_site = {"site": plan.site, "locks": plan.locks, "placed": plan.placed, "explain": plan.explain}
-    of_site["placed_groups"] = plan.placed_groups
+    of_site["placed_groups"] = _placed_groups(plan, new)
     if "resources.partition" in changed:
-        of_site["placed"] = [
-            name for name in (new.spec.resources.partition or "").split(",") if name in _partitions(plan)
-        ]
+        of_site["placed"] = _known(plan, new.spec.resources.partition)
     new = new.model_copy(update={"origins": origins, "templates": plan.templates, **of_site})
     if new.site is not None and new.cluster is Cluster.SLURM:
         refuse(site_rules.refused(new, new.at_site()))
     return new
 
 
-def _partitions(plan: Plan) -> Mapping[str, Any]:
-    return (plan.site or {}).get("partitions") or {}
+def _known(plan: Plan, partition: str | None) -> list[str]:
+    """Partitions of the site files among those that are asked for."""
+    known: Mapping[str, Any] = (plan.site or {}).get("partitions") or {}
+    return [name for name in (partition or "").split(",") if name in known]
+
+
+def _placed_groups(plan: Plan, new: Plan) -> dict[str, list[str]]:
+    """Where each group goes: where it went, unless it asks for another partition now."""
+    asked = [
+        {group.name: part.partition for group, part in zip(each.groups, each.parts, strict=False)}
+        for each in (plan.spec.resources, new.spec.resources)
+    ]
+    placed = {
+        name: plan.placed_groups.get(name, []) if asked[0].get(name, "") == wanted else _known(plan, wanted)
+        for name, wanted in asked[1].items()
+    }
+    return {name: places for name, places in placed.items() if places}
 
 
 def _check_locks(plan: Plan, before: Any, reading: Reading, environ: Mapping[str, str]) -> None:

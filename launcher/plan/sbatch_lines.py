@@ -41,6 +41,30 @@ def sbatch_lines(plan: Plan) -> Iterator[Option]:
         yield from _of_nodes(part)
 
 
+_HANDED_ON = ("account", "qos", "reservation", "exclude")
+"""Of the options that Slurm gives each component that does not have them from the one before: those about nodes and
+budgets."""
+
+
+def handed_on(plan: Plan) -> Iterator[tuple[str, str]]:
+    """(key, message) of options that a group has not asked for, and gets from the one before it all the same."""
+    known: dict[str, tuple[str, str]] = {}
+    for part in plan.parts() if plan.spec.resources.groups and plan.cluster is Cluster.SLURM else ():
+        assert part.group is not None
+        name, given = plan.spec.resources.groups[part.group].name, dict(_of_nodes(part))
+        for option in _HANDED_ON:
+            if option in given:
+                known[option] = name, str(given[option])
+            elif option in known:
+                other, value = known[option]
+                setting = option if option == "account" else f"sbatch.{option}"
+                yield (
+                    part.key(f"resources.{setting}"),
+                    f"group {name} has no --{option}, and Slurm gives it {value}, that of group {other}, which is the "
+                    f"component before it; say another in group {name}, or put it before {other}",
+                )
+
+
 def _of_nodes(part: JobPart) -> Iterator[Option]:
     """What one component asks for; Slurm gives it what the first one says of the job as a whole."""
     resources, habits = part.resources, part.habits

@@ -319,6 +319,15 @@ class Spec(Section):
         return self.cluster.head is HeadUse.DEDICATED
 
     @property
+    def head_group(self) -> str | None:
+        """The group with the head: that of `cluster.head_group`, else the first without GPUs, else the first."""
+        groups = self.resources.groups
+        plain = [group.name for group in groups if not group.wants_gpus]
+        names = [group.name for group in groups]
+        named = [name for name in names if name == self.cluster.head_group]
+        return next(iter([*named, *plain, *names]), None)
+
+    @property
     def min_nodes(self) -> int:
         """The number of nodes that must join before the run starts."""
         return self.cluster.min_nodes or self.resources.node_count

@@ -43,6 +43,11 @@ class NodesSpec(Section):
         return [key for key in BY_NEED if getattr(self, key) is not None]
 
     @property
+    def wants_gpus(self) -> bool:
+        """Whether it names GPUs in any way."""
+        return bool(self.gpu_count or self.gpus or self.gpu_type)
+
+    @property
     def gpu_count(self) -> int:
         """GPUs on each node, 0 where none are asked for here."""
         return int(self.gpus_per_node.rsplit(":", 1)[-1]) if self.gpus_per_node else 0

@@ -62,14 +62,15 @@ def test_a_worker_that_was_killed_in_the_middle_has_failed(cluster: ClusterPaths
     paths = cluster.node("n2")
     if state is not None:
         paths.root.mkdir(parents=True)
-        NodeStatus("n2", 1, "worker", state, address="10.0.0.2", session_dir="/tmp/cs-1", memory_kills=2).write(paths)
+        known = NodeStatus("n2", 1, "worker", state, address="10.0.0.2", session_dir="/tmp/cs-1", memory_kills=2)
+        replace(known, group="gpu").write(paths)
     report_worker_lost(cluster, replace(ALLOCATION, node_id=1))
     status = read_node_status(paths)
     is_over = state in (NodeState.LEFT, NodeState.FAILED)
     assert status["state"] == (state if is_over else NodeState.FAILED)
     assert ("was killed" in status["message"]) is not is_over
     if state is not None:
-        assert (status["session_dir"], status["memory_kills"]) == ("/tmp/cs-1", 2)
+        assert (status["session_dir"], status["memory_kills"], status["group"]) == ("/tmp/cs-1", 2, "gpu")
 
 
 def stopped_head(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Outcome:

@@ -77,6 +77,7 @@ def test_the_head_removes_what_lost_nodes_have_spilled(tmp_path: Path, is_head: 
     node.context.allocation.is_head = is_head  # type: ignore[misc]
     node._remove_session()
     assert len(list(tmp_path.glob("*/spill"))) == 2, "without memory as a folder there is none of ours"
-    node.disk = LocalDisk(is_memory=True)
+    node._others_spill = is_head  # nodes of another group do
+    node.disk = LocalDisk(is_memory=not is_head)
     node._remove_session()
     assert [path.parent.name for path in tmp_path.glob("*/spill")] == left

@@ -58,6 +58,20 @@ def test_a_partition_has_its_own_way(plan):
     assert plan(site, "resources: {partition: cpu}\n")[0].spec.environment.env == OFFLINE
 
 
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        (("no", "no"), set(OFFLINE)),
+        (("no", "yes"), set()),
+        (("proxy", "no"), {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"}),
+    ],
+)
+def test_groups_have_what_holds_for_all_of_them(plan, ways, expected):
+    site = "network: {{proxy: {{http: 'http://p:1'}}}}\npartitions: {{a: {{internet: '{}'}}, b: {{internet: '{}'}}}}\n"
+    groups = "resources: {groups: [{name: x, partition: a}, {name: y, partition: b}]}\n"
+    assert set(plan(site.format(*ways), groups)[0].spec.environment.env) == expected
+
+
 def test_what_needs_the_internet_is_warned_of(plan):
     made, reading = plan("network: {internet: 'no'}", "input: {paths: ['s3://bucket/a.jsonl']}\n")
     assert [key for key, _ in needs_internet(made)] == ["input.paths.0"]

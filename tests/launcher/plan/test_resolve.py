@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curator_slurm.launcher.agent.context import job_environment
+from curator_slurm.launcher.agent.allocation import Allocation
+from curator_slurm.launcher.agent.context import AgentContext, job_environment
 from curator_slurm.launcher.errors import SpecError
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.node_layout import layout_lines
 from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan, plan_of
 from curator_slurm.launcher.plan.revise import replan
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.plan.sbatch_lines import handed_on
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.model import Spec
 
@@ -155,24 +157,45 @@ def grouped(tmp_path, environ):
 def test_the_group_of_the_head_comes_first(grouped):
     plan = grouped()
     resources = plan.spec.resources
-    assert [group.name for group in resources.groups] == ["cpu", "gpu"]
+    assert [group.name for group in resources.groups] == ["gpu", "cpu"], "a number means the group that the spec says"
+    assert (plan.components, [part.group for part in plan.parts()]) == ([1, 0], [1, 0])
     assert (resources.nodes, plan.spec.min_nodes) == (5, 5)
-    cpu, gpu = resources.parts
+    cpu, gpu = (part.resources for part in plan.parts())
     assert (cpu.nodes, cpu.sbatch, cpu.time) == (3, {"constraint": "y", "nice": "007"}, "60")
     assert (gpu.gpus_per_node, gpu.sbatch, gpu.mem_per_node) == ("a100:8", {"constraint": "x"}, "4G")
     assert Plan.from_yaml(plan.to_yaml()) == plan
     assert layout_lines(plan)[0] == "group cpu: with the head and the driver, 3 nodes"
     assert layout_lines(plan)[1] == "group gpu: 2 nodes, each with a100:8 GPU(s), 4G"
     named = grouped(overrides=["cluster.head_group=gpu"])
-    assert [group.name for group in named.spec.resources.groups] == ["gpu", "cpu"]
-    again = replan(plan, "r", ["resources.time=30"], {"HOME": "/"})
+    assert named.components == [0, 1]
+    again = replan(plan, "r", ["resources.time=30", "resources.groups.0.nodes=4"], {"HOME": "/"})
     assert [part.time for part in again.spec.resources.parts] == ["30", "30"]
+    assert [part.resources.nodes for part in again.parts()] == [3, 4]
+    assert again.spec.resources.nodes == 7
+
+
+def test_the_agent_knows_its_group_by_its_component(grouped, tmp_path):
+    plan = grouped()
+    of = [Allocation("7", 0, number, ("n1", "n2"), 1, 1, 0, component=number) for number in (0, 1)]
+    found = [AgentContext(plan, each, ClusterPaths(tmp_path, RunPaths(tmp_path)), None, {}, tmp_path) for each in of]
+    assert [context.group for context in found] == ["cpu", "gpu"]
+
+
+def test_options_that_slurm_hands_on_are_told(grouped):
+    text = GROUPS.replace("time: 60", "time: 60\n  account: a")
+    quiet = grouped(text=text, overrides=["resources.groups.0.account=b", "resources.groups.0.sbatch.qos=high"])
+    assert list(handed_on(quiet)) == []
+    said = dict(handed_on(grouped(text=text, overrides=["resources.groups.1.sbatch.q=high"])))
+    assert list(said) == ["resources.groups.0.sbatch.qos"]
+    assert "group gpu has no --qos, and Slurm gives it high, that of group cpu" in said["resources.groups.0.sbatch.qos"]
 
 
 def test_on_this_machine_there_are_no_groups(grouped):
     plan = grouped(Cluster.LOCAL)
     assert (plan.spec.resources.groups, plan.spec.resources.nodes) == ([], 1)
     assert plan.spec.resources.gpus_per_node == "a100:8"
+    by_need = grouped(Cluster.LOCAL, overrides=["resources.groups=[{name: gpu, gpus: 3}, {name: cpu}]"])
+    assert by_need.spec.resources.gpu_count == 3
     first, second = plan.spec.pipeline.stages
     assert first.resources is None
     assert (second.resources.cpus, second.resources.group) == (2, None)
@@ -194,11 +217,13 @@ def test_on_this_machine_there_are_no_groups(grouped):
         ("resources.groups.1.node=4", "did you mean `nodes`?"),
         ("pipeline.stages.0.resources.group=gup", "gup is not among `resources.groups`, only gpu, cpu"),
         ("resources.groups=[]", "and there are no groups"),
+        ("resources.groups.1.nodes=1", "`pipeline.stages.1.resources.group`: the only node of group cpu is the head"),
     ],
 )
 def test_wrong_groups(grouped, override, words):
+    text = GROUPS + "input: {paths: [spec.yaml]}\ncluster: {head: dedicated}\n"
     with pytest.raises(SpecError, match=re.escape(words)):
-        grouped(overrides=[override], text=GROUPS + "input: {paths: [spec.yaml]}\n")
+        grouped(overrides=[override], text=text)
 
 
 def test_on_this_machine_the_only_node_takes_tasks(spec, environ, tmp_path):

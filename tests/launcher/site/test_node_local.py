@@ -21,14 +21,14 @@ def test_what_the_site_says_of_its_folder(places: Places) -> None:
     )
     plan = places.plan()
     assert plan.spec.storage.node_local == "/local/alice"
-    assert local_disk(plan) == LocalDisk(is_memory=True, size=8 * GIB)
+    assert local_disk(plan) == LocalDisk("/local/alice", is_memory=True, size=8 * GIB)
     assert local_disk(Plan.from_yaml(plan.to_yaml())) == local_disk(plan)
     assert purge_days(plan) == 40
 
 
 def test_a_folder_that_the_spec_names_is_not_the_sites(places: Places) -> None:
     places.write("system", "storage: {node_local: {path: /local, is_memory: true}}\n")
-    assert local_disk(places.plan("storage.node_local=/nvme")) == LocalDisk()
+    assert local_disk(places.plan("storage.node_local=/nvme")) == LocalDisk("/nvme")
     assert local_disk(places.plan("storage.node_local=/local")).is_memory
 
 
@@ -46,7 +46,7 @@ def test_variables_of_the_job_stay_for_the_nodes(places: Places) -> None:
         places.write("system", f'storage: {{node_local: {{path: "{text}", size: 1G}}}}\n')
         plan = places.plan()
         assert plan.spec.storage.node_local == "/run/${SLURM_JOB_ID}/alice"
-        assert local_disk(plan) == LocalDisk(size=GIB)
+        assert local_disk(plan) == LocalDisk("/run/${SLURM_JOB_ID}/alice", size=GIB)
         here = make_plan(places.spec, [], Cluster.LOCAL, places.environ)
         assert here.spec.storage.node_local is None
         assert local_disk(here) == LocalDisk()
@@ -62,11 +62,50 @@ def test_partitions_have_their_own(places: Places) -> None:
     )
     gpu = places.plan("resources={gpus: 2}")
     assert gpu.spec.storage.node_local == "/nvme"
-    assert local_disk(gpu) == LocalDisk(size=100 * GIB)
+    assert local_disk(gpu) == LocalDisk("/nvme", size=100 * GIB)
     assert gpu.origins["storage.node_local"] == f"{places.system}:3 (partitions.gpu.node_local)"
     cpu = places.plan("resources={cpus: 2}")
     assert cpu.spec.storage.node_local == "/scratch"
     assert cpu.origins["storage.node_local"].endswith("(partition_defaults.node_local)")
+
+
+def test_the_folder_of_a_partition_counts_over_that_of_the_site_and_a_specs_over_both(places: Places) -> None:
+    storage = "storage:\n  node_local:\n    path: /tmp\n    is_memory: true\n"
+    places.write("system", f"{storage}partitions: {{gpu: {{cpus: 4, gpus: 2, node_local: /nvme}}, cpu: {{cpus: 4}}}}\n")
+    gpu = places.plan("resources={gpus: 2}")
+    assert (gpu.spec.storage.node_local, local_disk(gpu)) == ("/nvme", LocalDisk("/nvme"))
+    assert local_disk(places.plan("resources={cpus: 2}")) == LocalDisk("/tmp", is_memory=True)
+    assert local_disk(places.plan("resources={gpus: 2}", "storage.node_local=/tmp")).is_memory
+
+
+def test_a_variable_of_the_job_may_be_the_whole_path(places: Places) -> None:
+    places.write("system", "storage: {node_local: {path: $SLURM_TMPDIR, size: 1G}}\n")
+    plan = places.plan()
+    assert local_disk(plan) == LocalDisk("${SLURM_TMPDIR}", size=GIB)
+
+
+def test_groups_have_those_of_their_partitions(places: Places) -> None:
+    places.write(
+        "system",
+        "partitions:\n"
+        "  gpu: {cpus: 4, gpus: 2, memory: 16G, node_local: {path: '/nvme/${USER}', size: 100G}}\n"
+        "  cpu: {cpus: 4, memory: 16G, node_local: {path: /tmp, is_memory: true, size: 4G}}\n",
+    )
+    places.environ["USER"] = "alice"
+    groups = "resources={groups: [{name: g, partition: gpu}, {name: c, partition: cpu}, {name: o, partition: other}]}"
+    expected = {
+        "g": LocalDisk("/nvme/alice", size=100 * GIB),
+        "c": LocalDisk("/tmp", is_memory=True, size=4 * GIB),
+        "o": LocalDisk(),
+    }
+    plan = places.plan(groups)
+    for each in (plan, Plan.from_yaml(plan.to_yaml())):
+        assert {name: local_disk(each, name) for name in expected} == expected
+    own = places.plan(groups, "storage.node_local=/tmp")
+    assert local_disk(own, "g") == LocalDisk("/tmp")
+    assert local_disk(own, "c").is_memory
+    with pytest.raises(SpecError, match=r"`resources.groups.1.mem_per_node` is 3G, and all of it is kept for /tmp"):
+        places.plan(groups, "resources.groups.1.mem_per_node=3G")
 
 
 def test_memory_that_the_folder_takes_whole_is_refused(places: Places) -> None:

@@ -274,12 +274,13 @@ def test_each_group_is_put_into_a_partition_by_itself(plan):
     made = plan(f"{{account: p, groups: [{groups}]}}", more="cluster: {head: dedicated}\n")
     resources = made.spec.resources
     assert made.placed_groups == {"c": ["small", "long"], "g": ["gpu"], "w": ["whole"]}
-    cpu, gpu, whole = resources.parts
+    cpu, gpu, whole = (part.resources for part in made.parts())
     assert (cpu.nodes, cpu.partition, cpu.gpus_per_node, cpu.account) == (2, "small,long", None, "p")
     assert (gpu.nodes, gpu.partition, gpu.gpus_per_node, gpu.account) == (4, "gpu", "h100:4", "p@h100")
     assert (whole.nodes, whole.mem_per_node, whole.account) == (2, None, "p@a100")
     assert (resources.nodes, resources.time) == (8, "1:00:00")
-    assert any(line.startswith("group g: nodes: 4 (resources.groups.1.gpus") for line in made.explain)
+    assert any(line.startswith("group g: nodes: 4 (resources.groups.0.gpus") for line in made.explain)
+    assert made.origins["resources.groups.0.nodes"].endswith(":11 (partitions.gpu.gpus)")
     assert Plan.from_yaml(made.to_yaml()) == made
     options = list(sbatch_lines(made))
     components = [number for number, option in enumerate(options) if option == ("hetjob", None)]
@@ -293,6 +294,35 @@ def test_each_group_is_put_into_a_partition_by_itself(plan):
     assert problem.key == "resources.groups.1.gpus"
     assert "group g: `resources.groups.1.gpus`" in problem.message
     assert "nearest that can run: resources.groups.1.gpus: 256" in problem.message
+
+
+def test_a_group_that_comes_before_that_of_the_head_keeps_its_number(plan):
+    with pytest.raises(SpecError) as error:
+        plan("\n  groups:\n  - {name: g, gpus: 1000, gpu_type: h100}\n  - {name: c}")
+    (problem,) = error.value.problems
+    assert (problem.key, problem.where.rpartition(":")[2]) == ("resources.groups.0.gpus", "5")
+    assert "nearest that can run: resources.groups.0.gpus: 256" in problem.message
+
+
+def test_what_all_groups_ask_for_can_be_changed_for_all_in_a_retry(plan):
+    groups = "{name: a, nodes: 2}, {name: g, partition: gpu, sbatch: {exclude: n7}}"
+    made = plan(f"{{account: p, partition: small, sbatch: {{exclude: n1}}, groups: [{groups}]}}")
+    assert [part.resources.account for part in made.parts()] == ["p", "p@h100"]
+    settings = ["resources.account=q", "resources.groups.1.partition=whole", "resources.sbatch.exclude=n2"]
+    again = replan(made, "r", settings, {"HOME": "/"})
+    assert [part.resources.account for part in again.parts()] == ["q", "p@h100"]
+    assert [part.resources.sbatch for part in again.parts()] == [{"exclude": "n2"}, {"exclude": "n7", "qos": "g"}]
+    assert again.placed_groups == {"a": ["small"], "g": ["whole"]}
+    assert [part.habits.gpus.value for part in again.parts()] == ["gpus_per_node", "never"]
+    both = replan(made, "r", ["resources.partition=long"], {"HOME": "/"})
+    assert both.placed_groups == {"a": ["long"], "g": ["gpu"]}
+
+
+def test_a_partition_that_is_not_named_to_slurm_is_not_in_a_group_either(plan):
+    text = "partitions: {a: {cpus: 4, option_partition: false, constraint: a}, b: {cpus: 8}}\n"
+    made = plan("{partition: a, groups: [{name: one}, {name: two, partition: b}, {name: three, partition: x}]}", text)
+    assert [part.resources.partition for part in made.parts()] == [None, "b", "x"]
+    assert plan("{partition: b, groups: [{name: one}]}", text).parts()[0].resources.partition == "b"
 
 
 def test_a_refusal_is_an_error_of_the_line_of_the_spec(plan):
