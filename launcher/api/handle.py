@@ -23,6 +23,7 @@ from curator_slurm.launcher.errors import (
     WaitTimeoutError,
 )
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.given_paths import expanded
 from curator_slurm.launcher.operations import cancel as cancelling
 from curator_slurm.launcher.operations import collect as collecting
 from curator_slurm.launcher.operations import retry as retrying
@@ -78,7 +79,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
     watcher: ClassVar[RunWatcher] = RunWatcher()
 
     def __init__(self, run_dir: Path | str, notes: Sequence[str] = ()) -> None:
-        self.run_dir = Path(run_dir).expanduser().absolute()
+        self.run_dir = expanded(run_dir).absolute()
         self.notes = tuple(notes)
         """What `submit` had to say: options that were not passed on, unusual input."""
         super().__init__(self.run_dir, "")
@@ -92,7 +93,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         Raises:
             RunNotFoundError: there is no such run.
         """
-        folders = [Path(runs_dir).expanduser().absolute()] if runs_dir else known_folders(os.environ)
+        folders = [expanded(runs_dir).absolute()] if runs_dir else known_folders(os.environ)
         found = registry.latest_run(folders) if run is None else registry.find_run(os.fspath(run), folders)
         return cls(found.paths.root)
 
@@ -147,7 +148,8 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         """
         run = self._run()
         gathered, status = observe(run, shares=True)
-        self.watcher.keep(run, status)
+        if gathered is None or gathered.is_fresh:
+            self.watcher.keep(run, status)
         return describe(run, status, gathered)
 
     def done(self, force_check: bool = False) -> bool:

@@ -55,6 +55,8 @@ def _goes_on(run: Run) -> bool:
         say(
             f"Submitted {fed.submitted:,} shards for which there was no room in the queue before, {fed.left:,} are left"
         )
+        if fed.why:
+            say(fed.why, err=True)
     elif fed.left:
         retry = f"`curator-slurm retry {run.run_id}` submits them"
         say(f"{fed.left:,} shards are not submitted ({fed.why.rstrip('.')}): {retry}", err=True)

@@ -120,7 +120,7 @@ def _wait(run: Run, total: int, wait_s: float | None, waiting: Callable[[RunStat
     while len(done_shards(run.paths)) < total:
         run = load_run(run.paths.root)
         decision = status_of(run, shares=True)
-        if decision.state.is_final:
+        if decision.state.is_final and status_of(run).state.is_final:  # confirmed: the first may be another's answer
             return
         waited = time.monotonic() - began
         if wait_s is not None and waited >= wait_s:

@@ -16,7 +16,7 @@ from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import collect_jobs, note_collect_job
+from curator_slurm.launcher.runs.submissions import collect_jobs, collected_after, note_collect_job
 from curator_slurm.launcher.slurm.client import SbatchCall, Slurm
 from curator_slurm.launcher.slurm.detached import local_environment, start_detached
 from curator_slurm.launcher.spec.data_sections import CollectMode
@@ -41,21 +41,37 @@ def has_collect_job(run: RunPaths, slurm: Slurm) -> bool:
     return any(not entry.state.is_final for entry in slurm.arrays(jobs[-_NEWEST:]))
 
 
+def is_collected_after(run: RunPaths, job_id: str) -> bool:
+    """Whether the newest of them waits for this job, or has waited for it."""
+    return job_id in collected_after(run)
+
+
 def submit_collect_job(run: Run, plan: Plan, job_ids: Sequence[str]) -> str:
     """Submit the collect job where the plan wants one; a sentence about what went wrong, if anything did."""
     if not collects_itself(plan) or not job_ids:
         return ""
+    error = try_collect_job(run, plan, job_ids)
+    return "" if error is None else not_accepted(run, error)
+
+
+def try_collect_job(run: Run, plan: Plan, job_ids: Sequence[str]) -> CuratorSlurmError | OSError | None:
+    """Submit one that waits for the end of these jobs; the error where it is not accepted."""
     try:
         if plan.cluster is Cluster.LOCAL:
             _start_here(run.paths)
         else:
             _submit(run.paths, plan, job_ids)
     except (CuratorSlurmError, OSError) as error:
-        return (
-            f"the job that publishes the outputs at the end (output.collect: auto) was not accepted: {error}\n"
-            f"`curator-slurm collect {reference(run, os.environ)} --wait` does it by hand."
-        )
-    return ""
+        return error
+    return None
+
+
+def not_accepted(run: Run, error: CuratorSlurmError | OSError) -> str:
+    """What to say where no such job was accepted."""
+    return (
+        f"the job that publishes the outputs at the end (output.collect: auto) was not accepted: {error}\n"
+        f"`curator-slurm collect {reference(run, os.environ)} --wait` does it by hand."
+    )
 
 
 def _submit(run: RunPaths, plan: Plan, job_ids: Sequence[str]) -> None:

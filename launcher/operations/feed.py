@@ -9,10 +9,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from curator_slurm.launcher.errors import CuratorSlurmError, RunBusyError, SlurmError
-from curator_slurm.launcher.operations.collect_job import has_collect_job, submit_collect_job
+from curator_slurm.launcher.operations.collect_job import (
+    collects_itself,
+    has_collect_job,
+    is_collected_after,
+    not_accepted,
+    submit_collect_job,
+    try_collect_job,
+)
 from curator_slurm.launcher.operations.launch import is_submit_limit
 from curator_slurm.launcher.operations.queue_limit import queued_jobs
 from curator_slurm.launcher.operations.retry import RetryRequest, retry
@@ -95,7 +102,8 @@ def feed(run: Run, environ: Mapping[str, str], tell: Callable[[Fed], None], stop
         CuratorSlurmError: a submission is refused, and would be again.
     """
     owners.check_own(run.paths, "retry")
-    pause_s = max(FEED_S, _poll_s(read_plan(run)))
+    plan = read_plan(run)
+    pause_s = max(FEED_S, _poll_s(plan))
     with RunLock(run.paths.lock(FEED_LOCK), "feed", patience_s=0.0) as lock:
         full, looks = None, 0
         fed = Fed(0, unsubmitted(run))
@@ -106,8 +114,15 @@ def feed(run: Run, environ: Mapping[str, str], tell: Callable[[Fed], None], stop
                 fed, looks = feed_once(run, environ), 0
                 tell(fed)
                 full = None if fed.submitted else queued
-            if fed.is_over or stopped(pause_s):
+            if fed.is_over:
+                break
+            if stopped(pause_s):
                 return fed
+        while lack := _without_collect_job(run, plan):
+            tell(lack)
+            if lack.is_over or stopped(pause_s):
+                break
+        return fed
 
 
 def go_on(run: Run, environ: Mapping[str, str], wait: Callable[[float], None] = time.sleep) -> Fed | None:
@@ -132,13 +147,44 @@ def go_on(run: Run, environ: Mapping[str, str], wait: Callable[[float], None] = 
         try:
             fed = feed_once(run, environ)
             if fed.submitted or fed.is_over:
-                return fed
+                break
             if waited >= ROOM_S:
                 return _later(run, plan, left) or fed
         except SlurmError as error:
             return Fed(0, left, _first_line(error), is_over=True)
         wait(FEED_S)
         waited += FEED_S
+    while fed.submitted and (lack := _without_collect_job(run, plan)):
+        if lack.is_over or waited >= ROOM_S:
+            return replace(fed, why=lack.why)
+        wait(FEED_S)
+        waited += FEED_S
+    return fed
+
+
+def _without_collect_job(run: Run, plan: Plan) -> Fed | None:
+    """Why no job collects the outputs when the newest elements have ended: they may have taken the last room.
+
+    None where one does, or nobody wants one; it is submitted here where there is none, and room for it.
+    """
+    record = registry.load_run(run.paths.root).record
+    if not collects_itself(plan) or record is None or record.cancelled is not None:
+        return None
+    submissions = read_submissions(run.paths)
+    newest = next((each.record.job_id for each in reversed(submissions) if each.record.job_id), None)
+    if newest is None or is_collected_after(run.paths, newest):
+        return None
+    try:
+        if has_collect_job(run.paths, Slurm()):
+            return None
+        active = taken(submissions, tasks_of(submissions))
+    except SlurmError as error:
+        return Fed(0, 0, _first_line(error), is_over=not _may_pass(error))
+    refused = try_collect_job(run, plan, sorted(active, key=int))
+    if refused is None:
+        return None
+    again = isinstance(refused, CuratorSlurmError) and _may_pass(refused)
+    return Fed(0, 0, not_accepted(run, refused), is_over=not again)
 
 
 def _later(run: Run, plan: Plan, left: int) -> Fed | None:

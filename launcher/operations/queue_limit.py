@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecProblem
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -12,6 +13,9 @@ from curator_slurm.launcher.sharding.arrays import JobArray, first_elements
 from curator_slurm.launcher.slurm import parse
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.site.cluster_facts import PartitionSpec
 
 KEY = "limits.submitted_jobs"
 
@@ -43,13 +47,14 @@ class _Limit:
     """So many jobs of a user: in one partition, or in all."""
 
     most: int
-    partition: str | None
+    which: Sequence[str]
+    """Options of squeue for the jobs that it counts."""
     key: str
     components: int = 1
     """Jobs of a run that it counts: of one with groups, each of them."""
 
     def room(self, slurm: Slurm) -> int:
-        return max(self.most - (queued_jobs(slurm, self.partition) or 0), 0)
+        return max(self.most - (queued_jobs(slurm, self.which) or 0), 0)
 
 
 def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: bool) -> Fitting:
@@ -84,9 +89,8 @@ def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: b
     return Fitting(first_elements(arrays, count), collects, words)
 
 
-def queued_jobs(slurm: Slurm, partition: str | None = None) -> int | None:
+def queued_jobs(slurm: Slurm, which: Sequence[str] = ()) -> int | None:
     """Jobs of this user that have not ended, every element of an array one; None where Slurm does not say."""
-    which = [f"--partition={partition}"] if partition else []
     try:
         rows = parse.parse_arrays(
             slurm.run(["squeue", "--states=all", "--me", *which, f"--format={parse.ARRAY_FORMAT}"])
@@ -102,13 +106,19 @@ def _limits(plan: Plan) -> Iterator[_Limit]:
 
     site, places = Site.model_validate(plan.site or {}), Counter(part.place for part in plan.parts())
     if site.limits.submitted_jobs is not None:
-        yield _Limit(site.limits.submitted_jobs, None, KEY, places.total())
+        yield _Limit(site.limits.submitted_jobs, (), KEY, places.total())
     for name, components in places.items():
         part = site.partition(name) if name is not None else None
-        if part is not None and part.limits.submitted_jobs is not None:
+        if name is not None and part is not None and part.limits.submitted_jobs is not None:
             own = f"partitions.{name}.{KEY}"
             key = own if own in plan.origins else f"partition_defaults.{KEY}"
-            yield _Limit(part.limits.submitted_jobs, part.slurm_name or name, key, components)
+            yield _Limit(part.limits.submitted_jobs, _jobs_in(name, part), key, components)
+
+
+def _jobs_in(name: str, part: PartitionSpec) -> Sequence[str]:
+    """Options of squeue for a partition as Slurm calls it, where that is known, and its QOS; none are all jobs."""
+    found = [f"--partition={part.slurm_name or name}"] if part.option_partition else []
+    return [*found, f"--qos={part.qos}"] if part.qos else found
 
 
 def _refusal(plan: Plan, full: str) -> SitePolicyError:

@@ -194,6 +194,13 @@ def collect_jobs(run: RunPaths) -> list[str]:
     return [str(job["job_id"]) for job in _read_collect_jobs(run)]
 
 
+def collected_after(run: RunPaths) -> list[str]:
+    """Ids of the jobs for whose end the newest of them waits."""
+    jobs = _read_collect_jobs(run)
+    after = jobs[-1].get("after") if jobs else None
+    return [str(job_id) for job_id in after] if isinstance(after, list) else []
+
+
 def note_collect_job(run: RunPaths, job: Mapping[str, Any]) -> None:
     """Keep the id of such a job."""
     write_json(run.collect_jobs, {"schema": 1, "jobs": [*_read_collect_jobs(run), job]}, mode=0o600)

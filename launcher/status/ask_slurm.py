@@ -31,15 +31,15 @@ RECENT_S = 3600.0
 class SlurmAnswer:
     """Elements of arrays, jobs that are no arrays by their id, and the error where Slurm could not be asked.
 
-    `doubt` is why accounting did not tell how jobs have ended that the controller no longer has. `continues`: the job
-    that collects waits or runs, and submits the shards that had no room in the queue.
+    `doubt` is why accounting did not tell how jobs have ended that the controller no longer has. `continuing`: collect
+    jobs that wait or run, of runs of which shards were never submitted: they submit these shards.
     """
 
     tasks: Sequence[ArrayTasks] = ()
     jobs: Mapping[str, JobInfo] = field(default_factory=dict)
     error: str = ""
     doubt: str = ""
-    continues: bool = False
+    continuing: frozenset[str] = frozenset()
     is_shared: bool = False
     """Whether another command has had it: then it is for showing alone."""
 
@@ -82,7 +82,7 @@ def ask(
         submissions = recover_job_ids(run.paths, submissions, slurm.commented)
         slurm = slurm.sharing(_answers([(run, submissions)]) if shares else None)
         if run.record.array:
-            return submissions, _marked(_of_array(run, submissions, slurm), slurm)
+            return submissions, _marked(_of_arrays(submissions, _collecting(run, submissions), slurm), slurm)
         wanted = _ids([submission] if (submission := _latest(submissions)) else [])
         doubts: list[str] = []
         jobs = _jobs(slurm, wanted, doubts, details=True)
@@ -91,26 +91,26 @@ def ask(
         return submissions, SlurmAnswer(error=str(error))
 
 
-def _of_array(run: Run, submissions: Sequence[Submission], slurm: Slurm) -> SlurmAnswer:
-    """The elements; and whether the newest collect job is active, where shards are left for it to submit."""
-    collecting = _newest_collect_job(run, submissions)
-    if collecting is None:
-        return SlurmAnswer(tasks_of(submissions, slurm))
-    found = _tasks(_ids(submissions, collecting), slurm)
-    continues = any(each.job_id == collecting and not each.state.is_final for each in found)
+def _of_arrays(submissions: Sequence[Submission], collecting: Sequence[str], slurm: Slurm) -> SlurmAnswer:
+    """The elements; and which of these collect jobs are active."""
+    found = _tasks(_ids(submissions, *collecting), slurm)
+    jobs = set(collecting)
+    continuing = frozenset(each.job_id for each in found if each.job_id in jobs and not each.state.is_final)
     return SlurmAnswer(
-        complete([each for each in found if each.job_id != collecting], submissions), continues=continues
+        complete([each for each in found if each.job_id not in jobs], submissions), continuing=continuing
     )
 
 
-def _newest_collect_job(run: Run, submissions: Sequence[Submission]) -> str | None:
-    """The collect job of a run of which shards were never submitted."""
+def _collecting(run: Run, submissions: Sequence[Submission]) -> list[str]:
+    """The newest collect job of a run of which shards were never submitted."""
     assert run.record is not None
+    jobs = collect_jobs(run.paths)[-1:]
+    if not jobs:
+        return []
     held = {
         shard for each in submissions if each.record.may_exist for element in each.elements for shard in element.shards
     }
-    jobs = collect_jobs(run.paths) if len(held) < run.record.shards else []
-    return jobs[-1] if jobs else None
+    return jobs if len(held) < run.record.shards else []
 
 
 def _answers(runs: Sequence[tuple[Run, Sequence[Submission]]]) -> SharedAnswers | None:
@@ -135,6 +135,7 @@ def _marked(answer: SlurmAnswer, slurm: Slurm) -> SlurmAnswer:
 def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]], *, shares: bool = False) -> SlurmAnswer:
     """One answer for many runs; jobs are not asked for that can tell nothing new of theirs."""
     arrays: list[Submission] = []
+    collecting: list[str] = []
     single: list[Submission] = []
     settled: set[str] = set()
     for run, submissions in runs:
@@ -143,6 +144,7 @@ def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]], *, shares: boo
             continue
         if record.array:
             arrays += submissions
+            collecting += _collecting(run, submissions)
             continue
         latest = _latest(submissions)
         if latest is None:
@@ -153,9 +155,9 @@ def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]], *, shares: boo
             settled |= {str(latest.record.job_id)} if ended is not None else set()
     slurm, doubts = Slurm().within(ASK_S).sharing(_answers(runs) if shares else None), list[str]()
     try:
-        tasks = tasks_of(arrays, slurm)
+        of_arrays = _of_arrays(arrays, collecting, slurm)
         jobs = _jobs(slurm, _ids(single), doubts, details=False, settled=settled)
-        return _marked(SlurmAnswer(tasks, jobs, doubt="\n".join(doubts)), slurm)
+        return _marked(replace(of_arrays, jobs=jobs, doubt="\n".join(doubts)), slurm)
     except SlurmError as error:
         return SlurmAnswer(error=str(error))
 

@@ -25,7 +25,7 @@ from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import FEED_LOCK, SUBMISSIONS_LOCK, RunPaths, base_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
-from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, ask_for_all
 from curator_slurm.launcher.status.attempt_files import (
@@ -214,7 +214,7 @@ def collect_facts(
         being_submitted=is_locked(paths.lock(SUBMISSIONS_LOCK), REMOVING)
         if being_submitted is None
         else being_submitted,
-        continues=answer.continues or is_locked(paths.lock(FEED_LOCK)),
+        continues=_is_continued(paths, answer) or is_locked(paths.lock(FEED_LOCK)),
         submitted=max((s.record.submitted for s in submissions if s.record.submitted is not None), default=None),
         created=record.created,
         is_local=record.is_local,
@@ -233,6 +233,11 @@ def collect_facts(
             facts = replace(facts, done=done_shards(paths))
     facts = facts if facts.open_shards else _with_ends(paths, facts)
     return Gathered(facts, submissions, is_fresh=not answer.is_shared)
+
+
+def _is_continued(paths: RunPaths, answer: SlurmAnswer) -> bool:
+    """Whether a collect job of the run is there, which submits what had no room."""
+    return bool(answer.continuing) and not answer.continuing.isdisjoint(collect_jobs(paths)[-1:])
 
 
 def _with_ends(paths: RunPaths, facts: RunFacts) -> RunFacts:

@@ -29,7 +29,7 @@ from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.runs.submissions import collect_jobs, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.gather import status_of
+from curator_slurm.launcher.status.gather import status_of, statuses_of
 
 __all__ = ["own_home"]
 
@@ -103,11 +103,14 @@ def test_a_run_goes_on_while_its_collect_job_is_there(fake_slurm: FakeSlurm, tmp
     fake_slurm.wait(read_submissions(run.paths)[0].record.job_id or "")
     status = status_of(run)
     assert (status.state, status.done) == (RunState.RUNNING, 2)
+    other = submit_shards(tmp_path, 1, limited(tmp_path, {})).run
+    assert statuses_of([run, other])[0].state is RunState.RUNNING, "in a list, too"
     assert "the rest is submitted when there is" in status.message
     fake_slurm.request(collecting, "cancel")
     fake_slurm.wait(collecting)
     status = status_of(run)
     assert status.state is RunState.INCOMPLETE
+    assert statuses_of([run])[0].state is RunState.INCOMPLETE
     assert "2 shards were never submitted" in status.message
     with RunLock(run.paths.lock(FEED_LOCK), "feed"):
         assert status_of(run).state is RunState.RUNNING
@@ -143,6 +146,42 @@ def test_a_full_queue_is_only_counted(fake_slurm: FakeSlurm, tmp_path: Path) -> 
     assert asked["squeue"] >= 4, "one for each look"
     assert len(fake_slurm.calls_of("sbatch")) - tried <= 2 * once
     assert each_once(run) == [0, 1]
+
+
+def test_what_takes_the_last_room_is_collected_all_the_same(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    """Of a limit that only Slurm knows, the elements may leave no room for the job that collects."""
+    fake_slurm.configure(max_submit_jobs=1)
+    there = plan(tmp_path, output={"collect": "auto", "path": str(tmp_path / "dataset")})
+    submitted = submit_shards(tmp_path, 2, there.model_copy(update={"slurm_bin": str(fake_slurm.bin)}))
+    run = submitted.run
+    assert (windows(run)[-1], collect_jobs(run.paths)) == (1, [])
+    assert any("was not accepted" in note for note in submitted.notes)
+    told: list[Fed] = []
+    last = feed(run, os.environ, told.append, stops_after(9, lambda: end_all(fake_slurm)))
+    assert (last.left, last.is_over) == (0, True)
+    assert each_once(run) == [0, 1]
+    assert len(collect_jobs(run.paths)) == 1, told
+    wait_for("the dataset", (tmp_path / "dataset" / "_dataset.json").exists, 240)
+
+
+def test_a_collect_job_that_leaves_no_room_for_the_next_says_so(
+    fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_slurm.configure(max_submit_jobs=2)
+    fake_slurm.pause()
+    run = submit_shards(tmp_path, 3, plan(tmp_path, output={"collect": "auto"})).run
+    (first,) = collect_jobs(run.paths)
+    assert windows(run)[-1] == 1
+    monkeypatch.setenv("SLURM_JOB_ID", first)
+    array = read_submissions(run.paths)[-1].record.job_id or ""
+    Slurm().cancel([array])
+    fake_slurm.wait(array)
+    monkeypatch.setattr("curator_slurm.launcher.operations.feed.ROOM_S", 120.0)
+    waited: list[float] = []
+    fed = go_on(run, os.environ, waited.append)
+    assert fed is not None
+    assert (fed.submitted, fed.left, len(waited)) == (1, 1, 2)
+    assert "the job that publishes the outputs at the end" in fed.why
 
 
 def test_two_that_feed_one_run(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -182,6 +221,13 @@ def test_a_refusal_ends_it(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.fail_next("sbatch", stderr="sbatch: error: invalid account\n")
     with pytest.raises(SlurmError, match="invalid account"):
         feed(run, os.environ, lambda _: None, stops_after(1))
+    policy = (
+        "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time"
+    )
+    for limit in ("QOSMaxWallDurationPerJobLimit", "QOSMinNode", "AssocMaxNodePerJobLimit"):
+        fake_slurm.fail_next("sbatch", stderr=f"sbatch: error: {limit}\nsbatch: error: {policy} limits)\n")
+        with pytest.raises(SlurmError, match=limit):
+            feed(run, os.environ, lambda _: None, stops_after(1))
     fake_slurm.fail_next("squeue", stderr="squeue: error: Unable to contact slurm controller\n", times=4)
     last = feed(run, os.environ, lambda _: None, stops_after(8, lambda: end_all(fake_slurm)))
     assert (last.left, last.is_over) == (0, True), "a controller that is away is waited for"
@@ -244,6 +290,10 @@ def test_a_limit_of_the_partition_counts_its_own_jobs(fake_slurm: FakeSlurm, tmp
     assert "a user 2 jobs in the queue (partition_defaults.limits.submitted_jobs in a site file): 2 of 3" in words
     with pytest.raises(SitePolicyError, match="and there are as many"):
         submit_shards(tmp_path, 3, here.model_copy(update={"placed": ["main"]}))
+    for facts in ({"slurm_name": "main"}, {"option_partition": False}):
+        other = limited(tmp_path, {}, {"partitions": {"main-gpu": {"limits": {"submitted_jobs": 2}, **facts}}})
+        with pytest.raises(SitePolicyError, match="and there are as many"):
+            submit_shards(tmp_path, 3, other.model_copy(update={"placed": ["main-gpu"]}))
 
 
 def test_ctrl_c_says_what_remains(fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path) -> None:

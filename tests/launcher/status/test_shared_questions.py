@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from fake_slurm import FakeSlurm
 from run_dirs import own_home
 from sharded_runs import plan, submit_shards
 
+from curator_slurm.launcher.api.handle import Job
+from curator_slurm.launcher.errors import RunIncompleteError
 from curator_slurm.launcher.operations.cancel import cancel_run
+from curator_slurm.launcher.operations.collect import collect
 from curator_slurm.launcher.operations.retry import RetryRequest, retry
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.registry import Run, load_run
@@ -21,6 +25,7 @@ from curator_slurm.launcher.slurm.shared_answers import CLOCKS_S
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status import ask_slurm
 from curator_slurm.launcher.status.gather import observe, status_of, statuses_of
+from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.watch import Watcher
 
 __all__ = ["own_home"]
@@ -141,12 +146,32 @@ def test_nothing_is_removed_because_of_an_answer_of_others(fake_slurm: FakeSlurm
     assert not run.paths.secrets.exists()
 
 
+def test_nothing_is_collected_because_of_an_answer_of_others(
+    fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_slurm.pause()
+    run = submit_shards(tmp_path, 2, polled(tmp_path)).run
+
+    def by_another(run: Run, *, shares: bool = False) -> RunStatus:
+        return replace(status_of(run), state=RunState.FAILED) if shares else status_of(run)
+
+    monkeypatch.setattr("curator_slurm.launcher.operations.collect.status_of", by_another)
+    with pytest.raises(RunIncompleteError, match="--wait waits for its end"):
+        collect(run, lambda *_: None)
+
+
 @pytest.mark.usefixtures("long_ago")
 def test_the_end_that_a_watch_shows_is_confirmed_by_slurm(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submit_shards(tmp_path, 2, polled(tmp_path), {0: "die"}).run
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
     status_of(run, shares=True)
+    before = asked(fake_slurm)
+    handle = Job(run.paths.root)
+    assert handle.status().state is RunState.INCOMPLETE
+    assert asked(fake_slurm) == before
+    assert handle.done()
+    assert asked(fake_slurm) - before == Counter(squeue=1)
     before = asked(fake_slurm)
     assert Watcher(run, patience_s=60).poll().state is RunState.INCOMPLETE
     assert asked(fake_slurm) - before == Counter(squeue=1)
