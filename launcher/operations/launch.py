@@ -39,6 +39,8 @@ from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import new_local_job_id
 
 _SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
+_OTHER_LIMIT = re.compile(r"\b(?:QOS|Assoc)(?!\w*Submit)[A-Z]\w+")
+"""`QOSMaxWallDurationPerJobLimit`, say: Slurm has the same sentence about every limit, after the name of the one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,9 @@ def _take_code(submission: Submission, order: Order) -> None:
 
 def is_submit_limit(error: CuratorSlurmError | None) -> bool:
     """Whether Slurm refused a job because its user may not have so many in the queue."""
-    return isinstance(error, SlurmError) and _SUBMIT_LIMIT.search(error.stderr) is not None
+    if not isinstance(error, SlurmError) or _OTHER_LIMIT.search(error.stderr):
+        return False
+    return _SUBMIT_LIMIT.search(error.stderr) is not None
 
 
 def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequence[Submission]) -> Submission:
