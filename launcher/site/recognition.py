@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
 
 from curator_slurm.launcher.site import catalogue
+from curator_slurm.launcher.slurm_conf import cluster_name
 
-SLURM_CONF = Path("/etc/slurm/slurm.conf")
 _LISTED = re.compile(r"(?m)^  (cluster_names|hosts): \[([^\n]*)\](?=\n)")
-_CLUSTER_NAME = re.compile(r"(?im)^\s*ClusterName\s*=\s*(\S+)")
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,3 @@ def patterns(name: str) -> Iterator[tuple[str, list[str]]]:
     """The lists `cluster_names` and `hosts` of an entry."""
     for key, items in _LISTED.findall((catalogue.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")):
         yield key, [item.strip().strip("\"'") for item in items.split(",")]
-
-
-def cluster_name() -> str | None:
-    """ClusterName of the Slurm that is configured here, without asking it."""
-    path = Path(os.environ.get("SLURM_CONF") or SLURM_CONF)
-    try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            found = _CLUSTER_NAME.search(stream.read(1 << 20))
-    except OSError:
-        return None
-    return found[1].strip("\"'") if found else None

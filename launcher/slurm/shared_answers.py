@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.json_fields import moment, text
 from curator_slurm.common.plain_files import read_plain
+from curator_slurm.launcher.slurm_conf import cluster_name
 
 TURN_S = 5.0
 """How long a command may ask before others do not wait for it any longer; Slurm mostly answers sooner."""
@@ -92,8 +94,10 @@ class SharedAnswers:
 
 def forget(environ: Mapping[str, str]) -> None:
     """Let nobody use an answer from before what was just done."""
+    folder = cache_folder(environ)
     with contextlib.suppress(OSError):
-        for path in cache_folder(environ).glob("*.json"):
+        _check_private(folder)  # what somebody has put in its place may lead to files of other programs
+        for path in folder.glob("*.json"):
             path.unlink(missing_ok=True)
 
 
@@ -167,11 +171,17 @@ class _Turn:
 def _make_private(folder: Path) -> None:
     """A folder that nobody else reads or writes; an OSError where it is not."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_private(folder)
+
+
+def _check_private(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise PermissionError(f"{folder} is not private")
 
 
 def _name(command: Sequence[str]) -> str:
+    """Of the question to this cluster: clusters of one site often share the home folders."""
     cluster = [os.environ.get(name, "") for name in (*_CLUSTER_VARIABLES, "PATH")]
+    cluster.append(cluster_name() or socket.gethostname())
     return sha256("\0".join([*cluster, *command]).encode("utf-8", "surrogateescape")).hexdigest()[:24]

@@ -81,6 +81,31 @@ def test_nobody_gets_an_answer_from_before_what_was_done(folder: Path, tmp_path:
     forget({"XDG_CACHE_HOME": str(tmp_path / "nothing")})
 
 
+def test_nothing_is_removed_where_somebody_has_put_a_link(tmp_path: Path) -> None:
+    environ, mine = {"XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "project"
+    mine.mkdir(mode=0o700)
+    (mine / "data.json").touch()
+    link = cache_folder(environ)
+    link.parent.mkdir()
+    link.symlink_to(mine)
+    forget(environ)
+    assert (mine / "data.json").exists()
+
+
+def test_an_answer_is_of_one_cluster(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Home folders are often those of several clusters, whose commands are in the same places."""
+    slurm, conf = Slurm(), tmp_path / "slurm.conf"
+    monkeypatch.delenv("SLURM_CONF", raising=False)
+    monkeypatch.setattr("curator_slurm.launcher.slurm_conf.PLACES", (tmp_path / "missing", conf))
+    got = []
+    for text in ("ClusterName=a\n", "# none\nClusterName = b # x\n", "ClusterName=a\n", ""):
+        conf.write_text(text)
+        got.append(SharedAnswers(folder, 60).answer(COMMAND, slurm))
+    monkeypatch.setattr("socket.gethostname", lambda: "another")
+    got.append(SharedAnswers(folder, 60).answer(COMMAND, slurm))
+    assert got == ["answer 1", "answer 2", "answer 1", "answer 3", "answer 4"]
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"taken": "now", "answer": "x"}', '{"taken": 1, "answer": 3}', "[" * 100_000, "\0"]
 )
