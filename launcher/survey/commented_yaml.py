@@ -1,4 +1,7 @@
-"""YAML with comments, written from a tree of keys, sections and words. Pure."""
+"""YAML with comments, written from a tree of keys, sections and words. Pure.
+
+Words may be those of Slurm, its plug-ins and nodes: characters that YAML does not take, or a terminal obeys, are shown.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from itertools import zip_longest
 from typing import Any
 
 import yaml
+
+from curator_slurm.launcher.visible import visible_line
 
 WIDTH = 118
 _COMMENT_COLUMN = 36
@@ -74,7 +79,7 @@ def _key(item: Key, indent: str) -> Iterator[str]:
 
 def _with_words(text: str, words: str, indent: str) -> Iterator[str]:
     """The words behind the text, or above it where the line would be too long."""
-    line = f"{text:<{_COMMENT_COLUMN}}  # {words}" if words else text
+    line = f"{text:<{_COMMENT_COLUMN}}  # {visible_line(words)}" if words else text
     if words and len(line) > WIDTH:
         yield from _comment(words, indent)
         line = text
@@ -82,10 +87,10 @@ def _with_words(text: str, words: str, indent: str) -> Iterator[str]:
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:
+    width = WIDTH - len(indent) - 2
     for line in text.splitlines():
-        yield from (
-            f"{indent}# {part}" for part in textwrap.wrap(line, WIDTH - len(indent) - 2, break_on_hyphens=False) or [""]
-        )
+        parts = textwrap.wrap(visible_line(line), width, break_on_hyphens=False)
+        yield from (f"{indent}# {part}" for part in parts or [""])
 
 
 def inline(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from curator_slurm.launcher.site.model import WITHOUT_EFFECT, Site
@@ -12,6 +13,8 @@ from curator_slurm.launcher.survey.probe_report import NodeDisk, ProbeReport
 
 _FILES = 65_536
 """Open files that a large Ray cluster needs."""
+_CREDENTIALS = re.compile(r"\A([A-Za-z][A-Za-z0-9+.-]*://)?.*@")
+"""What stands before the host in an address of a proxy."""
 _GIB = 1 << 20
 """In kilobytes."""
 
@@ -78,7 +81,10 @@ def _internet(reports: Mapping[str, ProbeReport]) -> Iterator[Item]:
         if (value := next((proxies[name] for name in names if name in proxies), None))
     }
     if proxy:
-        yield Block("proxy", [Key(key, value, f"{key}_proxy at a login there") for key, value in proxy.items()])
+        plain = {key: _CREDENTIALS.sub(r"\1", value) for key, value in proxy.items()}
+        yield Block("proxy", [Key(key, value, f"{key}_proxy at a login there") for key, value in plain.items()])
+        if plain != proxy:
+            yield decide("the proxy asks for a password, which is left out here: everybody can read this file")
     elif "proxy" in ways.values():
         yield decide("proxy: {http: http://proxy.example.org:3128}")
 

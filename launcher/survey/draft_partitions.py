@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 from curator_slurm.launcher.slurm.account_limits import QosLimits
 from curator_slurm.launcher.slurm.node_groups import EqualNodes
@@ -32,8 +33,9 @@ def partition_blocks(answers: ClusterAnswers, probes: Mapping[str, Probe]) -> li
     """One section for each partition, and several where its nodes have different GPUs; the default one comes first."""
     ordered = sorted(answers.partitions, key=lambda each: not each.is_default)
     found: list[Item] = []
+    names = {each.name for each in ordered}
     for rules in ordered:
-        entries = list(_entries(rules.name, answers))
+        entries = list(_entries(rules.name, answers, names))
         found += [Block(entry.name, list(_facts(entry, rules, answers, probes.get(rules.name)))) for entry in entries]
         if not entries:
             found.append(decide(f"{rules.name}: sinfo shows none of its nodes"))
@@ -46,13 +48,20 @@ def gpu_types(answers: ClusterAnswers) -> dict[str, str]:
     return {kind.lower(): kind for kind in found}
 
 
-def _entries(partition: str, answers: ClusterAnswers) -> Iterator[_Entry]:
+def _entries(partition: str, answers: ClusterAnswers, names: set[str]) -> Iterator[_Entry]:
+    """Where a partition becomes several, they get names that nothing has yet."""
     by_type: dict[str | None, list[EqualNodes]] = {}
     for group in answers.of(partition):
         by_type.setdefault(group.gpus[0][0] if group.gpus else None, []).append(group)
     for kind, groups in by_type.items():
-        suffix = f"-{(kind or 'gpu').lower()}" if kind is not None else "-cpu"
-        yield _Entry(partition + (suffix if len(by_type) > 1 else ""), kind, groups)
+        name = partition
+        if len(by_type) > 1:
+            base = f"{partition}-{'cpu' if kind is None else (kind or 'gpu').lower()}"
+            name = next(
+                each for each in chain([base], (f"{base}-{number}" for number in count(2))) if each not in names
+            )
+            names.add(name)
+        yield _Entry(name, kind, groups)
 
 
 def _facts(entry: _Entry, rules: PartitionRules, answers: ClusterAnswers, probe: Probe | None) -> Iterator[Item]:

@@ -42,7 +42,7 @@ class TrialResults:
 
 def try_habits(slurm: Slurm, answers: ClusterAnswers, account: str | None) -> TrialResults:
     """Try each option by itself, in the default partition; those of GPUs in the first that has some."""
-    partition = _first(answers, gpus=False)
+    partition = _first(answers, gpus=False) or _first(answers, gpus=False, restricted=True)
     if partition is None:
         return TrialResults(failure="no partition is up")
     trial = _Trial(slurm, {"--partition": partition, "--time": "1", **({"--account": account} if account else {})})
@@ -61,10 +61,10 @@ def try_habits(slurm: Slurm, answers: ClusterAnswers, account: str | None) -> Tr
     return results
 
 
-def _first(answers: ClusterAnswers, *, gpus: bool) -> str | None:
-    """The default partition where it is up, or the first that is."""
+def _first(answers: ClusterAnswers, *, gpus: bool, restricted: bool = False) -> str | None:
+    """The default partition where it is up, or the first that is; `restricted`: also one that not everybody may use."""
     ordered = sorted(answers.partitions, key=lambda each: not each.is_default)
-    names = [each.name for each in ordered if each.is_up and not each.restricted]
+    names = [each.name for each in ordered if each.is_up and (restricted or not each.restricted)]
     return next((name for name in names if not gpus or any(group.gpus for group in answers.of(name))), None)
 
 

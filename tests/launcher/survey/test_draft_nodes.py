@@ -88,6 +88,25 @@ def test_what_this_version_does_not_act_on_is_a_comment(monkeypatch: pytest.Monk
     assert Site.model_validate({"container": values["container"]}).container.runtimes == ["singularity"]
 
 
+def test_a_password_of_a_proxy_stays_where_it_is() -> None:
+    for given in ("http://alice:s3c@ret@proxy:3128", "alice:s3cret@proxy:3128"):
+        text = text_of(gpu=DISKLESS.replace("http://proxy:3128", given))
+        assert yaml.safe_load(text)["network"]["proxy"]["https"] == given.replace("alice:s3c@ret@", "").replace(
+            "alice:s3cret@", ""
+        )
+        assert "s3c" not in text
+        assert "the proxy asks for a password" in one_line(text)
+
+
+def test_words_of_others_do_no_harm() -> None:
+    """As of a plug-in that writes in colours."""
+    words = "\x1b[31mno\x1b[0m \x1b]0;title\x07\u2028locked: [a]\x85b"
+    for long in ("", "a word " * 40):
+        text = rendered([Block("a", [Key("b", 1, words + long), Words(words + long)])])
+        assert yaml.safe_load(text) == {"a": {"b": 1}}
+        assert "\x1b" not in text
+
+
 def test_comments_fit_and_values_are_those_that_were_meant() -> None:
     long = "a word " * 40
     text = rendered([Block("a", [Key("yes", "no", long), Words(long), Key("b", "1:00:00"), Key("c", [1], off=True)])])

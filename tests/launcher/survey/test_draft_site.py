@@ -68,6 +68,17 @@ def test_nodes_that_differ_have_the_least_of_them() -> None:
     assert "4 with 8 CPUs, 9000M, features amd" in text
 
 
+def test_each_entry_has_a_name_of_its_own() -> None:
+    """A partition with nodes of several kinds becomes several, of which one may be called as another partition is."""
+    found = answers("mixed")
+    gpu = next(group for group in found.groups if group.gpus)
+    groups = [*found.groups, *(replace(gpu, partition=name, gpus=(("h200", 4),)) for name in ("whole", "whole-h200"))]
+    rules = [*found.partitions, replace(found.partitions[0], name="whole-h200", is_default=False)]
+    site, _ = drafted(replace(found, groups=groups, partitions=rules))
+    names = {name: each.slurm_name for name, each in site.partitions.items() if "h200" in name}
+    assert names == {"whole-h200": None, "whole-h200-2": "whole"}
+
+
 def test_a_probe_of_a_whole_node() -> None:
     found = answers("mixed")
     whole = Probe(ProbeTarget("main", idle=True), options=("--exclusive",), job_id="1", report=DISKLESS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_slurm import FakeSlurm
 from survey_answers import answers
@@ -20,6 +22,15 @@ def test_want_of_nodes_is_no_rule_of_the_site(fake_slurm: FakeSlurm) -> None:
     assert found.unclear == [f"--exclusive ({WANT})"]
     assert "exclusive" not in found.habits
     assert found.habits["no_kill"] == ("never", "sbatch --test-only --no-kill: --no-kill is not allowed here")
+
+
+def test_where_every_partition_has_its_accounts(fake_slurm: FakeSlurm) -> None:
+    fake_slurm.configure(refused_options=["no-kill"])
+    found = answers("plain")
+    rules = [replace(each, restricted=("AllowAccounts=a,b",)) for each in found.partitions]
+    tried = try_habits(Slurm(), replace(found, partitions=rules), None)
+    assert (tried.failure, tried.partition) == ("", next(each.name for each in rules if each.is_default))
+    assert "no_kill" in tried.habits
 
 
 @pytest.mark.parametrize(
