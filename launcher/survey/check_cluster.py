@@ -16,7 +16,8 @@ from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers
 from curator_slurm.launcher.survey.check_site import hint, named_partitions
 from curator_slurm.launcher.survey.findings import SiteFinding, error, note, warning
 
-_FEATURE = re.compile(r"[A-Za-z_][\w.:+-]*")
+_FEATURE = re.compile(r"(?<![\w*.:+-])[\w.:+-]+")
+"""Not the number in `rack*2`."""
 
 
 def check_cluster(site: Site, answers: ClusterAnswers) -> Iterator[SiteFinding]:

@@ -116,6 +116,16 @@ def test_what_the_cluster_has_otherwise(key: str) -> None:
     assert keys(check_cluster(changed(**DIFFERENCES[key]), answers())) - {"partitions"} == {key}
 
 
+def test_features_may_begin_with_digits() -> None:
+    found = answers()
+    groups = [replace(group, features=("80gb", "2080ti", "rack1")) for group in found.groups]
+    site = changed(partitions={"gpu": {"constraint": "80gb&[2080ti|rack1*2]|40gb"}})
+    messages = [
+        each.message for each in check_cluster(site, replace(found, groups=groups)) if "feature" in each.message
+    ]
+    assert messages == ["no node of gpu has the feature 40gb"]
+
+
 def test_a_cluster_that_gives_no_memory_and_knows_no_gpus() -> None:
     found = answers()
     old = replace(found.configuration, select_type="select/cons_res", select_parameters=("CR_CORE",))
@@ -158,6 +168,29 @@ def test_places(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert keys(check_places(changed(storage={"runs": str(tmp_path / "file" / "x")}), environ)) == {"storage.runs"}
     assert keys(check_places(changed(storage={"runs": "${SCRATCH}/x"}), environ)) == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("~no-such-user/x", "is in the home folder of an unknown user"),
+        ("/tmp/" + "x" * 300, "cannot be looked at (a name is too long for the storage"),
+    ],
+)
+def test_places_that_nobody_can_look_at(path: str, words: str) -> None:
+    site = changed(environment={"venv": path}, storage={"runs": path}, container={"binds": [f"{path}:/x"]})
+    found = list(check_places(site, os.environ))
+    assert [each.key for each in found] == ["environment.venv", "storage.runs", "container.binds.0"]
+    assert all(words in each.message for each in found), found
+
+
+@pytest.mark.ordinary_user
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_places_that_this_user_may_not_enter(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    found = list(check_places(changed(environment={"python": f"{closed}/python"}), os.environ))
+    assert "cannot be looked at (permission denied" in found[0].message
 
 
 def test_what_is_left_to_decide() -> None:
