@@ -23,11 +23,13 @@ from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import inside, local_path, show
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.inputs.remote import open_remote
+from curator_slurm.launcher.ranges import shortened, whole_number
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _decoder = json.JSONDecoder()
 _scan: Callable[[str, int], tuple[Any, int]] = json.scanner.make_scanner(_decoder)  # type: ignore[arg-type]
-_DIGITS = re.compile(r"[0-9]+")
+_SIZES = 10**20
+"""No size is as large; Python and those who divide by it have limits, too."""
 _LINE_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 18
 _BLOCK_FILES = 10_000
@@ -235,6 +237,8 @@ def _value(raw: bytes, number: int) -> Any:
         return _decoder.decode(line)
     except ValueError as error:  # also bytes that are not UTF-8
         raise WrongLineError(number, f"not valid JSON: {error}") from None
+    except RecursionError:
+        raise WrongLineError(number, "its values are nested too deeply") from None
 
 
 def _csv(stream: BinaryIO, folder: str) -> Iterator[ListBlock]:
@@ -291,9 +295,9 @@ _READERS = {".txt": _text, ".jsonl": _jsonl, ".csv": _csv}
 def _numbers(row: dict[str, Any], number: int) -> dict[str, Any]:
     """A row of a CSV file with its size as a number, and without empty fields."""
     size = (row.get("bytes") or row.get("size") or "").strip()
-    if size and not _DIGITS.fullmatch(size):
-        raise WrongLineError(number, f"`bytes` must be an integer; found {size!r}")
-    return {**row, "bytes": int(size) if size else None, "sha256": row.get("sha256", "").strip() or None}
+    if size and whole_number(size) is None:
+        raise WrongLineError(number, f"`bytes` must be an integer; found {shortened(size)}")
+    return {**row, "bytes": whole_number(size), "sha256": row.get("sha256", "").strip() or None}
 
 
 def _file(value: Mapping[str, Any], number: int) -> InputFile:
@@ -301,14 +305,14 @@ def _file(value: Mapping[str, Any], number: int) -> InputFile:
     path = value.get("path")
     if type(path) is str and path and "\0" not in path and "sha256" not in value and "bytes" in value:
         size = value["bytes"]
-        if type(size) is int and size >= 0:  # as nearly all of a million lines
+        if type(size) is int and 0 <= size < _SIZES:  # as nearly all of a million lines
             return InputFile(path, size)
     if not isinstance(path, str):
         found = f"it has {', '.join(map(str, value)) or 'nothing'}" if path is None else f"found {path!r}"
         raise WrongLineError(number, f"`path` must be the path of a file; {found}")
     size, sha256 = value.get("bytes", value.get("size")), value.get("sha256")
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
-        raise WrongLineError(number, f"`bytes` must be an integer, 0 or more; found {size!r}")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < _SIZES):
+        raise WrongLineError(number, f"`bytes` must be an integer, 0 or more; found {repr(size)[:80]}")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise WrongLineError(number, f"`sha256` must be 64 hexadecimal digits; found {sha256!r}")
     return InputFile(_path(path, number), size, None, sha256)

@@ -66,6 +66,13 @@ def test_beside_paths(tmp_path):
         ("l.jsonl", b'{"path": "a", "bytes": true}', "found True"),
         (
             "l.jsonl",
+            b'{"path": "a", "bytes": ' + b"1" * 4000 + b"}",
+            "`bytes` must be an integer, 0 or more; found 111",
+        ),
+        ("l.jsonl", b'{"path": "a", "more": ' + b"[" * 200_000, "l.jsonl:1: its values are nested too deeply"),
+        ("l.csv", b"path,bytes\na," + b"1" * 5000 + b"\n", "l.csv:2: `bytes` must be an integer; found '111"),
+        (
+            "l.jsonl",
             b'{"path": "a", "bytes": 1, "sha256": "abc"}',
             "`sha256` must be 64 hexadecimal digits; found 'abc'",
         ),
