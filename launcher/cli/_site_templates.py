@@ -70,7 +70,8 @@ def override(name: str, folder: Path | None, *, accept: bool) -> list[Path]:
                 if has_it
                 else f"{path} does not replace the block {name}, so there is nothing to accept"
             )
-        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        for each in (root, copy.parent):  # whatever the umask: templates in a folder of a group do not count
+            each.mkdir(parents=True, exist_ok=True, mode=0o755)
         write_atomic(copy, block.text, mode=0o644)
         if accept:
             return [copy]

@@ -47,7 +47,7 @@ class LimitsSpec(Section):
         update: dict[str, Any] = {}
         for key in other.model_fields_set:
             ours, theirs = getattr(self, key), getattr(other, key)
-            if not ours:
+            if ours is None or ours == []:
                 update[key] = theirs
             elif key == "time":
                 update[key] = min(ours, theirs or ours, key=lambda limit: seconds(limit) or 0)

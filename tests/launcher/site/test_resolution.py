@@ -347,3 +347,5 @@ def test_the_lower_of_two_limits_holds():
     both = Site.model_validate({"limits": {"nodes": 4, "time": "5:00:00"}, "partitions": {"p": {"limits": {"nodes": 9,
         "time": "4:00:00", "submitted_jobs": 3}}}}).in_partition("p").limits  # fmt: skip
     assert (both.nodes, both.time, both.submitted_jobs) == (4, "4:00:00", 3)
+    none = Site.model_validate({"limits": {"gpus": 0}, "partitions": {"p": {"limits": {"gpus": 4}}}})
+    assert none.in_partition("p").limits.gpus == 0

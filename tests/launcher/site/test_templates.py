@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -217,7 +218,10 @@ def test_from_a_block_of_ours_through_an_upgrade(places: Places, folder: Path, s
 def test_a_folder_of_nobody_yet(places: Places, site: Callable[..., Result]) -> None:
     assert "name the folder with --folder" in site("override-template", "setup", expect=2).output
     there = places.root / "new"
-    site("override-template", "setup", "--folder", str(there))
+    before = os.umask(0o002)  # as where each user has a group
+    try:
+        site("override-template", "setup", "--folder", str(there))
+    finally:
+        os.umask(before)
     places.write("user", f"templates: {{folder: {there}}}\n")
-    there.chmod(0o755)
     assert render(places.plan()) == render(plain(places))
