@@ -15,6 +15,7 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.plain_files import plain_lines, read_plain
+from curator_slurm.launcher.errors import UsageError
 
 RECORD_BYTES = 16 << 20
 """Of a JSON file: the largest are outcomes of elements with hundreds of thousands of shards."""
@@ -106,3 +107,15 @@ def read_jsonl(path: Path, limit: int = LIST_BYTES) -> Iterator[Any]:
                 continue
     except OSError:
         return
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` and `~alice` replaced by home folders: a shell leaves what it does not know as it is.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path} is in the home folder of an unknown user; write ./~ for such a file") from None

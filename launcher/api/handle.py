@@ -23,7 +23,7 @@ from curator_slurm.launcher.errors import (
     WaitTimeoutError,
 )
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.given_paths import expanded
+from curator_slurm.launcher.files import expanded
 from curator_slurm.launcher.operations import cancel as cancelling
 from curator_slurm.launcher.operations import collect as collecting
 from curator_slurm.launcher.operations import retry as retrying

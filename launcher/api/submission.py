@@ -12,6 +12,7 @@ import yaml
 from curator_slurm.launcher.api.handle import Job, PartialSubmissionError
 from curator_slurm.launcher.api.settings import Overrides, set_options
 from curator_slurm.launcher.errors import UsageError
+from curator_slurm.launcher.files import expanded
 from curator_slurm.launcher.operations import submit as operation
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.site.specs import read_spec_text
@@ -52,7 +53,7 @@ def submit(
     text = _text(spec)
     if text is None:
         assert not isinstance(spec, Mapping)
-        prepared = operation.prepare(Path(spec).expanduser(), options, place, environ, imports=imports)
+        prepared = operation.prepare(expanded(spec), options, place, environ, imports=imports)
     else:
         reading, layers = read_spec_text(text, _SOURCE, Path.cwd(), options, environ)
         prepared = operation.prepare_reading(reading, Path.cwd(), place, environ, imports=imports, layers=layers)

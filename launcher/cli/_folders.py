@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def folders_of(runs_dir: Path | None) -> list[Path]:
     """The folder that was given, else every folder that this user has submitted to."""
-    return [runs_dir.expanduser().absolute()] if runs_dir else known_folders(os.environ)
+    if not runs_dir:
+        return known_folders(os.environ)
+    from curator_slurm.launcher.files import expanded
+
+    return [expanded(runs_dir).absolute()]
 
 
 def run_to_read(text: str | None, runs_dir: Path | None) -> Run:

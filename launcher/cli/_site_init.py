@@ -14,6 +14,7 @@ from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.cli._terminal import ask, say, say_exactly
 from curator_slurm.launcher.errors import StorageError, UsageError
+from curator_slurm.launcher.files import expanded
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers, ask_cluster
@@ -108,7 +109,7 @@ def _probed(slurm: Slurm, answers: ClusterAnswers, wanted: FirstFile) -> list[Pr
         if name in wanted.partitions or (not wanted.partitions and rules.is_up)
     ]
     say(f"Probing {len(targets)} partitions, for at most {wanted.wait_s:.0f} s; Ctrl-C cancels the jobs.", err=True)
-    folder = (wanted.folder or default_folder(os.environ)).expanduser().absolute()
+    folder = expanded(wanted.folder or default_folder(os.environ)).absolute()
     return run_probes(
         targets,
         slurm,

@@ -49,8 +49,9 @@ def command(
     """
     from curator_slurm.launcher.cli._collecting import collect_and_show
     from curator_slurm.launcher.cli._folders import folders_of
+    from curator_slurm.launcher.files import expanded
     from curator_slurm.launcher.runs import registry
 
     found = registry.find_run(run, folders_of(runs_dir))
-    to = to.expanduser().absolute() if to is not None else None
+    to = expanded(to).absolute() if to is not None else None
     collect_and_show(found, wait=wait, partial=partial, merges=not no_merge, to=to, finish=finish, as_json=as_json)

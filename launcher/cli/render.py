@@ -36,11 +36,12 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, folder: P
 
         say_exactly(script.render(make_plan(spec_path, overrides, choose_cluster(cluster), _options.environ())))
         return
+    from curator_slurm.launcher.files import expanded
     from curator_slurm.launcher.operations.submit import choose_cluster as chosen
     from curator_slurm.launcher.operations.submit import prepare, write_run
 
     prepared = prepare(spec_path, overrides, chosen(cluster).cluster, _options.environ())
-    run = write_run(prepared, folder.expanduser().absolute(), os.environ)
+    run = write_run(prepared, expanded(folder).absolute(), os.environ)
     start = "bash" if run.record and run.record.is_local else "sbatch"
     say(f"Run dir  {run.paths.root}")
     say(f"\nSubmit it with  curator-slurm retry {run.paths.root}")

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 def default_folder(environ: Mapping[str, str]) -> Path:
     """Where runs go unless the spec says otherwise."""
     given = environ.get("CURATOR_SLURM_RUNS")
-    return Path(given).expanduser().absolute() if given else Path.home() / "curator-slurm" / "runs"
+    if not given:
+        return Path.home() / "curator-slurm" / "runs"
+    if given.startswith("~"):  # mostly the shell has replaced it; completion has no time for what reads records
+        from curator_slurm.launcher.files import expanded
+
+        return expanded(given).absolute()
+    return Path(given).absolute()
 
 
 def _index_file(environ: Mapping[str, str]) -> Path:

@@ -21,7 +21,7 @@ from curator_slurm.common.json_fields import checked, made
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import RunNotFoundError, StorageError
-from curator_slurm.launcher.files import is_there, read_json, write_json
+from curator_slurm.launcher.files import expanded, is_there, read_json, write_json
 from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.manifest import check_count, write_manifest
 from curator_slurm.launcher.runs.paths import RunPaths
@@ -329,7 +329,7 @@ def latest_run(folders: Sequence[Path]) -> Run:
 
 
 def _find_by_path(text: str) -> Run:
-    path = Path(text).expanduser().absolute()
+    path = expanded(text).absolute()
     for candidate in (path, *path.parents):
         if not RUN_ID.fullmatch(candidate.name):
             continue

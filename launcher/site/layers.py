@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SpecError, SpecProblem
-from curator_slurm.launcher.files import is_there
+from curator_slurm.launcher.files import expanded, is_there
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.site import catalogue, recognition
 from curator_slurm.launcher.site.trust import UntrustedError, read_trusted
@@ -122,7 +122,7 @@ def load(folder: Path, environ: Mapping[str, str]) -> Layers:
     if not _is_missing(SYSTEM_FILE):
         found = _with_file(found, SYSTEM_FILE, "system", ())
     if environ.get(SITE_VARIABLE):
-        found = _with_file(found, Path(environ[SITE_VARIABLE]).expanduser().absolute(), f"${SITE_VARIABLE}", ())
+        found = _with_file(found, expanded(environ[SITE_VARIABLE]).absolute(), f"${SITE_VARIABLE}", ())
     own = user_file(environ)
     if is_there(own):
         found = _with_file(found, own, "user", ())
@@ -146,7 +146,7 @@ def load_file(path: Path) -> Layers:
         SpecError: it is wrong, or may have been written by somebody else.
         SitePolicyError: it changes what a file below it has locked.
     """
-    found = _with_file(Layers(), path.expanduser().absolute(), "file", ())
+    found = _with_file(Layers(), expanded(path).absolute(), "file", ())
     _check_whole(found)
     return found
 
@@ -229,7 +229,7 @@ def _with_file(found: Layers, path: Path, kind: str, extended_by: tuple[Path, ..
     document = read_site_text(text, str(path), path.parent)
     for index, name in enumerate(document.value.pop("extends", ())):
         where = f"{path}:{document.lines.get(('extends', index), document.lines.get(('extends',), 1))}"
-        below = Path(name).expanduser() if is_file_name(name) else catalogue.entry(name, where)
+        below = expanded(name) if is_file_name(name) else catalogue.entry(name, where)
         found = _with_file(found, below, "extended", (*extended_by, path))
     return _on_top(found, document, str(path), Layer(path, kind, document))
 

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from curator_slurm.launcher.site import catalogue
-from curator_slurm.launcher.slurm_conf import cluster_name
+from curator_slurm.launcher.spec.slurm_conf import cluster_name
 
 _LISTED = re.compile(r"(?m)^  (cluster_names|hosts): \[([^\n]*)\](?=\n)")
 

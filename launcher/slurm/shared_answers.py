@@ -21,7 +21,7 @@ from pathlib import Path
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.json_fields import moment, text
 from curator_slurm.common.plain_files import read_plain
-from curator_slurm.launcher.slurm_conf import cluster_name
+from curator_slurm.launcher.spec.slurm_conf import cluster_name
 
 TURN_S = 5.0
 """How long a command may ask before others do not wait for it any longer; Slurm mostly answers sooner."""

@@ -96,7 +96,7 @@ def test_an_answer_is_of_one_cluster(folder: Path, tmp_path: Path, monkeypatch: 
     """Home folders are often those of several clusters, whose commands are in the same places."""
     slurm, conf = Slurm(), tmp_path / "slurm.conf"
     monkeypatch.delenv("SLURM_CONF", raising=False)
-    monkeypatch.setattr("curator_slurm.launcher.slurm_conf.PLACES", (tmp_path / "missing", conf))
+    monkeypatch.setattr("curator_slurm.launcher.spec.slurm_conf.PLACES", (tmp_path / "missing", conf))
     got = []
     for text in ("ClusterName=a\n", "# none\nClusterName = b # x\n", "ClusterName=a\n", ""):
         conf.write_text(text)
