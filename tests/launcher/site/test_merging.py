@@ -141,6 +141,8 @@ def test_a_lock_is_quiet_without_a_change_and_speaks_of_each(below: Any, above: 
 
 
 def normal(value: Any) -> Any:
-    """Values as the script would have them: options by one name, no empty mappings."""
+    """Values as the script would have them: options by one name, and nothing is the same as none of it."""
     found = leaves(value) if value else {}
-    return {canonical(("resources", "sbatch", *path))[2:]: str(item) for path, item in found.items() if item != {}}
+    return {
+        canonical(("resources", "sbatch", *path))[2:]: str(item) for path, item in found.items() if item not in ({}, [])
+    }
