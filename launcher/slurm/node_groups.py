@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm.nodelists import expand_nodelist
-from curator_slurm.launcher.slurm.partitions import gpus_of
+from curator_slurm.launcher.slurm.partitions import gpus_of, group_rows
 from curator_slurm.launcher.slurm.scontrol_records import parse_records
-from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 
 GROUPS_FORMAT = "%P|%D|%c|%m|%G|%f|%F|%N"
 """Partition, nodes, CPUs, MB, generic resources, features, nodes by state (A/I/O/T), names."""
-_FIELDS = GROUPS_FORMAT.count("|") + 1
-_LEADING = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,30 +53,20 @@ def parse_node_groups(text: str) -> list[EqualNodes]:
     Raises:
         UnreadableOutputError: no row is among them.
     """
-    groups = [group for line in text.splitlines() if (group := _group(line.split("|"))) is not None]
-    if not groups:
-        raise UnreadableOutputError("no line is a partition")
-    return groups
+    return [_group(row) for row in group_rows(text, GROUPS_FORMAT)]
 
 
-def _group(fields: Sequence[str]) -> EqualNodes | None:
-    if len(fields) != _FIELDS:
-        return None
-    partition, nodes, cpus, memory, gres, features, states, names = (field.strip() for field in fields)
-    counts = [_LEADING.match(text) for text in (nodes, cpus, memory)]
-    if not partition or not all(counts):
-        return None
-    count, each_cpus, each_memory = (int(match[0]) for match in counts if match)
-    idle = states.split("/")[1:2]
+def _group(row: Mapping[str, str]) -> EqualNodes:
+    idle = row["%F"].split("/")[1:2]
     return EqualNodes(
-        partition=partition.removesuffix("*"),
-        nodes=count,
-        cpus=each_cpus,
-        memory_mb=each_memory,
-        gpus=gpus_of(gres),
-        features=() if features in ("(null)", "") else tuple(features.split(",")),
+        partition=row["%P"].removesuffix("*"),
+        nodes=int(row["%D"]),
+        cpus=int(row["%c"]),
+        memory_mb=int(row["%m"]),
+        gpus=gpus_of(row["%G"]),
+        features=() if row["%f"] in ("(null)", "") else tuple(row["%f"].split(",")),
         idle=(whole_number(idle[0]) or 0) if idle else 0,
-        names=names,
+        names=row["%N"],
     )
 
 

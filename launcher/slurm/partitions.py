@@ -7,7 +7,7 @@ it with the words that it also has for nodes that are drained today. Only the co
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
@@ -15,7 +15,6 @@ from curator_slurm.launcher.spec.slurm_time import seconds, time_text
 
 SINFO_FORMAT = "%P|%D|%c|%m|%l|%s|%G"
 """Partition, nodes, CPUs, MB, time limit, nodes of a job, generic resources: of each group of equal nodes."""
-_FIELDS = SINFO_FORMAT.count("|") + 1
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _GPU = re.compile(r"gpu(?::([A-Za-z][\w.-]*))?:([0-9]{1,6})")
 
@@ -65,34 +64,46 @@ class Shortfall:
 
 
 def parse_partitions(text: str) -> list[NodeGroup]:
-    """The groups in what `sinfo --noheader --exact` prints; lines that are no rows are passed over.
+    """The groups in what `sinfo --noheader --exact --format=SINFO_FORMAT` prints.
 
     Raises:
         UnreadableOutputError: no row is among them.
     """
-    groups = [group for line in text.splitlines() if (group := _group(line.split("|"))) is not None]
-    if not groups:
+    return [_group(row) for row in group_rows(text, SINFO_FORMAT)]
+
+
+def group_rows(text: str, columns: str) -> list[dict[str, str]]:
+    """Rows of `sinfo --noheader --exact`, by the letters of `columns`; lines that are no rows are passed over.
+
+    Nodes (%D), CPUs (%c) and MB (%m) are digits alone: Slurm writes 64+ where nodes differ.
+
+    Raises:
+        UnreadableOutputError: no row is among them.
+    """
+    names = columns.split("|")
+    rows = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        row = dict(zip(names, cells, strict=False))
+        counts = {name: match[0] for name in ("%D", "%c", "%m") if (match := _NUMBER.match(row.get(name, "")))}
+        if len(cells) == len(names) and row["%P"] and len(counts) == 3:
+            rows.append({**row, **counts})
+    if not rows:
         raise UnreadableOutputError("no line is a partition")
-    return groups
+    return rows
 
 
-def _group(fields: Sequence[str]) -> NodeGroup | None:
-    if len(fields) != _FIELDS:
-        return None
-    partition, nodes, cpus, memory, limit, size, gres = (field.strip() for field in fields)
-    counts = [_NUMBER.match(text) for text in (nodes, cpus, memory)]
-    if not partition or not all(counts):
-        return None
-    most = size.rpartition("-")[2]
+def _group(row: Mapping[str, str]) -> NodeGroup:
+    most = row["%s"].rpartition("-")[2]
     return NodeGroup(
-        partition=partition.removesuffix("*"),
-        is_default=partition.endswith("*"),
-        nodes=int(counts[0][0]) if counts[0] else 0,
-        cpus=int(counts[1][0]) if counts[1] else 0,
-        memory_mb=int(counts[2][0]) if counts[2] else 0,
-        time_limit_s=seconds(limit),
+        partition=row["%P"].removesuffix("*"),
+        is_default=row["%P"].endswith("*"),
+        nodes=int(row["%D"]),
+        cpus=int(row["%c"]),
+        memory_mb=int(row["%m"]),
+        time_limit_s=seconds(row["%l"]),
         most_nodes=int(most) if _NUMBER.fullmatch(most) else None,
-        gpus=gpus_of(gres),
+        gpus=gpus_of(row["%G"]),
     )
 
 
