@@ -83,4 +83,4 @@ def _what_remains(run: Run) -> str:
 
 
 def _shards(count: int) -> str:
-    return f"{words.count(count)} shard{'' if count == 1 else 's'}"
+    return words.several(count, "shard")

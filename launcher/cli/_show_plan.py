@@ -16,7 +16,7 @@ _BAR = 40
 def plan_lines(preview: Preview, width: int) -> Iterator[str]:
     """Totals, the split, its balance, and what is unusual."""
     yield _entry("Name", preview.name)
-    yield _entry("Input", f"{_count(preview.files, 'file')}, {_size(preview)}")
+    yield _entry("Input", f"{words.several(preview.files, 'file')}, {_size(preview)}")
     if not preview.sharded:
         yield _entry("Shards", "none: one job processes all files; with `shards` in the spec, a job array does")
     else:
@@ -42,29 +42,25 @@ def _entry(label: str, text: str) -> str:
     return f"{label:<{_INDENT}}{text}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{words.count(number)} {what}{'' if number == 1 else 's'}"
-
-
 def _size(preview: Preview) -> str:
     if preview.unknown == preview.files and preview.files:
         return "of unknown size"
     known = format_size(preview.bytes)
-    return f"{known} and {_count(preview.unknown, 'file')} of unknown size" if preview.unknown else known
+    return f"{known} and {words.several(preview.unknown, 'file')} of unknown size" if preview.unknown else known
 
 
 def _elements(preview: Preview) -> Iterator[str]:
     if preview.cluster == "local":
         yield _entry("Elements", "none: this machine processes one shard after the other")
         return
-    each = f"of {_count(preview.per_element, 'shard')} each"
+    each = f"of {words.several(preview.per_element, 'shard')} each"
     limit = "" if preview.max_running is None else f"; at most {words.count(preview.max_running)} run at once"
     yield _entry("Elements", f"{words.count(preview.elements)} {each}{limit}")
     arrays = preview.arrays
     sizes = sorted({len(array.elements) for array in arrays})
     held = " or ".join(map(words.count, reversed(sizes)))
     known = f"MaxArraySize {words.count(preview.max_array_size)}" if preview.max_array_size else "MaxArraySize unknown"
-    calls = _count(len(arrays), "sbatch call")
+    calls = words.several(len(arrays), "sbatch call")
     yield _entry("Arrays", f"{words.count(len(arrays))} of {held} elements ({known}): {calls}")
     waiting = sum(array.after is not None for array in arrays)
     if waiting:
@@ -89,7 +85,7 @@ def _balance(preview: Preview) -> Iterator[str]:
         text = f"{format_size(part.low):>9} to {format_size(part.high):>9}  {words.count(part.shards):>7} {bar}"
         yield _entry("" if number else "Histogram", text.rstrip())
     for number, shard in enumerate(preview.largest):
-        text = f"shard {shard.index}: {format_size(shard.bytes)} in {_count(len(shard.files), 'file')}"
+        text = f"shard {shard.index}: {format_size(shard.bytes)} in {words.several(len(shard.files), 'file')}"
         yield _entry("" if number else "Largest", text)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.operations.retry import Retry
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
@@ -55,16 +56,16 @@ def _show(result: Retry, dry_run: bool) -> None:
     reasons = ", ".join(f"{count:,} {why}" for why, count in choice.why.items())
     if sharded:
         shards = choice.shards if result.launched is None else result.launched.shards
-        all_of_them = _count(len(choice.shards), "shard")
+        all_of_them = words.several(len(choice.shards), "shard")
         what = all_of_them if len(shards) == len(choice.shards) else f"{len(shards):,} of {all_of_them}"
         say(f"{'Would submit' if dry_run else 'Submitted'} {what} again: {reasons}")
         say(f"Shards   {format_numbers(shards) if dry_run else some_numbers(shards)}")
     else:
         say(f"{'Would submit' if dry_run else 'Submitted'} the run again: {reasons}")
     for shard in result.revised:
-        left_out = f", without {_count(len(shard.skipped), 'file')}" if shard.skipped else ""
+        left_out = f", without {words.several(len(shard.skipped), 'file')}" if shard.skipped else ""
         name = f"shard {shard.index}: " if sharded else ""
-        say(f"Input    {name}{_count(len(shard.files), 'file')} as they are now{left_out}")
+        say(f"Input    {name}{words.several(len(shard.files), 'file')} as they are now{left_out}")
     for key, value in result.changes.items():
         say(f"Changed  {key}={value}")
     if result.after:
@@ -72,7 +73,3 @@ def _show(result: Retry, dry_run: bool) -> None:
     if result.launched is not None:
         say(f"Job      {', '.join(result.launched.job_ids)}")
         say(f"\nFollow it with  curator-slurm watch {reference(result.run, os.environ)}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from curator_slurm.launcher.cli import _options
+from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecError, UsageError
 from curator_slurm.launcher.ranges import whole_number
@@ -94,7 +95,7 @@ def _report(files: Sequence[str], found: Sequence[SiteFinding], *, as_json: bool
         key = f"`{each.key}`: " if each.key and f"`{each.key}`" not in each.message else ""
         where = f"{each.where}: " if each.where else ""
         say(f"{where}{each.severity}: {key}{each.message}{step}")
-    counts = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
+    counts = f"{words.several(errors, 'error')}, {words.several(warnings, 'warning')}"
     if left := sum(each.message.startswith("left to decide") for each in found):
         counts += f"; {left} to decide: do, and delete the comments"
     say(f"{', '.join(files)}: {counts}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.launcher.cli import _options
+from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._steps import open_steps
 from curator_slurm.launcher.cli._terminal import say, say_exactly, say_json
 from curator_slurm.launcher.operations.submit import (
@@ -127,7 +128,7 @@ def show_dry_run(request: SubmitRequest, *, as_json: bool) -> None:
     say(f"Nothing is submitted. It would go to {choice.cluster.value} ({choice.reason}) with the command", err=True)
     say(f"  {command}", err=True)
     if prepared.plan.array:
-        count = f"{len(prepared.shards.shards):,} shard{'' if len(prepared.shards.shards) == 1 else 's'}"
+        count = words.several(len(prepared.shards.shards), "shard")
         local = choice.cluster is Cluster.LOCAL
         say(f"for {count}, one after the other" if local else f"and --array, for {count}", err=True)
     say("where job.sbatch is\n", err=True)

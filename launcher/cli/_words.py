@@ -150,7 +150,7 @@ def stage_notes(stage: StageReport) -> dict[str, str]:
     workers, queued, failed = stage.workers, stage.queued, stage.tasks_failed
     rate, eta = stage.rate, stage.eta_s
     notes = {
-        "workers": f"{count(workers)} worker{'' if workers == 1 else 's'}" if workers else "",
+        "workers": several(workers, "worker") if workers else "",
         "waiting": f"{count(queued)} waiting" if queued else "",
         "rate": f"{rate:.1f}/s" if rate is not None and workers else "",
         "left": f"{duration(eta)} left" if eta is not None and eta > 0 else "",
