@@ -18,7 +18,6 @@ from ray_runs import BACKENDS, MARKS, Run, make, runner, values, wait_for_no_wor
 from xenna_ray import TestRay, start_ray
 from xenna_stages import (
     DieInSetup,
-    Environment,
     FailInSetup,
     FailOnNode,
     Hang,
@@ -31,6 +30,7 @@ from xenna_stages import (
     numbers,
 )
 
+from curator_slurm.executors import Resources
 from curator_slurm.executors.task_failures import StageError, TooManyFailedTasksError, WorkerLostError
 
 pytestmark = MARKS
@@ -181,7 +181,7 @@ def test_a_task_that_hangs_is_ended(run: Run) -> None:
 
 class TwoLives(Lifecycle):
     def process(self, task: Any) -> Any:
-        deadline = time.monotonic() + 60  # fast workers would be through before the second one is there
+        deadline = time.monotonic() + 300  # fast workers would be through before the second one is there
         while self.journal.read_text().count("setup ") < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         task._metadata["flavour"] = os.environ.get("FLAVOUR")
@@ -238,15 +238,32 @@ def two_gpus(request: pytest.FixtureRequest) -> Iterator[TestRay]:
         yield ray
 
 
+class TwoOnGpus(TwoLives):
+    def setup(self, worker_metadata: Any = None) -> None:
+        self._note("setup", os.environ["CUDA_VISIBLE_DEVICES"])
+
+    def process(self, task: Any) -> Any:
+        task._metadata.update(pid=str(os.getpid()), device=os.environ["CUDA_VISIBLE_DEVICES"])
+        return super().process(task)
+
+    def setup_on_node(self, node_info: Any = None, worker_metadata: Any = None) -> None:
+        pass
+
+    def teardown(self) -> None:
+        pass
+
+
 @each_engine
 def test_logical_gpus_are_used_one_worker_each(
-    backend: str, two_gpus: TestRay, monkeypatch: pytest.MonkeyPatch
+    backend: str, two_gpus: TestRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = [Environment("cpu", cpus=0.5), Environment("gpu", cpus=0.5, gpus=1).with_(num_workers=2)]
-    outputs = runner(backend, two_gpus, monkeypatch)(stages, 12)
-    seen = {(task._metadata["pid"], task._metadata["env"]["CUDA_VISIBLE_DEVICES"]) for task in outputs}
-    assert {device for _, device in seen} == {"2", "3"}
-    assert len(seen) == 2
+    journal = tmp_path / "journal"
+    stage = TwoOnGpus("gpu", journal).with_(num_workers=2, resources=Resources(cpus=0.5, gpus=1))
+    outputs = runner(backend, two_gpus, monkeypatch)([Step("cpu", cpus=0.5), stage], 12)
+    workers = {pid: device for _, pid, device in map(str.split, journal.read_text().splitlines())}
+    assert sorted(workers.values()) == ["2", "3"]
+    assert len(outputs) == 12
+    assert all(workers[task._metadata["pid"]] == task._metadata["device"] for task in outputs)
 
 
 @each_engine
