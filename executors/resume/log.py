@@ -1,8 +1,7 @@
 """The log of finished source partitions: append-only files of JSON lines, one file for each run.
 
 A run writes to a file of its own and reads all of them, so runs on different hosts may share a folder on a network
-file system, where appends of two hosts to one file could mix. Only complete lines count; what a crash, a
-full disk or a lost block has left of one is ignored, and its partitions run again.
+file system, where appends of two hosts to one file could mix. What is in the files: common/checkpoint_files.py.
 """
 
 from __future__ import annotations
@@ -19,41 +18,15 @@ from typing import Any
 
 from curator_slurm.common.addresses import is_address
 from curator_slurm.common.atomic_files import sync_folder
-from curator_slurm.common.plain_files import plain_lines
+from curator_slurm.common.checkpoint_files import FOLDER, read_finished
 
 log = logging.getLogger(__name__)
 
-FOLDER = ".curator_slurm_checkpoint"
-"""Folder inside `checkpoint_path` that holds the files."""
 _RETRY_S = 1.0
-_FILE_BYTES = 4 << 30
-_LINE_BYTES = 64 << 20
-"""A line has what finished during one write, thousands of partitions where the disk stalls."""
 
 
 class CheckpointError(ValueError):
     """The checkpoint cannot be used: not a folder of this machine, not writable, or of another pipeline."""
-
-
-def read_lines(lines: Iterable[bytes]) -> tuple[list[str] | None, set[str]]:
-    """(names of the stages, finished sources) of a file's lines; incomplete ones are ignored."""
-    stages: list[str] | None = None
-    finished: set[str] = set()
-    for line in lines:
-        entry = _parse(line)
-        if isinstance(entry.get("stages"), list):
-            stages = stages or [str(name) for name in entry["stages"]]
-        if isinstance(entry.get("finished"), list):
-            finished.update(source for source in entry["finished"] if isinstance(source, str))
-    return stages, finished
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return entry if isinstance(entry, dict) else {}
 
 
 class CheckpointLog:
@@ -119,14 +92,8 @@ class CheckpointLog:
 
     def _read(self, stages: list[str]) -> frozenset[str]:
         finished: set[str] = set()
-        for path in sorted(self._folder.glob("*.jsonl")):
-            try:
-                theirs, sources = read_lines(plain_lines(path, _FILE_BYTES, _LINE_BYTES))
-            except FileNotFoundError:
-                continue  # a run that finished nothing has removed its own
-            except OSError as error:
-                log.warning("%s cannot be read (%s); the partitions it records will run again", path, error)
-                continue
+        for file in read_finished(self._folder.parent):
+            sources, theirs = file.sources, file.stages
             if sources and theirs is not None and theirs != stages:
                 raise CheckpointError(
                     f"checkpoint_path {self._folder.parent} belongs to a pipeline with the stages "

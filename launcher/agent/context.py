@@ -23,7 +23,8 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus
-from curator_slurm.launcher.runs.paths import ClusterPaths, NodePaths, RunPaths
+from curator_slurm.launcher.runs.node_paths import NodePaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.runs.user_code import CODE
 from curator_slurm.launcher.spec import curator_arrays

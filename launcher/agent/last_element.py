@@ -7,9 +7,10 @@ import os
 
 from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.runs.attempt_names import newest_names
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.manifest import count_shards
-from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths, newest_names
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.secrets import remove_secrets, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 

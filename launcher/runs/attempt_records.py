@@ -15,7 +15,8 @@ from curator_slurm.common.json_fields import moment
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, NodePaths
+from curator_slurm.launcher.runs.node_paths import NodePaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
 from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.states import RunState
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.launcher.files import folders_in
+from curator_slurm.launcher.runs.attempt_names import STATE, is_attempt, order_of
+from curator_slurm.launcher.runs.node_paths import NodePaths
 
 SUBMISSIONS_LOCK = "submissions"
 """The lock that whoever submits, cancels or reconciles holds."""
@@ -149,34 +149,14 @@ class RunPaths:
 
     def existing_attempts(self) -> list[AttemptPaths]:
         """Attempts that have a directory, oldest first."""
-        found = [AttemptPaths(path, self) for shard in folders_in(self.attempts) for path in folders_in(shard)]
+        folders = [path for shard in folders_in(self.attempts) for path in folders_in(shard)]
+        found = [AttemptPaths(path, self) for path in folders if is_attempt(path.name)]
         return sorted(found, key=lambda attempt: order_of(attempt.name))
 
     def existing_elements(self) -> list[ClusterPaths]:
         """Jobs and array elements that have a directory, oldest first."""
         found = [ClusterPaths(path, self) for path in folders_in(self.elements) if "." in path.name]
         return sorted(found, key=lambda element: order_of(element.name))
-
-
-def order_of(name: str) -> list[int]:
-    """Orders names such as 4711_12.1 by time: job ids only grow, and so do restarts of one job."""
-    return [int(part) for part in re.findall(r"[0-9]+", name)]
-
-
-def is_later(element_id: str, submitted: str) -> bool:
-    """Whether an element is of a job after that of a submission: one that was submitted by hand."""
-    return bool(element_id and submitted) and order_of(element_id) > order_of(submitted)
-
-
-def base_of(name: str) -> str:
-    """The id of the element in the name of an attempt: `4711_3` of `4711_3.1`."""
-    return name.rpartition(".")[0]
-
-
-def newest_names(names: Iterable[str]) -> dict[str, str]:
-    """Element id -> name of the folder of its newest restart, of the names in `elements/`."""
-    folders = [name for name in names if not name.startswith("slurm-")]
-    return {base_of(name): name for name in sorted(folders, key=order_of)}
 
 
 @dataclass(frozen=True)
@@ -355,41 +335,36 @@ class AttemptPaths:
         return self.root / "driver.json"
 
     @property
+    def work(self) -> Path:
+        """What is finished so far, which the next attempt takes over by one rename. A file, once one has."""
+        return self.root / "work"
+
+    @property
     def outputs(self) -> Path:
         """Staging of this attempt's outputs: `${output_dir}`."""
-        return self.root / "outputs"
-
-
-@dataclass(frozen=True)
-class NodePaths:
-    """Files of one node in one attempt; `root` is `nodes/<short host name>`."""
-
-    root: Path
+        return self.work / "outputs"
 
     @property
-    def name(self) -> str:
-        return self.root.name
+    def checkpoint(self) -> Path:
+        """The log of finished source partitions, where the spec has no `checkpoint_path`."""
+        return self.work / "checkpoint"
 
     @property
-    def agent_log(self) -> Path:
-        return self.root / "agent.log"
+    def identity(self) -> Path:
+        """identity.json: whose `work` it is, and what must be the same for another attempt to go on with it."""
+        return self.work / "identity.json"
 
     @property
-    def status(self) -> Path:
-        """status.json: what this node's agent has reached, or why it failed."""
-        return self.root / "status.json"
+    def rows_failed(self) -> Path:
+        """Rows that earlier attempts left out of partitions that they finished: a file of lines for each of them."""
+        return self.work / "rows-failed"
 
     @property
-    def ray_output(self) -> Path:
-        """What `ray start` printed."""
-        return self.root / "ray.log"
+    def takeover(self) -> Path:
+        """takeover.json: what this attempt has taken over, of which attempt; or why it began anew."""
+        return self.root / "takeover.json"
 
     @property
-    def ray_logs(self) -> Path:
-        """Ray session logs of this node."""
-        return self.root / "ray.tar.zst"
-
-    @property
-    def spill(self) -> Path:
-        """What Ray spills where the node-local folder is memory; gone when the node has left."""
-        return self.root / "spill"
+    def state(self) -> Path:
+        """What a `pipeline.command` keeps for later attempts at its shard, until one has succeeded."""
+        return self.root.parent / STATE

@@ -193,8 +193,8 @@ class Publisher:
             hand_over(folder, passed_on(target, self.umask))
 
     def discard(self, attempt: AttemptPaths) -> None:
-        """Remove the staging folder of an attempt that will not be published."""
-        shutil.rmtree(attempt.outputs, ignore_errors=True)
+        """Remove what an attempt that will not be published has staged, and its log."""
+        shutil.rmtree(attempt.work, ignore_errors=True)
 
     def _rename(self, attempt: AttemptPaths, target: Path, record: DoneRecord) -> DoneRecord:
         """Rename, and say whose outputs are there now: the answer of the storage can be lost, or late."""
@@ -248,7 +248,7 @@ class Publisher:
     def _tidy(self, old: GivingWay, shard: int) -> None:
         """Remove what an attempt that has published, and died then, has left of what it replaced."""
         left = list(old.target.parent.glob(f"{escape(_copies_of(old.target, self.run))}*{_COPY}"))
-        left += [path for path in self.run.attempts.glob(f"{shard:05d}/*/outputs") if owner(path) is not None]
+        left += [path for path in self.run.attempts.glob(f"{shard:05d}/*/work/outputs") if owner(path) is not None]
         for path in left:
             if owner(path) != self.run.run_id:
                 shutil.rmtree(path, ignore_errors=True)
@@ -307,7 +307,7 @@ class Publisher:
         with contextlib.suppress(OSError):
             for other in attempt.root.parent.iterdir():
                 if other.name != attempt.name:
-                    shutil.rmtree(other / attempt.outputs.name, ignore_errors=True)
+                    shutil.rmtree(other / attempt.work.name, ignore_errors=True)
 
 
 def _copies_of(target: Path, run: RunPaths) -> str:

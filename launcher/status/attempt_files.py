@@ -8,15 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.runs.paths import (
-    AttemptPaths,
-    ClusterPaths,
-    RunPaths,
-    base_of,
-    is_later,
-    newest_names,
-    order_of,
-)
+from curator_slurm.launcher.runs.attempt_names import base_of, is_attempt, is_later, newest_names, order_of
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.status.facts import AttemptFacts, ShardPlace
 from curator_slurm.launcher.status.reports import (
     NodeReport,
@@ -45,7 +38,7 @@ def attempt_names(paths: RunPaths, shard: int) -> list[str]:
         names = os.listdir(f"{paths.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
     except OSError:
         return []
-    return sorted(names, key=order_of) if len(names) > 1 else names
+    return sorted(filter(is_attempt, names), key=order_of) if len(names) > 1 else names
 
 
 def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:

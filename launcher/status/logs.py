@@ -12,7 +12,8 @@ from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.files import is_there
-from curator_slurm.launcher.runs.paths import ClusterPaths, base_of
+from curator_slurm.launcher.runs.attempt_names import base_of
+from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.runs.paths import base_of, is_later
+from curator_slurm.launcher.runs.attempt_names import base_of, is_later
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.facts import (

@@ -15,7 +15,7 @@ from killed_driver import pipeline
 from loop import TrackedLoop
 from xenna_ray import TestRay
 
-from curator_slurm.executors.resume.log import FOLDER, read_lines
+from curator_slurm.common.checkpoint_files import FOLDER, read_lines
 
 pytestmark = pytest.mark.ray
 FILES, ROWS, KILLS = 24, 5, 2

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator_slurm.executors.resume.log import FOLDER, CheckpointError, CheckpointLog, local_folder, read_lines
+from curator_slurm.common.checkpoint_files import FOLDER, read_lines
+from curator_slurm.executors.resume.log import CheckpointError, CheckpointLog, local_folder
 
 SOURCES = st.text(st.characters(exclude_categories=[]), min_size=1, max_size=8)
 

@@ -141,7 +141,7 @@ def test_a_job_that_slurm_starts_twice(tmp_path: Path) -> None:
         assert outcome is not None
         assert (outcome["state"], outcome["shards_done"]) == ("completed", [0, 1, 2, 3])
     assert rows(run) == [0, 1, 2, 3]
-    assert not list(run.attempts.glob("*/*/outputs"))
+    assert not list(run.attempts.glob("*/*/work"))
     messages = [json.loads(path.read_text())["message"] for path in run.attempts.glob("*/*/outcome.json")]
     assert any(message.startswith("completed by") for message in messages)
     wait_for("the end of all processes", lambda: not processes(run, ""))
@@ -154,7 +154,7 @@ def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: Fak
     command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
     assert call("submit", spec(tmp_path, command, count=2), "--cluster", "slurm").exit_code == 0
     run = the_run(tmp_path)
-    wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
+    wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/work/outputs/part.jsonl")))
     (element,) = (path for path in run.elements.iterdir() if path.is_dir())
     job = element.name.partition("_")[0]
     gate.touch()
@@ -174,7 +174,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
     run = the_run(tmp_path)
     if victim == "agent.node_agent":
-        wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
+        wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/work/outputs/part.jsonl")))
         for process in processes(run, victim):
             process.kill()
     assert call("watch", run.run_id, "--interval", 0.2).exit_code in (6, 7)
@@ -184,7 +184,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 0, result.output
     assert rows(run) == [0, 1, 2]
-    assert not list(run.attempts.glob("*/*/outputs"))
+    assert not list(run.attempts.glob("*/*/work"))
     wait_for("the end of all processes", lambda: not processes(run, ""))
 
 
@@ -196,7 +196,7 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     path = spec(tmp_path, command, count=2, resources={"nodes": 2})
     assert call("submit", path, "--cluster", "slurm").exit_code == 0
     run = the_run(tmp_path)
-    wait_for("the first shard", lambda: list(run.attempts.glob("00000/*/outputs/part.jsonl")))
+    wait_for("the first shard", lambda: list(run.attempts.glob("00000/*/work/outputs/part.jsonl")))
     agents = processes(run, "agent.node_agent")
     (victim,) = (process for process in agents if process.environ().get("SLURM_NODEID") == "1")
     victim.kill()
@@ -249,7 +249,7 @@ def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || sleep 600"
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
     run = the_run(tmp_path)
-    wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/outputs/part.jsonl")))
+    wait_for("the second shard", lambda: list(run.attempts.glob("00001/*/work/outputs/part.jsonl")))
     for process in processes(run, "agent.node_agent"):
         process.send_signal(signal.SIGTERM)
     wait_for("the outcome", lambda: list(run.elements.glob("*/outcome.json")))
@@ -261,7 +261,7 @@ def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     assert own is not None
     assert own["failure_class"] == "cancelled"
     assert not (run.attempts / "00002").exists()
-    assert not list(run.attempts.glob("*/*/outputs"))
+    assert not list(run.attempts.glob("*/*/work"))
     wait_for("the end", lambda: not processes(run, "agent.node_agent"))
 
 

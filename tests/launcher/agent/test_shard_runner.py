@@ -181,7 +181,7 @@ def test_a_shard_that_fails_does_not_stop_the_others(run: RunPaths) -> None:
     assert (outcome.shards_done, outcome.shards_failed) == ([0, 2], [1])
     own = attempt_outcome(run, 1, "4711_0.0")
     assert (own["state"], own["failure_class"], own["next_step"]) == ("failed", "app_failed", "fix it")
-    assert not (run.attempts / "00001/4711_0.0/outputs").exists()
+    assert not (run.attempts / "00001/4711_0.0/work").exists()
     assert_once(run, (0, 2))
     assert element(run, "4712_0.0", (1,))[0].exit_code == 0
     assert_once(run, (0, 1, 2))
@@ -195,7 +195,7 @@ def test_the_end_of_the_cluster_is_the_end_of_the_element(run: RunPaths) -> None
     assert (outcome.failure_class, outcome.message) == (FailureClass.NODE_FAILED, "Ray's head died")
     assert (outcome.shards_done, outcome.shards_failed, drivers.started) == ([0], [1], [0, 1])
     assert attempt_outcome(run, 1, "4711_0.0")["failure_class"] == "node_failed"
-    assert not (run.attempts / "00001/4711_0.0/outputs").exists()
+    assert not (run.attempts / "00001/4711_0.0/work").exists()
     assert not (run.attempts / "00002").exists()
 
 
@@ -269,7 +269,7 @@ def test_two_elements_at_the_same_shard(run: RunPaths) -> None:
     assert outcome.exit_code == 0
     assert attempt_outcome(run, 0, "4711_0.0")["message"] == "completed by 4712_0.0"
     assert attempt_outcome(run, 0, "4712_0.0")["message"] == "it went well"
-    assert not list(run.attempts.glob("*/*/outputs"))
+    assert not list(run.attempts.glob("*/*/work"))
     assert_once(run, (0,))
 
 
@@ -372,10 +372,10 @@ def test_without_an_array_nothing_that_was_staged_is_thrown_away(plain: RunPaths
     outcome, _ = element(plain, "4711.0", (0,), {0: fail})
     assert (outcome.message, outcome.next_step) == ("it broke", "fix it")
     assert (outcome.failure_class, outcome.evidence) == (FailureClass.APP_FAILED, ["line 1"])
-    assert (plain.attempts / "00000/4711.0/outputs/half.jsonl").exists()
+    assert (plain.attempts / "00000/4711.0/work/outputs/half.jsonl").exists()
     assert not plain.secrets.exists()
     assert element(plain, "4712.0", (0,))[0].exit_code == 0
-    assert (plain.attempts / "00000/4711.0/outputs/half.jsonl").exists()
+    assert (plain.attempts / "00000/4711.0/work/outputs/half.jsonl").exists()
     assert_published(plain, "4712.0")
 
 
@@ -386,7 +386,7 @@ def test_a_target_that_is_filled_is_left_alone(plain: RunPaths, monkeypatch: pyt
     (plain.target / "precious").touch()
     outcome, _ = element(plain, "4711.0", (0,))
     assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.STORAGE)
-    staging = plain.attempts / "00000/4711.0/outputs"
+    staging = plain.attempts / "00000/4711.0/work/outputs"
     assert f"it exists already and is not empty; they are complete in {staging}" in outcome.message
     assert (staging / "part.jsonl").exists()
     assert [path.name for path in plain.target.iterdir()] == ["precious"]
@@ -408,7 +408,7 @@ def test_without_an_array_death_after_any_file_operation(
     rename = Path.rename
 
     def refuse(path: Path, new: Path) -> Path:
-        if elsewhere and path.name == "outputs" and path.parent.parent.parent.name == "attempts":
+        if elsewhere and path.name == "outputs" and path.parent.name == "work":
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
         return rename(path, new)
 

@@ -46,7 +46,7 @@ def test_a_text_runs_from_a_private_file(tmp_path: Path) -> None:
     done, attempt = drive(tmp_path, "'echo $0 > ${output_dir}/zero'", {"PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stdout + done.stderr
     script = attempt / "command.sh"
-    assert (attempt / "outputs" / "zero").read_text() == f"{script}\n"
+    assert (attempt / "work" / "outputs" / "zero").read_text() == f"{script}\n"
     assert script.stat().st_mode & 0o077 == 0
 
 

@@ -109,7 +109,7 @@ def test_rows_are_there_once_whatever_dies(
             assert "Nothing to submit" not in log[-1]
         if array:
             assert_once(run, wanted)
-            assert not list(run.glob("attempts/*/*/outputs")), "staged outputs of failed attempts are left"
+            assert not list(run.glob("attempts/*/*/work")), "staged outputs of failed attempts are left"
         else:
             assert published(run) == wanted
             assert (run / "outputs/_shard.json").read_text() == (run / "shards/00000.done.json").read_text()

@@ -100,7 +100,7 @@ def assert_replaced(run: RunPaths, by: str) -> None:
     assert json.loads((place(run) / MARKER).read_text()) == json.loads(run.done(0).read_text())
     assert json.loads(run.done(0).read_text())["attempt"] == by
     assert [path.name for path in place(run).parent.iterdir()] == [place(run).name]
-    owners = {owner(path) for path in run.attempts.glob("*/*/outputs")}
+    owners = {owner(path) for path in run.attempts.glob("*/*/work/outputs")}
     assert owners <= {None, run.run_id}, "the old one takes up no room"
 
 

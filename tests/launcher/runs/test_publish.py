@@ -40,7 +40,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     rename = Path.rename
 
     def refuse(path: Path, new: Path) -> Path:
-        if path.name == "outputs" and path.parent.parent.parent.name == "attempts":
+        if path.name == "outputs" and path.parent.name == "work":
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
         return rename(path, new)
 

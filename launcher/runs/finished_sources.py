@@ -1,0 +1,38 @@
+"""How many source partitions of a shard were finished at the end of an attempt, counted from the first attempt on."""
+
+from __future__ import annotations
+
+from curator_slurm.common.checkpoint_files import read_finished
+from curator_slurm.common.json_fields import whole
+from curator_slurm.launcher.files import folders_in, read_json
+from curator_slurm.launcher.runs.attempt_names import is_attempt
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
+
+
+def finished_sources(run: RunPaths, shard: int, attempt: str) -> int:
+    """Of an attempt by its name: by its log, else what it has said itself, else what was taken over from it."""
+    paths = AttemptPaths(run.attempts / f"{shard:05d}" / attempt, run)
+    if paths.checkpoint.is_dir():
+        return count_finished(paths)
+    said = whole(_read(paths.outcome).get("sources_finished"))
+    if said is not None:
+        return said
+    for folder in folders_in(paths.root.parent):
+        if is_attempt(folder.name):
+            taken = _read(AttemptPaths(folder, run).takeover)
+            if taken.get("of") == attempt:
+                return whole(taken.get("sources_before")) or 0
+    return 0
+
+
+def count_finished(attempt: AttemptPaths) -> int:
+    """What the log in an attempt's own folder has."""
+    return len(set().union(*(file.sources for file in read_finished(attempt.checkpoint))))
+
+
+def _read(path: object) -> dict[str, object]:
+    try:
+        value = read_json(str(path))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,41 @@
+"""The names of the files of one node in a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class NodePaths:
+    """Files of one node in one attempt; `root` is `nodes/<short host name>`."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def agent_log(self) -> Path:
+        return self.root / "agent.log"
+
+    @property
+    def status(self) -> Path:
+        """status.json: what this node's agent has reached, or why it failed."""
+        return self.root / "status.json"
+
+    @property
+    def ray_output(self) -> Path:
+        """What `ray start` printed."""
+        return self.root / "ray.log"
+
+    @property
+    def ray_logs(self) -> Path:
+        """Ray session logs of this node."""
+        return self.root / "ray.tar.zst"
+
+    @property
+    def spill(self) -> Path:
+        """What Ray spills where the node-local folder is memory; gone when the node has left."""
+        return self.root / "spill"
