@@ -104,6 +104,8 @@ class Node:
         )
         for note in allocation.notes:
             log.info(note)
+        if not allocation.local and (note := session.note_on_memory(folder, self.disk)):
+            log.warning(note)
         if not spec.cluster.ray:
             temporary = self.session_dir / "tmp"
             temporary.mkdir(mode=0o700, exist_ok=True)

@@ -27,6 +27,7 @@ _LINKED = ("ray", "tmp")
 """Folders of a session that hold much."""
 _OWNER = "owner.json"
 _DATA = "data"
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _LEAST_FREE = 1 << 30
 _FULL = 0.95
 """The share of its file system at which Ray stops spilling by itself."""
@@ -120,6 +121,22 @@ def check_room(parent: Path, disk: LocalDisk) -> None:
             "(storage.node_local)",
             "free the folder, exclude the node (resources.sbatch.exclude), or name another folder",
         )
+
+
+def note_on_memory(parent: Path, disk: LocalDisk) -> str:
+    """Where the folder is memory, and nobody has said so: it counts in the job's, and Ray would spill into it."""
+    if disk.is_memory:
+        return ""
+    folder = parent.resolve()
+    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
+    kind = next((mounts[place] for place in (folder, *folder.parents) if place in mounts), "")
+    if kind not in _IN_MEMORY:
+        return ""
+    return (
+        f"{parent} is memory on this node ({kind}), which may count in the job's: Ray's session is there, and Ray "
+        f"spills into it. Name a folder on a disk (storage.node_local), or, if there is none, say so in the site file: "
+        f"storage.node_local: {{path: {parent}, is_memory: true}}"
+    )
 
 
 def spilling(parent: Path, disk: LocalDisk, shared: Path) -> dict[str, str]:

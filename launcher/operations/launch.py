@@ -18,6 +18,7 @@ from typing import Any
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.can_start import check_can_start
+from curator_slurm.launcher.operations.refused_options import name_settings
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.runs import registry
@@ -127,8 +128,8 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
             except SlurmError as error:
                 if not error.may_have_worked:
                     submission.update(refused=str(error))
-                done.error = done.error or error
                 array = array.half() if is_submit_limit(error) else None
+                done.error = done.error or _with_settings(error, _script_of(submission, run), run)
             else:
                 done.accepted.append(accepted)
                 done.missing -= len(array.shards)
@@ -136,6 +137,15 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
         if done.error is not None:
             return done
     return done
+
+
+def _with_settings(error: SlurmError, script: Path, run: Run) -> SlurmError:
+    """The same error; that of a refused option says which it is, and what to set for the site."""
+    if error.may_have_worked or error.returncode is None or is_submit_limit(error):
+        return error
+    settings = name_settings(script, run.paths.root, error)
+    more = (error.command, error.returncode, error.stdout, error.stderr)
+    return SlurmError(f"{error}\n{settings}", *more) if settings else error
 
 
 def _checked(run: Run, order: Order) -> list[str]:
@@ -195,14 +205,14 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
     """Hand one submission over, through submitit, and record its job."""
     from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalExecutor, CuratorSlurmExecutor
 
-    record, paths = submission.record, submission.paths
+    record = submission.record
     call = SbatchCall(
         array=record.array,
         comment=record.comment,
         after=record.after,
         arguments=[f"{record.number:04d}", done.run.run_id],
     )
-    script = paths.script if paths.script.exists() else done.run.paths.script
+    script = _script_of(submission, done.run)
     found: dict[str, Any]
     if cluster is Cluster.SLURM:
         job = CuratorSlurmExecutor(done.run.paths.root).submit_script(script, call)
@@ -216,6 +226,11 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
     return accepted
 
 
+def _script_of(submission: Submission, run: Run) -> Path:
+    own = submission.paths.script
+    return own if own.exists() else run.paths.script
+
+
 def explain_first(error: CuratorSlurmError, order: Order) -> CuratorSlurmError:
     """The error of a run of which nothing was accepted, with what can be done about its size."""
     if not (isinstance(error, SlurmError) and is_submit_limit(error) and order.plan.array):
@@ -224,7 +239,8 @@ def explain_first(error: CuratorSlurmError, order: Order) -> CuratorSlurmError:
     return SlurmError(
         f"{error}\nThe run has {elements:,} array elements, and not even one more job of yours may be in the queue. "
         "Submit again once some have ended: as many elements are submitted as the limit allows, and `curator-slurm "
-        "retry` submits the rest. A larger shards.per_element makes fewer elements.",
+        "retry` submits the rest. A larger shards.per_element makes fewer elements; with `limits.submitted_jobs` in "
+        "a site file, as many are submitted as may be, and the rest when there is room.",
         error.command,
         error.returncode,
         error.stdout,
@@ -236,7 +252,10 @@ def advice(error: CuratorSlurmError, run: str) -> str:
     """What to do about arrays that were not accepted."""
     retry = f"`curator-slurm retry {run}` submits the rest"
     if is_submit_limit(error):
-        return f"{retry} once some of your jobs have ended. Fewer elements at a time need a larger shards.per_element."
+        return (
+            f"{retry} once some of your jobs have ended. Fewer elements at a time need a larger shards.per_element. "
+            "With `limits.submitted_jobs` in a site file the rest is submitted by itself."
+        )
     if isinstance(error, SlurmError) and messages.sbatch_advice(error.stderr):
         return f"{retry}; settings are changed there with --set."
     return f"{retry}."

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from slurm_cluster import cgroups, config
+from slurm_cluster import cgroups, config, rules
 from slurm_cluster.errors import ClusterError
 from slurm_cluster.layout import Layout
 from slurm_cluster.options import LOGIN, NEIGHBOUR, SUBMITTER, Options
@@ -78,6 +78,7 @@ def _configuration(layout: Layout, options: Options, network: str, table: dict[s
         layout.slurm / "gres.conf": config.gres_conf(options, layout),
         layout.slurm / "cgroup.conf": config.cgroup_conf(cgroups=bool(hierarchies)),
         layout.slurm / "plugstack.conf": "",
+        layout.slurm / rules.FILE: rules.script(""),
         layout.etc / "resolv.conf": config.RESOLV_CONF,
         layout.etc / "hosts": "",
     }

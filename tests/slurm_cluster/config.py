@@ -28,15 +28,28 @@ def slurm_conf(options: Options, layout: Layout, network: str, *, cgroups: bool)
         known = next((k for k in settings if k.lower() == key.lower()), key)
         settings[known] = value
     table = addresses(options, network)
-    gres = f" Gres=gpu:{options.gpus}" if options.gpus else ""
-    size = f"CPUs={options.cpus} RealMemory={options.memory_mb}{gres}"
+    size = f"CPUs={options.cpus} RealMemory={options.memory_mb}"
     return "".join(
         [
             *(f"{key}={value}\n" for key, value in settings.items()),
-            *(f"NodeName={name} NodeAddr={table[name]} {size} State=UNKNOWN\n" for name in options.node_names),
+            *(
+                f"NodeName={name} NodeAddr={table[name]} {size}{_gres(options, kind)} State=UNKNOWN\n"
+                for name, kind in _gpu_types(options)
+            ),
             *(f"PartitionName={name} Nodes=ALL {habits}\n" for name, habits in PARTITIONS.items()),
+            *(f"PartitionName={line}\n" for line in options.partitions),
         ]
     )
+
+
+def _gpu_types(options: Options) -> list[tuple[str, str]]:
+    """Nodes with the type of their GPUs, if they have one."""
+    kinds = options.gpu_types or ("",) * options.nodes
+    return list(zip(options.node_names, kinds, strict=True))
+
+
+def _gres(options: Options, kind: str) -> str:
+    return f" Gres=gpu:{kind + ':' if kind else ''}{options.gpus}" if options.gpus else ""
 
 
 def _settings(options: Options, layout: Layout, network: str, *, cgroups: bool) -> dict[str, str]:
@@ -102,7 +115,9 @@ def gres_conf(options: Options, layout: Layout) -> str:
     if not options.gpus:
         return ""
     which = "0" if options.gpus == 1 else f"[0-{options.gpus - 1}]"
-    return f"Name=gpu File={layout.devices}/nvidia{which}\n"
+    device = f"File={layout.devices}/nvidia{which}\n"
+    typed = (f"NodeName={name} Name=gpu Type={kind} {device}" for name, kind in _gpu_types(options) if kind)
+    return "".join(typed) or f"Name=gpu {device}"
 
 
 def cgroup_conf(*, cgroups: bool) -> str:

@@ -15,7 +15,7 @@ from slurm_cluster.errors import ClusterError, ClusterInUseError
 from slurm_cluster.layout import default_directory
 from slurm_cluster.options import Options
 
-SESSION_OPTIONS = Options(conf=("KillWait=10",))
+SESSION_OPTIONS = Options(conf=("KillWait=10", "JobSubmitPlugins=lua"))
 
 _NO_SLURM = "no real Slurm: "
 

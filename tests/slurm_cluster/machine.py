@@ -114,6 +114,7 @@ def power_on(state: State, layout: Layout, name: str) -> None:
         login=state.addresses[LOGIN],
         accounting=options.accounting,
         shm_mb=options.memory_mb // 2,
+        tmp_mb=options.memory_tmp if name != LOGIN else 0,
         hierarchies=cgroups.hierarchies(),
         expose=list(options.expose),
     )

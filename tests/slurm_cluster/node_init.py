@@ -31,6 +31,7 @@ class NodeSpec:
     login: str
     accounting: bool
     shm_mb: int
+    tmp_mb: int
     hierarchies: list[str]
     expose: list[str]
 
@@ -86,7 +87,10 @@ def _own_files(spec: NodeSpec, layout: Layout) -> None:
     _sh("mount", "-t", "tmpfs", "-o", "mode=755", "run", "/run")
     staged = expose.stage(expose.normalise([layout.root, *spec.expose]), Path("/run/exposed"))
     disk = Layout(staged[layout.root.resolve()]).node(spec.name)  # its own path is about to be hidden
-    _sh("mount", "--bind", disk / "tmp", "/tmp")
+    if spec.tmp_mb:
+        _sh("mount", "-t", "tmpfs", "-o", f"mode=1777,size={spec.tmp_mb}m", "tmp", "/tmp")
+    else:
+        _sh("mount", "--bind", disk / "tmp", "/tmp")
     _sh("mount", "--bind", disk / "var-tmp", "/var/tmp")
     _sh("mount", "-t", "tmpfs", "-o", f"mode=1777,size={spec.shm_mb}m", "shm", "/dev/shm")
     expose.place(staged)

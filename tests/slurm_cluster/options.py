@@ -16,8 +16,9 @@ NEIGHBOUR = "mallory"
 class Options:
     """Size and habits of a cluster.
 
-    `conf` replaces or adds lines of slurm.conf; `expose` names directories that ordinary users must
-    reach at their own path on every node (see expose.py).
+    `conf` replaces or adds settings of slurm.conf, `partitions` adds partitions; `gpu_types` are the types of the GPUs
+    of each node in turn; with `memory_tmp` /tmp is memory on every node, of so many MB; `expose` names directories
+    that ordinary users must reach at their own path on every node (see expose.py).
     """
 
     nodes: int = 3
@@ -30,6 +31,9 @@ class Options:
     hosts_loopback: bool = False
     gateway: bool = True
     conf: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    gpu_types: tuple[str, ...] = ()
+    memory_tmp: int = 0
     expose: tuple[str, ...] = ()
 
     @property
