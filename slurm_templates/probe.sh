@@ -79,6 +79,11 @@ network() {
     while read -r name target _ _ _ _ _ mask _; do
         [ "$target" = 00000000 ] && [ "$mask" = 00000000 ] && say default_route "$name"
     done </proc/net/route 2>/dev/null
+    while read -r target length _ _ gateway _ _ _ _ name; do
+        case $target$length$gateway in
+        *[!0]*) [ "$target$length" = 0000000000000000000000000000000000 ] && say default_route "$name" ;;
+        esac
+    done </proc/net/ipv6_route 2>/dev/null
     say own_address "$(getent hosts "$(uname -n)" 2>/dev/null | while read -r address _; do printf '%s ' "$address"; done)"
     say local_ports "$(tr '\t' ' ' </proc/sys/net/ipv4/ip_local_port_range 2>/dev/null)"
 }

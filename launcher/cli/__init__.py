@@ -133,8 +133,13 @@ class Verbs(click.Group):
                 formatter.write_dl([(verb.ljust(width), text) for verb, text in verbs.items()])
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with _visible_usage_errors():
-            return super().make_context(*args, **extra)
+        try:
+            with _visible_usage_errors():
+                return super().make_context(*args, **extra)
+        except OSError as error:  # --help and --version are printed here
+            if isinstance(error, BrokenPipeError) or not (code := _report_storage(error)):
+                raise
+            raise click.exceptions.Exit(code) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

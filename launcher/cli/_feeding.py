@@ -16,7 +16,7 @@ from curator_slurm.launcher.operations.collect_job import collects_itself
 from curator_slurm.launcher.operations.feed import Fed, feed, unsubmitted
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.runs.known_folders import reference
-from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.registry import Run, load_run
 
 
 def feed_to_end(run: Run) -> None:
@@ -51,6 +51,12 @@ def feed_to_end(run: Run) -> None:
         raise KeyboardInterrupt
     if fed.left:
         say(_what_remains(run), err=True)
+
+
+def all_job_ids(run: Run) -> list[str]:
+    """Jobs of all submissions of a run, those that were added meanwhile included."""
+    record = load_run(run.paths.root).record
+    return list(record.job_ids) if record is not None else []
 
 
 @contextmanager

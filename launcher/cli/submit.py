@@ -71,10 +71,10 @@ def command(
         _show(submitted, details["shards"])
     problem = submitted.submitted.problem
     if feed and (not problem or is_submit_limit(submitted.submitted.error)):
-        from curator_slurm.launcher.cli._feeding import feed_to_end
+        from curator_slurm.launcher.cli._feeding import all_job_ids, feed_to_end
 
         feed_to_end(submitted.run)
-        problem, details["problem"] = "", None
+        problem, details = "", {**details, "problem": None, "job_ids": all_job_ids(submitted.run)}
     if problem:
         say(f"Error: {problem}", err=True)
         if as_json:

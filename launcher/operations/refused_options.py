@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
 from pathlib import Path
 
 from curator_slurm.launcher.errors import SlurmError
@@ -108,15 +109,16 @@ class _Trials:
         self._options = options_of(lines)
 
     def findings(self) -> Iterator[Finding]:
-        """Options that are refused: without all of them the job is taken, with each it is not."""
-        suspects = [name for name in self._options if name not in _FIXED]
-        added = self._added_to_be_taken(dict.fromkeys(suspects))
-        if added is None:
+        """Options that are refused: without all of them the job is taken, with each it is not; and those it lacks."""
+        taken = self._first_taken()
+        if taken is None:
             return
+        suspects, added = taken
         for name in added:
             option, setting = _MISSING[name]
-            yield Finding(option.partition("=")[0], setting, missing=True)
-        extra = {f"+{name}": _MISSING[name][0] for name in added}
+            if name not in self._options:
+                yield Finding(option.partition("=")[0], setting, missing=True)
+        extra: dict[str, str | None] = {f"+{name}": _MISSING[name][0] for name in added}
         without: dict[str, str | None] = dict.fromkeys(suspects)
         for name in suspects:
             alone = {other: change for other, change in without.items() if other != name}
@@ -125,13 +127,16 @@ class _Trials:
                 continue
             yield self._cure(name, {**alone, **extra})
 
-    def _added_to_be_taken(self, without: dict[str, str | None]) -> list[str] | None:
-        """Options to add so that the job is taken without all suspects; None where that does not help."""
-        if self._taken(without):
-            return []
-        for name, (option, _) in _MISSING.items():
-            if self._taken({**without, f"+{name}": option}):
-                return [name] if name not in self._options else []
+    def _first_taken(self) -> tuple[list[str], list[str]] | None:
+        """Options without which sbatch takes the job, and those to add for it; habits of sites are suspected first."""
+        removable = [name for name in self._options if name not in _FIXED]
+        habits = [name for name in removable if name in _CURES]
+        for suspects in (habits, removable):
+            addable = [name for name in _MISSING if name not in self._options or name in suspects]
+            for added in chain.from_iterable(combinations(addable, number) for number in range(len(addable) + 1)):
+                more = {f"+{name}": _MISSING[name][0] for name in added}
+                if self._taken({**dict.fromkeys(suspects), **more}):
+                    return suspects, list(added)
         return None
 
     def _cure(self, name: str, others: dict[str, str | None]) -> Finding:

@@ -94,6 +94,7 @@ def _watched(lock: Lock, before: Any, after: Any) -> Sequence[Path]:
     name = lock.path[2] if len(lock.path) == 3 and lock.path[:2] == ("environment", "env") else None
     if name is not None and name in _secrets(after) and name not in _secrets(before):
         different.append(("environment", "secrets"))
+    different = [path for path in different if not _repeats(path, before, after)]
     return sorted(different, key=lambda path: value_at(after, path) is None)
 
 
@@ -102,6 +103,15 @@ def _in_groups(path: Path, after: Any) -> list[Path]:
     groups = value_at(after, GROUPS)
     count = len(groups) if isinstance(groups, list) and path[0] == "resources" and len(path) > 1 else 0
     return [path, *((*GROUPS, index, *path[1:]) for index in range(count) if path[: len(GROUPS)] != GROUPS)]
+
+
+def _repeats(path: Path, before: Any, after: Any) -> bool:
+    """Whether a group of nodes says what holds for it anyway."""
+    if path[: len(GROUPS)] != GROUPS or len(path) <= len(GROUPS) + 1 or value_at(before, GROUPS) is not None:
+        return False
+    outside: Path = (path[0], *path[len(GROUPS) + 1 :])
+    old, new = value_at(before, outside), value_at(after, path)
+    return old is not None and bool(_plain(old, outside) == _plain(new, outside))
 
 
 def _secrets(value: Any) -> Sequence[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import json
 import os
 import signal
 import subprocess
@@ -14,12 +16,15 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from fake_slurm import FakeSlurm
 from run_dirs import own_home
 from sharded_runs import plan, submit_shards
 from slurm_cluster.waiting import wait_for
 
+from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.errors import RunBusyError, SitePolicyError, SlurmError
+from curator_slurm.launcher.operations import feed as feed_module
 from curator_slurm.launcher.operations.cancel import cancel_run
 from curator_slurm.launcher.operations.feed import Fed, feed, feed_once, go_on
 from curator_slurm.launcher.plan.model import Plan
@@ -296,14 +301,14 @@ def test_a_limit_of_the_partition_counts_its_own_jobs(fake_slurm: FakeSlurm, tmp
             submit_shards(tmp_path, 3, other.model_copy(update={"placed": ["main-gpu"]}))
 
 
-def test_ctrl_c_says_what_remains(fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path) -> None:
-    fake_slurm.pause()
+def five_shards(tmp_path: Path, site: str) -> tuple[list[str], dict[str, str]]:
+    """A command that submits five shards and feeds, and its environment."""
     (tmp_path / "data").mkdir()
     for number in range(5):
         (tmp_path / "data" / f"{number}.jsonl").write_text("{}\n")
-    site, spec = tmp_path / "site.yaml", tmp_path / "spec.yaml"
-    site.write_text("limits: {submitted_jobs: 2}\n")
-    for path in (site, spec):
+    site_file, spec = tmp_path / "site.yaml", tmp_path / "spec.yaml"
+    site_file.write_text(site)
+    for path in (site_file, spec):
         path.touch(mode=0o600)
     spec.write_text(
         yaml.safe_dump(
@@ -318,7 +323,34 @@ def test_ctrl_c_says_what_remains(fake_slurm: FakeSlurm, own_home: Path, tmp_pat
         )
     )
     command = [sys.executable, "-m", "curator_slurm", "submit", str(spec), "--feed"]
-    environment = {**os.environ, "CURATOR_SLURM_SITE": str(site), "PYTHONUNBUFFERED": "1"}
+    return command, {**os.environ, "CURATOR_SLURM_SITE": str(site_file), "PYTHONUNBUFFERED": "1"}
+
+
+def test_json_has_the_jobs_that_were_submitted_later(
+    fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_slurm.pause()
+    command, environment = five_shards(tmp_path, "limits: {submitted_jobs: 3}\n")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(feed_module, "FEED_S", 0.1)
+
+    def make_room() -> None:
+        wait_for("the first jobs", lambda: fake_slurm.jobs, 60)
+        subprocess.run(["scancel", str(fake_slurm.jobs[0].id)], check=True, env=environment)
+
+    with concurrent.futures.ThreadPoolExecutor() as beside:
+        room = beside.submit(make_room)
+        done = CliRunner().invoke(main, [*command[3:], "--json"])
+        room.result()
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["job_ids"] == [str(job.id) for job in fake_slurm.jobs]
+    assert [len(job.elements) for job in fake_slurm.jobs] == [3, 2]
+
+
+def test_ctrl_c_says_what_remains(fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path) -> None:
+    fake_slurm.pause()
+    command, environment = five_shards(tmp_path, "limits: {submitted_jobs: 2}\n")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
     lines = []

@@ -60,6 +60,18 @@ def test_several_options_are_named_at_once(refusal):
     assert said.count("sbatch takes the job without") == 4
 
 
+def test_what_is_missing_and_what_is_refused_are_told_apart(refusal):
+    said = refusal(
+        "nodes: 1, mem_per_node: 1G, account: lab, sbatch: {exclusive: true}",
+        refused_options=["mem", "no-requeue"],
+        needed_options=["time", "account", "exclusive"],
+    )
+    assert "without --mem=1G: set slurm.mem: never\n" in said
+    assert "without --no-requeue: set slurm.no_requeue: never\n" in said
+    assert "with --time: set resources.time" in said
+    assert said.count("sbatch takes the job") == 3
+
+
 def test_all_of_the_memory_by_zero(refusal):
     said = refusal(site="{mem: whole_node}", refused_options=["mem=0"])
     assert "without --mem=0: set slurm.whole_node_mem: AMOUNT (such as 450G), or slurm.mem: never\n" in said

@@ -226,9 +226,11 @@ def test_every_key_of_a_spec_that_a_site_file_shares_is_tried() -> None:
 def test_a_group_is_no_way_around_a_lock(places: Places, locked: str, group: str) -> None:
     ((section, values),) = yaml.safe_load(locked).items()
     ((key, value),) = values.items()
+    repeated = yaml.safe_dump({"name": "a", **values}, default_flow_style=True).strip()
     key = f"{key}.{next(iter(value))}" if isinstance(value, dict) else key
     places.write("system", f"{{locked: [{section}.{key}], site: {{contact: help@lab}}, {locked}}}")
     places.write("project", f"resources: {{groups: [{group}]}}")
     assert refuses(places)
-    places.write("project", "resources: {groups: [{name: a}]}")
-    places.plan()
+    for same in ("{name: a}", repeated):
+        places.write("project", f"resources: {{groups: [{same}]}}")
+        places.plan()
