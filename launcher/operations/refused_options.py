@@ -59,7 +59,7 @@ _MISSING = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class OptionFinding:
     """An option that sbatch refuses or misses, and what to set."""
 
     option: str
@@ -80,7 +80,7 @@ def name_settings(script: Path, run_dir: Path, refused: SlurmError) -> str:
     except (SlurmError, OSError):
         return ""
     if not findings and "account" in refused.stderr.lower() and "account" not in options_of(lines):
-        findings = [Finding("--account", "resources.account", missing=True)]
+        findings = [OptionFinding("--account", "resources.account", missing=True)]
     if not findings:
         return ""
     told = "".join(f"\n  {finding}" for finding in findings)
@@ -108,7 +108,7 @@ class _Trials:
         self._slurm, self._run_dir, self._lines = slurm, run_dir, lines
         self._options = options_of(lines)
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[OptionFinding]:
         """Options that are refused: without all of them the job is taken, with each it is not; and those it lacks."""
         taken = self._first_taken()
         if taken is None:
@@ -117,7 +117,7 @@ class _Trials:
         for name in added:
             option, setting = _MISSING[name]
             if name not in self._options:
-                yield Finding(option.partition("=")[0], setting, missing=True)
+                yield OptionFinding(option.partition("=")[0], setting, missing=True)
         extra: dict[str, str | None] = {f"+{name}": _MISSING[name][0] for name in added}
         without: dict[str, str | None] = dict.fromkeys(suspects)
         for name in suspects:
@@ -139,17 +139,17 @@ class _Trials:
                     return suspects, list(added)
         return None
 
-    def _cure(self, name: str, others: dict[str, str | None]) -> Finding:
+    def _cure(self, name: str, others: dict[str, str | None]) -> OptionFinding:
         value = self._value(name)
         option = f"--{name}" + (f"={value}" if value else "")
         if name == "mem" and value == "0" and self._taken({**others, name: "--mem=100M"}):
-            return Finding(option, _WHOLE_NODE.setting)
+            return OptionFinding(option, _WHOLE_NODE.setting)
         cures = _CURES.get(name, (Cure(_OF_SPEC.get(name, f"resources.sbatch.{name}")),))
         for cure in cures[:-1]:
             text = (cure.replacement or "").format(value=value, count=value.removeprefix("gpu:"))
             if self._taken({**others, name: text}):
-                return Finding(option, cure.setting)
-        return Finding(option, cures[-1].setting)
+                return OptionFinding(option, cure.setting)
+        return OptionFinding(option, cures[-1].setting)
 
     def _value(self, name: str) -> str:
         match = _DIRECTIVE.fullmatch(self._lines[self._options[name]].rstrip("\n"))
