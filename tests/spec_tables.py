@@ -15,6 +15,7 @@ from curator_slurm.launcher.spec.keys import section_at, settings
 from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.node_sections import GroupSpec
 from curator_slurm.launcher.spec.pipeline_section import StageResources, StageSpec
+from curator_slurm.launcher.spec.restart_section import MemoryRule
 
 PAGE = Path(__file__).parents[1] / "docs" / "spec.md"
 MARK = re.compile(r"(<!-- settings: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -27,6 +28,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "stage": StageSpec,
         "stage.resources": StageResources,
         "resources.groups": GroupSpec,
+        "restart.on_out_of_memory": MemoryRule,
     }
     for name in settings(Spec):
         section = section_at((name,))
@@ -58,6 +60,8 @@ def default_of(required: bool, value: object) -> str:
         return "required"
     if value is None or value == {} or value == [] or isinstance(value, BaseModel):
         return ""
+    if isinstance(value, list):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{list(value)}`" if isinstance(value, tuple) else f"`{value}`"
 
 

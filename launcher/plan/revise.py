@@ -29,6 +29,7 @@ CHANGEABLE = (
     "environment",
     "cluster",
     "failures",
+    "restart",
     "network",
     "executor.config",
     "storage.node_local",
@@ -45,7 +46,6 @@ _REASONS = {
     "shards": "the shards were fixed when the run was submitted; max_running and per_element may change",
     "output": "all attempts publish to the same place",
     "storage": "the run directory cannot move; node_local may change",
-    "restart": "it belongs to the first submission",
 }
 
 

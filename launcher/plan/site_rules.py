@@ -8,6 +8,7 @@ from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.plan.model import JobPart, Plan
 from curator_slurm.launcher.site.habits import ExclusiveUse, GpuUse, MemoryUse, OptionUse
 from curator_slurm.launcher.site.model import Site
+from curator_slurm.launcher.spec.restart_section import Mechanism
 
 
 def missing(plan: Plan, site: Site) -> Iterator[tuple[str, str]]:
@@ -33,6 +34,7 @@ def refused(plan: Plan, site: Site) -> list[SpecProblem]:
     found = [
         *(each for part in plan.parts() for each in (*_options(part), *_limits(part, plan.site_in(part.place)))),
         *_running_shards(plan, site),
+        *_requeue(plan),
     ]
     contact = f"; questions: {site.site.contact}" if site.site.contact else ""
     return [
@@ -100,6 +102,12 @@ def _running_shards(plan: Plan, site: Site) -> Iterator[tuple[str, str, str]]:
     if most is not None and shards is not None and (shards.max_running or 0) > most:
         words = f"`shards.max_running`: {shards.max_running} is more than the {most} that this site allows"
         yield "shards.max_running", "limits.running_shards", words
+
+
+def _requeue(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    if plan.spec.restart.mechanism is Mechanism.REQUEUE and plan.habits.requeue is OptionUse.NEVER:
+        words = "this site does not requeue jobs; `resubmit` goes on with a new job"
+        yield "restart.mechanism", "slurm.requeue", words
 
 
 def within_limits(plan: Plan, site: Site) -> Plan:

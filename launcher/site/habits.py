@@ -87,12 +87,14 @@ class SlurmHabits(Section):
         description="whether --no-kill may be given, with which a run outlives a lost node; never: a lost node ends it",
     )
     no_requeue: OptionUse = Field(
-        default=OptionUse.USE, description="whether --no-requeue may be given; never leaves it to the site"
+        default=OptionUse.USE,
+        description="whether --no-requeue may be given, as for runs that are not restarted by requeue; never leaves it "
+        "to the site",
     )
     requeue: OptionUse = Field(
         default=OptionUse.USE,
-        description="whether Slurm may start a job again; never: every job has --no-requeue, whatever a spec will be "
-        "able to ask for once restarts are available. Until then, no job is requeued anyway",
+        description="whether Slurm may start a job again; never: every job has --no-requeue, and a run goes on by a "
+        "new job (`restart.mechanism: auto` is resubmit, and requeue is refused)",
     )
     open_mode: OptionUse = Field(default=OptionUse.USE, description="whether --open-mode=append may be given")
     account_required: bool = Field(default=False, description="whether a job without an account is refused")

@@ -20,6 +20,7 @@ from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
+from curator_slurm.launcher.spec.restart_section import RestartSpec
 from curator_slurm.launcher.spec.value_types import (
     Backend,
     BackendName,
@@ -187,6 +188,7 @@ class Spec(Section):
     environment: EnvironmentSpec = EnvironmentSpec()
     cluster: ClusterSpec = ClusterSpec()
     failures: FailuresSpec = FailuresSpec()
+    restart: RestartSpec = RestartSpec()
     network: NetworkSpec = NetworkSpec()
     storage: StorageSpec = StorageSpec()
     output: OutputSpec = OutputSpec()
@@ -334,7 +336,6 @@ class Spec(Section):
 
 
 NOT_YET = {
-    "restart": "restarts after preemption, node failure or time limit are not available yet",
     "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
     **dict.fromkeys(
         (

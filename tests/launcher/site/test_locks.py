@@ -17,7 +17,7 @@ CANDIDATES: list[Any] = [
     *("nil", "none", "never", "use", "gres", "whole_node", "whole", "shared", "dedicated", "ipv4"),
     *("ipv6", "nat", "proxy", "skip", "fail", "xenna", "ray_data", "srun", "sbatch"),
     *([20001, 20099], [20001, 20199], ["a"], ["b"], {"qos": "low"}, {"qos": "high"}, {"A": "x"}, {"A": "y"}),
-    *([{"name": "a"}], [{"name": "b"}]),
+    *([{"name": "a"}], [{"name": "b"}], ["preempted"], ["time_limit"], "requeue", "resubmit", "x2", "x3"),
     *([{"nodes": 2, "time": "1:00"}], [{"nodes": 3, "time": "1:00"}], [{"url": "x"}], [{"url": "y"}]),
 ]
 
@@ -206,7 +206,11 @@ def test_everything_that_is_refused_is_told_at_once(places: Places) -> None:
 
 def test_every_key_of_a_spec_that_a_site_file_shares_is_tried() -> None:
     shared = {
-        f"{name}.{key}" for name in SPEC_SECTIONS if (section := section_at((name,))) for key in settings(section)
+        f"{name}.{key}"
+        for name in SPEC_SECTIONS
+        if (section := section_at((name,)))
+        for key in settings(section)
+        if section_at((name, key)) is None
     }
     assert {key for key in keys() if in_spec(key)} >= {
         key for key in shared if not key.startswith(("shards.", "storage.node_local"))

@@ -68,7 +68,7 @@ def test_the_last_one_wins_and_the_origin_is_told():
         ("nodes=1", "nodes", "did you mean `resources.nodes`?"),
         ("resources.nodes=many", "resources.nodes", "must be an integer"),
         ("cluster.min_nodes=9", "cluster.min_nodes", "is 9, but `resources.nodes` is 4"),
-        ("restart.max_restarts=3", "restart", "not available yet"),
+        ("network.no_proxy=a", "network.no_proxy", "not available yet"),
         ("shards.count=3", "shards", "requires `input`"),
         ("environment.env={a: 1, a: 2}", "environment.env", "a duplicate key"),
     ],
