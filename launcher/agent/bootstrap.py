@@ -8,7 +8,6 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from curator_slurm.common.dashboard import Dashboard
-from curator_slurm.launcher.agent import preflight
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.interfaces import at_port
 from curator_slurm.launcher.agent.node import Node
@@ -77,7 +76,7 @@ class Bootstrap:
         self.node.prepare()
         self.events.add("preflight_passed", "checks passed", node=self.context.allocation.node_name)
         if not self.context.plan.spec.cluster.ray:
-            self._tell({"address": self.node.address, "versions": preflight.versions(), "answers": True})
+            self._tell({"address": self.node.address, "versions": self.node.versions, "answers": True})
             self._probe = AgentProbe(self._board)
             return
         ray = self.node.start_ray()
@@ -193,7 +192,7 @@ class Bootstrap:
             else None,
             "raylet": at_port(self.node.address, ports["node_manager"]),
             "ports": [ports.first, ports.last],
-            "versions": preflight.versions(),
+            "versions": self.node.versions,
             "published": time.time(),
         }
 

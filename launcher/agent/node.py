@@ -12,6 +12,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.agent import (
     ephemeral_ports,
+    gpu_health,
     ports,
     preflight,
     processes,
@@ -20,6 +21,7 @@ from curator_slurm.launcher.agent import (
     ray_process,
     session,
 )
+from curator_slurm.launcher.agent.allocation import visible_gpus
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import issue_certificate
 from curator_slurm.launcher.agent.interfaces import at_port, host_of, version_of
@@ -53,6 +55,8 @@ class Node:
         self.environment: dict[str, str] = {}
         """For processes that shall use this node's Ray; there once Ray has been started, or will not be."""
         self.disk = LocalDisk()
+        self.versions = preflight.versions()
+        """Those that must be the same on every node."""
         self._spilling: dict[str, str] = {}
         self._others_spill = False
         """To the run directory: nodes of some group do."""
@@ -76,6 +80,7 @@ class Node:
             preflight.check_shared_memory(ray_process.shared_memory_size(), ray_process.MIN_OBJECT_STORE)
         else:
             self.address = allocation.node_name
+        self._check_gpus()
         tag = re.sub("[^0-9]", "", allocation.job_id)[-8:]
         self.disk = local_disk(context.plan, context.group)
         self._others_spill = any(local_disk(context.plan, group.name).is_memory for group in spec.resources.groups)
@@ -91,7 +96,7 @@ class Node:
             "ready for Ray" if spec.cluster.ray else "ready",
             address=self.address,
             session_dir=str(self.session_dir),
-            versions=preflight.versions(),
+            versions=self.versions,
         )
         log.info(
             "%s is ready: address %s, %d CPUs, %d GPUs, %d MB, session in %s",
@@ -116,6 +121,27 @@ class Node:
             }
         else:
             self._make_ready()
+
+    def _check_gpus(self) -> None:
+        """Ask the GPUs that Slurm has given, if any; on this machine alone logical ones may stand in.
+
+        Raises:
+            BootstrapError: one is missing or sick.
+        """
+        allocation = self.context.allocation
+        if not allocation.gpus or allocation.local:
+            return
+        report = gpu_health.ask_gpus()
+        if not report.tool:
+            log.info("neither %s is there to ask about GPUs", " nor ".join(gpu_health.TOOLS))
+        if report.driver:
+            self.versions[preflight.GPU_DRIVER] = report.driver
+        try:
+            gpu_health.check_gpus(report, allocation.gpus, visible_gpus(os.environ))
+        except BootstrapError as error:
+            if self.context.plan.spec.cluster.check_gpus:
+                raise
+            log.warning("%s (cluster.check_gpus is false)", error)
 
     def _own_address(self, head: str | None = None) -> str:
         allocation = self.context.allocation

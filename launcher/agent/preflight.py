@@ -58,10 +58,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+GPU_DRIVER = "GPU driver"
+"""Among the versions of nodes whose GPUs have said it; nodes without GPUs have none."""
+
+
 def check_versions(own: dict[str, str], head: dict[str, str]) -> None:
     """Ray refuses nodes of another version only after a while and in its own words; we say it at once."""
+    compared = [name for name in head if name != GPU_DRIVER or name in own]
     different = [
-        f"{name} {own.get(name)} here, {head[name]} on the head" for name in head if own.get(name) != head[name]
+        f"{name} {own.get(name)} here, {head[name]} on the head" for name in compared if own.get(name) != head[name]
     ]
     if different:
         raise BootstrapError(

@@ -43,7 +43,7 @@ def run_worker(context: AgentContext, node: Node) -> int:
     if address is None:
         over = heartbeat.signal.ended or context.stop.requested
         return 0 if over or not _give_up(context, watch) else 1
-    preflight.check_versions(preflight.versions(), heartbeat.signal.cluster["versions"])
+    preflight.check_versions(node.versions, heartbeat.signal.cluster["versions"])
     if not context.plan.spec.cluster.ray:
         context.reached(Phase.JOINED)
         context.report(NodeState.JOINED, "waiting")
