@@ -1,4 +1,4 @@
-"""Failure classes: why a run ended without success, decided once and shown everywhere."""
+"""Failure classes: why a run ended without success, decided once and shown everywhere; and who is to blame."""
 
 from __future__ import annotations
 
@@ -20,6 +20,37 @@ class FailureClass(StrEnum):
     STORAGE = "storage"
     SLURM_REFUSED = "slurm_refused"
     UNKNOWN = "unknown"
+
+
+class Blame(StrEnum):
+    """Who has to change something, so that it does not happen again."""
+
+    APPLICATION = "application"
+    RESOURCES = "resources"
+    NODE = "node"
+    SITE = "site"
+    UNKNOWN = "unknown"
+
+
+_BLAME = {
+    FailureClass.APP_FAILED: Blame.APPLICATION,
+    FailureClass.ENVIRONMENT: Blame.APPLICATION,
+    FailureClass.OUT_OF_MEMORY: Blame.RESOURCES,
+    FailureClass.TIME_LIMIT: Blame.RESOURCES,
+    FailureClass.SLURM_REFUSED: Blame.RESOURCES,
+    FailureClass.NODE_FAILED: Blame.NODE,
+    FailureClass.PORT_CONFLICT: Blame.NODE,
+    FailureClass.PREEMPTED: Blame.SITE,
+    FailureClass.BOOTSTRAP_TIMEOUT: Blame.SITE,
+    FailureClass.STORAGE: Blame.SITE,
+    FailureClass.CANCELLED: None,
+    FailureClass.UNKNOWN: Blame.UNKNOWN,
+}
+
+
+def blame_of(failure: FailureClass | None) -> Blame | None:
+    """Who is to blame for failures of this class; nobody for what a user has cancelled."""
+    return None if failure is None else _BLAME[failure]
 
 
 def failure_class_of(value: object) -> FailureClass | None:

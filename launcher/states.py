@@ -1,8 +1,13 @@
-"""States: Slurm's own, mapped totally to the few states of a run."""
+"""States of a run: what may follow what, as a table; and Slurm's own states, mapped totally to these few.
+
+`status/run_decision.py` finds the state of a run from facts, whatever was seen before. TRANSITIONS says which changes
+of facts lead from which state to which; tests make each of them happen, and no other. docs/states.svg is drawn from it.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 from curator_slurm.launcher.failure_classes import FailureClass
 
@@ -13,6 +18,8 @@ class RunState(StrEnum):
     PENDING = "pending"
     STARTING = "starting"
     RUNNING = "running"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
     COMPLETED = "completed"
     FAILED = "failed"
     INCOMPLETE = "incomplete"
@@ -25,8 +32,88 @@ class RunState(StrEnum):
 
     @property
     def is_active(self) -> bool:
-        """Whether its job is known to wait or to run."""
-        return self in (RunState.PENDING, RunState.STARTING, RunState.RUNNING)
+        """Whether its job is known to wait or to run, or to do so again by itself."""
+        return self in _ACTIVE
+
+
+class Change(StrEnum):
+    """What happens to a run, or becomes known of it."""
+
+    SUBMITTED = "submitted"
+    JOB_STARTED = "job started"
+    WORK_BEGUN = "work begun"
+    OTHERS_GO_ON = "a job ended, others go on"
+    DRAIN_BEGUN = "told to drain"
+    RESTART_DUE = "interrupted"
+    ALL_DONE = "all shards done"
+    ENDED = "ended, no shard done"
+    ENDED_PARTLY = "ended, some shards done"
+    CANCELLED = "cancelled"
+    RETRIED = "retried, no shard done"
+    RETRIED_PARTLY = "retried, some shards done"
+    LOST_SIGHT = "nobody can tell"
+    SEEN_AGAIN = "known again"
+
+
+class Transition(NamedTuple):
+    """What a change makes of a state; `before` is None where a run begins."""
+
+    before: RunState | None
+    change: Change
+    after: RunState
+
+
+_ACTIVE = (RunState.PENDING, RunState.STARTING, RunState.RUNNING, RunState.DRAINING, RunState.RESTARTING)
+_ENDS = {
+    Change.ALL_DONE: RunState.COMPLETED,
+    Change.ENDED: RunState.FAILED,
+    Change.ENDED_PARTLY: RunState.INCOMPLETE,
+    Change.CANCELLED: RunState.CANCELLED,
+}
+_ON_THE_WAY = (
+    Transition(None, Change.SUBMITTED, RunState.PENDING),
+    Transition(RunState.PENDING, Change.JOB_STARTED, RunState.STARTING),
+    Transition(RunState.PENDING, Change.WORK_BEGUN, RunState.RUNNING),  # an earlier job at one of the shards
+    Transition(RunState.STARTING, Change.WORK_BEGUN, RunState.RUNNING),
+    Transition(RunState.STARTING, Change.DRAIN_BEGUN, RunState.DRAINING),
+    Transition(RunState.STARTING, Change.RESTART_DUE, RunState.RESTARTING),
+    Transition(RunState.RUNNING, Change.DRAIN_BEGUN, RunState.DRAINING),
+    Transition(RunState.RUNNING, Change.RESTART_DUE, RunState.RESTARTING),
+    Transition(RunState.DRAINING, Change.WORK_BEGUN, RunState.RUNNING),  # another element of the run
+    Transition(RunState.DRAINING, Change.RESTART_DUE, RunState.RESTARTING),
+    Transition(RunState.RESTARTING, Change.JOB_STARTED, RunState.STARTING),
+    Transition(RunState.RESTARTING, Change.WORK_BEGUN, RunState.RUNNING),
+)
+_OF_ARRAYS = (
+    Transition(RunState.DRAINING, Change.JOB_STARTED, RunState.STARTING),
+    Transition(RunState.RUNNING, Change.OTHERS_GO_ON, RunState.STARTING),
+    Transition(RunState.RUNNING, Change.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.STARTING, Change.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.DRAINING, Change.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.RESTARTING, Change.OTHERS_GO_ON, RunState.PENDING),
+)
+"""The state of a run of many jobs is that of the one which has come furthest."""
+_AFTER_THE_END = (
+    Transition(RunState.FAILED, Change.RETRIED, RunState.PENDING),
+    Transition(RunState.CANCELLED, Change.RETRIED, RunState.PENDING),
+    Transition(RunState.CANCELLED, Change.RETRIED_PARTLY, RunState.RUNNING),
+    Transition(RunState.INCOMPLETE, Change.RETRIED_PARTLY, RunState.RUNNING),
+)
+_KNOWN = tuple(state for state in RunState if state is not RunState.UNKNOWN)
+TRANSITIONS: tuple[Transition, ...] = (
+    *_ON_THE_WAY,
+    *_OF_ARRAYS,
+    *(Transition(state, change, end) for state in _ACTIVE for change, end in _ENDS.items()),
+    *_AFTER_THE_END,
+    *(Transition(state, Change.LOST_SIGHT, RunState.UNKNOWN) for state in _KNOWN),
+    *(Transition(RunState.UNKNOWN, Change.SEEN_AGAIN, state) for state in _KNOWN),
+)
+"""All that may follow: of a run that is looked at often enough."""
+
+
+def may_follow(before: RunState, after: RunState) -> bool:
+    """Whether a run in the first state may be seen in the other at the next look, having changed once or not at all."""
+    return before is after or any((each.before, each.after) == (before, after) for each in TRANSITIONS)
 
 
 class SlurmState(StrEnum):

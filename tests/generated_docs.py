@@ -1,7 +1,7 @@
 """Everything in the docs that is made from the code, written again by one command: `make docs-tables`.
 
-The tables of settings and of private names, the agreed differences from NeMo Curator, the JSON schemas, the picture of
-the packages and the sentences about imports in their docstrings. A test compares each with the code.
+The tables of settings and of private names, the agreed differences from NeMo Curator, the JSON schemas, the pictures of
+states and packages and the sentences about imports in the latter's docstrings. A test compares each with the code.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def main() -> None:
     import curator_signatures
     import site_tables
     import spec_tables
+    import state_picture
 
     from curator_slurm.launcher.status.view_schema import schema_of
     from curator_slurm.launcher.status.views import DOCUMENTS
@@ -64,6 +65,7 @@ def main() -> None:
         path.write_text(text, encoding="utf-8")
     STAGES.write_text(all_stages(STAGES.read_text(encoding="utf-8")), encoding="utf-8")
     PRIVATE_NAMES.write_text(private_names(PRIVATE_NAMES.read_text(encoding="utf-8")), encoding="utf-8")
+    state_picture.PICTURE.write_text(state_picture.picture(), encoding="utf-8")
     for document in DOCUMENTS:
         text = json.dumps(schema_of(document), indent=2) + "\n"
         (SCHEMAS / f"{document}.schema.json").write_text(text, encoding="utf-8")

@@ -11,10 +11,11 @@ import generated_docs
 import pytest
 import site_tables
 import spec_tables
+import state_picture
 
 from curator_slurm.executors import stages
 from curator_slurm.launcher import cli, errors
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import FailureClass, blame_of
 from curator_slurm.launcher.site.site_file import read_site_text
 from curator_slurm.launcher.spec.model import NOT_YET
 from curator_slurm.launcher.spec.spec_file import read_string
@@ -75,6 +76,16 @@ def test_picture_and_docstrings_say_what_the_table_of_packages_says():
     command = [sys.executable, ROOT / "docs" / "packages.py", "--check"]
     check = subprocess.run(command, capture_output=True, text=True, check=False)
     assert check.returncode == 0, f"run: make docs-picture\n{check.stdout}"
+
+
+def test_the_picture_of_the_states_is_that_of_the_table() -> None:
+    assert state_picture.PICTURE.read_text(encoding="utf-8") == state_picture.picture(), "run: make docs-tables"
+    assert set(state_picture.PLACES) == set(RunState)
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (\w+) \| ", FAILURES)
+    assert {name: blame for name, blame in rows if name in list(FailureClass)} == {
+        failure.value: blame_of(failure) or "nobody" for failure in FailureClass
+    }
+    assert all(f"| `{state}` | " in FAILURES for state in RunState)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -16,6 +16,8 @@ _COLOURS = {
     RunState.INCOMPLETE: "#c62828",
     RunState.CANCELLED: "#6d6d6d",
     RunState.RUNNING: "#1565c0",
+    RunState.DRAINING: "#1565c0",
+    RunState.RESTARTING: "#1565c0",
 }
 _EVIDENCE_LINES = 10
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.cli import _words as words
 from curator_slurm.launcher.cli._terminal import coloured_state, shown_line
+from curator_slurm.launcher.failure_classes import Blame
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import StageReport
 from curator_slurm.launcher.status.views import RunView, ShardView
@@ -25,6 +26,7 @@ def status_lines(view: RunView, width: int) -> list[str]:
         lines += wrapped("Warning", warning, width)
     lines += wrapped("", view.message, width)
     lines += evidence_lines(view.evidence)
+    lines += blame_lines(view)
     lines += wrapped("Next", view.next_step, width)
     lines += entry("Job", _job(view))
     lines += wrapped("Nodes", words.nodes(view.nodes, view.node_reports), width)
@@ -48,6 +50,7 @@ def summary_lines(view: RunView, width: int) -> list[str]:
     lines += wrapped("", view.message, width)
     if view.state != RunState.COMPLETED:
         lines += evidence_lines(view.evidence)
+        lines += blame_lines(view)
         lines += wrapped("Next", view.next_step, width)
     lines += pipeline_lines(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
@@ -80,6 +83,11 @@ def evidence_lines(evidence: Sequence[str]) -> list[str]:
     """Log lines as they are: they are to be searched for, so they are not wrapped."""
     lines = [line.rstrip() for text in evidence for line in text.splitlines()]
     return [f"{'Evidence' if number == 0 else '':<{_INDENT}}| {line}" for number, line in enumerate(lines)]
+
+
+def blame_lines(view: RunView | ShardView) -> list[str]:
+    """Who has to change something; nothing where that is unknown."""
+    return entry("Blame", view.blame if view.blame not in (None, Blame.UNKNOWN) else "")
 
 
 def _job(view: RunView) -> str:
@@ -136,7 +144,7 @@ def stage_lines(stages: Sequence[StageReport], width: int) -> list[str]:
 
 def _now(view: RunView, width: int) -> list[str]:
     """What each stage is at, while the run goes on."""
-    if view.state != RunState.RUNNING:
+    if view.state not in (RunState.RUNNING, RunState.DRAINING):
         return []
     busy = [(words.shorten(visible_line(stage.name), 28), words.stage_notes(stage)) for stage in view.stages]
     text = "\n".join(f"{name}: {', '.join(notes.values())}" for name, notes in busy if notes)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._show import entry, evidence_lines, pipeline_lines, wrapped
+from curator_slurm.launcher.cli._show import blame_lines, entry, evidence_lines, pipeline_lines, wrapped
 from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState
@@ -127,6 +127,7 @@ def shard_lines(view: ShardView, width: int) -> list[str]:
         lines += wrapped("Warning", warning, width)
     lines += wrapped("", view.message, width)
     lines += evidence_lines(view.evidence)
+    lines += blame_lines(view)
     lines += wrapped("Next", view.next_step, width)
     lines += entry("Job", view.job_id or "")
     lines += wrapped("Nodes", words.nodes(view.nodes, view.node_reports), width)

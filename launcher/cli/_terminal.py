@@ -24,6 +24,8 @@ _STATE_COLOURS = {
     "cancelled": "yellow",
     "unknown": "yellow",
     "running": "cyan",
+    "draining": "cyan",
+    "restarting": "cyan",
     "starting": "cyan",
     "pending": "blue",
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 from curator_slurm.common.json_fields import moment
 from curator_slurm.launcher import storage_errors
-from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
+from curator_slurm.launcher.failure_classes import FailureClass, blame_of, failure_class_of
 from curator_slurm.launcher.files import append_jsonl, read_json, write_json
 from curator_slurm.launcher.runs.node_paths import NodePaths
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
@@ -132,6 +132,7 @@ class Outcome:
     def _write(self, path: Path) -> None:
         self.ended = self.ended or time.time()
         fields = {key: value for key, value in asdict(self).items() if value is not None or "shards" not in key}
+        fields["blame"] = blame_of(self.failure_class)
         if not self.provisional:
             del fields["provisional"]
         try:

@@ -243,6 +243,11 @@ class ClusterPaths:
         return self.root / "ending.json"
 
     @property
+    def restart_request(self) -> Path:
+        """restart-request: what the batch script has to do so that the run begins again; left by an agent."""
+        return self.root / "restart-request"
+
+    @property
     def exit_code(self) -> Path:
         """exit-code: what the batch script shall end with; written by the head agent as its last act."""
         return self.root / "exit-code"
@@ -333,6 +338,11 @@ class AttemptPaths:
     def result(self) -> Path:
         """driver.json: what the driver tells the head agent at its end (error class, message, traceback)."""
         return self.root / "driver.json"
+
+    @property
+    def drain(self) -> Path:
+        """drain: there from when the attempt was told to begin nothing more."""
+        return self.root / "drain"
 
     @property
     def work(self) -> Path:

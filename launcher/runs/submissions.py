@@ -24,6 +24,10 @@ from curator_slurm.launcher.runs.shard_records import Element
 _JOB_ID = re.compile(r"[0-9]{1,18}")
 
 
+RESTART = "restart"
+"""The purpose of a submission that the run itself makes, after an interruption."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CancelRequest:
     """Elements that were to be cancelled, and when."""
@@ -42,6 +46,7 @@ class SubmissionRecord:
 
     number: int
     purpose: str
+    """submit, retry, or RESTART."""
     prepared: float
     comment: str
     elements: int

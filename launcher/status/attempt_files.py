@@ -54,6 +54,13 @@ def newest_elements(paths: RunPaths) -> dict[str, str]:
     return {}
 
 
+def element_ids(paths: RunPaths) -> set[str]:
+    """The elements that have a folder: those that have run, or begun to."""
+    with contextlib.suppress(OSError):
+        return {base_of(name) for name in os.listdir(paths.elements)}  # noqa: PTH208 (thousands of folders)
+    return set()
+
+
 def newest_element(paths: RunPaths, element_id: str | None = None) -> str | None:
     """Name of the folder of the newest element, or of the newest restart of this one; None where there is none."""
     newest = newest_elements(paths)

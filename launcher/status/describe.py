@@ -15,6 +15,7 @@ from curator_slurm.launcher.errors import (
     StorageError,
     UsageError,
 )
+from curator_slurm.launcher.failure_classes import blame_of
 from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import read_done
@@ -87,6 +88,7 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         job_id=latest.record.job_id if latest else None,
         state=status.state,
         failure_class=status.failure_class,
+        blame=blame_of(status.failure_class),
         message=status.message,
         next_step=status.next_step,
         warnings=(*status.warnings, *_empty_shards(run, status, gathered), *_purge(run, status, gathered)),
@@ -190,6 +192,7 @@ def _open(status: ShardStatus) -> OpenShard:
         shard=status.shard,
         state=status.state,
         failure_class=status.failure_class,
+        blame=blame_of(status.failure_class),
         message=status.message,
         next_step=status.next_step,
         job_id=status.job_id,
@@ -292,6 +295,7 @@ def _row(run: Run, status: RunStatus) -> RunRow:
         name=run.name,
         state=status.state,
         failure_class=status.failure_class,
+        blame=blame_of(status.failure_class),
         array=record.array if record else False,
         shards=record.shards if record else None,
         shards_done=status.done if record else None,
@@ -330,6 +334,7 @@ def describe_shard(run: Run, gathered: Gathered, status: RunStatus, shard: int) 
         shard=shard,
         state=found.state,
         failure_class=found.failure_class,
+        blame=blame_of(found.failure_class),
         message=found.message,
         next_step=found.next_step,
         reason=found.reason,
@@ -379,6 +384,7 @@ def _attempts(run: Run, shard: int) -> Iterator[AttemptView]:
             attempt=attempt.name,
             state=outcome.state if outcome else None,
             failure_class=outcome.failure_class if outcome else None,
+            blame=blame_of(outcome.failure_class) if outcome else None,
             message=outcome.message if outcome else "",
             started=outcome.started if outcome else None,
             ended=outcome.ended if outcome else None,

@@ -34,6 +34,8 @@ class ShardPlace:
 
     submission: int | None
     element_id: str
+    restarts: bool = False
+    """Whether the submission was made by the run itself, after an interruption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,12 @@ class RunFacts:
     """Shards that an active element has begun -> the name of the attempt."""
     begun_at: Mapping[int, float] = field(default_factory=dict)
     """And when, in a run of several shards: their element may have begun long before."""
+    draining: frozenset[int] = frozenset()
+    """Those that were told to begin nothing more."""
+    ran_before: frozenset[str] = frozenset()
+    """Elements that wait in the queue, and have run before: Slurm or the run itself has put them there again."""
+    restart_due: frozenset[str] = frozenset()
+    """Elements that have ended, and whose batch scripts are about to let them begin again."""
     attempts: Mapping[int, AttemptFacts] = field(default_factory=dict)
     detailed: frozenset[int] = frozenset()
     """Shards of which everything was read."""
@@ -149,6 +157,10 @@ class RunFacts:
         if element is None or element.is_unverifiable:
             return False
         return not element.state.is_final or self.is_settling(element)
+
+    def restarts(self, place: ShardPlace) -> bool:
+        """Whether what waits or is to come for this shard is a restart, and no first start or retry of a user."""
+        return place.restarts or place.element_id in self.ran_before or place.element_id in self.restart_due
 
     def is_settling(self, element: ElementFacts) -> bool:
         """Whether Slurm calls it a success so lately that its done files may not be visible here yet."""

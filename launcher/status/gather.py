@@ -26,12 +26,13 @@ from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import FEED_LOCK, SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
-from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, read_submissions
+from curator_slurm.launcher.runs.submissions import RESTART, Submission, collect_jobs, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, ask_for_all
 from curator_slurm.launcher.status.attempt_files import (
     AttemptReader,
     attempt_names,
+    element_ids,
     newest_elements,
     read_element_outcome,
     restart_of,
@@ -225,6 +226,12 @@ def collect_facts(
     facts = replace(facts, begun=dict(_begun(paths, facts, active)))
     if record.shards > 1:
         facts = replace(facts, begun_at=dict(_begun_at(paths, facts.begun)))
+    facts = replace(
+        facts,
+        draining=frozenset(_draining(paths, facts.begun)),
+        restart_due=frozenset(_restart_due(paths, facts)),
+        ran_before=frozenset(_ran_before(paths, facts, active)),
+    )
     over = [] if level is Level.STATE else [n for n in facts.open_shards if n in places and not facts.is_active(n)]
     if level is not Level.STATE and record.shards > 1:
         over += _ended_early(paths, facts)
@@ -270,7 +277,8 @@ def places_of(submissions: Iterable[Submission]) -> dict[int, ShardPlace]:
         if not record.may_exist:
             continue
         for element in submission.elements:
-            place = ShardPlace(record.number, _element_id(submission, element.element))
+            element_id = _element_id(submission, element.element)
+            place = ShardPlace(record.number, element_id, restarts=record.purpose == RESTART)
             places.update(dict.fromkeys(element.shards, place))
     return places
 
@@ -330,6 +338,26 @@ def _begun(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[
         names = [name for name in attempt_names(paths, shard) if base_of(name) == place.element_id]
         if names and restart_of(names[-1]) >= (element.restarts or 0):
             yield shard, names[-1]
+
+
+def _draining(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[int]:
+    """Shards whose attempts were told to begin nothing more."""
+    return (shard for shard, name in begun.items() if os.path.lexists(f"{paths.attempts}/{shard:05d}/{name}/drain"))
+
+
+def _restart_due(paths: RunPaths, facts: RunFacts) -> Iterator[str]:
+    """Elements whose agents have left a request to begin again, which their batch scripts have not yet followed."""
+    for name in set(facts.begun.values()):
+        if os.path.lexists(f"{paths.elements}/{name}/restart-request"):
+            yield base_of(name)
+
+
+def _ran_before(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[str]:
+    """Elements in the queue that have a folder of an earlier start, or were started before by what Slurm says."""
+    waiting = {facts.places[shard].element_id for shard in active}
+    waiting = {name for name in waiting if facts.elements[name].state.run_state is RunState.PENDING}
+    yield from waiting & element_ids(paths) if waiting else ()
+    yield from (name for name in waiting if facts.elements[name].restarts)
 
 
 def _ended_early(paths: RunPaths, facts: RunFacts) -> list[int]:

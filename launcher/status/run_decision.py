@@ -238,6 +238,10 @@ def _run_state(facts: RunFacts, statuses: Sequence[ShardStatus]) -> RunState:
         return RunState.RUNNING
     if ShardState.STARTING in states:
         return RunState.RUNNING if facts.done else RunState.STARTING
+    if ShardState.DRAINING in states:
+        return RunState.DRAINING
+    if ShardState.RESTARTING in states:
+        return RunState.RESTARTING
     if ShardState.PENDING in states:
         return RunState.RUNNING if facts.done else RunState.PENDING
     if facts.being_submitted:
@@ -294,11 +298,15 @@ def _words(facts: RunFacts, state: RunState, statuses: Sequence[ShardStatus]) ->
     return "", f"{hint}{'. ' if hint else ''}{again} submits what is not done.", False
 
 
+_AT_WORK = (ShardState.RUNNING, ShardState.DRAINING, ShardState.STARTING)
+_IN_QUEUE = (ShardState.PENDING, ShardState.RESTARTING)
+
+
 def _waiting(facts: RunFacts, statuses: Sequence[ShardStatus]) -> tuple[str, str, bool]:
     if facts.cancelled is not None:
         return "The run is being cancelled.", "", False
-    running = any(status.state in (ShardState.RUNNING, ShardState.STARTING) for status in statuses)
-    reasons = Counter(status.reason for status in statuses if status.state is ShardState.PENDING and status.reason)
+    running = any(status.state in _AT_WORK for status in statuses)
+    reasons = Counter(status.reason for status in statuses if status.state in _IN_QUEUE and status.reason)
     waiting = [messages.waiting(reason, "") for reason, _ in reasons.most_common()]
     bad = next((wait for wait in waiting if wait.never), None)
     if bad is not None:

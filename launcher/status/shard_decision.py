@@ -41,6 +41,8 @@ class ShardState(StrEnum):
 
     DONE = "done"
     RUNNING = "running"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
     STARTING = "starting"
     PENDING = "pending"
     FAILED = "failed"
@@ -51,7 +53,17 @@ class ShardState(StrEnum):
     @property
     def is_active(self) -> bool:
         """Whether an element processes it, or will, or may."""
-        return self in (ShardState.RUNNING, ShardState.STARTING, ShardState.PENDING, ShardState.UNKNOWN)
+        return self in _ACTIVE
+
+
+_ACTIVE = (
+    ShardState.RUNNING,
+    ShardState.DRAINING,
+    ShardState.RESTARTING,
+    ShardState.STARTING,
+    ShardState.PENDING,
+    ShardState.UNKNOWN,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +115,8 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
     elif place is None or not place.element_id:
         unsure = place is not None and bool(facts.query_error)
         status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
+    elif place.element_id in facts.restart_due and facts.is_active(shard):
+        status = _to_restart(facts, shard, place, attempt)
     elif facts.total == 1 and _agent_is_ending(facts, element, attempt):
         status = _failed_but_going(facts, shard, place, attempt)
     elif _has_ended(facts, shard, attempt):
@@ -181,12 +195,16 @@ def _active(
     state = ShardState.PENDING
     if begun is not None or facts.is_settling(element):
         state = ShardState.RUNNING
-    elif element.state.run_state is not RunState.PENDING and is_next:
-        state = ShardState.STARTING
+    elif element.state.run_state is not RunState.PENDING:
+        state = ShardState.STARTING if is_next else ShardState.PENDING
+    elif facts.restarts(place):
+        state = ShardState.RESTARTING
     if state is ShardState.RUNNING and attempt.events is not None and not attempt.events.driver_started:
         state = ShardState.STARTING
+    if begun is not None and shard in facts.draining:
+        state = ShardState.DRAINING
     started = facts.begun_at.get(shard) or element.started or (attempt.events.started if attempt.events else None)
-    waits = state is ShardState.PENDING
+    waits = state in (ShardState.PENDING, ShardState.RESTARTING)
     status = ShardStatus(
         shard=shard,
         state=state,
@@ -208,6 +226,12 @@ def _message(facts: RunFacts, status: ShardStatus, element: ElementFacts, attemp
     if status.state is ShardState.PENDING and element.state.run_state is RunState.PENDING:
         waiting = messages.waiting(element.reason, status.job_id or "")
         return f"Job {status.job_id} {'will not start' if waiting.never else 'is waiting'}: {waiting.words}."
+    if status.state is ShardState.RESTARTING:
+        waiting = messages.waiting(element.reason, status.job_id or "")
+        never = f"; it will not start: {waiting.words}" if waiting.never else f", waiting: {waiting.words}"
+        return f"It was interrupted, and is in the queue again as job {status.job_id}{never}."
+    if status.state is ShardState.DRAINING:
+        return "It was told to leave: nothing new begins, and what is in flight may end."
     if status.state is ShardState.PENDING:
         return f"Job {status.job_id} is processing other shards first."
     return _start(element, attempt) if status.state is ShardState.STARTING else ""
@@ -255,6 +279,17 @@ def _agent_is_ending(facts: RunFacts, element: ElementFacts | None, attempt: Att
     if facts.is_local:
         return element is not None and not (element.elsewhere and attempt.element_outcome is not None)
     return attempt.element_outcome is None and (element is not None or facts.is_fresh(attempt.heartbeat))
+
+
+def _to_restart(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
+    """Its attempt was interrupted, and its job is about to be put in the queue again."""
+    outcome = _failure(attempt)
+    why = f": {outcome.message}" if outcome is not None and outcome.message else "."
+    words = f"It was interrupted, and begins again by itself{why}"
+    return replace(
+        _status(shard, ShardState.RESTARTING, place, attempt),
+        message=words if facts.cancelled is None else "The run is being cancelled.",
+    )
 
 
 def _failed_but_going(facts: RunFacts, shard: int, place: ShardPlace, attempt: AttemptFacts) -> ShardStatus:
@@ -344,7 +379,7 @@ def _with_detail(
     outcome = attempt.outcome or attempt.element_outcome if status.state is ShardState.DONE else _failure(attempt)
     outcome = outcome if over else None
     in_files = tuple(node.node for node in attempt.nodes)
-    waits = status.state is ShardState.PENDING and element is not None
+    waits = status.state in (ShardState.PENDING, ShardState.RESTARTING) and element is not None
     waiting = messages.waiting(element.reason, status.job_id or "") if waits and element else None
     cancelling = facts.cancelled is not None
     detail = replace(

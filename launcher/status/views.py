@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.failure_classes import Blame, FailureClass
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import NodeReport, PipelineReport, StageReport, StoreReport
 from curator_slurm.launcher.status.shard_decision import ShardState
@@ -43,6 +43,7 @@ class OpenShard:
     shard: int
     state: ShardState
     failure_class: FailureClass | None
+    blame: Blame | None
     message: str
     next_step: str
     job_id: str | None
@@ -57,6 +58,8 @@ class ShardsView:
     total: int
     done: int
     running: int
+    draining: int
+    restarting: int
     starting: int
     pending: int
     failed: int
@@ -127,6 +130,7 @@ class RunView:
     job_id: str | None
     state: RunState
     failure_class: FailureClass | None
+    blame: Blame | None
     message: str
     next_step: str
     warnings: tuple[str, ...]
@@ -170,6 +174,7 @@ class RunRow:
     name: str
     state: RunState
     failure_class: FailureClass | None
+    blame: Blame | None
     array: bool
     shards: int | None
     shards_done: int | None
@@ -213,6 +218,7 @@ class AttemptView:
     attempt: str
     state: RunState | None
     failure_class: FailureClass | None
+    blame: Blame | None
     message: str
     started: float | None
     ended: float | None
@@ -238,6 +244,7 @@ class ShardView:
     shard: int
     state: ShardState
     failure_class: FailureClass | None
+    blame: Blame | None
     message: str
     next_step: str
     reason: str

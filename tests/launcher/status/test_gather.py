@@ -69,7 +69,7 @@ def test_everything_is_read_of_a_run_of_one_shard(tmp_path: Path) -> None:
 def test_a_job_that_was_requeued_counts_before_it_has_begun(tmp_path: Path) -> None:
     run = submitted_run(tmp_path)
     outcome(new_attempt(run), "failed", failure_class="preempted")
-    assert facts_of(run, job(SlurmState.PENDING, restarts=1)).decide().state is RunState.PENDING
+    assert facts_of(run, job(SlurmState.PENDING, restarts=1)).decide().state is RunState.RESTARTING
     again = new_attempt(run, restart=1)  # its cluster boots
     again.root.rmdir()
     for answer in (job(SlurmState.RUNNING, restarts=1), job(SlurmState.RUNNING)):
