@@ -36,7 +36,7 @@ class RunState(StrEnum):
         return self in _ACTIVE
 
 
-class Change(StrEnum):
+class RunChange(StrEnum):
     """What happens to a run, or becomes known of it."""
 
     SUBMITTED = "submitted"
@@ -59,45 +59,45 @@ class Transition(NamedTuple):
     """What a change makes of a state; `before` is None where a run begins."""
 
     before: RunState | None
-    change: Change
+    change: RunChange
     after: RunState
 
 
 _ACTIVE = (RunState.PENDING, RunState.STARTING, RunState.RUNNING, RunState.DRAINING, RunState.RESTARTING)
 _ENDS = {
-    Change.ALL_DONE: RunState.COMPLETED,
-    Change.ENDED: RunState.FAILED,
-    Change.ENDED_PARTLY: RunState.INCOMPLETE,
-    Change.CANCELLED: RunState.CANCELLED,
+    RunChange.ALL_DONE: RunState.COMPLETED,
+    RunChange.ENDED: RunState.FAILED,
+    RunChange.ENDED_PARTLY: RunState.INCOMPLETE,
+    RunChange.CANCELLED: RunState.CANCELLED,
 }
 _ON_THE_WAY = (
-    Transition(None, Change.SUBMITTED, RunState.PENDING),
-    Transition(RunState.PENDING, Change.JOB_STARTED, RunState.STARTING),
-    Transition(RunState.PENDING, Change.WORK_BEGUN, RunState.RUNNING),  # an earlier job at one of the shards
-    Transition(RunState.STARTING, Change.WORK_BEGUN, RunState.RUNNING),
-    Transition(RunState.STARTING, Change.DRAIN_BEGUN, RunState.DRAINING),
-    Transition(RunState.STARTING, Change.RESTART_DUE, RunState.RESTARTING),
-    Transition(RunState.RUNNING, Change.DRAIN_BEGUN, RunState.DRAINING),
-    Transition(RunState.RUNNING, Change.RESTART_DUE, RunState.RESTARTING),
-    Transition(RunState.DRAINING, Change.WORK_BEGUN, RunState.RUNNING),  # another element of the run
-    Transition(RunState.DRAINING, Change.RESTART_DUE, RunState.RESTARTING),
-    Transition(RunState.RESTARTING, Change.JOB_STARTED, RunState.STARTING),
-    Transition(RunState.RESTARTING, Change.WORK_BEGUN, RunState.RUNNING),
+    Transition(None, RunChange.SUBMITTED, RunState.PENDING),
+    Transition(RunState.PENDING, RunChange.JOB_STARTED, RunState.STARTING),
+    Transition(RunState.PENDING, RunChange.WORK_BEGUN, RunState.RUNNING),  # an earlier job at one of the shards
+    Transition(RunState.STARTING, RunChange.WORK_BEGUN, RunState.RUNNING),
+    Transition(RunState.STARTING, RunChange.DRAIN_BEGUN, RunState.DRAINING),
+    Transition(RunState.STARTING, RunChange.RESTART_DUE, RunState.RESTARTING),
+    Transition(RunState.RUNNING, RunChange.DRAIN_BEGUN, RunState.DRAINING),
+    Transition(RunState.RUNNING, RunChange.RESTART_DUE, RunState.RESTARTING),
+    Transition(RunState.DRAINING, RunChange.WORK_BEGUN, RunState.RUNNING),  # another element of the run
+    Transition(RunState.DRAINING, RunChange.RESTART_DUE, RunState.RESTARTING),
+    Transition(RunState.RESTARTING, RunChange.JOB_STARTED, RunState.STARTING),
+    Transition(RunState.RESTARTING, RunChange.WORK_BEGUN, RunState.RUNNING),
 )
 _OF_ARRAYS = (
-    Transition(RunState.DRAINING, Change.JOB_STARTED, RunState.STARTING),
-    Transition(RunState.RUNNING, Change.OTHERS_GO_ON, RunState.STARTING),
-    Transition(RunState.RUNNING, Change.OTHERS_GO_ON, RunState.PENDING),
-    Transition(RunState.STARTING, Change.OTHERS_GO_ON, RunState.PENDING),
-    Transition(RunState.DRAINING, Change.OTHERS_GO_ON, RunState.PENDING),
-    Transition(RunState.RESTARTING, Change.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.DRAINING, RunChange.JOB_STARTED, RunState.STARTING),
+    Transition(RunState.RUNNING, RunChange.OTHERS_GO_ON, RunState.STARTING),
+    Transition(RunState.RUNNING, RunChange.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.STARTING, RunChange.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.DRAINING, RunChange.OTHERS_GO_ON, RunState.PENDING),
+    Transition(RunState.RESTARTING, RunChange.OTHERS_GO_ON, RunState.PENDING),
 )
 """The state of a run of many jobs is that of the one which has come furthest."""
 _AFTER_THE_END = (
-    Transition(RunState.FAILED, Change.RETRIED, RunState.PENDING),
-    Transition(RunState.CANCELLED, Change.RETRIED, RunState.PENDING),
-    Transition(RunState.CANCELLED, Change.RETRIED_PARTLY, RunState.RUNNING),
-    Transition(RunState.INCOMPLETE, Change.RETRIED_PARTLY, RunState.RUNNING),
+    Transition(RunState.FAILED, RunChange.RETRIED, RunState.PENDING),
+    Transition(RunState.CANCELLED, RunChange.RETRIED, RunState.PENDING),
+    Transition(RunState.CANCELLED, RunChange.RETRIED_PARTLY, RunState.RUNNING),
+    Transition(RunState.INCOMPLETE, RunChange.RETRIED_PARTLY, RunState.RUNNING),
 )
 _KNOWN = tuple(state for state in RunState if state is not RunState.UNKNOWN)
 TRANSITIONS: tuple[Transition, ...] = (
@@ -105,8 +105,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     *_OF_ARRAYS,
     *(Transition(state, change, end) for state in _ACTIVE for change, end in _ENDS.items()),
     *_AFTER_THE_END,
-    *(Transition(state, Change.LOST_SIGHT, RunState.UNKNOWN) for state in _KNOWN),
-    *(Transition(RunState.UNKNOWN, Change.SEEN_AGAIN, state) for state in _KNOWN),
+    *(Transition(state, RunChange.LOST_SIGHT, RunState.UNKNOWN) for state in _KNOWN),
+    *(Transition(RunState.UNKNOWN, RunChange.SEEN_AGAIN, state) for state in _KNOWN),
 )
 """All that may follow: of a run that is looked at often enough."""
 

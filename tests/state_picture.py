@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from curator_slurm.launcher.states import TRANSITIONS, Change, RunState
+from curator_slurm.launcher.states import TRANSITIONS, RunChange, RunState
 
 PICTURE = Path(__file__).parents[1] / "docs" / "states.svg"
 
@@ -67,7 +67,7 @@ def _ways() -> Iterator[str]:
             x, y = PLACES[after]
             yield _arrow((x, 50), (x, 50), (x, y - TALL // 2), str(change), at=(x + 36, 72))
         elif before in ACTIVE and after in ACTIVE:
-            dashed = change is Change.OTHERS_GO_ON or (before, after) == (RunState.DRAINING, RunState.STARTING)
+            dashed = change is RunChange.OTHERS_GO_ON or (before, after) == (RunState.DRAINING, RunState.STARTING)
             yield _curve(PLACES[before], PLACES[after], "" if dashed else str(change), dashed=dashed)
 
 
@@ -99,7 +99,7 @@ def _curve(start: tuple[int, int], end: tuple[int, int], label: str, *, dashed: 
 def _ends() -> Iterator[str]:
     """From any state of a run that goes on to the ends, and what a retry makes of them."""
     _, top, _, tall = FRAME
-    for change in Change:
+    for change in RunChange:
         ways = [each for each in TRANSITIONS if each.change is change]
         ends = {each.after for each in ways}
         if len(ends) == 1 and [each.before for each in ways] == ACTIVE:
@@ -119,12 +119,12 @@ def _ends() -> Iterator[str]:
 
 
 def _words() -> Iterator[str]:
-    lost, seen = Change.LOST_SIGHT, Change.SEEN_AGAIN
+    lost, seen = RunChange.LOST_SIGHT, RunChange.SEEN_AGAIN
     x, y = PLACES[RunState.UNKNOWN]
     yield f'<text x="{x}" y="{y - 44}" text-anchor="middle">{lost}: from every state</text>'
     yield f'<text x="{x}" y="{y - 28}" text-anchor="middle">{seen}: to every state</text>'
     yield f'<text x="40" y="340" fill="{FAINT}">dashed: of runs of several jobs</text>'
-    yield f'<text x="40" y="356" fill="{FAINT}">({Change.OTHERS_GO_ON})</text>'
+    yield f'<text x="40" y="356" fill="{FAINT}">({RunChange.OTHERS_GO_ON})</text>'
 
 
 def _arrow(

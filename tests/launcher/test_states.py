@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from curator_slurm.launcher.failure_classes import Blame, FailureClass, blame_of
-from curator_slurm.launcher.states import TRANSITIONS, Change, RunState, Transition, may_follow
+from curator_slurm.launcher.states import TRANSITIONS, RunChange, RunState, Transition, may_follow
 from curator_slurm.launcher.status.facts import AttemptFacts, ElementFacts, RunFacts, ShardPlace, SlurmState
 from curator_slurm.launcher.status.gather import troubled
 from curator_slurm.launcher.status.reports import outcome_of
@@ -100,33 +100,33 @@ def one(job: str, other: str) -> Callable[[World], World]:
     return lambda world: replace(world, jobs={0: job, 1: other}, asked_to_end=False)
 
 
-def happens(change: Change, before: RunState | None, after: RunState) -> tuple[World, World]:
+def happens(change: RunChange, before: RunState | None, after: RunState) -> tuple[World, World]:
     """The world before and after a change."""
     world = World() if before is None else SHAPES[before]
-    if change is Change.SEEN_AGAIN:
+    if change is RunChange.SEEN_AGAIN:
         return world, SHAPES[after]
-    if change is Change.LOST_SIGHT:
+    if change is RunChange.LOST_SIGHT:
         if before in (RunState.COMPLETED, RunState.FAILED, RunState.INCOMPLETE, RunState.CANCELLED):
             return world, replace(world, unreadable=True)
         return world, replace(world, query_error="Slurm does not answer")
-    if change is Change.CANCELLED:
+    if change is RunChange.CANCELLED:
         return world, replace(both("cancelled"), asked_to_end=True)
-    if change is Change.OTHERS_GO_ON:
+    if change is RunChange.OTHERS_GO_ON:
         job = {RunState.PENDING: "pending", RunState.STARTING: "starting"}[after]
         return replace(world, jobs={**world.jobs, 1: job}), both("failed", job)
-    if change is Change.RETRIED_PARTLY and before is RunState.CANCELLED:
+    if change is RunChange.RETRIED_PARTLY and before is RunState.CANCELLED:
         world = replace(both("done", "cancelled"), asked_to_end=True)
     makes = {
-        Change.SUBMITTED: one("pending", "pending"),
-        Change.JOB_STARTED: one("starting", "draining" if before is RunState.DRAINING else "pending"),
-        Change.WORK_BEGUN: one("running", "pending"),
-        Change.DRAIN_BEGUN: one("draining", "pending"),
-        Change.RESTART_DUE: one("due", "pending"),
-        Change.ALL_DONE: one("done", "done"),
-        Change.ENDED: one("failed", "failed"),
-        Change.ENDED_PARTLY: one("done", "failed"),
-        Change.RETRIED: one("pending", "pending"),
-        Change.RETRIED_PARTLY: one("done", "pending"),
+        RunChange.SUBMITTED: one("pending", "pending"),
+        RunChange.JOB_STARTED: one("starting", "draining" if before is RunState.DRAINING else "pending"),
+        RunChange.WORK_BEGUN: one("running", "pending"),
+        RunChange.DRAIN_BEGUN: one("draining", "pending"),
+        RunChange.RESTART_DUE: one("due", "pending"),
+        RunChange.ALL_DONE: one("done", "done"),
+        RunChange.ENDED: one("failed", "failed"),
+        RunChange.ENDED_PARTLY: one("done", "failed"),
+        RunChange.RETRIED: one("pending", "pending"),
+        RunChange.RETRIED_PARTLY: one("done", "pending"),
     }
     return world, makes[change](world)
 
@@ -143,15 +143,15 @@ def test_every_state_is_reached_and_left() -> None:
     assert {each.after for each in TRANSITIONS} == set(RunState)
     assert {each.before for each in TRANSITIONS} == {None, *RunState}
     assert len(set(TRANSITIONS)) == len(TRANSITIONS)
-    assert {each.change for each in TRANSITIONS} == set(Change)
+    assert {each.change for each in TRANSITIONS} == set(RunChange)
 
 
 def test_what_is_final_is_left_by_a_retry_alone() -> None:
-    retries = {Change.RETRIED, Change.RETRIED_PARTLY, Change.LOST_SIGHT}
+    retries = {RunChange.RETRIED, RunChange.RETRIED_PARTLY, RunChange.LOST_SIGHT}
     for state in RunState:
         ways = {each.change for each in TRANSITIONS if each.before is state}
         assert state.is_final == (ways <= retries), state
-        assert state.is_active == (Change.ALL_DONE in ways), state
+        assert state.is_active == (RunChange.ALL_DONE in ways), state
     assert not may_follow(RunState.COMPLETED, RunState.RUNNING)
 
 
