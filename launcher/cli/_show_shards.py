@@ -11,7 +11,7 @@ from curator_slurm.launcher.cli._show import blame_lines, entry, evidence_lines,
 from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.shard_status import ShardState
 from curator_slurm.launcher.status.views import AttemptView, OpenShard, RunView, ShardsView, ShardView, SubmissionView
 from curator_slurm.launcher.visible import visible_line
 

@@ -10,7 +10,7 @@ from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import format_numbers
 from curator_slurm.launcher.status.run_decision import RunStatus
-from curator_slurm.launcher.status.shard_decision import ShardState, ShardStatus
+from curator_slurm.launcher.status.shard_status import ShardState, ShardStatus
 
 
 @dataclass(frozen=True)

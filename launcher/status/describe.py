@@ -30,7 +30,7 @@ from curator_slurm.launcher.status.attempt_files import attempts_at, read_elemen
 from curator_slurm.launcher.status.gather import Gathered
 from curator_slurm.launcher.status.reports import read_object, read_outcome
 from curator_slurm.launcher.status.run_decision import RunStatus
-from curator_slurm.launcher.status.shard_decision import NO_DETAIL, ShardState, ShardStatus
+from curator_slurm.launcher.status.shard_status import NO_DETAIL, ShardState, ShardStatus
 from curator_slurm.launcher.status.views import (
     AttemptView,
     CollectedView,

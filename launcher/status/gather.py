@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -28,14 +28,13 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import RESTART, Submission, collect_jobs, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
+from curator_slurm.launcher.status.activity import ended_early, with_activity
 from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, ask_for_all
 from curator_slurm.launcher.status.attempt_files import (
     AttemptReader,
     attempt_names,
-    element_ids,
     newest_elements,
     read_element_outcome,
-    restart_of,
 )
 from curator_slurm.launcher.status.facts import (
     FRESH_HEARTBEAT_S,
@@ -223,18 +222,10 @@ def collect_facts(
         host=next((s.record.host for s in reversed(submissions) if s.record.host), record.host),
     )
     active = [number for number in facts.open_shards if facts.is_active(number)]
-    facts = replace(facts, begun=dict(_begun(paths, facts, active)))
-    if record.shards > 1:
-        facts = replace(facts, begun_at=dict(_begun_at(paths, facts.begun)))
-    facts = replace(
-        facts,
-        draining=frozenset(_draining(paths, facts.begun)),
-        restart_due=frozenset(_restart_due(paths, facts)),
-        ran_before=frozenset(_ran_before(paths, facts, active)),
-    )
+    facts = with_activity(paths, facts, active)
     over = [] if level is Level.STATE else [n for n in facts.open_shards if n in places and not facts.is_active(n)]
     if level is not Level.STATE and record.shards > 1:
-        over += _ended_early(paths, facts)
+        over += ended_early(paths, facts)
     if over or detailed:
         facts = replace(facts, attempts=dict(_attempts(paths, facts, over, nodes)))
         if set(over) | detailed - facts.done.keys():  # one may have been done since the folder of done files was read
@@ -327,55 +318,6 @@ def _has_fresh_heartbeat(paths: RunPaths, submission: Submission) -> bool:
         beat = (paths.element(record.job_id, 0) / "heartbeat").stat().st_mtime
         return abs(time.time() - beat) < FRESH_HEARTBEAT_S
     return record.pid is not None and abs(time.time() - record.prepared) < FRESH_HEARTBEAT_S
-
-
-def _begun(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[tuple[int, str]]:
-    """Shards that a running element has begun, by the folder of the attempt; not those of before a requeue."""
-    for shard in active:
-        place, element = facts.places[shard], facts.element_of(shard)
-        if element is None or element.state.run_state not in (RunState.RUNNING, RunState.STARTING):
-            continue
-        names = [name for name in attempt_names(paths, shard) if base_of(name) == place.element_id]
-        if names and restart_of(names[-1]) >= (element.restarts or 0):
-            yield shard, names[-1]
-
-
-def _draining(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[int]:
-    """Shards whose attempts were told to begin nothing more."""
-    return (shard for shard, name in begun.items() if os.path.lexists(f"{paths.attempts}/{shard:05d}/{name}/drain"))
-
-
-def _restart_due(paths: RunPaths, facts: RunFacts) -> Iterator[str]:
-    """Elements whose agents have left a request to begin again, which their batch scripts have not yet followed."""
-    for name in set(facts.begun.values()):
-        if os.path.lexists(f"{paths.elements}/{name}/restart-request"):
-            yield base_of(name)
-
-
-def _ran_before(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[str]:
-    """Elements in the queue that have a folder of an earlier start, or were started before by what Slurm says."""
-    waiting = {facts.places[shard].element_id for shard in active}
-    waiting = {name for name in waiting if facts.elements[name].state.run_state is RunState.PENDING}
-    yield from waiting & element_ids(paths) if waiting else ()
-    yield from (name for name in waiting if facts.elements[name].restarts)
-
-
-def _ended_early(paths: RunPaths, facts: RunFacts) -> list[int]:
-    """Shards whose attempts have ended, although their element goes on with others; requeued, it begins them again."""
-    ended = [
-        shard
-        for shard, name in facts.begun.items()
-        if os.path.lexists(f"{paths.attempts}/{shard:05d}/{name}/outcome.json")
-    ]
-    newest = newest_elements(paths) if ended else {}
-    return [shard for shard in ended if newest.get(base_of(facts.begun[shard])) in (None, facts.begun[shard])]
-
-
-def _begun_at(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[tuple[int, float]]:
-    """When these attempts began: then the link to their element was made."""
-    for shard, name in begun.items():
-        with contextlib.suppress(OSError):
-            yield shard, os.lstat(f"{paths.attempts}/{shard:05d}/{name}/element").st_mtime
 
 
 def _attempts(

@@ -18,7 +18,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element
 from curator_slurm.launcher.status.gather import places_of, status_of
-from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.shard_status import ShardState
 from curator_slurm.launcher.tails import GrowingFile, last_lines, tail
 
 FOLLOW_INTERVAL_S = 0.5

@@ -16,11 +16,8 @@ from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.facts import ElementFacts, RunFacts, next_of_each_element
 from curator_slurm.launcher.status.next_steps import with_next_command
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
-from curator_slurm.launcher.status.shard_decision import (
-    ShardState,
-    ShardStatus,
-    decide_shard,
-)
+from curator_slurm.launcher.status.shard_decision import decide_shard
+from curator_slurm.launcher.status.shard_status import ShardState, ShardStatus
 
 
 @dataclass(frozen=True, kw_only=True)

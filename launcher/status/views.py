@@ -13,7 +13,7 @@ from typing import Any
 from curator_slurm.launcher.failure_classes import Blame, FailureClass
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import NodeReport, PipelineReport, StageReport, StoreReport
-from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.shard_status import ShardState
 from curator_slurm.launcher.status.timeline import TimelineView
 
 SCHEMA = 2

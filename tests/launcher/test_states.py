@@ -14,7 +14,7 @@ from curator_slurm.launcher.status.facts import AttemptFacts, ElementFacts, RunF
 from curator_slurm.launcher.status.gather import troubled
 from curator_slurm.launcher.status.reports import outcome_of
 from curator_slurm.launcher.status.run_decision import RunStatus, decide
-from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.shard_status import ShardState
 
 NOW = 10_000.0
 INTERRUPTED = outcome_of({"state": "failed", "failure_class": "preempted", "message": "Slurm ended the job: preempted"})

@@ -19,7 +19,7 @@ from curator_slurm.launcher.runs.owners import user_name
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import ProgressReport, StageReport, StoreReport, stage_of
 from curator_slurm.launcher.status.run_decision import RunStatus
-from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
+from curator_slurm.launcher.status.shard_status import ShardDetail, ShardState, ShardStatus
 from curator_slurm.launcher.status.views import RunRow
 
 STAGES = tuple(map(stage_of, WRITTEN))

@@ -26,7 +26,7 @@ from curator_slurm.launcher.cli._steps import BarSteps
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import ProgressReport, stage_of
 from curator_slurm.launcher.status.run_decision import RunStatus
-from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState, ShardStatus
+from curator_slurm.launcher.status.shard_status import ShardDetail, ShardState, ShardStatus
 
 __all__ = ["own_home"]
 

@@ -21,7 +21,7 @@ from curator_slurm.launcher.slurm.parse import ArrayTasks
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer
 from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, observe, status_of, statuses_of
-from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.shard_status import ShardState
 
 
 def facts_of(run: Run, answer: SlurmAnswer, level: Level = Level.FAILURES, shard: int | None = None) -> Gathered:

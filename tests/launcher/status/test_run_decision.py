@@ -11,7 +11,7 @@ from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.facts import AttemptFacts, ElementFacts, PublisherFacts, RunFacts, ShardPlace
 from curator_slurm.launcher.status.reports import NodeReport, OutcomeReport, outcome_of
 from curator_slurm.launcher.status.run_decision import decide
-from curator_slurm.launcher.status.shard_decision import ShardState
+from curator_slurm.launcher.status.shard_status import ShardState
 
 NOW = 10_000.0
 NODE = NodeReport(node="n1", state="failed", failure_class=FailureClass.ENVIRONMENT)

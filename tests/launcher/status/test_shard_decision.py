@@ -18,7 +18,7 @@ from curator_slurm.launcher.status.reports import (
     outcome_of,
 )
 from curator_slurm.launcher.status.run_decision import RunStatus, decide
-from curator_slurm.launcher.status.shard_decision import ShardDetail, ShardState
+from curator_slurm.launcher.status.shard_status import ShardDetail, ShardState
 
 NOW = 1_795_500_000.0
 STARTED = EventsReport(started=NOW - 50, last="the agent has started")
