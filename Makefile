@@ -43,8 +43,8 @@ test: packages $(DEV) ## All checks and tests, on a real Slurm where root may st
 	$(BIN)/mypy
 	$(PYTEST) $(call SIDE_BY_SIDE,$(WORKERS)) $(TESTS)
 
-check: lint ## Style, types and plain tests, in about three minutes: for every change
-	$(PYTEST) $(call SIDE_BY_SIDE,$(PLAIN_WORKERS)) -m 'not slurm and not ray' $(TESTS)
+check: lint ## Style, types and plain tests but long ones, in less than three minutes: for every change
+	$(PYTEST) $(call SIDE_BY_SIDE,$(PLAIN_WORKERS)) -m 'not slurm and not ray$(if $(TESTS),, and not long)' $(TESTS)
 
 lint: $(DEV) ## Style and types
 	$(BIN)/ruff check

@@ -70,18 +70,25 @@ def parse(source):
 def only_for_type_checkers(tree):
     return {
         node
-        for branch in ast.walk(tree)
+        for branch in tree.body
         if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
         for statement in branch.body
         for node in ast.walk(statement)
     }
 
 
+@functools.cache
+def import_statements(path):
+    """All of a file, those in functions too: to walk through every file takes its time, and many tests ask."""
+    tree = parse(path.read_text(encoding="utf-8"))
+    return tree, [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports(path, top_level_only=False, for_type_checkers=False):
     """Dotted names that a file imports; ours without `curator_slurm.`."""
-    tree = parse(path.read_text(encoding="utf-8"))
+    tree, statements = import_statements(path)
     checking = set() if for_type_checkers else only_for_type_checkers(tree)
-    for node in tree.body if top_level_only else ast.walk(tree):
+    for node in tree.body if top_level_only else statements:
         if node in checking:
             continue
         if isinstance(node, ast.Import):

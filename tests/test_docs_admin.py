@@ -103,6 +103,7 @@ def site(tmp_path: Path, fake_slurm: FakeSlurm) -> Site:
     return found
 
 
+@pytest.mark.long
 def test_a_version_is_installed_used_replaced_and_removed(site: Site) -> None:
     """Without a module command: PATH and the variable are set as the module file does."""
     _, _, put, use, upgrade, remove = shell_blocks(INSTALL)
@@ -127,6 +128,7 @@ def test_others_cannot_write_the_installation_and_can_read_it(site: Site) -> Non
         assert mode & stat.S_IROTH, path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_module_puts_the_command_alone_on_path_and_names_the_site_file(site: Site, tool: str) -> None:
     program, file = TOOLS[tool]

@@ -222,6 +222,7 @@ def call(words: list[str]) -> None:
     assert result.exit_code == 0 or incomplete, f"curator-slurm {' '.join(words)}\n{result.output}"
 
 
+@pytest.mark.long
 def test_commands_on_specs_run(world: Path) -> None:
     """On each page, one after the other, as it is read."""
     subprocess.run([sys.executable, "examples/array/make_input.py"], check=True)

@@ -9,6 +9,7 @@ BLOCKS = 8
 EACH = 40
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_specs_at_random(block: int, tmp_path: Path) -> None:
     for text in specs(seed=1000 + block, count=EACH):
@@ -16,6 +17,7 @@ def test_specs_at_random(block: int, tmp_path: Path) -> None:
         assert found is None, f"{found}\n{text!r}"
 
 
+@pytest.mark.long
 def test_specs_at_random_are_not_all_refused(tmp_path: Path) -> None:
     """The canary is looked for: many specs pass, and a value that runs is found."""
     passed = 0

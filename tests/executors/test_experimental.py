@@ -40,6 +40,7 @@ def test_each_warns_once_in_a_process() -> None:
     assert "ExperimentalWarning: RayActorPoolExecutor is experimental" in lines[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("filter_line", "options"),
     [

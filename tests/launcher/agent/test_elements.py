@@ -112,6 +112,7 @@ def test_an_array_of_two_elements(tmp_path: Path, fake_slurm: FakeSlurm) -> None
         }
 
 
+@pytest.mark.long
 def test_a_shard_knows_itself_and_the_whole_input(tmp_path: Path) -> None:
     command = "rows=$(cat ${input.files} | wc -l); "
     command += 'printf "%s %s %s %s\\n" ${shard.index} "$CURATOR_SLURM_SHARD" "$(cat ${shard.files})" "$rows"'
@@ -123,6 +124,7 @@ def test_a_shard_knows_itself_and_the_whole_input(tmp_path: Path) -> None:
     assert said == ['0 0 {"row": 0} 2\n', '1 1 {"row": 1} 2\n']
 
 
+@pytest.mark.long
 def test_a_job_that_slurm_starts_twice(tmp_path: Path) -> None:
     """Two jobs with one id at the same shards at the same time: each row once, and neither disturbs the other."""
     both = 'until compgen -G "$CURATOR_SLURM_RUN_DIR/elements/*.1/events.jsonl"; do sleep 0.1; done'
@@ -147,6 +149,7 @@ def test_a_job_that_slurm_starts_twice(tmp_path: Path) -> None:
     wait_for("the end of all processes", lambda: not processes(run, ""))
 
 
+@pytest.mark.long
 def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     fake_slurm.configure(requeue_delay_s=0.0)
@@ -165,6 +168,7 @@ def test_requeued_elements_go_on_where_they_were(tmp_path: Path, fake_slurm: Fak
     assert not (run.attempts / "00000" / f"{job}_0.1").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["agent.node_agent", "driver"])
 def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     gate = tmp_path / "gate"
@@ -188,6 +192,7 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     wait_for("the end of all processes", lambda: not processes(run, ""))
 
 
+@pytest.mark.long
 def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     """The shard that runs goes on, but no other is begun with fewer nodes than `min_nodes`."""
     keep_element(fake_slurm)
@@ -217,6 +222,7 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     assert rows(run) == [0, 1]
 
 
+@pytest.mark.long
 def test_a_first_driver_that_dies_while_the_cluster_boots(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     """Its shard has failed; the element goes on with the others."""
     keep_element(fake_slurm)
@@ -245,6 +251,7 @@ def test_a_first_driver_that_dies_while_the_cluster_boots(tmp_path: Path, fake_s
     assert rows(run) == [0, 1]
 
 
+@pytest.mark.long
 def test_a_signal_ends_the_element(tmp_path: Path) -> None:
     command = f"{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || sleep 600"
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
@@ -277,6 +284,7 @@ def small_storage(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.long
 def test_a_disk_that_is_full(tmp_path: Path, small_storage: Path) -> None:
     """The shard that fills it fails as storage; once there is room, retry does the rest."""
     ballast = small_storage / "ballast"

@@ -96,6 +96,7 @@ def context_of(run: RunPaths, name: str, *, local: bool = True) -> AgentContext:
     return AgentContext(the_plan, allocation, cluster, StopRequest(), {}, run.plan)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [errno.ENOSPC])
 def test_storage_that_is_full_from_any_write_on(
     run: RunPaths, monkeypatch: pytest.MonkeyPatch, number: int, tmp_path: Path

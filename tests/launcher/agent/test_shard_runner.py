@@ -287,6 +287,7 @@ def start_again(run: RunPaths) -> None:
         temporary.unlink()
 
 
+@pytest.mark.long
 def test_death_after_any_file_operation(run: RunPaths) -> None:
     crashes = 0
     for _ in faults.every_crash(lambda: element(run, "4711_0.0")):
@@ -298,6 +299,7 @@ def test_death_after_any_file_operation(run: RunPaths) -> None:
     assert crashes > 50
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT], ids=errno.errorcode.get)
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "for ever"])
 def test_storage_that_refuses_any_file_operation(run: RunPaths, number: int, for_ever: bool) -> None:
@@ -401,6 +403,7 @@ def test_a_pipeline_that_stages_nothing(plain: RunPaths) -> None:
     assert element(plain, "4712.0", (0,))[1].started == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_without_an_array_death_after_any_file_operation(
     plain: RunPaths, elsewhere: bool, monkeypatch: pytest.MonkeyPatch

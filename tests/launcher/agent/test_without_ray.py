@@ -51,6 +51,7 @@ def assert_no_ray(run: Run) -> None:
     assert "ray_head_started" not in events(run)
 
 
+@pytest.mark.long
 def test_what_a_command_writes_and_what_is_published_has_the_users_umask(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project").chmod(0o2775)
@@ -96,6 +97,7 @@ def test_a_command_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert f"are published already: {out}" in collected.stdout
 
 
+@pytest.mark.long
 def test_its_failure_is_the_run_s(tmp_path: Path) -> None:
     result, found = run(tmp_path, "local", pipeline={"command": "echo no such luck >&2; exit 3"})
     assert result.exit_code == 6
@@ -104,6 +106,7 @@ def test_its_failure_is_the_run_s(tmp_path: Path) -> None:
     assert "when it succeeds, which it has not yet" in CliRunner().invoke(main, ["collect", found.run_id]).stderr
 
 
+@pytest.mark.long
 def test_the_other_nodes_stand_by(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     result, found = run(tmp_path, "slurm", resources={"nodes": 2})
@@ -121,6 +124,7 @@ def test_the_other_nodes_stand_by(tmp_path: Path, fake_slurm: FakeSlurm) -> None
     assert "lost" not in log
 
 
+@pytest.mark.long
 def test_a_node_that_does_not_come_is_named(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     result, found = run(
@@ -134,6 +138,7 @@ def test_a_node_that_does_not_come_is_named(tmp_path: Path, fake_slurm: FakeSlur
     assert not (found.paths.outputs / "env.json").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("enabled", [None, "false"])
 def test_curator_s_own_arrays_are_off_in_a_shard(tmp_path: Path, enabled: str | None) -> None:
     """NeMo Curator's source stages would drop most of a shard: in an array element they divide what they read."""

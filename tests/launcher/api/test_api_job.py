@@ -106,6 +106,7 @@ def test_a_failure_has_its_class_evidence_and_next_step(slurm_jobs: FakeSlurm, t
     assert run.retry().job_ids == run.job_ids
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("slurm_jobs")
 @pytest.mark.parametrize(("cluster", "state"), [("slurm", "completed"), ("local", "failed")])
 def test_it_has_ended_when_its_agent_has(tmp_path: Path, cluster: str, state: str) -> None:
@@ -119,6 +120,7 @@ def test_it_has_ended_when_its_agent_has(tmp_path: Path, cluster: str, state: st
     assert run.wait(60).state == state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", [True, False])
 def test_a_cancelled_run(slurm_jobs: FakeSlurm, tmp_path: Path, check: bool) -> None:
     run = submit(spec(tmp_path, sleep=60))
@@ -268,6 +270,7 @@ def test_for_real_on_this_machine_in_a_thread(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_for_real_a_command_that_fails_and_one_that_is_cancelled(tmp_path: Path) -> None:
     failing, endless = local(tmp_path, "echo no >&2; exit 3"), local(tmp_path, "sleep 600")
     with pytest.raises(RunFailedError) as caught:
@@ -291,6 +294,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.long
 def test_ctrl_c_and_leaving_python_leave_the_run_going(tmp_path: Path) -> None:
     flag = tmp_path / "go"
     command = f"while [ ! -e {flag} ]; do sleep 0.1; done"

@@ -17,6 +17,7 @@ __all__ = ["own_home"]
 TEXT = (Path(__file__).parents[3] / "docs" / "python.md").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_home")
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On this machine, for real, as where there is no sbatch."""

@@ -50,6 +50,7 @@ def test_so_does_one_that_failed(tmp_path: Path, state: str) -> None:
     assert not run.paths.root.exists()
 
 
+@pytest.mark.long
 def test_one_that_may_go_on_stays(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     pending = submitted_run(tmp_path)
     fake_slurm.fail_next("squeue", stderr="slurm_load_jobs error: Unable to contact slurm controller", times=9)

@@ -201,6 +201,7 @@ def test_status_asks_slurm_as_often_for_many_as_for_few(fake_slurm: FakeSlurm, t
     assert len(fake_slurm.calls) - before == 2
 
 
+@pytest.mark.long
 def test_watch_follows_to_the_end(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     result = call("submit", write_spec(tmp_path, 3), "--watch")
     assert "3 of 3 shards done" in result.stdout
@@ -258,6 +259,7 @@ def test_collect_says_that_nothing_was_kept_and_what_failed(fake_slurm: FakeSlur
     assert "Failed   2 tasks and 1 row" in said
 
 
+@pytest.mark.long
 def test_collect_waits_if_asked(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.pause()
     call("submit", write_spec(tmp_path, 3))
@@ -294,6 +296,7 @@ def element_states(fake: FakeSlurm) -> dict[str, str]:
     return {element.shown_id: element.state for job in fake.jobs for element in job.elements}
 
 
+@pytest.mark.long
 def test_cancel_some_shards_in_one_call(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_array_size=4)
     fake_slurm.pause()

@@ -44,6 +44,7 @@ def test_a_starter_is_valid_once_its_input_is_there(run, here, kind):
     assert valid.output == "spec.yaml is valid: my-project on Slurm, 2 node(s).\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_comment_of_a_starter_that_is_yaml_is_valid_too(run, here, kind):
     (here / "data").mkdir()
@@ -61,6 +62,7 @@ def test_every_comment_of_a_starter_that_is_yaml_is_valid_too(run, here, kind):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_starter_with_shards_is_valid(run, here, kind):
     (here / "data").mkdir()

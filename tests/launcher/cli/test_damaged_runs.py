@@ -154,6 +154,7 @@ def pairs(places: Sequence[str], kinds: Sequence[str]) -> Iterator[tuple[str, st
             yield place, kinds[(number * count + step) % len(kinds)]
 
 
+@pytest.mark.long
 def test_something_else_in_the_place_of_a_file(damaged: tuple[Path, Run, Run]) -> None:
     folder, run, healthy = damaged
     kept, failed = folder / "kept", []
@@ -166,6 +167,7 @@ def test_something_else_in_the_place_of_a_file(damaged: tuple[Path, Run, Run]) -
     assert not failed
 
 
+@pytest.mark.long
 def test_something_else_in_the_place_of_every_value(damaged: tuple[Path, Run, Run]) -> None:
     folder, run, healthy = damaged
     failed = []

@@ -27,6 +27,7 @@ echo done > "${{output_dir}}/x.txt"
 """
 
 
+@pytest.mark.long
 def test_an_attempt_by_hand(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     gate, go = tmp_path / "gate", tmp_path / "go"
@@ -67,6 +68,7 @@ def test_an_attempt_by_hand(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     assert CliRunner().invoke(main, ["status", str(run)]).exit_code == 0
 
 
+@pytest.mark.long
 def test_a_rendered_run_directory_can_be_submitted(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     spec = {

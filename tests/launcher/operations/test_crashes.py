@@ -55,6 +55,7 @@ def collect(run: Run, the_plan: Plan) -> None:
     collect_run(run, the_plan, lambda *_: None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["rename", "copy", "merge"])
 def test_collect_dies_after_each_operation(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     output = {"merge": True} if way == "merge" else {}
@@ -89,6 +90,7 @@ def test_collect_dies_after_each_operation(tmp_path: Path, way: str, monkeypatch
     assert crashes > 20
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("merge", [False, True])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_collect_dies_while_it_replaces_the_dataset_of_an_earlier_run(
@@ -125,6 +127,7 @@ def test_collect_dies_while_it_replaces_the_dataset_of_an_earlier_run(
         prepare()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("merge", [False, True])
 def test_collect_dies_while_it_adds_to_what_was_published_in_part(tmp_path: Path, merge: bool) -> None:
     output = {"merge": True} if merge else {}
@@ -191,6 +194,7 @@ class Ledger:
         return [comment for _, _, comment in self.commented()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("array", [True, False])
 def test_submit_dies_after_each_operation(tmp_path: Path, array: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger(tmp_path / "slurm")

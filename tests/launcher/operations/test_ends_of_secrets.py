@@ -197,6 +197,7 @@ def test_logs_of_a_run_that_completed_by_its_files(fake_slurm: FakeSlurm, runs_d
 # What must not happen
 
 
+@pytest.mark.long
 def test_a_run_that_may_go_on_keeps_them(fake_slurm: FakeSlurm, runs_dir: Path) -> None:
     fresh = with_secrets(new_run(runs_dir, name="fresh"))
     call("status", fresh.run_id)

@@ -74,6 +74,7 @@ def published(run: Path) -> dict[str, list[str]]:
     return rows_of(run) or {"": sorted(line for lines in found for line in lines)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("array", [True, False], ids=["array", "plain"])
 @pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("SEEDS", "1").split(",")])
 def test_rows_are_there_once_whatever_dies(

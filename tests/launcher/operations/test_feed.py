@@ -121,6 +121,7 @@ def test_a_run_goes_on_while_its_collect_job_is_there(fake_slurm: FakeSlurm, tmp
         assert status_of(run).state is RunState.RUNNING
 
 
+@pytest.mark.long
 def test_staying_submits_as_there_is_room(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_submit_jobs=3)
     run = submit_shards(tmp_path, 7, limited(tmp_path, {"submitted_jobs": 3})).run
@@ -134,6 +135,7 @@ def test_staying_submits_as_there_is_room(fake_slurm: FakeSlurm, tmp_path: Path)
     assert status_of(run).state is RunState.COMPLETED
 
 
+@pytest.mark.long
 def test_a_full_queue_is_only_counted(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     """Of a limit that only Slurm knows, a submission is tried again when there are fewer jobs, not at every look."""
     fake_slurm.configure(max_submit_jobs=2)
@@ -153,6 +155,7 @@ def test_a_full_queue_is_only_counted(fake_slurm: FakeSlurm, tmp_path: Path) -> 
     assert each_once(run) == [0, 1]
 
 
+@pytest.mark.long
 def test_what_takes_the_last_room_is_collected_all_the_same(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     """Of a limit that only Slurm knows, the elements may leave no room for the job that collects."""
     fake_slurm.configure(max_submit_jobs=1)
@@ -169,6 +172,7 @@ def test_what_takes_the_last_room_is_collected_all_the_same(fake_slurm: FakeSlur
     wait_for("the dataset", (tmp_path / "dataset" / "_dataset.json").exists, 240)
 
 
+@pytest.mark.long
 def test_a_collect_job_that_leaves_no_room_for_the_next_says_so(
     fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +193,7 @@ def test_a_collect_job_that_leaves_no_room_for_the_next_says_so(
     assert "the job that publishes the outputs at the end" in fed.why
 
 
+@pytest.mark.long
 def test_two_that_feed_one_run(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submit_shards(tmp_path, 8, limited(tmp_path, {"submitted_jobs": 2})).run
     end_all(fake_slurm)
@@ -205,6 +210,7 @@ def test_two_that_feed_one_run(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
         feed(run, os.environ, lambda _: None, stops_after(1))
 
 
+@pytest.mark.long
 def test_what_failed_is_not_fed_and_a_cancelled_run_neither(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     there = limited(tmp_path, {"submitted_jobs": 3})
     run = submit_shards(tmp_path, 6, there, {0: "out_of_memory"}).run
@@ -220,6 +226,7 @@ def test_what_failed_is_not_fed_and_a_cancelled_run_neither(fake_slurm: FakeSlur
     assert go_on(other, os.environ) is None
 
 
+@pytest.mark.long
 def test_a_refusal_ends_it(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submit_shards(tmp_path, 4, limited(tmp_path, {"submitted_jobs": 2})).run
     end_all(fake_slurm)
@@ -238,6 +245,7 @@ def test_a_refusal_ends_it(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     assert (last.left, last.is_over) == (0, True), "a controller that is away is waited for"
 
 
+@pytest.mark.long
 def test_the_collect_job_leaves_what_it_cannot_do(
     fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +273,7 @@ def test_the_collect_job_leaves_what_it_cannot_do(
     assert "and there are as many" in fed.why
 
 
+@pytest.mark.long
 def test_a_collect_job_without_slurm_collects(
     fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,6 +357,7 @@ def test_json_has_the_jobs_that_were_submitted_later(
     assert [len(job.elements) for job in fake_slurm.jobs] == [3, 2]
 
 
+@pytest.mark.long
 def test_ctrl_c_says_what_remains(fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path) -> None:
     fake_slurm.pause()
     command, environment = five_shards(tmp_path, "limits: {submitted_jobs: 2}\n")

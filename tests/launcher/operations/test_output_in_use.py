@@ -51,6 +51,7 @@ def test_the_second_is_refused_while_the_first_is_under_way(tmp_path: Path, fake
     assert len(fake_slurm.jobs) == 1
 
 
+@pytest.mark.long
 def test_others_are_not(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     fake_slurm.pause()
@@ -61,6 +62,7 @@ def test_others_are_not(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     submit(tmp_path, "third", tmp_path / "out")
 
 
+@pytest.mark.long
 def test_a_new_version_is_taken_while_the_first_is_under_way(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     fake_slurm.pause()

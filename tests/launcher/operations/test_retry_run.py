@@ -80,6 +80,7 @@ def test_a_failed_run_is_submitted_again_in_its_directory(slurm_jobs: FakeSlurm,
     assert registry.find_run(str(slurm_jobs.jobs[1].id), [tmp_path / "runs"]).run_id == run.run_id
 
 
+@pytest.mark.long
 def test_a_plan_with_options_that_a_later_version_sets_itself(
     slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_with_changed_resources(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     assert call_json("status", run.run_id)["state"] == "completed"
 
 
+@pytest.mark.long
 def test_what_a_site_file_locks_does_not_change_in_a_retry(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     site = tmp_path / ".curator-slurm.yaml"
     site.write_text("locked: [resources.time]\nlimits: {nodes: 1}\nslurm: {export: never}\n")
@@ -142,6 +144,7 @@ def test_what_a_site_file_locks_does_not_change_in_a_retry(slurm_jobs: FakeSlurm
     assert "--export" not in (submission.paths.root / "job.sbatch").read_text()
 
 
+@pytest.mark.long
 def test_a_run_that_the_site_is_about_to_delete(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     site = tmp_path / ".curator-slurm.yaml"
     site.write_text("storage: {purge_days: 40}\n")
@@ -205,6 +208,7 @@ def test_a_first_job_whose_record_was_lost_is_found(
     assert registry.find_run(str(slurm_jobs.jobs[0].id), [tmp_path / "runs"]).run_id == run.run_id
 
 
+@pytest.mark.long
 def test_a_retry_uses_the_code_of_the_submission_unless_told_otherwise(slurm_jobs: FakeSlurm, tmp_path: Path) -> None:
     for name in ("mine", "helper"):
         (tmp_path / f"{name}.py").write_text("import helper\n")

@@ -80,6 +80,7 @@ def test_what_is_active_is_left_alone(fake_slurm: FakeSlurm, tmp_path: Path) -> 
     assert len(fake_slurm.calls_of("sbatch")) == 1
 
 
+@pytest.mark.long
 def test_two_at_once_submit_once(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     run = submitted(tmp_path, fake_slurm, 4, {2: "app_failed"})
     fake_slurm.pause()
@@ -174,6 +175,7 @@ def test_without_slurms_answer_nothing_is_submitted(fake_slurm: FakeSlurm, tmp_p
     assert len(fake_slurm.calls_of("sbatch")) == 1
 
 
+@pytest.mark.long
 def test_the_limit_counts_what_is_still_under_way(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     limit = {"files_per_shard": 1, "max_running": 2}
     run = submitted(tmp_path, fake_slurm, 4, dict.fromkeys(range(4), "app_failed"), shards=limit)

@@ -62,6 +62,7 @@ def finish(fake: FakeSlurm) -> None:
         fake.wait(job.id)
 
 
+@pytest.mark.long
 def test_a_corrected_input_is_accepted_and_a_lost_file_left_out(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     run = submitted(tmp_path, fake_slurm, ["a.txt", "b.txt", "c.txt"])
     (tmp_path / "in" / "b.txt").write_text("corrected\n")
@@ -90,6 +91,7 @@ def test_a_corrected_input_is_accepted_and_a_lost_file_left_out(tmp_path: Path, 
     assert "No input file has changed" in compared.stdout
 
 
+@pytest.mark.long
 def test_so_it_is_of_a_run_without_shards(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     run = submitted(tmp_path, fake_slurm, ["a.txt", "b.txt"], array=False)
     (tmp_path / "in" / "a.txt").write_text("corrected\n")

@@ -72,6 +72,7 @@ def test_one_sbatch_call_for_each_array(fake_slurm: FakeSlurm, tmp_path: Path) -
     assert (decision.state, decision.done, decision.total) == (RunState.COMPLETED, 13, 13)
 
 
+@pytest.mark.long
 def test_the_sites_limit_of_jobs_in_the_queue(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     frozen = plan(tmp_path, Cluster.SLURM, shards={"files_per_shard": 1})
     site = {"limits": {"submitted_jobs": 5}, "site": {"contact": "help@lab"}}
@@ -152,6 +153,7 @@ def test_nothing_is_left_when_the_first_array_is_refused(fake_slurm: FakeSlurm, 
     assert registry.run_directories([tmp_path / "runs"]) == []
 
 
+@pytest.mark.long
 def test_as_much_is_submitted_as_may_be_in_the_queue(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.configure(max_submit_jobs=7, max_array_size=10)
     launched = submit(tmp_path, 20, shards={"files_per_shard": 1, "max_running": 3})

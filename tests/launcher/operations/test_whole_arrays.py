@@ -31,6 +31,7 @@ def call(*arguments: object, expect: int = 0) -> str:
     return result.stdout
 
 
+@pytest.mark.long
 def test_an_array_with_a_retry_in_between(
     fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_mistakes_are_found_with_their_line(tmp_path, spec, where, words):
     assert re.match(rf"spec\.yaml:{where}: " if where else r"spec\.yaml", found[0]), found[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cluster", Cluster)
 def test_what_can_be_made_is_valid(tmp_path, cluster):
     parts = [
@@ -177,6 +178,7 @@ def test_what_can_be_made_is_valid(tmp_path, cluster):
     assert examined(tmp_path, spec, cluster=cluster) == ([], [])
 
 
+@pytest.mark.long
 def test_a_module_that_hangs_is_left_to_the_job(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline_check, "LIMIT_S", 6.0)
     modules = {"hangs": "import time\nprint('x' * 10_000_000)\ntime.sleep(600)\n"}

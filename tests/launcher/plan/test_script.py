@@ -258,6 +258,7 @@ def test_nothing_of_the_submitter_is_inherited(lab):
     assert outcome.environment["PATH"].startswith(str(lab.bin))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [
@@ -363,6 +364,7 @@ def test_a_script_far_from_its_run_directory_says_so(lab, tmp_path):
     assert "no plan.yaml" in done.stderr
 
 
+@pytest.mark.long
 def test_hostile_values_of_the_environment_arrive_unchanged(lab, cluster, weird_value, tmp_path):
     outcome = lab.run(lab.plan(cluster, environment={"env": {"VALUE": weird_value}}))
     assert outcome.returncode == 0, outcome.stderr

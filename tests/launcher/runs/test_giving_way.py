@@ -111,6 +111,7 @@ def test_what_an_earlier_run_has_published_gives_way(run: RunPaths) -> None:
     assert place(run).stat().st_mode & 0o7777 == 0o2750, "the new folder is as the old one was"
 
 
+@pytest.mark.long
 def test_death_after_any_operation_leaves_the_old_or_the_new(run: RunPaths) -> None:
     before = after = 0
     for _ in faults.every_crash(lambda: publish(run, "4711.0")):
@@ -128,6 +129,7 @@ def test_death_after_any_operation_leaves_the_old_or_the_new(run: RunPaths) -> N
     assert after > 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [errno.EIO], ids=errno.errorcode.get)
 def test_storage_that_refuses_at_any_operation(run: RunPaths, number: int) -> None:
     operation, came_to_it = 1, True

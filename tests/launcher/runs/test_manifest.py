@@ -72,6 +72,7 @@ def long_one(tmp_path):
     return tmp_path / "m", shards
 
 
+@pytest.mark.long
 def test_any_line_is_found_and_no_other_parsed(long_one, monkeypatch):
     path, shards = long_one
     parsed = []
@@ -117,6 +118,7 @@ def test_little_is_read_of_a_long_manifest(tmp_path, monkeypatch):
     assert read < 200_000 < (tmp_path / "m").stat().st_size / 10
 
 
+@pytest.mark.long
 def test_a_manifest_in_other_hands_is_read_too(long_one):
     path, shards = long_one
     path.write_text(

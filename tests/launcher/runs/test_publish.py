@@ -195,6 +195,7 @@ def _race(run: RunPaths, name: str) -> tuple[str, bool]:
         return name, False  # the winner removed what it had staged, while it looked at it
 
 
+@pytest.mark.long
 def test_of_many_at_once_exactly_one_wins(run: RunPaths) -> None:
     names = [f"4711_{number}.0" for number in range(12)]
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
@@ -204,6 +205,7 @@ def test_of_many_at_once_exactly_one_wins(run: RunPaths) -> None:
     assert_exactly_once(run, by=winners[0])
 
 
+@pytest.mark.long
 def test_death_after_any_operation_leaves_what_the_next_attempt_completes(run: RunPaths) -> None:
     published_by_the_dead = 0
     crashes = 0
@@ -222,6 +224,7 @@ def test_death_after_any_operation_leaves_what_the_next_attempt_completes(run: R
     assert 2 < published_by_the_dead < crashes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS], ids=errno.errorcode.get)
 @pytest.mark.parametrize("for_ever", [False, True])
 def test_storage_that_refuses_at_any_operation(run: RunPaths, number: int, for_ever: bool) -> None:

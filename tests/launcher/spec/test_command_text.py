@@ -230,6 +230,7 @@ def run(text, tmp_path, **context):
     return done
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_file_name_never_runs(shape, tmp_path):
     """All names in one bash, each in a shell of its own: as the last of several files, and as the only value."""

@@ -91,6 +91,7 @@ def test_the_file_of_a_cluster_with_many_kinds_of_nodes(fake_slurm: FakeSlurm) -
     assert f"{text.count('DECIDE:')} things to decide" in result.stdout
 
 
+@pytest.mark.long
 def test_a_site_that_needs_account_and_time(fake_slurm: FakeSlurm) -> None:
     fake_slurm.configure(needed_options=["account", "time"], refused_options=["mem", "gpus-per-node", "exclude"])
     call("--account", "proj")
@@ -148,6 +149,7 @@ def test_probes_of_every_partition(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
     assert site.partitions["main"].cpus == 2
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_trials")
 def test_a_partition_that_does_not_answer_is_named(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.pause()
@@ -171,6 +173,7 @@ def test_a_partition_that_takes_only_jobs_with_gpus(fake_slurm: FakeSlurm) -> No
     assert "a job without GPU was refused: --gres is needed here" in Path("site.yaml").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
 def test_signals_cancel_the_probes(fake_slurm: FakeSlurm, tmp_path: Path, number: int) -> None:
     fake_slurm.configure(accounting=False)

@@ -94,6 +94,7 @@ WORKS = st.builds(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(
     nodes=st.lists(st.tuples(st.sampled_from([3.0, 4.0, 8.0]), st.sampled_from([1.0, 2.0])), min_size=1, max_size=3),

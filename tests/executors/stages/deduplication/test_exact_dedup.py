@@ -118,6 +118,7 @@ def test_no_documents_and_no_duplicates(tmp_path: Path) -> None:
     assert ids(deduplicate(tmp_path / "in", tmp_path / "work")) == ["0.0", "1.0"]
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
 @given(
     st.lists(st.lists(TEXTS, min_size=1, max_size=5), min_size=1, max_size=6),

@@ -210,6 +210,7 @@ def test_a_chain_is_cut_where_its_documents_are_no_longer_similar(
     assert "".join(sorted(row["id"] for row in kept)) == expected
 
 
+@pytest.mark.long
 def test_with_a_threshold_every_document_that_goes_is_like_the_one_that_stays(
     planted: list[dict[str, Any]], chain: list[dict[str, Any]], tmp_path: Path
 ) -> None:

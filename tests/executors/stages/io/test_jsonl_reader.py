@@ -276,6 +276,7 @@ def same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right)
 
 
+@pytest.mark.long
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=300)
 @given(_tables(), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n"]))
 @example([{"a": "2020-01-01"}, {"a": None}], False, "\n")
