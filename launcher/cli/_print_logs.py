@@ -40,7 +40,7 @@ def print_logs(
         _failed(run, FAILED_LINES if lines is None else lines, write)
         return
     if list_only:
-        _list(logs.log_files(run, wanted.shard), as_json)
+        _list(logs.log_files(run, wanted.shard, wanted.attempt), as_json)
     elif follow:
         _follow(run, wanted, lines, write)
     else:
@@ -57,7 +57,7 @@ def _list(files: list[LogFile], as_json: bool) -> None:
 
 
 def _print(run: Run, wanted: Wanted, lines: int | None, write: Callable[[str], None]) -> None:
-    files = logs.select(logs.log_files(run, wanted.shard), wanted)
+    files = logs.select(logs.log_files(run, wanted.shard, wanted.attempt), wanted)
     if not files:
         say(_none_yet(run, wanted), err=True)
         return

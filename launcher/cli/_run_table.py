@@ -16,7 +16,7 @@ from curator_slurm.launcher.status.early import NO_ANSWER_YET, with_patience
 from curator_slurm.launcher.status.run_list import list_runs
 from curator_slurm.launcher.status.views import RunRow, to_json
 
-GIVE_WAY = ("JOB", "TIME", "SHARDS", "OWNER", "RUN")
+GIVE_WAY = ("JOB", "RESTARTS", "TIME", "SHARDS", "OWNER", "RUN")
 """Columns that are left out on a narrow terminal, the first ones first; a name stands for its latest run."""
 
 
@@ -64,6 +64,7 @@ def _table(rows: list[RunRow], limit: int | None, now: float) -> list[str]:
         "STATE": [str(row.state) for row in rows],
         "OWNER": [row.owner or "-" for row in rows] if any(row.owner != me for row in rows) else [],
         "SHARDS": [_shards(row) for row in rows] if any(row.array for row in rows) else [],
+        "RESTARTS": [words.count(row.restarts) for row in rows] if any(row.restarts for row in rows) else [],
         "JOB": [_job(row) for row in rows],
         "TIME": [_time(row, now) for row in rows],
         "DATE": [words.day(row.created, now) for row in rows],

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._attempts import attempt_table, usage_words
 from curator_slurm.launcher.cli._terminal import coloured_state, shown_line
 from curator_slurm.launcher.failure_classes import Blame
 from curator_slurm.launcher.states import RunState
@@ -31,6 +32,7 @@ def status_lines(view: RunView, width: int) -> list[str]:
     lines += entry("Job", _job(view))
     lines += wrapped("Nodes", words.nodes(view.nodes, view.node_reports), width)
     lines += entry("Time", _times(view))
+    lines += _attempts(view, width)
     lines += pipeline_lines(view, width)
     lines += _now(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
@@ -52,10 +54,20 @@ def summary_lines(view: RunView, width: int) -> list[str]:
         lines += evidence_lines(view.evidence)
         lines += blame_lines(view)
         lines += wrapped("Next", view.next_step, width)
+    lines += _attempts(view, width)
     lines += pipeline_lines(view, width)
     lines += wrapped("Store", words.object_store(view.object_store), width)
     lines += _files(view)
     return lines
+
+
+def _attempts(view: RunView, width: int) -> list[str]:
+    """A table of the attempts, where there is more than one."""
+    if len(view.attempts) < 2 or view.usage is None:
+        return []
+    table = attempt_table(view.attempts, width - _INDENT)
+    lines = [f"{'Attempts' if number == 0 else '':<{_INDENT}}{line}" for number, line in enumerate(table)]
+    return [*lines, *entry("Used", usage_words(view.usage))]
 
 
 def _failure(view: RunView) -> str:
@@ -122,6 +134,8 @@ def _time_parts(view: RunView) -> Iterator[str]:
     elapsed = _elapsed(view)
     if elapsed is not None:
         yield f"{'ran' if ended else 'running for'} {words.duration(elapsed)}"
+    if view.eta_s and view.state == RunState.RUNNING:
+        yield f"about {words.duration(view.eta_s)} left"
 
 
 def pipeline_lines(view: RunView | ShardView, width: int) -> list[str]:

@@ -12,7 +12,7 @@ from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.shard_status import ShardState
-from curator_slurm.launcher.status.views import AttemptView, OpenShard, RunView, ShardsView, ShardView, SubmissionView
+from curator_slurm.launcher.status.views import AttemptView, OpenShard, RunView, ShardsView, ShardView
 from curator_slurm.launcher.visible import visible_line
 
 _BAR = 30
@@ -32,7 +32,7 @@ def shards_lines(view: RunView, width: int) -> list[str]:
     lines += _failed(shards, width)
     lines += _slowest(shards)
     lines += wrapped("Next", view.next_step, width)
-    lines += wrapped("Jobs", _jobs(view.submissions), width)
+    lines += wrapped("Jobs", _jobs(view), width)
     lines += wrapped("Collect", _collect(view), width)
     lines += entry("Run dir", view.paths.run_dir)
     return lines
@@ -78,11 +78,13 @@ def _slowest(shards: ShardsView) -> list[str]:
     return [line for number, text in enumerate(texts) for line in entry("Slowest" if number == 0 else "", text)]
 
 
-def _jobs(submissions: Sequence[SubmissionView]) -> str:
-    ids = [submission.job_id for submission in submissions if submission.job_id]
+def _jobs(view: RunView) -> str:
+    ids = [submission.job_id for submission in view.submissions if submission.job_id]
     shown = ids if len(ids) <= 8 else [*ids[:4], "...", *ids[-3:]]
-    retries = sum(submission.purpose == "retry" for submission in submissions)
-    return " ".join(shown) + (f"  ({retries} from retries)" if retries else "")
+    retries = sum(submission.purpose == "retry" for submission in view.submissions)
+    notes = [f"{retries} from retries"] if retries else []
+    notes += [words.several(view.restarts, "restart")] if view.restarts else []
+    return " ".join(shown) + (f"  ({', '.join(notes)})" if notes else "")
 
 
 def _collect(view: RunView) -> str:

@@ -16,6 +16,7 @@ from curator_slurm.launcher.cli._options import json_option, run_argument, runs_
 @click.option("--agent", metavar="NODE", help="The log of the node agent on NODE.")
 @click.option("--all", "everything", is_flag=True, help="All of them, one after the other.")
 @click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Those of the newest attempt at this shard.")
+@click.option("--attempt", metavar="N", help="Those of the Nth attempt, or of that name (status --attempts).")
 @click.option("--failed", is_flag=True, help="The last lines of the driver logs of all failed shards.")
 @click.option("-f", "--follow", is_flag=True, help="Keep printing as they grow, until the run ends.")
 @click.option("-n", "--tail", "lines", type=click.IntRange(min=0), metavar="N", help="Only the last N lines.")
@@ -30,6 +31,7 @@ def command(
     agent: str | None,
     everything: bool,
     shard: int | None,
+    attempt: str | None,
     failed: bool,
     follow: bool,
     lines: int | None,
@@ -41,7 +43,8 @@ def command(
     """Print the logs of a run.
 
     The driver's log by default; while there is none yet, the log of the batch script instead, with a note on
-    stderr. Of a sharded run, those of the newest attempt, or of the newest attempt at --shard N.
+    stderr. Of a sharded run, those of the newest attempt, or of the newest attempt at --shard N. With -f, those of
+    restarts follow, each under its name.
 
     Control characters in logs are shown, such as \\x1b, and colours are left out; --raw prints logs unchanged.
     """
@@ -55,5 +58,5 @@ def command(
     from curator_slurm.launcher.status.logs import Wanted
 
     found = registry.check_readable(run_to_read(run, runs_dir))
-    wanted = Wanted(slurm=slurm, agent=agent, everything=everything, driver=driver, shard=shard)
+    wanted = Wanted(slurm=slurm, agent=agent, everything=everything, driver=driver, shard=shard, attempt=attempt)
     print_logs(found, wanted, lines, failed=failed, follow=follow, raw=raw, list_only=list_only, as_json=as_json)

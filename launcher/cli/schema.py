@@ -6,7 +6,10 @@ import click
 
 from curator_slurm.launcher.cli._terminal import say_exactly
 
-DOCUMENTS = ("spec", "site", "status", "status-shard", "status-failed", "status-timeline", "list")
+DOCUMENTS = (
+    "spec", "site", "status", "status-shard", "status-failed", "status-attempts", "status-events", "status-timeline",
+    "list",
+)  # fmt: skip
 
 
 @click.command("schema")
@@ -16,7 +19,7 @@ def command(document: str, site: bool) -> None:
     """Print the JSON schema of specs, site files or --json output.
 
     DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed),
-    status-timeline (status --timeline) or list.
+    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), or list.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:

@@ -15,11 +15,20 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 @click.argument("run", metavar="[RUN]", required=False, shell_complete=_completion.runs)
 @click.option("--shard", type=click.IntRange(min=0), metavar="N", help="Everything about one shard of a sharded run.")
 @click.option("--failed", is_flag=True, help="List the shards that are neither done nor active, and why.")
+@click.option("--attempts", is_flag=True, help="Every attempt: how it ended, what it had finished, where it ran.")
+@click.option("--events", is_flag=True, help="What happened, over all attempts, in one timeline.")
 @click.option("--timeline", is_flag=True, help="When each node and each driver reached what: where the seconds went.")
 @json_option
 @runs_dir_option
 def command(
-    run: str | None, shard: int | None, failed: bool, timeline: bool, as_json: bool, runs_dir: Path | None
+    run: str | None,
+    shard: int | None,
+    failed: bool,
+    attempts: bool,
+    events: bool,
+    timeline: bool,
+    as_json: bool,
+    runs_dir: Path | None,
 ) -> None:
     """Show what a run has reached, or why it failed.
 
@@ -40,6 +49,8 @@ def command(
     from curator_slurm.launcher.errors import UsageError
     from curator_slurm.launcher.status.describe import exit_code
 
+    if sum([failed, attempts, events, timeline]) > 1:
+        raise click.UsageError("give one of --failed, --attempts, --events and --timeline")
     found = run_to_read(run, runs_dir)
     array = found.record is not None and found.record.array
     if (shard is not None or failed) and not array:
@@ -49,6 +60,16 @@ def command(
 
         show_timeline(found, shard, as_json)
         return
-    status = show_status(found, shard, failed, as_json)
+    if events:
+        from curator_slurm.launcher.cli._show_history import show_events
+
+        show_events(found, shard, as_json)
+        return
+    if attempts:
+        from curator_slurm.launcher.cli._show_history import show_attempts
+
+        status = show_attempts(found, shard, as_json)
+    else:
+        status = show_status(found, shard, failed, as_json)
     sys.stdout.flush()
     raise click.exceptions.Exit(exit_code(found, status))

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 STATE = "state"
 """What stays over attempts, in the folder of a shard beside them."""
+EPOCH = "epoch"
+"""Which of them is the newest."""
 
 
 def is_attempt(name: str) -> bool:
-    """Whether what lies in the folder of a shard is an attempt at it: the folder that stays does, too."""
-    return name != STATE
+    """Whether what lies in the folder of a shard is an attempt at it: STATE and EPOCH lie there, too."""
+    return "." in name and name[0] != "."
 
 
 def order_of(name: str) -> list[int]:

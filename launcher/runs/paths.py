@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.launcher.files import folders_in
-from curator_slurm.launcher.runs.attempt_names import STATE, is_attempt, order_of
+from curator_slurm.launcher.runs.attempt_names import EPOCH, STATE, is_attempt, order_of
 from curator_slurm.launcher.runs.node_paths import NodePaths
 
 SUBMISSIONS_LOCK = "submissions"
@@ -373,6 +373,11 @@ class AttemptPaths:
     def takeover(self) -> Path:
         """takeover.json: what this attempt has taken over, of which attempt; or why it began anew."""
         return self.root / "takeover.json"
+
+    @property
+    def epoch(self) -> Path:
+        """Which attempt at the shard is the newest, and how many have begun: replaced by each when it begins."""
+        return self.root.parent / EPOCH
 
     @property
     def state(self) -> Path:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from curator_slurm.launcher.runs.attempt_names import base_of
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.attempt_files import attempt_names, element_ids, newest_elements, restart_of
+from curator_slurm.launcher.status.attempt_files import attempt_names, element_names, newest_elements, restart_of
 from curator_slurm.launcher.status.facts import RunFacts
 
 
-def with_activity(paths: RunPaths, facts: RunFacts, active: Sequence[int]) -> RunFacts:
-    """The facts, with what these active shards are at."""
+def with_activity(paths: RunPaths, facts: RunFacts, active: Sequence[int], restart_jobs: Set[str]) -> RunFacts:
+    """The facts, with what these active shards are at; `restart_jobs` were submitted by the run itself."""
+    names = element_names(paths)
     facts = replace(facts, begun=dict(_begun(paths, facts, active)))
     return replace(
         facts,
         begun_at=dict(_begun_at(paths, facts.begun)) if facts.total > 1 else {},
         draining=frozenset(_draining(paths, facts.begun)),
         restart_due=frozenset(_restart_due(paths, facts)),
-        ran_before=frozenset(_ran_before(paths, facts, active)),
+        ran_before=frozenset(_ran_before(names, facts, active)),
+        restarts=_count_restarts(names, restart_jobs),
     )
 
 
@@ -49,11 +51,11 @@ def _restart_due(paths: RunPaths, facts: RunFacts) -> Iterator[str]:
             yield base_of(name)
 
 
-def _ran_before(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[str]:
+def _ran_before(names: Iterable[str], facts: RunFacts, active: Iterable[int]) -> Iterator[str]:
     """Elements in the queue that have a folder of an earlier start, or were started before by what Slurm says."""
     waiting = {facts.places[shard].element_id for shard in active}
     waiting = {name for name in waiting if facts.elements[name].state.run_state is RunState.PENDING}
-    yield from waiting & element_ids(paths) if waiting else ()
+    yield from waiting.intersection(map(base_of, names)) if waiting else ()
     yield from (name for name in waiting if facts.elements[name].restarts)
 
 
@@ -66,6 +68,15 @@ def ended_early(paths: RunPaths, facts: RunFacts) -> list[int]:
     ]
     newest = newest_elements(paths) if ended else {}
     return [shard for shard in ended if newest.get(base_of(facts.begun[shard])) in (None, facts.begun[shard])]
+
+
+def _count_restarts(names: Iterable[str], restart_jobs: Set[str]) -> int:
+    """Starts after an interruption: by Slurm, by the run itself, or by an administrator."""
+    found = 0
+    for name in names:
+        element_id, _, restart = name.rpartition(".")
+        found += restart != "0" or element_id.partition("_")[0] in restart_jobs
+    return found
 
 
 def _begun_at(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[tuple[int, float]]:

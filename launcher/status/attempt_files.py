@@ -38,7 +38,8 @@ def attempt_names(paths: RunPaths, shard: int) -> list[str]:
         names = os.listdir(f"{paths.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
     except OSError:
         return []
-    return sorted(filter(is_attempt, names), key=order_of) if len(names) > 1 else names
+    names = [name for name in names if is_attempt(name)]
+    return sorted(names, key=order_of) if len(names) > 1 else names
 
 
 def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:
@@ -54,11 +55,12 @@ def newest_elements(paths: RunPaths) -> dict[str, str]:
     return {}
 
 
-def element_ids(paths: RunPaths) -> set[str]:
-    """The elements that have a folder: those that have run, or begun to."""
+def element_names(paths: RunPaths) -> list[str]:
+    """The folders of elements that have run, or begun to, in no order."""
     with contextlib.suppress(OSError):
-        return {base_of(name) for name in os.listdir(paths.elements)}  # noqa: PTH208 (thousands of folders)
-    return set()
+        names = os.listdir(paths.elements)  # noqa: PTH208 (thousands of folders)
+        return [name for name in names if "." in name and not name.startswith(("slurm-", "."))]
+    return []
 
 
 def newest_element(paths: RunPaths, element_id: str | None = None) -> str | None:

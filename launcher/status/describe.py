@@ -26,13 +26,14 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import DoneRecord
 from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.status.attempt_files import attempts_at, read_element_outcome
+from curator_slurm.launcher.status.attempt_files import attempts_at
+from curator_slurm.launcher.status.attempt_history import attempts_of, usage_of
+from curator_slurm.launcher.status.describe_attempts import eta_of
 from curator_slurm.launcher.status.gather import Gathered
-from curator_slurm.launcher.status.reports import read_object, read_outcome
+from curator_slurm.launcher.status.reports import read_object
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_status import NO_DETAIL, ShardState, ShardStatus
 from curator_slurm.launcher.status.views import (
-    AttemptView,
     CollectedView,
     DoneView,
     InputView,
@@ -80,6 +81,7 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
     submissions = gathered.submissions if gathered else ()
     latest = latest_submission(submissions)
     detail = status.only.detail if status.only else NO_DETAIL
+    attempts = attempts_of(run, 0, status.only, gathered.facts.now) if gathered and status.only else ()
     return RunView(
         run_id=run.run_id,
         name=run.name,
@@ -104,6 +106,10 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         rows_failed=detail.progress.rows_failed,
         notes=detail.progress.notes,
         object_store=detail.progress.object_store,
+        restarts=status.restarts,
+        attempts=attempts,
+        usage=usage_of(attempts, status.restarts) if attempts else None,
+        eta_s=eta_of(status, gathered, attempts),
         shards=_shards(run, status, gathered),
         submissions=tuple(map(_submission, submissions)),
         collect_jobs=tuple(collect_jobs(run.paths)),
@@ -299,6 +305,7 @@ def _row(run: Run, status: RunStatus) -> RunRow:
         array=record.array if record else False,
         shards=record.shards if record else None,
         shards_done=status.done if record else None,
+        restarts=status.restarts,
         cluster=record.cluster if record else None,
         job_id=record.job_ids[-1] if record and record.job_ids else None,
         created=record.created if record else None,
@@ -356,7 +363,7 @@ def describe_shard(run: Run, gathered: Gathered, status: RunStatus, shard: int) 
         warnings=(*status.warnings, *detail.warnings),
         done=_done(record) if record else None,
         input=InputView(files=len(planned.files), bytes=planned.bytes, paths=tuple(planned.paths)),
-        attempts=tuple(_attempts(run, shard)),
+        attempts=attempts_of(run, shard, found, gathered.facts.now),
         paths=ShardFiles(
             outputs=str(paths.shard_outputs(shard)), done=str(paths.done(shard)), attempt=_existing(attempt)
         ),
@@ -374,19 +381,3 @@ def _done(record: DoneRecord) -> DoneView:
         tasks_failed=record.tasks_failed,
         rows_failed=record.rows_failed,
     )
-
-
-def _attempts(run: Run, shard: int) -> Iterator[AttemptView]:
-    """What is known of every attempt at a shard, oldest first."""
-    for attempt in attempts_at(run.paths, shard):
-        outcome = read_outcome(attempt.outcome) or read_element_outcome(run.paths, attempt.name)
-        yield AttemptView(
-            attempt=attempt.name,
-            state=outcome.state if outcome else None,
-            failure_class=outcome.failure_class if outcome else None,
-            blame=blame_of(outcome.failure_class) if outcome else None,
-            message=outcome.message if outcome else "",
-            started=outcome.started if outcome else None,
-            ended=outcome.ended if outcome else None,
-            log=_existing(attempt.driver_log),
-        )

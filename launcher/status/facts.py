@@ -120,6 +120,8 @@ class RunFacts:
     """Elements that wait in the queue, and have run before: Slurm or the run itself has put them there again."""
     restart_due: frozenset[str] = frozenset()
     """Elements that have ended, and whose batch scripts are about to let them begin again."""
+    restarts: int = 0
+    """Starts of its jobs after an interruption."""
     attempts: Mapping[int, AttemptFacts] = field(default_factory=dict)
     detailed: frozenset[int] = frozenset()
     """Shards of which everything was read."""
@@ -158,7 +160,7 @@ class RunFacts:
             return False
         return not element.state.is_final or self.is_settling(element)
 
-    def restarts(self, place: ShardPlace) -> bool:
+    def is_restart(self, place: ShardPlace) -> bool:
         """Whether what waits or is to come for this shard is a restart, and no first start or retry of a user."""
         return place.restarts or place.element_id in self.ran_before or place.element_id in self.restart_due
 

@@ -222,7 +222,7 @@ def collect_facts(
         host=next((s.record.host for s in reversed(submissions) if s.record.host), record.host),
     )
     active = [number for number in facts.open_shards if facts.is_active(number)]
-    facts = with_activity(paths, facts, active)
+    facts = with_activity(paths, facts, active, _restart_jobs(submissions))
     over = [] if level is Level.STATE else [n for n in facts.open_shards if n in places and not facts.is_active(n)]
     if level is not Level.STATE and record.shards > 1:
         over += ended_early(paths, facts)
@@ -232,6 +232,11 @@ def collect_facts(
             facts = replace(facts, done=done_shards(paths))
     facts = facts if facts.open_shards else _with_ends(paths, facts)
     return Gathered(facts, submissions, is_fresh=not answer.is_shared)
+
+
+def _restart_jobs(submissions: Iterable[Submission]) -> set[str]:
+    """Jobs that the run has submitted itself, after an interruption."""
+    return {str(each.record.job_id) for each in submissions if each.record.purpose == RESTART}
 
 
 def _is_continued(paths: RunPaths, answer: SlurmAnswer) -> bool:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.files import is_there
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.attempt_names import base_of
-from curator_slurm.launcher.runs.paths import ClusterPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element
+from curator_slurm.launcher.status.attempt_history import names_of_attempts
 from curator_slurm.launcher.status.gather import places_of, status_of
 from curator_slurm.launcher.status.shard_status import ShardState
 from curator_slurm.launcher.tails import GrowingFile, last_lines, tail
@@ -37,22 +39,51 @@ class LogFile:
         return f"{self.kind} {self.node}".strip()
 
 
-def log_files(run: Run, shard: int | None = None) -> list[LogFile]:
+def log_files(run: Run, shard: int | None = None, attempt: str | None = None) -> list[LogFile]:
     """The logs of the newest attempt at a shard (None: at any) that exist, the driver's first, and of its element.
 
-    An element whose cluster never came up has logs, too, but no attempt.
+    An element whose cluster never came up has logs, too, but no attempt. `attempt` is another one, by its number, from
+    1 for the first one, or its name.
+
+    Raises:
+        UsageError: there is no such attempt.
     """
+    if attempt is not None:
+        return _of_attempt(run, shard or 0, _attempt_named(run, shard, attempt))
     attempts = run.paths.existing_attempts() if shard is None else attempts_at(run.paths, shard)
     element_id = base_of(attempts[-1].name) if attempts else _element_id(run, shard)
     files = [LogFile("driver", attempt.driver_log) for attempt in attempts[-1:]]
     if element_id is not None:
         files.append(LogFile("slurm", run.paths.slurm_log(element_id)))
         name = attempts[-1].name if attempts else newest_element(run.paths, element_id)
-        cluster = ClusterPaths(run.paths.elements / name, run.paths) if name else None
-        for node in cluster.existing_nodes() if cluster else ():
-            files.append(LogFile("agent", node.agent_log, node.name))
-            files.append(LogFile("ray", node.ray_output, node.name))
+        files += _of_nodes(run, name) if name else []
     return [file for file in files if is_there(file.path)]
+
+
+def _of_attempt(run: Run, shard: int, name: str) -> list[LogFile]:
+    """The logs of one attempt and its element; that of the batch script is of all starts of its job."""
+    attempt = AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths)
+    files = [LogFile("driver", attempt.driver_log), LogFile("slurm", run.paths.slurm_log(base_of(name)))]
+    return [file for file in (*files, *_of_nodes(run, name)) if is_there(file.path)]
+
+
+def _of_nodes(run: Run, element: str) -> Iterator[LogFile]:
+    for node in ClusterPaths(run.paths.elements / element, run.paths).existing_nodes():
+        yield LogFile("agent", node.agent_log, node.name)
+        yield LogFile("ray", node.ray_output, node.name)
+
+
+def _attempt_named(run: Run, shard: int | None, attempt: str) -> str:
+    if shard is None and run.record is not None and run.record.array:
+        raise UsageError("--attempt needs --shard N: each shard of the run has attempts of its own")
+    names = names_of_attempts(run, shard or 0)
+    if attempt in names:
+        return attempt
+    number = whole_number(attempt)
+    if number is None or not 1 <= number <= len(names):
+        there = ", ".join(f"{each} {name}" for each, name in enumerate(names[-20:], max(len(names) - 19, 1)))
+        raise UsageError(f"there is no attempt {attempt}; there are: {there or 'none yet'}")
+    return names[number - 1]
 
 
 def _element_id(run: Run, shard: int | None) -> str | None:
@@ -100,6 +131,7 @@ class Wanted:
     everything: bool = False
     driver: bool = False
     shard: int | None = None
+    attempt: str | None = None
 
     @property
     def falls_back(self) -> bool:
@@ -153,11 +185,18 @@ def follow(
     is_over: Callable[[], bool],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[LogChunk]:
-    """What the wanted logs grow by, until the run is over; logs that appear later are taken up then."""
+    """What the wanted logs grow by, until the run is over; logs that appear later, of its restarts, too, are taken up.
+
+    Those of an attempt that another one has followed are read to their end first.
+    """
     open_files: dict[Path, GrowingFile] = {}
+    present: list[LogFile] = []
     while True:
         over = is_over()  # before reading, so that the last lines are read after the end
-        for file in select(log_files(run, wanted.shard), wanted):
+        before, present = present, select(log_files(run, wanted.shard, wanted.attempt), wanted)
+        if wanted.falls_back and any(file.kind == "driver" for file in present):
+            wanted = replace(wanted, driver=True)  # that of the batch script stands in at the start alone
+        for file in [*(file for file in before if file not in present), *present]:
             growing = open_files.get(file.path)
             is_new = growing is None
             if growing is None:

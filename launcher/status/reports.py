@@ -44,6 +44,11 @@ class OutcomeReport:
     exit_code: int | None = None
     outputs: str | None = None
     warnings: tuple[str, ...] = ()
+    sources_before: int | None = None
+    sources_finished: int | None = None
+    """Source partitions, when the attempt began and when it ended."""
+    last_finished: float | None = None
+    """When the last of them was."""
     provisional: bool = False
     """The nodes may not have been taken down yet, and Slurm may know better why the job ended."""
 
@@ -168,6 +173,9 @@ def outcome_of(value: Json) -> OutcomeReport:
         exit_code=whole(value.get("exit_code")),
         outputs=_text(value.get("outputs")) or None,
         warnings=_texts(value.get("warnings")),
+        sources_before=whole(value.get("sources_before")),
+        sources_finished=whole(value.get("sources_finished")),
+        last_finished=moment(value.get("last_finished")),
         provisional=value.get("provisional") is True,
     )
 

@@ -35,6 +35,7 @@ class RunStatus:
     rate: float | None = None
     """Shards per second, lately."""
     eta_s: float | None = None
+    restarts: int = 0
     started: float | None = None
     ended: float | None = None
     never_starts: bool = False
@@ -186,6 +187,7 @@ def _of_one(facts: RunFacts, shard: ShardStatus, statuses: Sequence[ShardStatus]
         done=len(facts.done),
         open=statuses,
         details={0: shard},
+        restarts=facts.restarts,
         failure_class=failure,
         message=message,
         next_step=next_step,
@@ -207,6 +209,7 @@ def _of_many(facts: RunFacts, statuses: Sequence[ShardStatus], details: Mapping[
         done=len(facts.done),
         open=statuses,
         details=details,
+        restarts=facts.restarts,
         message=message,
         next_step=next_step,
         rate=rate,

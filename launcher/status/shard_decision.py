@@ -129,7 +129,7 @@ def _active(
         state = ShardState.RUNNING
     elif element.state.run_state is not RunState.PENDING:
         state = ShardState.STARTING if is_next else ShardState.PENDING
-    elif facts.restarts(place):
+    elif facts.is_restart(place):
         state = ShardState.RESTARTING
     if state is ShardState.RUNNING and attempt.events is not None and not attempt.events.driver_started:
         state = ShardState.STARTING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from curator_slurm.launcher.status.reports import StageReport
+from curator_slurm.launcher.status.views import AttemptView
 
 _MARGIN = 1.1
 """An estimate that is above the time left by less proves nothing."""
@@ -24,6 +25,33 @@ def too_slow(stages: Sequence[StageReport], now: float, ends_by: float | None) -
         f"{_minutes(left)}. More nodes or a longer resources.time are for the next attempt; "
         "pipeline.checkpoint_path keeps what is finished by then"
     )
+
+
+def over_restarts(
+    needed: float | None, ends_by: float | None, now: float, attempts: Sequence[AttemptView]
+) -> float | None:
+    """Seconds to the end of a run that needs so much more work, where its job ends before and it begins again.
+
+    What is left then takes as much longer than the work itself as it has so far: with the times in the queue, of
+    starting, and of what was done twice. Before the first restart nobody knows that.
+    """
+    if needed is None or ends_by is None:
+        return needed
+    left = max(ends_by - now, 0.0)
+    if needed <= left:
+        return needed
+    return left + (needed - left) * _stretch(attempts, now)
+
+
+def _stretch(attempts: Sequence[AttemptView], now: float) -> float:
+    """Time that has passed since the first start, for each second of useful work."""
+    begun = [each.started for each in attempts if each.started is not None]
+    useful = 0.0
+    for each in attempts:
+        hours, wasted = each.node_hours or 0.0, each.wasted_node_hours or 0.0
+        took = ((each.ended or now) - each.started) if each.started is not None else 0.0
+        useful += took * (1 - wasted / hours) if hours else 0.0
+    return max((now - min(begun)) / useful, 1.0) if begun and useful > 0 else 1.0
 
 
 def _minutes(seconds: float) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from curator_slurm.launcher.failure_classes import Blame, FailureClass
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import NodeReport, PipelineReport, StageReport, StoreReport
+from curator_slurm.launcher.status.run_events import EventsView
 from curator_slurm.launcher.status.shard_status import ShardState
 from curator_slurm.launcher.status.timeline import TimelineView
 
@@ -91,6 +92,53 @@ class SubmissionView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttemptView:
+    """One attempt at a shard, numbered from 1; no state where it has left no word of its end.
+
+    `sources_before` and `sources_finished` are the source partitions that were finished when it began and when it
+    ended. `wasted_node_hours` are those after the last one that it finished.
+    """
+
+    number: int
+    shard: int
+    attempt: str
+    job_id: str
+    state: RunState | None
+    failure_class: FailureClass | None
+    blame: Blame | None
+    message: str
+    nodes: tuple[str, ...]
+    sources_before: int | None
+    sources_finished: int | None
+    started: float | None
+    ended: float | None
+    node_hours: float | None
+    wasted_node_hours: float | None
+    log: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageView:
+    """What all attempts have cost; what was wasted is null where one of them cannot tell."""
+
+    attempts: int
+    restarts: int
+    node_hours: float
+    wasted_node_hours: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptsView:
+    """What `status --attempts` prints."""
+
+    schema: int = 1
+    run_id: str
+    name: str
+    usage: UsageView
+    attempts: tuple[AttemptView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class CollectedView:
     """The dataset that `collect` has published."""
 
@@ -147,6 +195,13 @@ class RunView:
     rows_failed: int | None
     notes: tuple[str, ...]
     object_store: StoreReport | None
+    restarts: int
+    """Starts after an interruption, of all its jobs."""
+    attempts: tuple[AttemptView, ...]
+    """And `usage`: of a run of one shard; of others, `status --attempts` reads them all."""
+    usage: UsageView | None
+    eta_s: float | None
+    """Until the end, over restarts if there have to be more."""
     shards: ShardsView
     submissions: tuple[SubmissionView, ...]
     collect_jobs: tuple[str, ...]
@@ -178,6 +233,7 @@ class RunRow:
     array: bool
     shards: int | None
     shards_done: int | None
+    restarts: int
     cluster: str | None
     job_id: str | None
     created: float | None
@@ -209,20 +265,6 @@ class InputView:
     files: int
     bytes: int
     paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttemptView:
-    """One attempt at a shard; no state where it has left no outcome."""
-
-    attempt: str
-    state: RunState | None
-    failure_class: FailureClass | None
-    blame: Blame | None
-    message: str
-    started: float | None
-    ended: float | None
-    log: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +316,8 @@ DOCUMENTS: Mapping[str, Any] = {
     "status": RunView,
     "status-shard": ShardView,
     "status-failed": tuple[OpenShard, ...],
+    "status-attempts": AttemptsView,
+    "status-events": EventsView,
     "status-timeline": TimelineView,
     "list": tuple[RunRow, ...],
 }

@@ -66,6 +66,24 @@ def test_everything_is_read_of_a_run_of_one_shard(tmp_path: Path) -> None:
     assert status.object_store is not None
 
 
+def test_an_attempt_that_drains_and_one_that_begins_again(tmp_path: Path) -> None:
+    run = submitted_run(tmp_path)
+    attempt = new_attempt(run)
+    event(attempt, "driver_started")
+    running = job(SlurmState.RUNNING)
+    assert facts_of(run, running).decide().state is RunState.RUNNING
+    attempt.drain.write_text("{}")
+    drains = facts_of(run, running).decide()
+    assert (drains.state, drains.only and drains.only.state) == (RunState.DRAINING, ShardState.DRAINING)
+    outcome(attempt, "failed", failure_class="preempted", message="preempted by another job")
+    attempt.cluster.restart_request.write_text("")
+    due = facts_of(run, running).decide()
+    assert (due.state, due.message[-23:]) == (RunState.RESTARTING, "preempted by another job"[-23:])
+    again = facts_of(run, job(SlurmState.PENDING)).decide()
+    assert (again.state, "in the queue again" in again.message) == (RunState.RESTARTING, True)
+    assert facts_of(run, job(SlurmState.PREEMPTED)).decide().state is RunState.FAILED  # nobody has followed it
+
+
 def test_a_job_that_was_requeued_counts_before_it_has_begun(tmp_path: Path) -> None:
     run = submitted_run(tmp_path)
     outcome(new_attempt(run), "failed", failure_class="preempted")
