@@ -10,6 +10,7 @@ from pathlib import Path
 from curator_slurm.common.json_fields import whole
 from curator_slurm.launcher.failure_classes import blame_of
 from curator_slurm.launcher.files import folders_in, is_there
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.attempt_names import base_of, order_of
 from curator_slurm.launcher.runs.finished_sources import finished_sources
 from curator_slurm.launcher.runs.paths import AttemptPaths
@@ -51,8 +52,7 @@ def attempts_of(run: Run, shard: int, status: ShardStatus | None, now: float) ->
 def all_attempts(run: Run, known: Mapping[int, ShardStatus], now: float) -> Iterator[AttemptView]:
     """Those at all shards, by shard; `known` are the statuses of those that are not done."""
     for folder in folders_in(run.paths.attempts):
-        if folder.name.isdigit():
-            shard = int(folder.name)
+        if (shard := whole_number(folder.name)) is not None:
             yield from attempts_of(run, shard, known.get(shard), now)
 
 
