@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from curator_slurm.launcher.plan.model import Cluster, JobPart, Plan
+from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.site.habits import (
     CollectHabits,
     ExclusiveUse,
@@ -14,6 +15,7 @@ from curator_slurm.launcher.site.habits import (
     OptionUse,
     SlurmHabits,
 )
+from curator_slurm.launcher.spec.restart_section import Mechanism
 
 Option = tuple[str, str | None]
 """A long name and its value, None for a bare flag."""
@@ -32,7 +34,9 @@ def sbatch_lines(plan: Plan) -> Iterator[Option]:
     yield from _of_nodes(first)
     yield "output", "elements/slurm-%A_%a.log" if plan.array else "slurm-%j.log"
     yield from _of_script(first.habits)
-    if first.habits.no_requeue is OptionUse.USE:
+    if restart_choice(plan).mechanism is Mechanism.REQUEUE:
+        yield "requeue", None
+    elif first.habits.no_requeue is OptionUse.USE:
         yield "no-requeue", None
     if outlives_nodes(plan):
         yield "no-kill", None

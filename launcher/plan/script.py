@@ -12,14 +12,18 @@ from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
 
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Cluster, Plan, SiteTemplate
+from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.plan.sbatch_lines import Option, collect_lines, outlives_nodes, sbatch_lines
 from curator_slurm.launcher.plan.template_blocks import FOLDER
 from curator_slurm.launcher.shell import quote, sbatch_quote
 from curator_slurm.launcher.site.habits import ExportUse
+from curator_slurm.launcher.spec.restart_section import Mechanism
 
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+GOES_ON = 75
+"""What an agent exits with that has left a request to go on, because the head of its job is lost."""
 MAX_SCRIPT = 1_000_000
 """Bytes: a quarter of what Slurm takes by default (max_script_size), half of what Linux takes as environment."""
 
@@ -66,6 +70,8 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         options=options,
         no_kill=outlives_nodes(plan),
         components=[str(number) for number in range(len(plan.spec.resources.groups))],
+        restarts=restart_choice(plan).mechanism is not Mechanism.OFF,
+        goes_on=str(GOES_ON),
         exports=plan.habits.export is not ExportUse.NEVER,
         functions=_functions(plan),
     )
@@ -75,6 +81,8 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
 def _functions(plan: Plan) -> list[str]:
     """What the nodes run, in the order of the file: what starts it comes last."""
     functions = ["json_text", "node_fail", "run_agent", "prepare_software", "start_agent"]
+    if restart_choice(plan).mechanism is not Mechanism.OFF:
+        functions[:0] = ["was_cancelled", "without_job", "job_of_comment", "ask_slurm", "resubmit", "requeue", "go_on"]
     if plan.spec.environment.modules:
         functions.insert(0, "find_module_command")
     if plan.python is None:

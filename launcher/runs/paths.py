@@ -202,6 +202,16 @@ class SubmissionPaths:
         """The script of this submission, where it differs from the run's own."""
         return self.root / "job.sbatch"
 
+    @property
+    def job_id(self) -> Path:
+        """job-id: of a submission that a job made when it ended, what sbatch printed."""
+        return self.root / "job-id"
+
+    @property
+    def refusal(self) -> Path:
+        """refusal: of such a submission, what sbatch said in place of a job id."""
+        return self.root / "refusal"
+
 
 @dataclass(frozen=True)
 class ClusterPaths:
@@ -251,6 +261,36 @@ class ClusterPaths:
     def exit_code(self) -> Path:
         """exit-code: what the batch script shall end with; written by the head agent as its last act."""
         return self.root / "exit-code"
+
+    @property
+    def history(self) -> Path:
+        """history.json: what came before this job, and how much was finished when it began; written by its head."""
+        return self.root / "history.json"
+
+    @property
+    def restart_request(self) -> Path:
+        """restart-request: how the run goes on after this job, for the batch script to carry out."""
+        return self.root / "restart-request"
+
+    @property
+    def resubmission(self) -> Path:
+        """The folder of the next submission, until the batch script moves it there."""
+        return self.root / "resubmission"
+
+    @property
+    def restarting(self) -> Path:
+        """A folder that whoever carries out the request makes first: nobody else does it then."""
+        return self.root / "restarting"
+
+    @property
+    def restart_refused(self) -> Path:
+        """restart-refused: what Slurm said to a request."""
+        return self.root / "restart-refused"
+
+    @property
+    def cancelled(self) -> Path:
+        """Made by `cancel`: the request is not carried out."""
+        return self.root / "cancelled"
 
     @property
     def cluster(self) -> Path:

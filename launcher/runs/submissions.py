@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder, write_atomic
 from curator_slurm.common.json_fields import checked
-from curator_slurm.common.plain_files import plain_lines
+from curator_slurm.common.plain_files import plain_lines, read_plain
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import LIST_BYTES, RECORD_BYTES, read_json, write_json
@@ -22,6 +23,10 @@ from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
 
 _JOB_ID = re.compile(r"[0-9]{1,18}")
+RESTART = "restart"
+"""The purpose of a submission that the run itself makes, after an interruption."""
+RESTARTING_S = 900.0
+"""A batch script that goes on after the end of its job does not try for longer."""
 
 
 RESTART = "restart"
@@ -65,12 +70,22 @@ class SubmissionRecord:
     refused: str = ""
     lost: float | None = None
     cancelled: tuple[CancelRequest, ...] = ()
+    restart_of: str = ""
+    """The element that went on with it when it ended: its batch script has named the folder and called sbatch."""
+    link_of: int | None = None
+    """Of a link of a chain: the number of the submission that the chain began with."""
     schema: int = 1
 
     @property
     def is_interrupted(self) -> bool:
         """Whether a job of it may exist although none is recorded."""
-        return self.job_id is None and not self.refused and self.lost is None
+        return self.job_id is None and not self.refused and self.lost is None and not self.is_being_submitted
+
+    @property
+    def is_being_submitted(self) -> bool:
+        """Whether the batch script of a job that has just ended is at it, as far as its time tells."""
+        recent = abs(time.time() - self.prepared) < RESTARTING_S
+        return bool(self.restart_of) and self.job_id is None and not self.refused and self.lost is None and recent
 
     @property
     def may_exist(self) -> bool:
@@ -162,7 +177,51 @@ def _read(paths: SubmissionPaths) -> Submission:
         raise StorageError(f"the submission in {paths.root} cannot be read: {storage_errors.what(error)}") from error
     except ValueError as error:
         raise StorageError(f"the submission in {paths.root} is damaged: {error}") from error
-    return Submission(paths, record, elements)
+    return Submission(paths, _of_script(paths, record) if record.restart_of else record, elements)
+
+
+def _of_script(paths: SubmissionPaths, record: SubmissionRecord) -> SubmissionRecord:
+    """The record of a submission that a batch script made: it wrote its part into files of their own.
+
+    Until one of them is there, it is being submitted.
+    """
+    number = paths.number
+    if not record.comment.endswith(f":{number:04d}"):
+        record = replace(record, comment=f"{record.comment}{number:04d}")
+    if record.job_id is None and record.lost is None and not record.refused:
+        said, refusal = _text(paths.job_id), _text(paths.refusal)
+        job_id, _, cluster = said.partition(";")
+        if _JOB_ID.fullmatch(job_id):
+            record = replace(record, job_id=job_id, slurm_cluster=cluster or None, submitted=_changed(paths.job_id))
+        elif refusal:
+            record = replace(record, refused=refusal)
+    return replace(record, number=number)
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return read_plain(path, RECORD_BYTES).decode(errors="replace").strip()
+    return ""
+
+
+def _changed(path: Path) -> float | None:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime
+    return None
+
+
+def write_resubmission(
+    folder: Path, run: RunPaths, record: SubmissionRecord, elements: Iterable[Element], files: Mapping[str, str]
+) -> None:
+    """Make the folder of a submission that has no number yet: a batch script moves it to the next that is free.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = SubmissionPaths(folder.with_name(f".{folder.name}-{os.urandom(4).hex()}"), run)
+    temporary.root.mkdir(mode=0o700)
+    _fill(temporary, record, elements, files)
+    temporary.root.rename(folder)
 
 
 def write_submission(
