@@ -210,6 +210,7 @@ def write_spec(folder: Path, python: Path, **more: Any) -> Path:
         "pipeline": {"command": "true"},
         "environment": {"python": str(python)},
         "storage": {"runs": str(folder / "runs")},
+        "restart": {"mechanism": "off"},
         **more,
     }
     path = folder / "spec.yaml"

@@ -77,6 +77,10 @@ class AgentContext:
     """The user's own, for Ray, drivers and published files; what the agent writes itself is private."""
     code: Path | None = None
     """The user's modules as they were submitted; None where there are none."""
+    submission: int | None = None
+    """The number of the submission that the job belongs to; None of one that was submitted by hand."""
+    goes_on: bool = False
+    """Whether this agent has left a request to go on, because the head is lost."""
     status: NodeStatus = field(init=False)
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 

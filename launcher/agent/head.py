@@ -19,6 +19,7 @@ from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
+from curator_slurm.launcher.agent.restarts import Restarts
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -45,6 +46,7 @@ class Head:
         self.heartbeat = Beating(Heartbeat(context.cluster.heartbeat))
         self.board = NodeBoard(context.cluster, context.allocation.nodes)
         self.outcomes = Outcomes(context, node, self.events, self.board)
+        self.restarts = Restarts(context, self.outcomes, self.events, list(shards))
         drivers = Drivers(context, node, self.events, self.outcomes)
         self.runner = ShardRunner(
             context, drivers, self.events, self.outcomes, shards, lambda: self.bootstrap.check_nodes()
@@ -75,6 +77,7 @@ class Head:
         )
         outcome = self.outcomes.explained(outcome)
         self.runner.amend(outcome)
+        outcome = self.restarts.settle(outcome)
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         with contextlib.suppress(OSError):
             write_atomic(self.context.cluster.exit_code, f"{outcome.exit_code}\n")
@@ -129,7 +132,7 @@ class Head:
         context = self.context
         allocation = context.allocation
         self.events.add("agent_started", f"{len(allocation.nodes)} nodes: {', '.join(allocation.nodes)}")
-        nothing_to_do = self.runner.prepare()
+        nothing_to_do = self.restarts.begin() or self.runner.prepare()
         if nothing_to_do is not None:
             return nothing_to_do
         context.environment = job_environment(context.environment, context.run, context.plan, context.code)

@@ -11,6 +11,7 @@ from curator_slurm.launcher.runs.attempt_names import newest_names
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.manifest import count_shards
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.restart_request import How, goes_on, read_request
 from curator_slurm.launcher.runs.secrets import remove_secrets, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 
@@ -20,9 +21,16 @@ def remove_secrets_of(cluster: ClusterPaths, *, array: bool) -> None:
     with contextlib.suppress(OSError):
         remove_credentials(cluster)
     if not array:
-        remove_secrets(cluster.run)
+        if not _is_followed(cluster):
+            remove_secrets(cluster.run)
     else:
         remove_secrets_if(cluster.run, lambda: _is_done(cluster.run) or _have_all_ended(cluster))
+
+
+def _is_followed(cluster: ClusterPaths) -> bool:
+    """Whether another job goes on after this one, and needs them."""
+    request = read_request(cluster)
+    return request is not None and request.how is not How.DROP
 
 
 def _is_done(run: RunPaths) -> bool:
@@ -54,6 +62,7 @@ def _has_ended(cluster: ClusterPaths, submission: Submission, newest: dict[str, 
             continue  # it was pending
         if name is None:
             return False
-        if name != cluster.name and not ClusterPaths(cluster.run.elements / name, cluster.run).outcome.exists():
+        element = ClusterPaths(cluster.run.elements / name, cluster.run)
+        if (name != cluster.name and not element.outcome.exists()) or goes_on(element) is not None:
             return False
     return True

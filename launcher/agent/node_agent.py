@@ -31,6 +31,8 @@ from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.restart.leave_request import try_to_leave
+from curator_slurm.launcher.restart.lineage import previous_element, shards_left
 from curator_slurm.launcher.runs.attempt_records import (
     NodeState,
     NodeStatus,
@@ -76,8 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
         steps = [("clean-up", lambda: clean_up(cluster, allocation.node_name))]
         if allocation.is_head:
             secrets = ("removing secrets", lambda: remove_secrets_of(cluster, array=plan.array))
+            number = submission.number if submission else None
             report = ("the report", lambda: report_head_lost(cluster, allocation))
-            take_steps(secrets, report, *steps)  # secrets first: with the outcome the run has ended
+            request = ("the request to go on", lambda: _go_on(cluster, plan, number))
+            take_steps(request, secrets, report, *steps)  # the outcome last: with it the run has ended
         else:
             take_steps(("the report", lambda: report_worker_lost(cluster, allocation)), *steps)
         return 0
@@ -87,13 +91,22 @@ def main(arguments: list[str] | None = None) -> int:
     processes.become_subreaper()
     try:
         preflight.check_run_directory(cluster, allocation.node_name)
-        shards = shards_of_job(run, submission, os.environ, stop.wait) if allocation.is_head else []
+        shards = _shards(cluster, submission, stop) if allocation.is_head else []
     except BootstrapError as error:
         return _refuse(error)
     code = newest_code(run, submission.number if submission else None)
     folder = code[0] if code else None
-    context = AgentContext(plan, allocation, cluster, stop, dict(os.environ), path, users_umask, folder)
+    number = submission.number if submission else None
+    context = AgentContext(plan, allocation, cluster, stop, dict(os.environ), path, users_umask, folder, number)
     return run_agent(context, shards)
+
+
+def _shards(cluster: ClusterPaths, submission: SubmissionPaths | None, stop: StopRequest) -> list[int]:
+    """What this element is to do; one that Slurm has started again goes on with what is left of it."""
+    shards = shards_of_job(cluster.run, submission, os.environ, stop.wait)
+    before = previous_element(cluster, submission.number if submission else None)
+    again = before is not None and before.job_id == cluster.job_id
+    return shards_left(before, shards) if again else shards
 
 
 def _refuse(error: BootstrapError) -> int:
@@ -133,6 +146,13 @@ def _worker(context: AgentContext, node: Node) -> int:
         return fail_worker(context, BootstrapError("unknown", f"the agent failed: {error!r}", "read its agent.log"))
     finally:
         node.take_down()
+
+
+def _go_on(cluster: ClusterPaths, plan: Plan, number: int | None) -> None:
+    """Leave the request that the killed agent of the head could not leave; the batch script carries it out."""
+    if plan.cluster is Cluster.SLURM and not cluster.outcome.exists():
+        ending = read_ending(cluster)
+        try_to_leave(cluster, plan, number, ending.failure_class if ending else FailureClass.NODE_FAILED)
 
 
 def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:

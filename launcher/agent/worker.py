@@ -17,10 +17,12 @@ from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.errors import BootstrapError
-from curator_slurm.launcher.failure_classes import failure_class_of
+from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.patience import Patience
+from curator_slurm.launcher.restart.leave_request import try_to_leave
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 from curator_slurm.launcher.runs.phases import Phase
+from curator_slurm.launcher.runs.restart_request import GOES_ON
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 """Between two looks for the head's address, on small clusters."""
@@ -42,7 +44,7 @@ def run_worker(context: AgentContext, node: Node) -> int:
     address = _wait_for_cluster(context, heartbeat, watch)
     if address is None:
         over = heartbeat.signal.ended or context.stop.requested
-        return 0 if over or not _give_up(context, watch) else 1
+        return 0 if over or not _give_up(context, watch) else _code(context)
     preflight.check_versions(node.versions, heartbeat.signal.cluster["versions"])
     if not context.plan.spec.cluster.ray:
         context.reached(Phase.JOINED)
@@ -98,7 +100,7 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
             log.info("joined the Ray cluster at %s", address)
         _report_memory_kills(context)
         if watch.is_lost() and _give_up(context, watch):
-            return 1
+            return _code(context)
         current = str(heartbeat.signal.cluster["address"])
         if current != address:
             log.info("the head restarted at %s", current)
@@ -111,7 +113,7 @@ def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch
             elif heartbeat.signal.ended or context.stop.requested:
                 return 0
             elif _give_up(context, watch):
-                return 1
+                return _code(context)
     return 0
 
 
@@ -126,7 +128,7 @@ def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader, watch: Head
         if context.stop.wait(pause) or heartbeat.read().ended:
             return 0
         if watch.is_lost() and _give_up(context, watch):
-            return 1
+            return _code(context)
         _report_memory_kills(context)
     return 0
 
@@ -167,9 +169,14 @@ def _give_up(context: AgentContext, watch: HeadWatch) -> bool:
     writer.join(_REASON_S)
     if lives.is_set():
         return False
-    if not allocation.local:
+    if not (allocation.local or context.goes_on):
         cancel_job(allocation.job_id)
     return True
+
+
+def _code(context: AgentContext) -> int:
+    """What to exit with after giving up: the shell around this agent carries the request out, and ends the job."""
+    return GOES_ON if context.goes_on else 1
 
 
 def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: threading.Event) -> None:
@@ -178,6 +185,9 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
     if watch.shows_life_after_a_write():
         lives.set()
         return
+    if not allocation.local:
+        failure, number = FailureClass.NODE_FAILED, context.submission
+        context.goes_on = try_to_leave(context.cluster, context.plan, number, failure, cancels=True).goes_on
     remove_secrets_of(context.cluster, array=context.plan.array)
     if not context.cluster.outcome.exists():
         without_head(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError, UsageError
 from curator_slurm.launcher.local_process import stop_job, wait_for_end
@@ -13,12 +15,13 @@ from curator_slurm.launcher.operations.active import Active, active_elements, el
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
+from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import remove_secrets
 from curator_slurm.launcher.runs.submissions import CancelRequest, Submission, collect_jobs
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.attempt_files import newest_elements
 from curator_slurm.launcher.status.gather import status_of
 from curator_slurm.launcher.status.reconcile import reconcile
 
@@ -128,15 +131,33 @@ def _request(run: Run, shards: Sequence[int] | None = None, numbers: Sequence[in
         for submission in ending:
             note = CancelRequest(time=when, elements=format_numbers(chosen[submission.record.number]))
             submission.update(cancelled=(*submission.record.cancelled, note))
+        marks = _mark(run, ending, chosen)
         try:
             _tell(run, ending, chosen, whole=whole)
         except CuratorSlurmError:
+            for mark in marks:
+                mark.unlink(missing_ok=True)
             for submission in ending:
                 submission.write(submission.record)
             if whole:
                 registry.mark_cancelled(run, before)
             raise
     return _Requested(run, ending, chosen)
+
+
+def _mark(run: Run, ending: Sequence[Submission], chosen: Active) -> list[Path]:
+    """Tell the elements, too: a batch script may be about to let the run go on after its job."""
+    newest, marks = newest_elements(run.paths), []
+    for submission in ending:
+        record = submission.record
+        for element in chosen[record.number]:
+            name = newest.get(record.element_id(element, str(record.job_id)))
+            if name is not None:
+                mark = ClusterPaths(run.paths.elements / name, run.paths).cancelled
+                with contextlib.suppress(OSError):
+                    mark.touch(mode=0o600)
+                    marks.append(mark)
+    return marks
 
 
 def _check(

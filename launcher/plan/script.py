@@ -15,6 +15,7 @@ from curator_slurm.launcher.plan.model import Cluster, Plan, SiteTemplate
 from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.plan.sbatch_lines import Option, collect_lines, outlives_nodes, sbatch_lines
 from curator_slurm.launcher.plan.template_blocks import FOLDER
+from curator_slurm.launcher.runs.restart_request import GOES_ON
 from curator_slurm.launcher.shell import quote, sbatch_quote
 from curator_slurm.launcher.site.habits import ExportUse
 from curator_slurm.launcher.spec.restart_section import Mechanism
@@ -22,8 +23,6 @@ from curator_slurm.launcher.spec.restart_section import Mechanism
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-GOES_ON = 75
-"""What an agent exits with that has left a request to go on, because the head of its job is lost."""
 MAX_SCRIPT = 1_000_000
 """Bytes: a quarter of what Slurm takes by default (max_script_size), half of what Linux takes as environment."""
 

@@ -18,15 +18,13 @@ from curator_slurm.launcher.failure_classes import FailureClass, failure_class_o
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.plan.restart_choice import restart_choice
-from curator_slurm.launcher.plan.script import render
-from curator_slurm.launcher.plan.site_rules import refused
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.restart.lineage import ElementHistory, history_now, read_history
 from curator_slurm.launcher.restart.policy import Restart, Rules, Stop, decide_for_all, rules_of
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import load_run, run_comment
-from curator_slurm.launcher.runs.restart_request import How, RestartRequest
+from curator_slurm.launcher.runs.restart_request import How, RestartRequest, read_request
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import (
     RESTART,
@@ -67,7 +65,9 @@ def leave_request(
         StorageError: the run cannot be read.
     """
     begun = read_history(cluster)
-    if begun is None or failure in (None, FailureClass.CANCELLED) or cluster.restart_request.exists():
+    if (there := read_request(cluster)) is not None:
+        return Left(there)
+    if begun is None or failure in (None, FailureClass.CANCELLED):
         return NOTHING
     own = _submission(cluster, number)
     endings = _endings(cluster, begun, failure)
@@ -152,6 +152,8 @@ def _with_changes(plan: Plan, changes: Mapping[str, str]) -> Plan | str:
     """The plan with the memory that it gets; or why it cannot have it."""
     if not changes:
         return plan
+    from curator_slurm.launcher.plan.site_rules import refused
+
     resources = plan.spec.resources.model_copy(update={"mem_per_node": changes[_MEMORY]})
     spec = plan.spec.model_copy(update={"resources": resources})
     origins = {**plan.origins, _MEMORY: "restart.on_out_of_memory"}
@@ -196,6 +198,8 @@ def _files(own: Submission | None, plan: Plan, changes: Mapping[str, str], clust
     """A plan and a script of its own, where they are not those of the run."""
     run = cluster.run
     if changes:
+        from curator_slurm.launcher.plan.script import render
+
         return {run.plan.name: plan.to_yaml(), run.script.name: render(plan)}
     if own is None or not own.paths.script.exists():
         return {}

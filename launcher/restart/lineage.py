@@ -1,7 +1,7 @@
 """What came before an element, and what has been finished since: the history that the policy counts.
 
-Every element notes at its start how much was finished then. So progress is known at its end, however it ends, by whoever
-comes after it: an element that was killed at once leaves no word of its own.
+Every element notes at its start how much was finished then. So progress is known at its end, however it ends, by
+whoever comes after it: an element that was killed at once leaves no word of its own.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def history_now(run: RunPaths, begun: ElementHistory) -> History:
 
 
 def previous_element(cluster: ClusterPaths, submission: int | None) -> ClusterPaths | None:
-    """The element after which this one goes on: of the same job, of the one that submitted it, or of the link before."""
+    """The element after which this one goes on: of the same job, the one that submitted it, or of the link before."""
     run = cluster.run
     with contextlib.suppress(OSError):
         names = os.listdir(run.elements)  # noqa: PTH208 (thousands of folders)
@@ -138,7 +138,7 @@ def shards_left(before: ClusterPaths | None, shards: Sequence[int]) -> list[int]
         return [shard for shard in shards if shard in set(request.shards)]
     if before.outcome.exists():
         return list(shards)
-    return [shard for shard in shards if not before.attempt(shard).outcome.exists()]
+    return [shard for shard in shards if not before.attempt(shard).outcome.exists()] or list(shards)
 
 
 def _finished(run: RunPaths, shards: Collection[int]) -> tuple[int, int]:

@@ -253,11 +253,6 @@ class ClusterPaths:
         return self.root / "ending.json"
 
     @property
-    def restart_request(self) -> Path:
-        """restart-request: what the batch script has to do so that the run begins again; left by an agent."""
-        return self.root / "restart-request"
-
-    @property
     def exit_code(self) -> Path:
         """exit-code: what the batch script shall end with; written by the head agent as its last act."""
         return self.root / "exit-code"

@@ -18,6 +18,9 @@ from curator_slurm.launcher.ranges import format_numbers, parse_numbers
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.submissions import RESTARTING_S
 
+GOES_ON = 75
+"""What an agent exits with that has left a request, because the head of its job is lost."""
+
 
 class How(StrEnum):
     """What the batch script does."""

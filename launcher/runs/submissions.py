@@ -23,8 +23,6 @@ from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
 
 _JOB_ID = re.compile(r"[0-9]{1,18}")
-RESTART = "restart"
-"""The purpose of a submission that the run itself makes, after an interruption."""
 RESTARTING_S = 900.0
 """A batch script that goes on after the end of its job does not try for longer."""
 

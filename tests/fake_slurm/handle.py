@@ -109,7 +109,7 @@ class FakeSlurm:
         (self.folder / "paused").unlink(missing_ok=True)
 
     def request(self, shown_id: str | int, request: str) -> None:
-        """Do to a job what Slurm may do: `node_fail`, `preempt`, `requeue`, `cancel`, `hold`, `release`."""
+        """Do to a job what Slurm may do: `node_fail`, `preempt`, `requeue`, `time_limit`, `cancel`, ..."""
         for job, elements in self.store.find([str(shown_id)]):
             record(job.folder, [e.task for e in elements], request=request)
 

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 POLL_S = 0.02
+_ENDS = {
+    "cancel": ("CANCELLED", ""),
+    "node_fail": ("NODE_FAIL", ""),
+    "requeue": ("REQUEUE", "JOB REQUEUE"),
+    "preempt": ("REQUEUE", "PREEMPTION"),
+    "time_limit": ("TIMEOUT", "TIME LIMIT"),
+}
+"""Request -> the state that the job gets, and why, as slurmstepd says it."""
 
 
 def main(store: Store, job_id: int) -> int:
@@ -44,7 +52,7 @@ class Runner:
         self.held: set[int | None] = set(self.waiting) if job.hold else set()
         self.read = 0
         kind, _, ids = str(job.options.get("dependency", "")).partition(":")
-        self.after = ids.split(":") if kind == "afterany" else []
+        self.after = ids.partition(",")[0].split(":") if kind == "afterany" else []
         self.impossible = job.nodes > self.settings["nodes"]
         reason = "JobHeldUser" if self.held else "PartitionNodeLimit" if self.impossible else None
         if reason:
@@ -81,9 +89,10 @@ class Runner:
         elif task in self.waiting and request == "cancel":
             self.waiting.remove(task)
             self._note([task], state="CANCELLED")
+        elif task in self.running and task in self.ending and request == "requeue":
+            self.ending[task]["state"] = "REQUEUE"
         elif task in self.running and task not in self.ending:
-            states = {"cancel": "CANCELLED", "node_fail": "NODE_FAIL", "requeue": "REQUEUE", "preempt": "REQUEUE"}
-            self._end(task, states[request])
+            self._end(task, *_ENDS[request])
 
     def _start_some(self) -> None:
         limit = self.job.max_running or self.settings["running_elements"]
@@ -133,7 +142,7 @@ class Runner:
             if ending and time.time() > ending["kill_at"]:
                 self._signal(task, signal.SIGKILL)
             elif not ending and time.time() > self.kill_at.get(task, float("inf")):
-                self._end(task, "TIMEOUT")
+                self._end(task, "TIMEOUT", "TIME LIMIT")
             return
         self._signal(task, signal.SIGKILL)  # what the script left behind
         del self.running[task]
@@ -150,9 +159,20 @@ class Runner:
         exit_code = f"0:{-code}" if code < 0 else f"{code}:0"
         self._note([task], state=state, exit_code=exit_code)
 
-    def _end(self, task: int | None, state: str) -> None:
+    def _end(self, task: int | None, state: str, why: str = "") -> None:
+        if state != "NODE_FAIL":
+            self._say(task, why)
         self.ending[task] = {"state": state, "kill_at": time.time() + self.settings["kill_wait_s"]}
         self._signal(task, signal.SIGKILL if state == "NODE_FAIL" else signal.SIGTERM)
+
+    def _say(self, task: int | None, why: str) -> None:
+        """Write into the job's log what slurmstepd does."""
+        element = self.elements[task]
+        job_id = element.raw_id if task is not None else self.job.id
+        due = f" DUE TO {why}" if why else ""
+        with self._output_path("output", element).open("a") as log:
+            now = time.strftime("%Y-%m-%dT%H:%M:%S")
+            log.write(f"slurmstepd-n1: error: *** JOB {job_id} ON n1 CANCELLED AT {now}{due} ***\n")
 
     def _signal(self, task: int | None, number: signal.Signals) -> None:
         signal_element(self.store.folder, self.elements[task], number)

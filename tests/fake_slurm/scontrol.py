@@ -26,6 +26,8 @@ def main(store: Store, arguments: list[str]) -> int:
             _show_nodes(store, [name for word in names for name in expand_hosts(word)])
         case ["ping"]:
             print("Slurmctld(primary) at login is UP")
+        case ["update", *_]:
+            pass  # it is in the log of calls
         case ["requeue" | "hold" | "release" as verb, *ids]:
             return _request(store, verb, [i for word in ids for i in word.split(",")])
         case _:
@@ -38,6 +40,12 @@ def _request(store: Store, verb: str, ids: list[str]) -> int:
     for word in ids:
         try:
             for job, elements in store.find([word]):
+                if verb == "requeue" and not job.requeue:
+                    print(f"Requested operation is presently disabled for job {word}", file=sys.stderr)
+                    return 1
+                if verb == "requeue" and all(element.state == "PENDING" for element in elements):
+                    print(f"Job is pending execution for job {word}", file=sys.stderr)
+                    return 1
                 record(job.folder, [e.task for e in elements], request=verb)
         except KeyError:
             print(f"Invalid job id specified for job {word}", file=sys.stderr)

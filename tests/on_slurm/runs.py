@@ -49,8 +49,9 @@ class Runs:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def write(self, spec: Mapping[str, Any], name: str = "spec.yaml") -> Path:
+        """A spec, which ends where its job ends unless it says otherwise."""
         path = self.folder / name
-        path.write_text(yaml.safe_dump(dict(spec), sort_keys=False))
+        path.write_text(yaml.safe_dump({"restart": {"mechanism": "off"}, **spec}, sort_keys=False))
         path.chmod(0o644)
         return path
 

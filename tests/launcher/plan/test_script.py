@@ -112,7 +112,7 @@ def test_options_for_slurm(lab):
         ("output", "slurm-%j.log"),
         ("open-mode", "append"),
         ("export", "NIL"),
-        ("no-requeue", None),
+        ("requeue", None),
         ("no-kill", None),
     ]
     text = render(variant(lab, "full", Cluster.SLURM))
@@ -128,7 +128,7 @@ def test_each_group_is_a_component_of_a_heterogeneous_job(lab):
     assert asked[:at] == [
         "--job-name=demo", "--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=8", "--mem=10G", "--time=60",
         "--partition=batch", "--account=shared", "--constraint=x", "--output=slurm-%j.log", "--open-mode=append",
-        "--export=NIL", "--no-requeue", "--no-kill",
+        "--export=NIL", "--requeue", "--no-kill",
     ]  # fmt: skip
     assert asked[at + 1 :] == [
         "--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=8", "--cpus-per-task=8", "--time=60", "--partition=gpu",
@@ -581,7 +581,7 @@ def test_the_folder_of_an_array_element(lab):
     (lab.run_dir / "submissions/0002").mkdir(parents=True)
     plan = lab.plan(Cluster.SLURM, **SHARDED)
     assert ("output", "elements/slurm-%A_%a.log") in list(sbatch_lines(plan))
-    assert "--array" not in render(plan)
+    assert "#SBATCH --array" not in render(plan)
     outcome = lab.run(plan, arguments=["0002"], SLURM_RESTART_COUNT="1", **ELEMENT)
     assert outcome.returncode == 0, outcome.stderr
     element = lab.run_dir / "elements/4711_3.1"

@@ -38,7 +38,7 @@ PLAIN = {
     "output": "slurm-%j.log",
     "open-mode": "append",
     "export": "NIL",
-    "no-requeue": None,
+    "requeue": None,
     "no-kill": None,
 }
 PLAIN_COLLECT = {
@@ -70,8 +70,8 @@ GONE = "(not there)"
         ({"gpus": "never"}, {"gpus-per-node": GONE}, {}),
         ({"exclusive": "always"}, {"exclusive": None}, {"exclusive": None}),
         ({"no_kill": "never"}, {"no-kill": GONE}, {}),
-        ({"no_requeue": "never"}, {"no-requeue": GONE}, {}),
-        ({"requeue": "never"}, {"no-requeue": None}, {}),
+        ({"no_requeue": "never"}, {}, {}),
+        ({"requeue": "never"}, {"requeue": GONE, "no-requeue": None}, {}),
         ({"open_mode": "never"}, {"open-mode": GONE}, {"open-mode": GONE}),
     ],
     ids=str,
