@@ -12,6 +12,7 @@ from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
 from curator_slurm.launcher.agent.credentials import make_credentials
 from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
+from curator_slurm.launcher.agent.going_on import Restarts
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
@@ -19,7 +20,6 @@ from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.restarts import Restarts
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass

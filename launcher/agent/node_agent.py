@@ -31,8 +31,8 @@ from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.restart.element_history import previous_element, shards_left
 from curator_slurm.launcher.restart.leave_request import try_to_leave
-from curator_slurm.launcher.restart.lineage import previous_element, shards_left
 from curator_slurm.launcher.runs.attempt_records import (
     NodeState,
     NodeStatus,

@@ -19,7 +19,7 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.ranges import whole_number
-from curator_slurm.launcher.restart.lineage import ElementHistory, history_now, read_history
+from curator_slurm.launcher.restart.element_history import ElementHistory, history_now, read_history
 from curator_slurm.launcher.restart.policy import Restart, Rules, Stop, decide_for_all, rules_of
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.paths import ClusterPaths

@@ -8,6 +8,7 @@ from pathlib import Path
 from curator_slurm.launcher.files import folders_in
 from curator_slurm.launcher.runs.attempt_names import EPOCH, STATE, is_attempt, order_of
 from curator_slurm.launcher.runs.node_paths import NodePaths
+from curator_slurm.launcher.runs.restart_files import RestartFiles
 
 SUBMISSIONS_LOCK = "submissions"
 """The lock that whoever submits, cancels or reconciles holds."""
@@ -214,7 +215,7 @@ class SubmissionPaths:
 
 
 @dataclass(frozen=True)
-class ClusterPaths:
+class ClusterPaths(RestartFiles):
     """Files of one Ray cluster and of the job that it lives in; `root` is `elements/<job id>.<restart>`."""
 
     root: Path
@@ -256,36 +257,6 @@ class ClusterPaths:
     def exit_code(self) -> Path:
         """exit-code: what the batch script shall end with; written by the head agent as its last act."""
         return self.root / "exit-code"
-
-    @property
-    def history(self) -> Path:
-        """history.json: what came before this job, and how much was finished when it began; written by its head."""
-        return self.root / "history.json"
-
-    @property
-    def restart_request(self) -> Path:
-        """restart-request: how the run goes on after this job, for the batch script to carry out."""
-        return self.root / "restart-request"
-
-    @property
-    def resubmission(self) -> Path:
-        """The folder of the next submission, until the batch script moves it there."""
-        return self.root / "resubmission"
-
-    @property
-    def restarting(self) -> Path:
-        """A folder that whoever carries out the request makes first: nobody else does it then."""
-        return self.root / "restarting"
-
-    @property
-    def restart_refused(self) -> Path:
-        """restart-refused: what Slurm said to a request."""
-        return self.root / "restart-refused"
-
-    @property
-    def cancelled(self) -> Path:
-        """Made by `cancel`: the request is not carried out."""
-        return self.root / "cancelled"
 
     @property
     def cluster(self) -> Path:

@@ -20,8 +20,10 @@ from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.worker import _give_up
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, NodeStatus, Outcome, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.restart_request import How, RestartRequest
 from curator_slurm.launcher.states import RunState
 
 ALLOCATION = Allocation(job_id="7", restart=0, node_id=0, nodes=("n1", "n2"), cpus=1, memory=1, gpus=0)
@@ -93,10 +95,21 @@ def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, *, lives: bo
         stop=StopRequest(),
         allocation=replace(ALLOCATION, node_id=1),
         plan=SimpleNamespace(array=False),
+        submission=None,
+        goes_on=False,
     )
     watch: Any = SimpleNamespace(reason="no heartbeat for 45 s", shows_life_after_a_write=lambda: lives)
     assert _give_up(context, watch) is not lives
     return cancelled
+
+
+def test_a_job_that_goes_on_is_ended_by_the_shell_that_carries_that_out(
+    cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by the first worker's alone: those that come after it find its request."""
+    RestartRequest(how=How.REQUEUE, shards=[0], cancels=True).write(cluster)
+    assert give_up(cluster, monkeypatch) == []
+    assert (read_json(cluster.outcome) or {})["failure_class"] == "node_failed"
 
 
 def test_a_head_that_a_worker_gave_up_is_not_told_as_cancelled(

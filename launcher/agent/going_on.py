@@ -10,8 +10,8 @@ from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.restart.element_history import ElementHistory, begin_history, read_history
 from curator_slurm.launcher.restart.leave_request import Left, rules_for, try_to_leave, was_cancelled
-from curator_slurm.launcher.restart.lineage import ElementHistory, begin_history, read_history
 from curator_slurm.launcher.restart.policy import History, exhausted
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.paths import ClusterPaths

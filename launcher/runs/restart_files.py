@@ -1,0 +1,41 @@
+"""The names of the files of an element that are about restarts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RestartFiles:
+    """What came before an element, and how the run goes on after it; `root` is `elements/<job id>.<restart>`."""
+
+    root: Path
+
+    @property
+    def history(self) -> Path:
+        """history.json: what came before this job, and how much was finished when it began; written by its head."""
+        return self.root / "history.json"
+
+    @property
+    def restart_request(self) -> Path:
+        """restart-request: how the run goes on after this job, for the batch script to carry out."""
+        return self.root / "restart-request"
+
+    @property
+    def resubmission(self) -> Path:
+        """The folder of the next submission, until the batch script moves it there."""
+        return self.root / "resubmission"
+
+    @property
+    def restarting(self) -> Path:
+        """A folder that whoever carries out the request makes first: nobody else does it then."""
+        return self.root / "restarting"
+
+    @property
+    def restart_refused(self) -> Path:
+        """restart-refused: what Slurm said to a request."""
+        return self.root / "restart-refused"
+
+    @property
+    def cancelled(self) -> Path:
+        """Made by `cancel`: the request is not carried out."""
+        return self.root / "cancelled"
