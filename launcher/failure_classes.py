@@ -19,6 +19,7 @@ class FailureClass(StrEnum):
     PORT_CONFLICT = "port_conflict"
     STORAGE = "storage"
     SLURM_REFUSED = "slurm_refused"
+    SUPERSEDED = "superseded"
     UNKNOWN = "unknown"
 
 
@@ -44,12 +45,13 @@ _BLAME = {
     FailureClass.BOOTSTRAP_TIMEOUT: Blame.SITE,
     FailureClass.STORAGE: Blame.SITE,
     FailureClass.CANCELLED: None,
+    FailureClass.SUPERSEDED: None,
     FailureClass.UNKNOWN: Blame.UNKNOWN,
 }
 
 
 def blame_of(failure: FailureClass | None) -> Blame | None:
-    """Who is to blame for failures of this class; nobody for what a user has cancelled."""
+    """Who is to blame for failures of this class; nobody for what a user has cancelled, or goes on elsewhere."""
     return None if failure is None else _BLAME[failure]
 
 

@@ -24,12 +24,26 @@ _UNATTRIBUTABLE = ("is_shuffle_stage", "is_raft_actor", "is_lsh_stage")
 
 @contextlib.contextmanager
 def checkpointing(path: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Executors in this context record finished source partitions in `path` and skip them; None does nothing."""
-    token = _path.set(None if path is None else str(local_folder(path)))
+    """Executors in this context record finished source partitions in `path` and skip them; None changes nothing."""
+    if path is None:
+        yield
+        return
+    token = _path.set(str(local_folder(path)))
     try:
         yield
     finally:
         _path.reset(token)
+
+
+def unattributable(stages: Sequence[Any]) -> str:
+    """Which stage makes it impossible to tell what is finished, and why; empty where none does."""
+    for stage in stages:
+        for key in _UNATTRIBUTABLE:
+            if ray_stage_spec(stage).get(key):
+                return f"stage {stage.name!r} combines tasks of all source partitions ({key})"
+        if not getattr(stage, "is_resumable", True):
+            return f"stage {stage.name!r} is not resumable (is_resumable = False)"
+    return ""
 
 
 def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None = None) -> None:
@@ -38,19 +52,12 @@ def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None =
     Raises:
         CheckpointError: names the stage that makes it impossible.
     """
-    for stage in stages:
-        reason = ""
-        if not getattr(stage, "is_resumable", True):
-            reason = "is not resumable (is_resumable = False)"
-        for key in _UNATTRIBUTABLE:
-            if ray_stage_spec(stage).get(key):
-                reason = f"combines tasks of all source partitions ({key})"
-        if reason:
-            raise CheckpointError(
-                f"checkpoint_path cannot be used: stage {stage.name!r} {reason}, so no partition is finished before "
-                "all are. Run without checkpoint_path, or split the pipeline: write the documents before that stage "
-                "and read them in a second pipeline"
-            )
+    if reason := unattributable(stages):
+        raise CheckpointError(
+            f"checkpoint_path cannot be used: {reason}, so no partition is finished before all are. Run without "
+            "checkpoint_path, or split the pipeline: write the documents before that stage and read them in a second "
+            "pipeline"
+        )
     ids = Counter(str(task.task_id) for task in initial_tasks or [])
     twice = [task_id for task_id, count in ids.items() if count > 1]
     if twice:

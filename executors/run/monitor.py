@@ -68,8 +68,9 @@ class RunMonitor:
             TooManyFailedTasksError: more tasks have failed by now than the policy allows.
         """
         self.progress.add(stage, report)
-        self.checkpoint.record(stage, report)
         failures = [*report.failures, *(record for _, record in report.rows_left_out)]
+        self._append(failures)  # before what may finish a partition with them: nobody comes across its rows again
+        self.checkpoint.record(stage, report)
         if not failures:
             return
         if report.failures:
@@ -78,7 +79,6 @@ class RunMonitor:
             what = f"a row of task {failure.task_id}" if failure.rows else f"task {failure.task_id}"
             log.warning("%s failed in stage %r: %s", what, failure.stage, failure.error)
         self.failures.extend(failures)
-        self._append(failures)
         self._failed_count += report.failed_count
         most = self.policy.max_failed_tasks
         if most is not None and self._failed_count > most:
@@ -126,7 +126,7 @@ class RunMonitor:
         return f"; set {FAILURES_FILE} to a file to have them recorded"
 
     def _append(self, records: Sequence[FailedTaskRecord]) -> None:
-        if self._path is None:
+        if self._path is None or not records:
             return
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from curator_slurm.launcher.agent.context import AgentContext, log
@@ -32,9 +33,9 @@ class Drivers:
         self.events = events
         self.outcomes = outcomes
 
-    def start(self, attempt: AttemptPaths) -> DriverProcess:
-        """Start it early: it imports while Ray boots, and waits until it is told to go."""
-        environment = dict(self.node.environment)
+    def start(self, attempt: AttemptPaths, more: Mapping[str, str]) -> DriverProcess:
+        """Start it early: it imports while Ray boots, and waits until it is told to go; `more` are variables for it."""
+        environment = {**self.node.environment, **more}
         environment.update(
             {
                 "CURATOR_SLURM_RUN_DIR": str(attempt.run.root),

@@ -18,6 +18,7 @@ from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_driver
+from curator_slurm.launcher.agent.earlier_attempts import EarlierAttempts
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.errors import BootstrapError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
@@ -51,6 +52,7 @@ class ShardRunner:
         self._events = events
         self._outcomes = outcomes
         self._check_nodes = check_nodes
+        self._earlier = EarlierAttempts(context, events)
         self._left = deque(shards)
         self._total = len(shards)
         self._done: list[int] = []
@@ -78,7 +80,7 @@ class ShardRunner:
 
     def start(self) -> None:
         assert self._attempt is not None
-        self.driver = self._drivers.start(self._attempt)
+        self.driver = self._drivers.start(self._attempt, self._earlier.environment(self._attempt))
 
     def run(self, address: str) -> Outcome:
         while True:
@@ -122,12 +124,19 @@ class ShardRunner:
         for attempt in self._abandoned:
             ended = self._failed.get(attempt.shard)
             if ended is not None and ended.provisional:
-                replace(outcome, started=ended.started, shards_done=None, shards_failed=None).write(attempt)
+                replace(
+                    outcome,
+                    started=ended.started,
+                    shards_done=None,
+                    shards_failed=None,
+                    sources_before=ended.sources_before,
+                    sources_finished=ended.sources_finished,
+                ).write(attempt)
 
     def close(self) -> None:
-        """Staged outputs of attempts that failed go, and token and keys of the cluster."""
-        for attempt in self._abandoned if not self._publisher.keeps_staging else ():
-            self._publisher.discard(attempt)
+        """Staged outputs of attempts that failed go, if nothing is finished, and token and keys of the cluster."""
+        for attempt in self._abandoned:
+            self._earlier.give_up(attempt, keep=self._publisher.keeps_staging)
         with contextlib.suppress(OSError):
             remove_credentials(self.context.cluster)
 
@@ -155,7 +164,7 @@ class ShardRunner:
         try:
             self._shard = read_shard(cluster.run.manifest, number)
             self._events.add("shard_started", f"shard {number}: {len(self._shard.files)} input files", shard=number)
-            self._attempt.outputs.mkdir(parents=True, exist_ok=True)
+            self._earlier.take_over(self._attempt, self._shard)
             link = os.path.relpath(cluster.root, self._attempt.root)
             with contextlib.suppress(FileExistsError):
                 self._attempt.element.symlink_to(link)
@@ -164,6 +173,9 @@ class ShardRunner:
             return False
         except StorageError as error:
             self._finish(self._storage(str(error)))
+            return False
+        if (done := self._publisher.finished(number)) is not None:  # by one that we have waited for
+            self._finish(self._by_other(done))
             return False
         if self._shard.skipped and not self._shard.files:
             self._publish(Verdict(0, None, "all its input files were left out"))
@@ -203,12 +215,17 @@ class ShardRunner:
         """The attempt has failed, unless another one has done the shard meanwhile."""
         assert self._attempt is not None
         done = self._publisher.finished(self._attempt.shard)
-        self._finish(self._by_other(done) if done else outcome)
+        superseded = self._earlier.superseded(self._attempt, self._outcomes.outcome)
+        self._finish(self._by_other(done) if done else superseded or outcome)
 
     def _publish(self, verdict: Verdict) -> None:
         attempt, shard = self._attempt, self._shard
         assert attempt is not None
         assert shard is not None
+        if not self._earlier.may_publish(attempt):
+            self._fail(self._storage("what this attempt had staged was taken away before it could be published"))
+            return
+        counts = self._earlier.counts(attempt)
         empty = self._nothing_kept(attempt)
         if empty and self.context.plan.spec.failures.fail_if_empty:
             self._fail(self._outcomes.empty(empty))
@@ -217,13 +234,13 @@ class ShardRunner:
         try:
             published = self._publisher.publish(attempt, shard, self._outcomes.started, failed, empty)
         except StorageError as error:
-            done = self._publisher.finished(shard.index)  # its attempt may have removed what we staged
-            self._finish(self._by_other(done) if done else self._not_published(error))
+            self._fail(self._not_published(error))  # or another attempt has it: it may have removed what we staged
             return
         if not published.ours:
             self._finish(self._by_other(published.record))
             return
         outcome = self._outcomes.outcome(RunState.COMPLETED, verdict.message, 0)
+        outcome.sources_before, outcome.sources_finished = counts
         outcome.warnings = [empty] if empty else []
         if published.outputs is not None:
             self._events.add("outputs_published", f"outputs are in {published.outputs}", shard=shard.index)
@@ -238,7 +255,9 @@ class ShardRunner:
             progress = read_json(attempt.progress)
         except (OSError, ValueError):
             return ""
-        resumed = self.context.plan.spec.pipeline.checkpoint_path is not None
+        if self._earlier.kept(attempt):
+            return ""
+        resumed = self.context.plan.spec.pipeline.checkpoint_path is not None or self._earlier.before(attempt) > 0
         return nothing_kept(progress if isinstance(progress, dict) else None, resumed=resumed)
 
     def _finish(self, outcome: Outcome) -> None:
@@ -248,8 +267,10 @@ class ShardRunner:
         self._attempt = self._shard = self.driver = None
         self._latest = outcome
         keep = self._publisher.keeps_staging or attempt in self._abandoned
-        if outcome.state is not RunState.COMPLETED and not keep:
-            self._publisher.discard(attempt)  # before the outcome is written: it may be what fills the disk
+        if outcome.state is not RunState.COMPLETED:
+            before, finished = self._earlier.counts(attempt)
+            outcome = replace(outcome, sources_before=before, sources_finished=finished)
+            self._earlier.give_up(attempt, keep=keep)  # before the outcome is written: it may be what fills the disk
         with contextlib.suppress(OSError):
             attempt.root.mkdir(parents=True, exist_ok=True)
         outcome.write(attempt)

@@ -21,10 +21,12 @@ from typing import Any, NoReturn
 from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.common.streams import drop_unwritable
 from curator_slurm.executors.ray_internals import keep_current_folder_out
+from curator_slurm.executors.resume.checkpoint import checkpointing
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
+from curator_slurm.launcher.driver.resuming import ready_to_resume
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
@@ -89,7 +91,7 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         _say(f"running {pipeline_spec.command!r}")
         sys.stdout.flush()
         _become(command)
-    return _run_pipeline(plan, pipeline_spec, executor, context)
+    return _run_pipeline(plan, pipeline_spec, executor, attempt, context)
 
 
 def _as_submitted(spec: PipelineSpec, code: Path) -> PipelineSpec:
@@ -141,11 +143,18 @@ def _make_executor(plan: Plan) -> Any:
     return executor
 
 
-def _run_pipeline(plan: Plan, spec: PipelineSpec, executor: Any, context: dict[str, Any]) -> str:
-    pipeline = build_pipeline(spec, plan.spec.name, context)
+def _run_pipeline(plan: Plan, spec: PipelineSpec, executor: Any, attempt: AttemptPaths, context: dict[str, Any]) -> str:
+    def build() -> Any:
+        return build_pipeline(spec, plan.spec.name, context)
+
+    if spec.checkpoint_path is None:
+        pipeline, checkpoint = ready_to_resume(build, executor, attempt, _say)
+    else:
+        pipeline, checkpoint = build(), None
     _say(f"running the pipeline on {type(executor).__name__}")
     began = time.monotonic()
-    results = pipeline.run(**run_arguments(pipeline, executor, plan.spec.pipeline.checkpoint_path))
+    with checkpointing(checkpoint):
+        results = pipeline.run(**run_arguments(pipeline, executor, plan.spec.pipeline.checkpoint_path))
     seconds = time.monotonic() - began
     count = len(results) if isinstance(results, (list, tuple)) else 0
     message = f"the pipeline ended after {seconds:.1f} s with {count} output task{'s' if count != 1 else ''}"

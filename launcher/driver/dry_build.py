@@ -156,6 +156,11 @@ def _look(plan: Plan, context: Mapping[str, Any], report: _Report) -> None:
 
         with report.step("the checkpoint", "pipeline.checkpoint_path"):
             check_resumable(stages)
+    elif executor is not None:
+        from curator_slurm.executors.resume.restarts import why_anew
+
+        if why := why_anew(pipeline, stages, executor):
+            report.say(remark=f"a restart of this run begins anew: {why}", key="pipeline")
 
 
 def _pipeline(plan: Plan, context: Mapping[str, Any], report: _Report) -> Any:

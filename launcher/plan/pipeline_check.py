@@ -127,6 +127,8 @@ def _findings(plan: Plan, child: _Child) -> Iterator[Finding]:
         key = str(value.get("key") or "pipeline")
         if "problem" in value:
             yield Finding(key, str(value["problem"]))
+        elif "remark" in value:
+            yield Finding(key, str(value["remark"]), is_error=False)
         elif "note" in value:
             yield Finding(key, f"`{key}` was not looked at: {value['note']}", is_error=False)
     if any(value.get("end") for value in child.said):

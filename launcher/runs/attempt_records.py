@@ -116,6 +116,9 @@ class Outcome:
     shards_done: list[int] | None = None
     """Of an element: its shards that are done, whichever attempt completed them."""
     shards_failed: list[int] | None = None
+    sources_before: int | None = None
+    """Of an attempt: source partitions that were finished when it began, and at its end."""
+    sources_finished: int | None = None
     warnings: list[str] = field(default_factory=list)
     """Of a success: what it may not have been meant to be."""
     provisional: bool = False
@@ -131,7 +134,8 @@ class Outcome:
 
     def _write(self, path: Path) -> None:
         self.ended = self.ended or time.time()
-        fields = {key: value for key, value in asdict(self).items() if value is not None or "shards" not in key}
+        own = ("shards_done", "shards_failed", "sources_before", "sources_finished")
+        fields = {key: value for key, value in asdict(self).items() if value is not None or key not in own}
         fields["blame"] = blame_of(self.failure_class)
         if not self.provisional:
             del fields["provisional"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from curator_slurm.common.checkpoint_files import read_finished
 from curator_slurm.common.json_fields import whole
 from curator_slurm.launcher.files import folders_in, read_json
@@ -27,7 +29,12 @@ def finished_sources(run: RunPaths, shard: int, attempt: str) -> int:
 
 def count_finished(attempt: AttemptPaths) -> int:
     """What the log in an attempt's own folder has."""
-    return len(set().union(*(file.sources for file in read_finished(attempt.checkpoint))))
+    return count_in(attempt.checkpoint)
+
+
+def count_in(checkpoint_path: Path) -> int:
+    """What all logs in a folder have."""
+    return len(set().union(*(file.sources for file in read_finished(checkpoint_path))))
 
 
 def _read(path: object) -> dict[str, object]:

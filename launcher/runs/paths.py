@@ -371,11 +371,6 @@ class AttemptPaths:
         return self.work / "identity.json"
 
     @property
-    def rows_failed(self) -> Path:
-        """Rows that earlier attempts left out of partitions that they finished: a file of lines for each of them."""
-        return self.work / "rows-failed"
-
-    @property
     def takeover(self) -> Path:
         """takeover.json: what this attempt has taken over, of which attempt; or why it began anew."""
         return self.root / "takeover.json"

@@ -35,6 +35,7 @@ from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.published import owner, why_kept
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Failed, Shard
 from curator_slurm.launcher.runs.shared_modes import hand_over, make_folders, passed_on
+from curator_slurm.launcher.runs.takeover import discard, sweep, taken_over_by
 
 log = logging.getLogger("curator_slurm.agent")
 
@@ -166,7 +167,7 @@ class Publisher:
             if (place := self.outputs(record)) is not None:
                 make_folders(place, self.umask)
             write_json(self.run.done(shard.index), record.to_json())
-            self.discard(attempt)
+            sweep(attempt)
             return Published(record, ours=True, outputs=place)
         write_json(staging / MARKER, record.to_json())
         sync(staging)
@@ -180,8 +181,7 @@ class Publisher:
             write_json(self.run.done(shard.index), record.to_json())
         except OSError as error:  # whoever looks next writes it from the marker
             log.warning("shard %d is published, but its done file cannot be written: %s", shard.index, error)
-        self.discard(attempt)  # it was copied
-        self._sweep(attempt)
+        sweep(attempt)
         if (old := self._old) is not None:
             old.drop()
         return Published(record, ours=True, outputs=target)
@@ -191,10 +191,6 @@ class Publisher:
         if not target.is_relative_to(self.run.root):
             (folder / MARKER).chmod(0o666 & ~self.umask)
             hand_over(folder, passed_on(target, self.umask))
-
-    def discard(self, attempt: AttemptPaths) -> None:
-        """Remove what an attempt that will not be published has staged, and its log."""
-        shutil.rmtree(attempt.work, ignore_errors=True)
 
     def _rename(self, attempt: AttemptPaths, target: Path, record: DoneRecord) -> DoneRecord:
         """Rename, and say whose outputs are there now: the answer of the storage can be lost, or late."""
@@ -209,7 +205,7 @@ class Publisher:
                     continue
                 tries += 1
                 there = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or not source.exists()
-                found = self._marker(record.shard, self.patience_s if there else 0.0)
+                found = self._marker(record.shard, self.patience_s if there and not taken_over_by(attempt) else 0.0)
                 again = error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR)
                 if found is None and tries < _TRIES and ((again and not there) or self._gives_way(target)):
                     log.warning("renaming %s failed, trying again: %s", source, error)
@@ -297,17 +293,8 @@ class Publisher:
     def _lost(self, attempt: AttemptPaths, winner: DoneRecord) -> Published:
         """Another attempt was first (or we were, and only learn of it now)."""
         recover_done(self.run, winner.shard)
-        self.discard(attempt)
+        discard(attempt)
         return Published(winner, winner.attempt == attempt.name, self.outputs(winner))
-
-    def _sweep(self, attempt: AttemptPaths) -> None:
-        """Remove what earlier attempts at this shard left staged when they were killed."""
-        if self.keeps_staging:
-            return
-        with contextlib.suppress(OSError):
-            for other in attempt.root.parent.iterdir():
-                if other.name != attempt.name:
-                    shutil.rmtree(other / attempt.work.name, ignore_errors=True)
 
 
 def _copies_of(target: Path, run: RunPaths) -> str:

@@ -108,7 +108,7 @@ class PipelineSpec(Section):
             raise problem(f"`{key}` cannot be used with `pipeline.command`", key)
         if "${output_dir}" in repr((self.args, [stage.with_ for stage in self.stages or []])):
             raise problem(
-                f"`{key}` cannot be used with ${{output_dir}}, which is a new folder in every run and attempt; "
-                "write to a folder of your own",
+                f"`{key}` cannot be used with ${{output_dir}}, which is a new folder in every run; write to a folder "
+                f"of your own, or leave `{key}` out: attempts at one run go on where the last one has stopped",
                 key,
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.executors.resumed_run import is_resumed
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import select
 from curator_slurm.executors.stages.io import storage
@@ -157,7 +158,7 @@ def file_stem(task_id: str) -> str:
 def check_output_mode(
     mode: str, path: str, storage_options: dict[str, Any] | None = None, append_mode_implemented: bool = False
 ) -> None:
-    """Apply `mode` to an existing folder.
+    """Apply `mode` to an existing folder; in a restarted run, which has written there before, that stays as it is.
 
     Raises:
         ValueError: there is no such mode, or `overwrite` would remove a folder such as the home directory.
@@ -168,7 +169,7 @@ def check_output_mode(
         raise ValueError(f"mode must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
     if mode == "append" and not append_mode_implemented:
         raise NotImplementedError("mode='append' is not supported; mode='ignore' keeps files with other names")
-    if mode in ("ignore", "append") or not storage.exists(path, storage_options):
+    if mode in ("ignore", "append") or is_resumed() or not storage.exists(path, storage_options):
         return
     if mode == "error":
         raise FileExistsError(f"{path} already exists, and mode is 'error'")

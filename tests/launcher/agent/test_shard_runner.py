@@ -65,7 +65,7 @@ class FakeDrivers:
     actions: Mapping[int, Action] = field(default_factory=dict)
     started: list[int] = field(default_factory=list)
 
-    def start(self, attempt: AttemptPaths) -> FakeDriver:
+    def start(self, attempt: AttemptPaths, more: Mapping[str, str]) -> FakeDriver:
         self.started.append(attempt.shard)
         return FakeDriver(attempt)
 
@@ -370,15 +370,17 @@ def test_without_an_array_the_outcome_is_that_of_the_shard(plain: RunPaths) -> N
     assert drivers.started == []
 
 
-def test_without_an_array_nothing_that_was_staged_is_thrown_away(plain: RunPaths) -> None:
+def test_without_an_array_what_was_staged_is_kept_until_the_run_is_done(plain: RunPaths) -> None:
     outcome, _ = element(plain, "4711.0", (0,), {0: fail})
     assert (outcome.message, outcome.next_step) == ("it broke", "fix it")
     assert (outcome.failure_class, outcome.evidence) == (FailureClass.APP_FAILED, ["line 1"])
     assert (plain.attempts / "00000/4711.0/work/outputs/half.jsonl").exists()
     assert not plain.secrets.exists()
-    assert element(plain, "4712.0", (0,))[0].exit_code == 0
+    assert element(plain, "4712.0", (0,), {0: fail})[0].exit_code == 3
     assert (plain.attempts / "00000/4711.0/work/outputs/half.jsonl").exists()
-    assert_published(plain, "4712.0")
+    assert element(plain, "4713.0", (0,))[0].exit_code == 0
+    assert not list(plain.attempts.glob("*/*/work"))
+    assert_published(plain, "4713.0")
 
 
 def test_a_target_that_is_filled_is_left_alone(plain: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_outputs_that_could_not_be_published_stay(tmp_path: Path) -> None:
     attempt = new_attempt(run, "1")
     outcome(attempt, "failed", failure_class="storage")
     write_json(attempt.result, {"schema": 1, "state": "completed", "message": ""})
-    attempt.outputs.mkdir()
+    attempt.outputs.mkdir(parents=True)
     (attempt.outputs / "part.jsonl").write_text("{}\n")
     result = call("remove", run.run_id, "--runs-dir", tmp_path, expect=2)
     assert f"in {attempt.outputs}" in result.stderr

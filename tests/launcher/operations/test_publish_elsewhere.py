@@ -34,7 +34,7 @@ def finished(folder: Path, *, result: str = "completed") -> tuple[Run, AttemptPa
     run.paths.plan.chmod(0o600)
     attempt = new_attempt(run, "1")
     write_json(attempt.result, {"schema": 1, "state": result, "message": ""})
-    attempt.outputs.mkdir()
+    attempt.outputs.mkdir(parents=True)
     (attempt.outputs / "x.jsonl").write_text("{}\n{}\n")
     outcome(attempt, "failed", failure_class="storage", message="outputs cannot be published")
     (folder / "out").mkdir()

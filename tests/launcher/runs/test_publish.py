@@ -182,7 +182,7 @@ def test_the_loser_of_a_race_finds_out_at_the_rename(run: RunPaths, monkeypatch:
         return rename(path, target)
 
     raced: list[Published] = []
-    monkeypatch.setattr(Publisher, "_sweep", lambda *_: None)
+    monkeypatch.setattr("curator_slurm.launcher.runs.publish.sweep", lambda *_: None)
     monkeypatch.setattr(Path, "rename", late)
     assert not racing.publish(attempt, shard_of(run), started=1.0).ours
     assert_exactly_once(run, by="4711_2.0")
@@ -358,5 +358,5 @@ def test_outputs_that_cannot_be_published(run: RunPaths, make, words: str) -> No
 def test_what_killed_attempts_left_is_removed(run: RunPaths) -> None:
     killed = staged(run, "4700_2.0")
     publish(run, "4711_2.0")
-    assert killed.outputs.exists() == (run.target is not None), "what a user may want to see stays"
+    assert not killed.work.exists()
     assert read_marker(run.shard_outputs(index(run))) is not None
