@@ -23,7 +23,7 @@ def too_slow(stages: Sequence[StageReport], now: float, ends_by: float | None) -
     return (
         f"At its present rate the run needs about {_minutes(needed)} more, and its time limit ends it in "
         f"{_minutes(left)}. More nodes or a longer resources.time are for the next attempt; "
-        "pipeline.checkpoint_path keeps what is finished by then"
+        "it goes on with what is finished by then, where the pipeline allows it"
     )
 
 
