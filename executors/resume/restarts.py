@@ -50,8 +50,8 @@ def why_anew(pipeline: Any, stages: Sequence[Any], executor: Any) -> str:
 
 def not_replaced(stages: Sequence[Any], folder: Path, files: Iterable[str]) -> str:
     """Why some of the files in the outputs may not be replaced by a restart; empty where all are."""
-    strangers = [stage for stage in stages if not _is_ours(stage) and not _says_so(stage)]
-    if not strangers:
+    strangers = [stage for stage in stages if not _is_ours(stage)]
+    if not strangers or any(map(_says_so, strangers)):
         return ""
     places = [place for stage in stages if _is_ours(stage) for place in _places_of(stage)]
     curators = [place for stage in stages if _is_curators_writer(stage) for place in _places_of(stage)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from run_dirs import new_run
 from sharded_runs import plan, sharded_run
 
+from curator_slurm.executors.resume.log import CheckpointLog
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest
 from curator_slurm.launcher.agent.driver_process import Verdict
@@ -29,7 +31,7 @@ from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.files import append_jsonl, read_json, write_json
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.done_records import read_done
@@ -105,12 +107,14 @@ def element(
     shards: tuple[int, ...] = (0, 1),
     actions: Mapping[int, Action] | None = None,
     check_nodes: Callable[[], None] = lambda: None,
+    pipeline: Mapping[str, Any] | None = None,
 ) -> tuple[Outcome, FakeDrivers]:
     """What the head does with the work of an element."""
     cluster = ClusterPaths(run.elements / name, run)
     cluster.nodes.mkdir(parents=True, exist_ok=True)
     allocation = Allocation("4711_0", 0, 0, ("n1",), 1, 1 << 30, 0, local=True)
-    the_plan = plan(run.root) if run.target is None else plan(run.root, shards=None)
+    sections = {"pipeline": pipeline} if pipeline else {}
+    the_plan = plan(run.root, **sections) if run.target is None else plan(run.root, shards=None, **sections)
     context = AgentContext(the_plan, allocation, cluster, StopRequest(), {}, run.plan)
     node = Node(context)
     events = EventLog(cluster.events, lambda _: None)
@@ -271,6 +275,97 @@ def test_two_elements_at_the_same_shard(run: RunPaths) -> None:
     assert attempt_outcome(run, 0, "4712_0.0")["message"] == "it went well"
     assert not list(run.attempts.glob("*/*/work"))
     assert_once(run, (0,))
+
+
+RESUMABLE = {"entry": "my.module:build"}
+
+
+def finishing(*sources: str, verdict: Verdict = GOOD, rows_failed: int = 0) -> Action:
+    """A driver that finishes these sources, and ends in this way."""
+
+    def action(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        log = CheckpointLog(attempt.checkpoint, ["read", "write"])
+        assert not set(sources) & log.finished
+        for source in sources:
+            (attempt.outputs / f"{source}.jsonl").write_text("{}\n")
+            if rows_failed:
+                append_jsonl(attempt.failures, {"source": source, "rows": rows_failed})
+        append_jsonl(attempt.failures, {"source": "in flight", "stage": "read"} if verdict is not GOOD else {})
+        log.append(sources)
+        log.close()
+        return verdict
+
+    return action
+
+
+FAILED = Verdict(3, FailureClass.APP_FAILED, "it broke")
+
+
+@pytest.mark.parametrize("kind", ["array", "plain"])
+def test_a_retry_goes_on_with_what_is_finished(run: RunPaths, plain: RunPaths, kind: str) -> None:
+    paths = run if kind == "array" else plain
+    element(paths, "4711.0", (0,), {0: finishing("a", "b", verdict=FAILED, rows_failed=2)}, pipeline=RESUMABLE)
+    first = attempt_outcome(paths, 0, "4711.0")
+    assert (first["state"], first["sources_before"], first["sources_finished"]) == ("failed", 0, 2)
+    element(paths, "4712.0", (0,), {0: finishing(verdict=FAILED)}, pipeline=RESUMABLE)
+    element(paths, "4713.0", (0,), {0: finishing("c", rows_failed=1)}, pipeline=RESUMABLE)
+    last = attempt_outcome(paths, 0, "4713.0")
+    assert (last["state"], last["sources_before"], last["sources_finished"]) == ("completed", 2, 3)
+    names = sorted(path.name for path in paths.shard_outputs(0).iterdir())
+    assert names == ["_shard.json", "a.jsonl", "b.jsonl", "c.jsonl"]
+    done = read_json(paths.done(0))
+    assert done is not None
+    assert (done["rows_failed"], done["tasks_failed"], done["rows"]) == (5, 1, 3)
+    assert all(path.is_file() for path in paths.attempts.glob("*/*/work"))
+    events = (paths.elements / "4713.0/events.jsonl").read_text()
+    assert "goes on with what 4712.0 has finished: 2 source partitions" in events
+
+
+def test_other_code_begins_anew(run: RunPaths) -> None:
+    element(run, "4711.0", (0,), {0: finishing("a", verdict=FAILED)}, pipeline=RESUMABLE)
+    element(run, "4712.0", (0,), {0: finishing("b")}, pipeline={"entry": "my.module:other"})
+    assert sorted(path.name for path in run.shard_outputs(0).iterdir()) == ["_shard.json", "b.jsonl"]
+    assert "begins anew: 4711.0 ran other code" in (run.elements / "4712.0/events.jsonl").read_text()
+    assert not list(run.attempts.glob("*/*/work"))
+
+
+@pytest.mark.parametrize("ending", [GOOD, FAILED], ids=["ends well", "fails"])
+def test_one_that_was_taken_for_lost_ends_as_superseded(run: RunPaths, ending: Verdict) -> None:
+    """It lives on, and its driver goes on staging, while the next one takes over and works."""
+
+    def lives_on(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        finishing("a")(attempt, outcomes)
+        element(run, "4712.0", (0,), {0: while_it_works}, pipeline=RESUMABLE)
+        return ending
+
+    def while_it_works(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        path = run.attempts / "00000/4711.0/work/outputs/late.jsonl"
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("late")
+        finishing("b")(attempt, outcomes)
+        return FAILED
+
+    element(run, "4711.0", (0,), {0: lives_on}, pipeline=RESUMABLE)
+    old = attempt_outcome(run, 0, "4711.0")
+    assert (old["state"], old["failure_class"]) == ("failed", "superseded")
+    assert "4712.0 has taken over" in old["message"]
+    assert not run.shard_outputs(0).exists()
+    element(run, "4713.0", (0,), {0: finishing("c")}, pipeline=RESUMABLE)
+    names = sorted(path.name for path in run.shard_outputs(0).iterdir())
+    assert names == ["_shard.json", "a.jsonl", "b.jsonl", "c.jsonl"]
+
+
+def test_what_an_earlier_attempt_has_kept_counts(plain: RunPaths) -> None:
+    def dropped(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        finishing("b")(attempt, outcomes)
+        stages = [{"name": "read", "tasks_in": 1, "tasks_out": 2}, {"name": "f", "tasks_in": 2, "tasks_filtered": 2}]
+        write_json(attempt.progress, {"stages": stages})
+        return GOOD
+
+    element(plain, "4711.0", (0,), {0: finishing("a", verdict=FAILED)}, pipeline=RESUMABLE)
+    element(plain, "4712.0", (0,), {0: dropped}, pipeline=RESUMABLE)
+    assert attempt_outcome(plain, 0, "4712.0")["warnings"] == []
 
 
 def fail_without_outputs() -> Verdict:
