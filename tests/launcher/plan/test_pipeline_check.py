@@ -178,6 +178,17 @@ def test_what_can_be_made_is_valid(tmp_path, cluster):
     assert examined(tmp_path, spec, cluster=cluster) == ([], [])
 
 
+def test_a_pipeline_that_begins_anew_says_so(tmp_path):
+    modules = {"shuffles": "from own import Clean\n\nclass Shuffle(Clean):\n    is_resumable = False\n"}
+    shuffle = {"use": "shuffles:Shuffle", "name": "mix"}
+    found, notes = examined(tmp_path, stages("own:Clean", shuffle), modules)
+    assert found == []
+    assert len(notes) == 1
+    assert "a restart of this run begins anew: stage 'mix' is not resumable" in notes[0]
+    kept = {"pipeline": {**stages("own:Clean")["pipeline"], "checkpoint_path": str(tmp_path / "c")}}
+    assert examined(tmp_path, kept) == ([], [])
+
+
 @pytest.mark.long
 def test_a_module_that_hangs_is_left_to_the_job(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline_check, "LIMIT_S", 6.0)
