@@ -293,13 +293,13 @@ class StageAdapter:
             result.parents.append(child.parent if child.parent is not None else (0, len(tasks)))
         result.filtered = len(tasks) - len(used)
         if self._tracking is not None:
-            kept = self._tracking.select(result.outputs)
+            kept, done = self._tracking.select(result.outputs)
             if len(kept) < len(result.outputs):
                 chosen = {id(task) for task in kept}
                 pairs = zip(result.outputs, result.parents, strict=True)
                 result.parents = [parent for task, parent in pairs if id(task) in chosen]
                 result.outputs = kept
-            result.account = self._tracking.account(inputs, [partition_of(task) for task in kept], blended=blended)
+            result.account = self._tracking.account(inputs, kept, blended=blended, done=done)
         return result
 
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:

@@ -18,21 +18,27 @@ from curator_slurm.executors.resume.tracker import Failure, SourceReport, Source
 
 log = logging.getLogger(__name__)
 
-_path: ContextVar[str | None] = ContextVar("checkpoint_path", default=None)
+_wanted: ContextVar[tuple[str, bool] | None] = ContextVar("checkpoint_path", default=None)
+"""The folder of the checkpoint, and whether nobody has asked for it."""
+_BASES = ("ProcessingStage", "CompositeStage")
 _UNATTRIBUTABLE = ("is_shuffle_stage", "is_raft_actor", "is_lsh_stage")
 
 
 @contextlib.contextmanager
-def checkpointing(path: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Executors in this context record finished source partitions in `path` and skip them; None changes nothing."""
+def checkpointing(path: str | os.PathLike[str] | None, *, automatic: bool = False) -> Iterator[None]:
+    """Executors in this context record finished source partitions in `path` and skip them; None changes nothing.
+
+    `automatic`: nobody has asked for it, and this run has the folder for itself. Then partitions must be named by
+    their content, and those that were finished must be there still.
+    """
     if path is None:
         yield
         return
-    token = _path.set(str(local_folder(path)))
+    token = _wanted.set((str(local_folder(path)), automatic))
     try:
         yield
     finally:
-        _path.reset(token)
+        _wanted.reset(token)
 
 
 def unattributable(stages: Sequence[Any]) -> str:
@@ -44,6 +50,12 @@ def unattributable(stages: Sequence[Any]) -> str:
         if not getattr(stage, "is_resumable", True):
             return f"stage {stage.name!r} is not resumable (is_resumable = False)"
     return ""
+
+
+def says_so(stage: Any) -> bool:
+    """Whether the stage itself, or its class, says that it can be resumed; the default of all stages is no such."""
+    owners = [vars(stage), *(vars(cls) for cls in type(stage).__mro__ if cls.__name__ not in _BASES)]
+    return any(owner.get("is_resumable") is True for owner in owners)
 
 
 def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None = None) -> None:
@@ -62,6 +74,10 @@ def check_resumable(stages: Sequence[Any], initial_tasks: Sequence[Any] | None =
     twice = [task_id for task_id, count in ids.items() if count > 1]
     if twice:
         raise CheckpointError(f"checkpoint_path requires initial tasks with unique ids; {twice[0]!r} occurs twice")
+
+
+class SourcesGoneError(CheckpointError):
+    """What an earlier attempt has finished is of another input."""
 
 
 class Store(Protocol):
@@ -109,11 +125,20 @@ class Checkpoint:
         self._store: Store | None = None
         self._finished: Callable[[Sequence[str]], set[str]] | None = None
         self._begin: Callable[[set[str]], None] | None = None
-        path = _path.get()
-        if path is not None:
+        self._before: frozenset[str] = frozenset()
+        """What earlier attempts have finished, where nobody has asked for a checkpoint."""
+        self._unseen: set[str] = set()
+        self._by_content = False
+        wanted = _wanted.get()
+        if wanted is not None:
+            path, automatic = wanted
             opened = CheckpointLog(path, names)
             self._store, self._finished = opened, FinishedBefore(opened.finished)
-            self._begin = RemoveLeftovers(tuple(stage for stage in stages if hasattr(stage, "remove_leftovers")))
+            if opened.finished or not automatic:  # else nothing is left of an earlier run
+                self._begin = RemoveLeftovers(tuple(stage for stage in stages if hasattr(stage, "remove_leftovers")))
+            if automatic:
+                self._before, self._unseen = opened.finished, set(opened.finished)
+                self._by_content = not says_so(stages[self._source])
             if opened.finished:
                 log.info("%d source partitions were finished by earlier runs", len(opened.finished))
         else:
@@ -130,14 +155,37 @@ class Checkpoint:
         if not counts and share is None:
             return None
         finished = self._finished if is_source and counts else None
-        return Tracking(is_source, index == self._last, counts, finished, share, self._begin if is_source else None)
+        return Tracking(
+            is_source,
+            index == self._last,
+            counts,
+            finished,
+            share,
+            self._begin if is_source else None,
+            by_content=is_source and self._by_content,
+            tells_done=is_source and bool(self._before),
+        )
 
     def record(self, stage: int, report: SourceReport) -> None:
         """Take the report of a batch."""
         if self._store is not None and (report.sources or report.blended or report.failures):
-            finished = self._tracker.record(stage, report)
+            if stage == self._source:
+                self._unseen.difference_update(source for source, _ in report.sources)
+            finished = [source for source in self._tracker.record(stage, report) if source not in self._before]
             if finished:
                 self._store.append(finished)
+
+    def check_sources(self) -> None:
+        """At the end of a run that has gone on by itself: what was finished must be part of the input still.
+
+        Raises:
+            SourcesGoneError: it is not, so that its outputs may be those of other partitions, too.
+        """
+        if self._unseen:
+            raise SourcesGoneError(
+                f"{len(self._unseen)} source partitions that an earlier attempt has finished are not made any more: "
+                "the input has changed, or is divided in another way"
+            )
 
     def restart(self, stage: int, tasks: Iterable[Any], failures: Iterable[Failure]) -> None:
         """Tasks in flight are lost: these tasks go to this stage again, and only these failures remain."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.executors.resume.checkpoint import unattributable
+from curator_slurm.executors.resume.checkpoint import says_so, unattributable
 
 _OURS = "curator_slurm."
 _CURATOR = "nemo_curator."
@@ -20,7 +20,6 @@ _RUN = ("curator_slurm.executors.pipeline", "nemo_curator.pipeline.pipeline")
 """The modules of the pipelines whose `run` does nothing but run the stages."""
 _DIGEST = re.compile(r"[0-9a-f]{12}\.\w+")
 """What NeMo Curator's writers name a file whose batch knows where it comes from; others have random names."""
-_BASES = ("ProcessingStage", "CompositeStage")
 _PLACES = ("path", "output_dir", "output_path")
 
 
@@ -51,7 +50,7 @@ def why_anew(pipeline: Any, stages: Sequence[Any], executor: Any) -> str:
 def not_replaced(stages: Sequence[Any], folder: Path, files: Iterable[str]) -> str:
     """Why some of the files in the outputs may not be replaced by a restart; empty where all are."""
     strangers = [stage for stage in stages if not _is_ours(stage)]
-    if not strangers or any(map(_says_so, strangers)):
+    if not strangers or any(map(says_so, strangers)):
         return ""
     places = [place for stage in stages if _is_ours(stage) for place in _places_of(stage)]
     curators = [place for stage in stages if _is_curators_writer(stage) for place in _places_of(stage)]
@@ -81,12 +80,6 @@ def _is_curators_writer(stage: Any) -> bool:
 def _combines(stage: Any) -> bool:
     supports = getattr(stage, "supports_batch_processing", None)
     return supports is not None and bool(supports()) and (getattr(stage, "batch_size", None) or 1) > 1
-
-
-def _says_so(stage: Any) -> bool:
-    """Whether the stage itself, or its class, says that it can be resumed; the default of all stages is no such."""
-    owners = [vars(stage), *(vars(cls) for cls in type(stage).__mro__ if cls.__name__ not in _BASES)]
-    return any(owner.get("is_resumable") is True for owner in owners)
 
 
 def _places_of(stage: Any) -> Iterator[Path]:

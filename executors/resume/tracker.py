@@ -20,7 +20,9 @@ class Tracking:
     """What a stage's workers do about sources; travels with the stage.
 
     `finished` returns which of some sources earlier runs have finished, `share` selects this run's tasks from those
-    of a source stage, `begin` is called with the sources that run now. All three are for the source stage only.
+    of a source stage, `begin` is called with the sources that run now, and with `by_content` only sources count that
+    are known by what is in them, not by their position; with `tells_done` the finished ones are reported. All of these
+    are for the source stage only.
     """
 
     is_source: bool
@@ -29,11 +31,14 @@ class Tracking:
     finished: Callable[[Sequence[str]], set[str]] | None = None
     share: Callable[[list[Any]], list[Any]] | None = None
     begin: Callable[[set[str]], None] | None = None
+    by_content: bool = False
+    tells_done: bool = False
 
-    def select(self, tasks: list[Any]) -> list[Any]:
-        """The output of a source stage, without tasks of other jobs and finished ones."""
+    def select(self, tasks: list[Any]) -> tuple[list[Any], set[str]]:
+        """The output of a source stage, without tasks of other jobs and finished ones; and the sources of these."""
         if not self.is_source:
-            return tasks
+            return tasks, set()
+        done: set[str] = set()
         if self.share is not None:
             tasks = self.share(tasks)
         if self.finished is not None:
@@ -41,17 +46,25 @@ class Tracking:
             tasks = [task for task in tasks if partition_of(task) not in done]
         if self.begin is not None:
             self.begin({partition_of(task) for task in tasks})
-        return tasks
+        return tasks, done
 
-    def account(self, inputs: Sequence[str], outputs: Sequence[str], *, blended: bool) -> Account:
-        """The sources of a call's inputs and outputs as one account; `blended`: some outputs' parents are unknown."""
+    def account(
+        self, inputs: Sequence[str], tasks: Sequence[Any], *, blended: bool, done: Iterable[str] = ()
+    ) -> Account:
+        """The sources of a call's inputs and output tasks as one account, and those that were `done` before.
+
+        `blended`: some outputs' parents are unknown.
+        """
         if not self.counts:
             return Account()
         descendants: Counter[str] = Counter()
         if self.is_source:
-            for source in outputs:
-                descendants[source] += 0 if self.is_last else 1
+            descendants.update(dict.fromkeys(done if self.tells_done else (), 0))
+            for task in tasks:
+                if not self.by_content or _says_what_it_has(task):
+                    descendants[partition_of(task)] += 0 if self.is_last else 1
             return Account(descendants)
+        outputs = [partition_of(task) for task in tasks]
         for source in inputs:
             descendants[source] -= 1
         for source in outputs if not self.is_last else ():
@@ -138,6 +151,11 @@ class SourceTracker:
         """Count anew: one task of each of these sources is left, or more where one is named more often."""
         self._left = Counter(source for source in left if source)
         self._failed = {failure.source for failure in failures if failure.source and failure.rows is None}
+
+
+def _says_what_it_has(task: Any) -> bool:
+    """Whether a task is named by its content: a position may be that of something else the next time."""
+    return bool(getattr(task, "get_deterministic_id", lambda: None)())
 
 
 def partition_of(task: Any) -> str:

@@ -110,7 +110,9 @@ class RunMonitor:
 
         Raises:
             LostTasksError: some were lost or came twice.
+            SourcesGoneError: what an earlier attempt has finished is of another input.
         """
+        self.checkpoint.check_sources()
         counts = self.progress.stages
         given = [initial, *(stage.tasks_out for stage in counts)]
         taken = [*(stage.tasks_in for stage in counts), outputs]

@@ -26,7 +26,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
-from curator_slurm.launcher.driver.resuming import ready_to_resume
+from curator_slurm.launcher.driver.resuming import of_the_same_input, ready_to_resume
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
@@ -153,7 +153,7 @@ def _run_pipeline(plan: Plan, spec: PipelineSpec, executor: Any, attempt: Attemp
         pipeline, checkpoint = build(), None
     _say(f"running the pipeline on {type(executor).__name__}")
     began = time.monotonic()
-    with checkpointing(checkpoint):
+    with checkpointing(checkpoint, automatic=True), of_the_same_input(attempt):
         results = pipeline.run(**run_arguments(pipeline, executor, plan.spec.pipeline.checkpoint_path))
     seconds = time.monotonic() - began
     count = len(results) if isinstance(results, (list, tuple)) else 0

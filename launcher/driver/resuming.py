@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.checkpoint_files import read_finished
+from curator_slurm.executors.resume.checkpoint import SourcesGoneError
 from curator_slurm.executors.resume.restarts import not_replaced, why_anew
 from curator_slurm.executors.resumed_run import resumed_run
 from curator_slurm.launcher.runs.finished_sources import count_finished
@@ -43,6 +44,24 @@ def ready_to_resume(
         else:
             say(f"goes on where earlier attempts have stopped: {finished} source partitions are finished")
     return pipeline, None if never else attempt.checkpoint
+
+
+@contextlib.contextmanager
+def of_the_same_input(attempt: AttemptPaths) -> Iterator[None]:
+    """Where what was finished turns out to be of another input, the next attempt begins anew.
+
+    Raises:
+        SourcesGoneError: that.
+    """
+    try:
+        yield
+    except SourcesGoneError as error:
+        for name in _files_in(attempt.outputs):
+            (attempt.outputs / name).unlink(missing_ok=True)
+        begin_anew(attempt, str(error))
+        raise SourcesGoneError(
+            f"{error}; nothing of this attempt is kept, and `curator-slurm retry` begins anew"
+        ) from error
 
 
 def built_stages(pipeline: Any) -> Sequence[Any]:

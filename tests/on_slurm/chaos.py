@@ -79,7 +79,7 @@ def survive(
         raise
     assert len(disorder.log) > 2, "nothing was disturbed"
     kills = sum("killed" in line or "cut" in line for line in disorder.log)
-    attempts = sum(1 for folder in folders.values() for _ in folder.glob("attempts/*/*"))
+    attempts = sum(1 for folder in folders.values() for _ in folder.glob("attempts/*/*.*"))
     elements = sum(1 for folder in folders.values() for path in folder.glob("elements/*") if path.is_dir())
     submissions = sum(1 for folder in folders.values() for _ in folder.glob("submissions/*"))
     return (

@@ -79,7 +79,7 @@ class Runs:
 
     def attempt(self) -> Path:
         """The newest attempt of the newest run."""
-        return max(self.latest().glob("attempts/*/*"), key=lambda path: path.name)
+        return max(self.latest().glob("attempts/*/*.*"), key=lambda path: path.name)
 
     def element(self) -> Path:
         """What belongs to the newest job of the newest run, and to its nodes."""

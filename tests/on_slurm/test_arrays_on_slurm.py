@@ -31,7 +31,7 @@ def test_elements_of_two_nodes_process_two_shards_each_on_one_ray_cluster(array_
         events = [json.loads(line) for line in (run / "elements" / element / "events.jsonl").read_text().splitlines()]
         assert sum(event["event"] == "ray_head_started" for event in events) == 1
         assert sum(event["event"] == "node_joined" for event in events) == 1
-    attempts = sorted(run.glob("attempts/*/*"))
+    attempts = sorted(run.glob("attempts/*/*.*"))
     assert [path.parent.name for path in attempts] == ["00000", "00001", "00002"]
     for attempt in attempts:
         assert (attempt / "element").resolve().name == attempt.name

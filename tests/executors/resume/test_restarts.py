@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from loop import TrackedLoop
 
+from curator_slurm.common.checkpoint_files import read_finished
 from curator_slurm.executors import DocumentBatch, Pipeline, ProcessingStage
-from curator_slurm.executors.resume.checkpoint import checkpointing
+from curator_slurm.executors.resume.checkpoint import SourcesGoneError, checkpointing
 from curator_slurm.executors.resume.restarts import not_replaced, why_anew
 from curator_slurm.executors.resumed_run import resumed_run
 from curator_slurm.executors.stages import ExactDeduplicationPipeline, JsonlReader, JsonlWriter
@@ -23,6 +24,25 @@ class Own(ProcessingStage[Any, Any]):
 
     def process(self, task: Any) -> Any:
         return task
+
+
+class Part(DocumentBatch):
+    """A task that is known by what is in it."""
+
+    def get_deterministic_id(self) -> str:
+        return f"part{self.data['x'].iloc[0]}"
+
+
+class Files(Own):
+    """A source whose tasks have names."""
+
+    name = "files"
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def process(self, task: Any) -> list[DocumentBatch]:
+        return [Part("d", pd.DataFrame({"x": [number]})) for number in range(self.count)]
 
 
 class Numbers(Own):
@@ -115,7 +135,36 @@ def test_in_a_restarted_run_our_writers_leave_their_folders_alone(tmp_path: Path
 
 def test_a_pipeline_is_tracked_where_nobody_gave_it_a_path(tmp_path: Path) -> None:
     for left in (3, 0):
-        with checkpointing(tmp_path / "log"):
-            pipeline = Pipeline("p", stages=[Numbers(), JsonlWriter(str(tmp_path / "out"))])
+        with checkpointing(tmp_path / "log", automatic=True):
+            pipeline = Pipeline("p", stages=[Files(3), JsonlWriter(str(tmp_path / "out"))])
             assert len(pipeline.run(TrackedLoop()) or []) == left
-    assert len(Pipeline("p", stages=[Numbers()]).run(TrackedLoop()) or []) == 3
+    assert len(Pipeline("p", stages=[Files(3)]).run(TrackedLoop()) or []) == 3
+
+
+def test_a_position_is_no_name_unless_the_source_vouches_for_it(tmp_path: Path) -> None:
+    class Sure(Numbers):
+        is_resumable = True
+
+    for source, folder in ((Numbers(), "log"), (Sure(), "vouched")):
+        with checkpointing(tmp_path / folder, automatic=True):
+            Pipeline("p", stages=[source, Own()]).run(TrackedLoop())
+    assert count(tmp_path / "log") == 0
+    assert count(tmp_path / "vouched") == 3
+
+
+def test_partitions_that_are_not_made_any_more(tmp_path: Path) -> None:
+    """As of a folder that the pipeline lists itself, and that has got another file: what was finished is in others."""
+    for parts, words in ((3, ""), (4, ""), (2, "2 source partitions that an earlier attempt has finished")):
+        with checkpointing(tmp_path / "log", automatic=True):
+            pipeline = Pipeline("p", stages=[Files(parts), Own()])
+            if words:
+                with pytest.raises(SourcesGoneError, match=words):
+                    pipeline.run(TrackedLoop())
+            else:
+                pipeline.run(TrackedLoop())
+    with checkpointing(tmp_path / "log"):  # of one that others may share
+        Pipeline("p", stages=[Files(2), Own()]).run(TrackedLoop())
+
+
+def count(folder: Path) -> int:
+    return len(set().union(*(log.sources for log in read_finished(folder))))

@@ -296,7 +296,7 @@ def test_a_disk_that_is_full(tmp_path: Path, small_storage: Path) -> None:
     result = call("watch", run.run_id, "--interval", 0.2)
     assert result.exit_code == 7, result.output
     assert rows(run) == [0, 2]
-    (attempt,) = run.attempts.glob("00001/*")
+    (attempt,) = run.attempts.glob("00001/*.*")
     outcome = read_json(attempt / "outcome.json")
     assert outcome is not None
     assert (outcome["failure_class"], "make room" in outcome["next_step"]) == ("storage", True)

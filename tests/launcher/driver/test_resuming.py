@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[2] / "executors" / "resume"))
 from loop import Crash, TrackedLoop
 
 from curator_slurm.executors import Pipeline, ProcessingStage, Task
-from curator_slurm.executors.resume.checkpoint import checkpointing
+from curator_slurm.executors.resume.checkpoint import SourcesGoneError, checkpointing
 from curator_slurm.launcher.driver.resuming import ready_to_resume
 from curator_slurm.launcher.runs.finished_sources import count_finished
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
@@ -23,11 +23,17 @@ from curator_slurm.launcher.runs.takeover import read_taken, take_over
 NUMBERS = 6
 
 
+class Number(Task[int]):
+    def get_deterministic_id(self) -> str:
+        return f"n{self.data}"
+
+
 class Numbers(ProcessingStage[Any, Any]):
     name = "numbers"
+    count = NUMBERS
 
     def process(self, task: Any) -> list[Task[int]]:
-        return [Task("numbers", number) for number in range(NUMBERS)]
+        return [Number("numbers", number) for number in range(self.count)]
 
 
 class Write(ProcessingStage[Any, Any]):
@@ -137,3 +143,13 @@ def test_what_cannot_be_told_apart_has_no_log(run: RunPaths, monkeypatch: pytest
     assert "not resumable" in read_taken(second).anew
     assert not second.checkpoint.exists()
     assert files(second) == EVERYTHING
+
+
+def test_an_input_that_is_divided_in_another_way(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt_with(run, "1.0", Vouches)  # and its outputs could not be published
+    monkeypatch.setattr(Numbers, "count", 1)
+    with pytest.raises(SourcesGoneError, match="retry` begins anew"):
+        attempt_with(run, "2.0", Vouches)
+    third = attempt_with(run, "3.0", Vouches)
+    assert files(third) == {"0.txt": "0"}
+    assert read_taken(third).of == ""

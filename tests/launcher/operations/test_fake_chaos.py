@@ -118,4 +118,4 @@ def test_rows_are_there_once_whatever_dies(
         error.add_note("\n".join(log))
         raise
     assert log, "nothing was disturbed"
-    print(f"seed {seed}: {len(log)} mishaps and retries, {len(list(run.glob('attempts/*/*')))} attempts")
+    print(f"seed {seed}: {len(log)} mishaps and retries, {len(list(run.glob('attempts/*/*.*')))} attempts")
