@@ -25,7 +25,7 @@ from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.takeover import take_over
 
 pytestmark = pytest.mark.ray
-FILES, ROWS = 24, 5
+FILES, ROWS = 12, 5
 KILLS = int(os.environ.get("KILLS", "2"))
 """How often; more with `KILLS=10 pytest ...`, and other moments with MOMENTS."""
 MOMENTS = os.environ.get("MOMENTS", "1")

@@ -15,7 +15,7 @@ from loop import Crash, TrackedLoop
 
 from curator_slurm.executors import Pipeline, ProcessingStage, Task
 from curator_slurm.executors.resume.checkpoint import SourcesGoneError, checkpointing
-from curator_slurm.launcher.driver.resuming import ready_to_resume
+from curator_slurm.launcher.driver.resuming import of_the_same_input, ready_to_resume
 from curator_slurm.launcher.runs.finished_sources import count_finished
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.takeover import read_taken, take_over
@@ -89,9 +89,8 @@ def attempt_with(run: RunPaths, name: str, writer: type[Write], crash_after: int
     def build() -> Pipeline:
         return Pipeline("p", stages=[Numbers(), writer(attempt.outputs)])
 
-    said: list[str] = []
-    pipeline, checkpoint = ready_to_resume(build, executor, attempt, said.append)
-    with checkpointing(checkpoint), contextlib.suppress(Crash):
+    pipeline, checkpoint = ready_to_resume(build, executor, attempt, lambda _: None)
+    with checkpointing(checkpoint, automatic=True), of_the_same_input(attempt), contextlib.suppress(Crash):
         pipeline.run(executor)
     return attempt
 
