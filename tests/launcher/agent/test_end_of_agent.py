@@ -47,7 +47,7 @@ class Drivers:
     def __init__(self, *_: Any) -> None:
         pass
 
-    def start(self, attempt: Any) -> Any:
+    def start(self, attempt: Any, more: Any) -> Any:
         class Driver:
             pid = 0
 
