@@ -19,6 +19,7 @@ from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
+from curator_slurm.launcher.agent.note_faults import faults_of, note_faults
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
@@ -77,6 +78,7 @@ class Head:
         )
         outcome = self.outcomes.explained(outcome)
         self.runner.amend(outcome)
+        take_steps(("noting nodes that failed", lambda: self._note_faults(outcome)))
         outcome = self.restarts.settle(outcome)
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         with contextlib.suppress(OSError):
@@ -91,6 +93,23 @@ class Head:
             take_steps(("removing secrets", self._remove_secrets))  # again: another one may have ended meanwhile
         take_steps(("the end of the step", self._end_step))
         return outcome.exit_code
+
+    def _note_faults(self, outcome: Outcome) -> None:
+        """Remember which nodes failed; where Slurm or a user has ended the job, they have only left it."""
+        context = self.context
+        if context.allocation.local:
+            return
+        self.board.look_at_all(fresh=True)
+        own = context.allocation.node_name
+        statuses = {name: self.board.status(name) for name in context.allocation.nodes if name != own}
+        statuses[own] = {"state": context.status.state, "failure_class": context.status.failure_class}
+        statuses[own]["message"] = context.status.message
+        lost = {} if context.stop.requested else dict(self.events.lost)
+        if outcome.failure_class is FailureClass.NODE_FAILED and self.outcomes.head_died:
+            lost[own] = outcome.message
+        killed = {name for name, count in {**self.board.memory_kills(), own: context.memory.kills()}.items() if count}
+        faults = faults_of(context.allocation.nodes, statuses, lost, killed)
+        note_faults(context.cluster, context.environment.get("SLURM_CLUSTER_NAME", ""), list(faults))
 
     def _note_phases(self, phases: Mapping[str, Any]) -> None:
         """Node -> what it has reached; of all that have left since the last look at once."""

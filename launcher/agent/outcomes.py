@@ -32,6 +32,8 @@ class Outcomes:
         self.node = node
         self.events = events
         self.started = time.time()
+        self.head_died = False
+        """Ray's processes on this node have ended by themselves."""
         self._kills: dict[str, int] = {}
         self._log_began = size_of(context.cluster.slurm_log)
 
@@ -108,6 +110,7 @@ class Outcomes:
 
     def ray_died(self, driver: DriverProcess) -> Outcome:
         assert self.node.ray is not None
+        self.head_died = True
         driver.stop(DRIVER_GRACE_S)
         return self.outcome(
             RunState.FAILED,

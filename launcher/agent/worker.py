@@ -16,6 +16,7 @@ from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.note_faults import note_faults
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.patience import Patience
@@ -196,6 +197,9 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
             [f"{allocation.node_name} gave the run up: {reason} (cluster.heartbeat_timeout_s)"],
             "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
         ).write(context.cluster)
+    if not allocation.local:
+        fault = (allocation.head_name, FailureClass.NODE_FAILED, f"the head node was lost: {reason}")
+        note_faults(context.cluster, context.environment.get("SLURM_CLUSTER_NAME", ""), [fault])
     log.error("the head node %s is lost: %s", allocation.head_name, reason)
 
 

@@ -6,8 +6,10 @@ import time
 from collections.abc import Sequence
 
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.status.views import AttemptView, UsageView
+from curator_slurm.launcher.status.views import AttemptView, BadNodeView, UsageView
 
+_MOST_BAD = 5
+"""Nodes that failed, of which more is said than their number."""
 _MOST_NODES = 3
 """Nodes that are named of an attempt; --json names all."""
 
@@ -69,3 +71,16 @@ def _hours(hours: float | None) -> str:
     if hours is None:
         return "-"
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"
+
+
+def bad_node_words(nodes: Sequence[BadNodeView]) -> str:
+    """A line for each node that failed, for users and administrators."""
+    lines = []
+    for each in nodes[:_MOST_BAD]:
+        often = f"failed {words.several(each.faults, 'time')}" if each.faults > 1 else "failed"
+        runs = f" in {words.several(each.runs, 'run')}" if each.runs > 1 else ""
+        out = "; a retry does without it" if each.excluded else ""
+        message = words.shorten(" ".join(each.message.split()), 100)
+        lines.append(f"{each.node} {often}{runs}, last {words.clock(each.last)}{out}: {message}")
+    more = len(nodes) - _MOST_BAD
+    return "\n".join([*lines, f"and {words.several(more, 'more node')}"] if more > 0 else lines)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from curator_slurm.launcher.cli import _words as words
-from curator_slurm.launcher.cli._attempts import attempt_table, usage_words
+from curator_slurm.launcher.cli._attempts import attempt_table, bad_node_words, usage_words
 from curator_slurm.launcher.cli._terminal import coloured_state, shown_line
 from curator_slurm.launcher.failure_classes import Blame
 from curator_slurm.launcher.states import RunState
@@ -31,6 +31,7 @@ def status_lines(view: RunView, width: int) -> list[str]:
     lines += wrapped("Next", view.next_step, width)
     lines += entry("Job", _job(view))
     lines += wrapped("Nodes", words.nodes(view.nodes, view.node_reports), width)
+    lines += wrapped("Bad nodes", bad_node_words(view.bad_nodes), width)
     lines += entry("Time", _times(view))
     lines += _attempts(view, width)
     lines += pipeline_lines(view, width)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._attempts import bad_node_words
 from curator_slurm.launcher.cli._show import blame_lines, entry, evidence_lines, pipeline_lines, wrapped
 from curator_slurm.launcher.cli._terminal import coloured_state
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
@@ -31,6 +32,7 @@ def shards_lines(view: RunView, width: int) -> list[str]:
     lines += entry("Progress", _progress(view))
     lines += _failed(shards, width)
     lines += _slowest(shards)
+    lines += wrapped("Bad nodes", bad_node_words(view.bad_nodes), width)
     lines += wrapped("Next", view.next_step, width)
     lines += wrapped("Jobs", _jobs(view), width)
     lines += wrapped("Collect", _collect(view), width)

@@ -5,12 +5,13 @@ What was accepted is known whatever happens in between.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
 from curator_slurm.launcher.operations.can_start import check_can_start
+from curator_slurm.launcher.operations.kept_out import kept_out
 from curator_slurm.launcher.operations.refused_options import name_settings
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -111,6 +113,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
         except SlurmError as error:
             done.error = error
             return done
+    exclude = _kept_out(done, order)
     number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
     for whole in order.arrays:
         array: JobArray | None = whole
@@ -124,7 +127,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
             _take_code(submission, order)
             number += 1
             try:
-                accepted = _submit(done, submission, order.plan.cluster)
+                accepted = _submit(done, submission, order.plan.cluster, exclude)
             except SlurmError as error:
                 if not error.may_have_worked:
                     submission.update(refused=str(error))
@@ -150,13 +153,31 @@ def _with_settings(error: SlurmError, script: Path, run: Run) -> SlurmError:
 
 def _checked(run: Run, order: Order) -> list[str]:
     """Notes on whether the jobs can start, asked with the script that they will have."""
+    with _script(run, order) as script:
+        return check_can_start(order.plan, run.paths.root, script)
+
+
+@contextlib.contextmanager
+def _script(run: Run, order: Order) -> Iterator[Path]:
+    """A file with the script that the jobs will have."""
     text = order.files.get(run.paths.script.name)
     if text is None:
-        return check_can_start(order.plan, run.paths.root, run.paths.script)
+        yield run.paths.script
+        return
     with tempfile.TemporaryDirectory(prefix="curator-slurm-") as folder:
         script = Path(folder, run.paths.script.name)
         script.write_text(text)
-        return check_can_start(order.plan, run.paths.root, script)
+        yield script
+
+
+def _kept_out(done: Launched, order: Order) -> str:
+    """Nodes that a retry does without, for --exclude; noted."""
+    if order.purpose != "retry":
+        return ""
+    with _script(done.run, order) as script:
+        found = kept_out(done.run, order.plan, script, os.environ)
+    done.notes += filter(None, [found.note])
+    return found.exclude
 
 
 def _take_code(submission: Submission, order: Order) -> None:
@@ -201,7 +222,7 @@ def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequ
     return write_submission(run.paths, record, elements, order.files)
 
 
-def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submission:
+def _submit(done: Launched, submission: Submission, cluster: Cluster, exclude: str = "") -> Submission:
     """Hand one submission over, through submitit, and record its job."""
     from curator_slurm.launcher.slurm.submitit_adapter import CuratorLocalExecutor, CuratorSlurmExecutor
 
@@ -211,6 +232,7 @@ def _submit(done: Launched, submission: Submission, cluster: Cluster) -> Submiss
         comment=record.comment,
         after=record.after,
         arguments=[f"{record.number:04d}", done.run.run_id],
+        exclude=exclude,
     )
     script = _script_of(submission, done.run)
     found: dict[str, Any]

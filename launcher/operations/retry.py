@@ -112,7 +112,7 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
     active = taken(submissions, answer.tasks)
     problem = submit_collect_job(launched.run, found.plan, [*active, *launched.job_ids]) if room.collects else ""
     sweep_secrets(run.paths.root.parent.parent, but=run.paths.root)
-    warnings = [*found.warnings, *room.note(run.run_id), *filter(None, [problem])]
+    warnings = [*found.warnings, *launched.notes, *room.note(run.run_id), *filter(None, [problem])]
     return replace(found, run=launched.run, launched=launched, warnings=warnings)
 
 

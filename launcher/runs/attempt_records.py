@@ -83,15 +83,23 @@ def driver_phases(attempt: AttemptPaths) -> dict[str, float]:
     return found
 
 
+NODE_LOST = ("node_lost", "node_missing")
+"""Events of a node that is not there any more, or never was."""
+
+
 class EventLog:
     """events.jsonl: what happened, in sentences for people and fields for programs."""
 
     def __init__(self, path: Path, echo: Callable[[str], None]) -> None:
         self._path = path
         self._echo = echo
+        self.lost: dict[str, str] = {}
+        """Nodes that were lost, or never came, and the words for it."""
 
     def add(self, event: str, message: str, node: str | None = None, **data: Any) -> None:
         """Note an event; storage that cannot be written is no reason to end a run."""
+        if node is not None and event in NODE_LOST:
+            self.lost[node] = message
         self._echo(message if node is None else f"{node}: {message}")
         try:
             append_jsonl(self._path, {"time": time.time(), "event": event, "node": node, "message": message, **data})

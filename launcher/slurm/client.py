@@ -87,12 +87,15 @@ class SbatchCall:
     comment: str = ""
     after: Sequence[str] = ()
     arguments: Sequence[str] = ()
+    exclude: str = ""
+    """Nodes that it does without; in place of those in the script."""
 
     @property
     def options(self) -> list[str]:
         """Options of sbatch's command line; they win over those in the script."""
         options = [f"--array={self.array}"] if self.array else []
         options += [f"--comment={self.comment}"] if self.comment else []
+        options += [f"--exclude={self.exclude}"] if self.exclude else []
         return options + ([f"--dependency=afterany:{':'.join(self.after)}"] if self.after else [])
 
 
@@ -167,14 +170,14 @@ class Slurm:
                 raise unreadable from error
         raise AssertionError("the last pause is None")
 
-    def test_only(self, script: Path, run_dir: Path) -> TrialAnswer:
-        """Ask sbatch whether a job could start; nothing is submitted.
+    def test_only(self, script: Path, run_dir: Path, options: Sequence[str] = ()) -> TrialAnswer:
+        """Ask sbatch whether a job could start, with more options than the script has; nothing is submitted.
 
         Raises:
             SlurmError: it gives no answer.
         """
         try:
-            said = self._completed(["sbatch", "--test-only", f"--chdir={run_dir}", str(script)]).stderr
+            said = self._completed(["sbatch", "--test-only", f"--chdir={run_dir}", *options, str(script)]).stderr
         except SlurmError as error:
             if isinstance(error, _TransientError) or error.returncode is None:
                 raise

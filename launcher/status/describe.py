@@ -28,7 +28,7 @@ from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, la
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.attempt_files import attempts_at
 from curator_slurm.launcher.status.attempt_history import attempts_of, usage_of
-from curator_slurm.launcher.status.describe_attempts import eta_of
+from curator_slurm.launcher.status.describe_attempts import bad_nodes_of, eta_of
 from curator_slurm.launcher.status.gather import Gathered
 from curator_slurm.launcher.status.reports import read_object
 from curator_slurm.launcher.status.run_decision import RunStatus
@@ -98,6 +98,7 @@ def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
         evidence=detail.evidence,
         nodes=detail.nodes,
         node_reports=detail.node_reports,
+        bad_nodes=bad_nodes_of(run),
         exit_code=detail.exit_code if status.state.is_final else None,
         stages=detail.progress.stages,
         pipeline=detail.progress.pipeline,

@@ -128,6 +128,21 @@ class UsageView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BadNodeView:
+    """A node that failed under this run: `faults` under all runs of the user within a week, of so many `runs`.
+
+    `excluded`: a retry does without it, where the site permits that.
+    """
+
+    node: str
+    faults: int
+    runs: int
+    last: float
+    message: str
+    excluded: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptsView:
     """What `status --attempts` prints."""
 
@@ -186,6 +201,7 @@ class RunView:
     evidence: tuple[str, ...]
     nodes: tuple[str, ...]
     node_reports: tuple[NodeReport, ...]
+    bad_nodes: tuple[BadNodeView, ...]
     exit_code: int | None
     stages: tuple[StageReport, ...]
     pipeline: str
