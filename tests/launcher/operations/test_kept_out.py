@@ -70,9 +70,7 @@ def test_not_where_the_job_could_not_start_without(failed: Run, fake_slurm: Fake
     fake_slurm.fail_next("sbatch.test-only", instead=False)  # that of the job itself
     words = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
     fake_slurm.fail_next("sbatch.test-only", stderr=words)
-    assert "could not start without: Batch job submission failed: Requested node" in call(
-        "retry", failed.run_id
-    )
+    assert "could not start without: Batch job submission failed: Requested node" in call("retry", failed.run_id)
     assert not any("exclude" in each for each in fake_slurm.calls_of("sbatch")[1])
 
 
