@@ -109,7 +109,7 @@ class ScriptLab:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         return Outcome(done.returncode, done.stderr, *self._recorded())

@@ -241,7 +241,7 @@ def test_interrupting_run_cancels_it(tmp_path: Path) -> None:
     process = in_a_process(["run", spec(tmp_path, sleep=60), "--cluster", "local"])
     wait_for(lambda: list((tmp_path / "runs").glob("*/*/attempts/*/*/driver.log")))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 8, out + err
     assert "Cancelling run" in err
     assert "cancelled" in out
@@ -256,7 +256,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path, impatient: None) -> N
     wait_for(lambda: json.loads(record.read_text())["cancelled"])
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=180)
     assert process.returncode == 130
     assert call_json("status", run_id)["message"] == "The run is being cancelled."
     call("cancel", run_id)
@@ -264,7 +264,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path, impatient: None) -> N
 
 def test_a_local_run_outlives_submit(tmp_path: Path) -> None:
     process = in_a_process(["submit", spec(tmp_path, sleep=1), "--json", "--cluster", "local"])
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=180)
     assert process.returncode == 0
     document = call_json("watch", json.loads(out)["run_id"], "--interval", 0.2)
     assert document["state"] == "completed"
@@ -277,7 +277,7 @@ def test_interrupting_watch_leaves_the_run_alone(tmp_path: Path) -> None:
     while "running" not in (line := process.stdout.readline()):  # it may run already when it is first looked at
         assert line
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130
     assert "goes on" in err
     assert call_json("status", submitted["run_id"])["state"] == "running"

@@ -26,7 +26,7 @@ def drive(tmp_path: Path, command: str, environ: dict[str, str]) -> tuple[subpro
         text=True,
         env=environ,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     return done, attempt.root
 

@@ -225,7 +225,7 @@ def run(text, tmp_path, **context):
     script.write_text(bash_script(text, context), encoding="utf-8", errors="surrogateescape")
     folder = tmp_path / "work"
     folder.mkdir(exist_ok=True)
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, cwd=folder, check=False, timeout=20)
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, cwd=folder, check=False, timeout=120)
     assert "ran" not in {path.name for path in folder.iterdir()}, script.read_text(errors="replace")
     return done
 
@@ -253,7 +253,7 @@ def test_a_file_name_never_runs(shape, tmp_path):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert "ran" not in {path.name for path in work.rglob("*")}
 
