@@ -55,8 +55,8 @@ def main() -> None:
     import spec_tables
     import state_picture
 
+    from curator_slurm.launcher.cli.schema import documents
     from curator_slurm.launcher.status.view_schema import schema_of
-    from curator_slurm.launcher.status.views import DOCUMENTS
 
     for module in (spec_tables, curator_signatures):
         module.PAGE.write_text(module.page(module.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
@@ -66,8 +66,8 @@ def main() -> None:
     STAGES.write_text(all_stages(STAGES.read_text(encoding="utf-8")), encoding="utf-8")
     PRIVATE_NAMES.write_text(private_names(PRIVATE_NAMES.read_text(encoding="utf-8")), encoding="utf-8")
     state_picture.PICTURE.write_text(state_picture.picture(), encoding="utf-8")
-    for document in DOCUMENTS:
-        text = json.dumps(schema_of(document), indent=2) + "\n"
+    for document, kind in documents().items():
+        text = json.dumps(schema_of(document, kind), indent=2) + "\n"
         (SCHEMAS / f"{document}.schema.json").write_text(text, encoding="utf-8")
     subprocess.run([sys.executable, str(ROOT / "docs" / "packages.py")], check=True)
 

@@ -108,7 +108,7 @@ def _slurm_allocation(environ: Mapping[str, str]) -> Allocation:
     _, counted, component = given[node_id]
     cpus = int(environ.get("SLURM_CPUS_ON_NODE", "1")) if counted is None else counted
     gpus = int(environ.get("SLURM_GPUS_ON_NODE") or 0) or len(visible_gpus(environ))
-    memory = _slurm_memory(environ, nodes[node_id], cpus, gpus)
+    memory = memory_promised(environ, nodes[node_id], cpus, gpus)
     return Allocation(
         job_id=job_id,
         restart=int(environ.get("SLURM_RESTART_COUNT") or 0),
@@ -135,7 +135,7 @@ def _components(environ: Mapping[str, str]) -> list[list[tuple[str, int | None]]
     return found
 
 
-def _slurm_memory(environ: Mapping[str, str], node: str, cpus: int, gpus: int) -> int:
+def memory_promised(environ: Mapping[str, str], node: str, cpus: int, gpus: int) -> int:
     """Bytes that Slurm says the job has on this node; 0 where it names no limit.
 
     Its variables follow the option that the job asked with. Where none is set, the script has asked scontrol.

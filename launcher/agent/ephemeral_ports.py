@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from curator_slurm.launcher.plan.model import Plan
+
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST, _HIGHEST = 1024, 65535
 _ENOUGH = 2000
@@ -53,6 +55,14 @@ def here() -> tuple[int, int] | None:
         return ephemeral_range(EPHEMERAL.read_text())
     except OSError:
         return None
+
+
+def range_of(plan: Plan) -> tuple[tuple[int, int], str | None]:
+    """From where the ports of a plan's Ray are taken on this node, and what is worth a line about that."""
+    wanted, linux = plan.spec.network.port_range, here()
+    is_default = plan.origins.get("network.port_range", "default") == "default"
+    used = choose_range(wanted, linux, is_default=is_default)
+    return used, note(used, wanted, linux)
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:

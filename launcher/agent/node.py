@@ -161,11 +161,8 @@ class Node:
 
     def _port_range(self) -> tuple[int, int]:
         """From where Ray's ports are taken on this node."""
-        plan, linux = self.context.plan, ephemeral_ports.here()
-        wanted = plan.spec.network.port_range
-        is_default = plan.origins.get("network.port_range", "default") == "default"
-        used = ephemeral_ports.choose_range(wanted, linux, is_default=is_default)
-        if said := ephemeral_ports.note(used, wanted, linux):
+        used, said = ephemeral_ports.range_of(self.context.plan)
+        if said:
             log.warning(said)
         return used
 

@@ -2,8 +2,8 @@
 
 `main` only assembles: it finds the verb, turns an error into a message and an exit code, and computes nothing. A verb
 lives in the module of its name, which exports a click command called `command`. This file imports click and nothing
-slower, so that `curator-slurm --help` stays instant. It may import `operations`, `dataset`, `status`, `sharding`,
-`survey`, `slurm`, `plan`, `site`, `runs`, `spec`, the ground floor and `common`.
+slower, so that `curator-slurm --help` stays instant. It may import `operations`, `doctor`, `dataset`, `status`,
+`sharding`, `survey`, `slurm`, `plan`, `site`, `runs`, `spec`, the ground floor and `common`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ VERBS: dict[str, dict[str, str]] = {
         "logs": "Print the logs of a run.",
     },
     "The cluster": {
+        "doctor": "Check whether runs can work here, on this machine and on nodes.",
         "site": "Show, write and check what site files say about this cluster.",
     },
 }

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from curator_slurm.launcher.cli._terminal import say_exactly
 
 DOCUMENTS = (
     "spec", "site", "status", "status-shard", "status-failed", "status-attempts", "status-events", "status-timeline",
-    "list",
+    "list", "doctor",
 )  # fmt: skip
+
+
+def documents() -> dict[str, Any]:
+    """What each `--json` prints, by the name of its schema."""
+    from curator_slurm.launcher.doctor.report import DoctorReport
+    from curator_slurm.launcher.status.views import DOCUMENTS
+
+    return {**DOCUMENTS, "doctor": DoctorReport}
 
 
 @click.command("schema")
@@ -19,7 +29,8 @@ def command(document: str, site: bool) -> None:
     """Print the JSON schema of specs, site files or --json output.
 
     DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed),
-    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), or list.
+    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), list or
+    doctor.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:
@@ -41,5 +52,5 @@ def command(document: str, site: bool) -> None:
     else:
         from curator_slurm.launcher.status.view_schema import schema_of
 
-        found = schema_of(document)
+        found = schema_of(document, documents()[document])
     say_exactly(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

@@ -22,18 +22,22 @@ from curator_slurm.launcher.spec.restart_section import Mechanism
 
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"
+AGENT = "curator_slurm.launcher.agent.node_agent"
+"""The module that runs on every node."""
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 MAX_SCRIPT = 1_000_000
 """Bytes: a quarter of what Slurm takes by default (max_script_size), half of what Linux takes as environment."""
 
 
-def render(plan: Plan) -> str:
+def render(plan: Plan, agent: str = AGENT) -> str:
     """The whole script, byte for byte what `submit` gives to sbatch (or to bash, on the local cluster).
+
+    `doctor` has another module in place of the agent, and with it the same software on the same nodes.
 
     Raises:
         UsageError: environment.env and environment.setup make it longer than Slurm takes.
     """
-    text = _render(TEMPLATE, plan, list(sbatch_lines(plan)) if plan.cluster is Cluster.SLURM else [])
+    text = _render(TEMPLATE, plan, list(sbatch_lines(plan)) if plan.cluster is Cluster.SLURM else [], agent)
     size = len(text.encode())
     if size > MAX_SCRIPT:
         raise UsageError(
@@ -48,18 +52,18 @@ def render_collect(plan: Plan) -> str:
     return _render(COLLECT_TEMPLATE, plan, list(collect_lines(plan)))
 
 
-def _render(template: str, plan: Plan, options: Sequence[Option]) -> str:
+def _render(template: str, plan: Plan, options: Sequence[Option], agent: str = AGENT) -> str:
     if not plan.templates:
-        return _text_of(_ours(), template, plan, options)
+        return _text_of(_ours(), template, plan, options, agent)
     from curator_slurm.launcher.plan import template_overrides
 
     def rendered(templates: Sequence[SiteTemplate]) -> str:
-        return _text_of(_environment(template_overrides.loader(templates)), template, plan, options)
+        return _text_of(_environment(template_overrides.loader(templates)), template, plan, options, agent)
 
     return template_overrides.checked(plan.templates, rendered)
 
 
-def _text_of(environment: Environment, template: str, plan: Plan, options: Sequence[Option]) -> str:
+def _text_of(environment: Environment, template: str, plan: Plan, options: Sequence[Option], agent: str) -> str:
     text: str = environment.get_template(template).render(
         plan=plan,
         environment=plan.spec.environment,
@@ -73,6 +77,7 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         goes_on=str(GOES_ON),
         exports=plan.habits.export is not ExportUse.NEVER,
         functions=_functions(plan),
+        agent=agent,
     )
     return text
 

@@ -39,3 +39,18 @@ class NodePaths:
     def spill(self) -> Path:
         """What Ray spills where the node-local folder is memory; gone when the node has left."""
         return self.root / "spill"
+
+    @property
+    def facts(self) -> Path:
+        """What the node says of itself, in the job of `doctor` alone."""
+        return self.root / "facts.json"
+
+    @property
+    def meeting(self) -> Path:
+        """What it has seen of the other nodes, there as well."""
+        return self.root / "meeting.json"
+
+    @property
+    def refused(self) -> Path:
+        """Made by `doctor` on the login node: the others need not wait for this node."""
+        return self.root / "refused"

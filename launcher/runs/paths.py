@@ -273,6 +273,11 @@ class ClusterPaths(RestartFiles):
         return self.root / "nodes"
 
     @property
+    def meeting(self) -> Path:
+        """Where nodes see each other's files, in the job of `doctor` alone."""
+        return self.root / "meeting"
+
+    @property
     def token(self) -> Path:
         """Ray's authentication token of this cluster."""
         return self.run.secrets / f"ray-token.{self.root.name}"

@@ -14,10 +14,10 @@ from curator_slurm.launcher.status.views import DOCUMENTS
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", types.NoneType: "null"}
 
 
-def schema_of(document: str) -> dict[str, Any]:
-    """The schema of one of DOCUMENTS, such as status."""
+def schema_of(document: str, kind: Any = None) -> dict[str, Any]:
+    """The schema of one of DOCUMENTS, such as status, or of another that holds what is of the class `kind`."""
     definitions: dict[str, Any] = {}
-    found = _schema(DOCUMENTS[document], definitions)
+    found = _schema(DOCUMENTS[document] if kind is None else kind, definitions)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"curator-slurm {document} --json"}
     return {**head, **found, "$defs": dict(sorted(definitions.items()))}
 

@@ -77,7 +77,7 @@ def run_probes(
         raise StorageError(f"cannot write into {folder}: {storage_errors.what(error)}; give --folder") from None
     probes = [Probe(target) for target in targets]
     try:
-        with _ended_by_signals():
+        with ended_by_signals():
             for number, probe in enumerate(probes):
                 _submit(probe, slurm, place / str(number), account, addresses, token)
                 say(_begun(probe))
@@ -213,7 +213,7 @@ def _cancel_all(probes: Sequence[Probe], slurm: Slurm, token: str) -> None:
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end it as Ctrl-C does, with all jobs cancelled."""
     if threading.current_thread() is not threading.main_thread():
         yield

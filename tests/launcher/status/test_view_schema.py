@@ -18,13 +18,14 @@ from sharded_runs import fail, publish, sharded_run
 
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.cli.schema import DOCUMENTS as OFFERED
+from curator_slurm.launcher.cli.schema import documents
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
 from curator_slurm.launcher.status.view_schema import schema_of
-from curator_slurm.launcher.status.views import DOCUMENTS
 
 __all__ = ["own_home"]
 
+DOCUMENTS = documents()
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -36,7 +37,7 @@ def output(*arguments: object) -> Any:
 
 
 def check(document: str, value: Any) -> Any:
-    jsonschema.validate(value, schema_of(document))
+    jsonschema.validate(value, schema_of(document, DOCUMENTS[document]))
     return value
 
 
@@ -46,8 +47,8 @@ def test_the_verb_offers_every_document() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_files_are_those_of_the_model(document: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(schema_of(document))
-    assert json.loads((SCHEMAS / f"{document}.schema.json").read_text()) == schema_of(document)
+    jsonschema.Draft202012Validator.check_schema(schema_of(document, DOCUMENTS[document]))
+    assert json.loads((SCHEMAS / f"{document}.schema.json").read_text()) == schema_of(document, DOCUMENTS[document])
 
 
 def test_a_run_of_one_shard(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
