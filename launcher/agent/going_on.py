@@ -11,11 +11,11 @@ from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json, write_json
 from curator_slurm.launcher.restart.element_history import ElementHistory, begin_history, read_history
-from curator_slurm.launcher.restart.leave_request import Left, rules_for, try_to_leave, was_cancelled
+from curator_slurm.launcher.restart.leave_request import Left, drop_links, rules_for, try_to_leave, was_cancelled
 from curator_slurm.launcher.restart.policy import History, exhausted
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.paths import ClusterPaths
-from curator_slurm.launcher.runs.restart_request import read_request
+from curator_slurm.launcher.runs.restart_request import How, read_request
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions
 from curator_slurm.launcher.states import RunState
 
@@ -57,7 +57,8 @@ class Restarts:
 
     def _not_again(self, before: ClusterPaths, history: ElementHistory, own: Submission | None) -> Outcome | None:
         """The end of an element that Slurm has started, and that was not to begin any more."""
-        if read_request(before) is not None:
+        request = read_request(before)
+        if request is not None and request.how is not How.DROP:
             return None
         said = _outcome_of(before)
         failure = failure_class_of(said.get("failure_class")) or FailureClass.NODE_FAILED
@@ -74,6 +75,8 @@ class Restarts:
     def settle(self, outcome: Outcome) -> Outcome:
         """Leave the request to go on, where the run does; the outcome tells of it."""
         context = self._context
+        if not context.allocation.local and outcome.state is RunState.COMPLETED:
+            drop_links(context.cluster, context.plan, context.submission)
         if context.allocation.local or outcome.state is not RunState.FAILED:
             return outcome
         left = try_to_leave(context.cluster, context.plan, context.submission, outcome.failure_class)

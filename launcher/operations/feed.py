@@ -136,6 +136,10 @@ def go_on(run: Run, environ: Mapping[str, str], wait: Callable[[float], None] = 
         return None  # without a question to Slurm: it may not be there on this node
     left, plan = unsubmitted(run), read_plan(run)
     if not left:
+        for _ in range(_LOOKS):
+            if not any(each.record.is_being_submitted for each in read_submissions(run.paths)):
+                break
+            wait(FEED_S / _LOOKS)
         with contextlib.suppress(SlurmError):
             return _later(run, plan, 0)
         return None

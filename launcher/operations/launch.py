@@ -23,6 +23,7 @@ from curator_slurm.launcher.operations.kept_out import kept_out
 from curator_slurm.launcher.operations.refused_options import name_settings
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.lock import RunLock
@@ -30,6 +31,7 @@ from curator_slurm.launcher.runs.manifest import revised_shards
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
 from curator_slurm.launcher.runs.submissions import (
+    RESTART,
     Submission,
     SubmissionRecord,
     read_submissions,
@@ -40,6 +42,7 @@ from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.slurm import messages
 from curator_slurm.launcher.slurm.client import SbatchCall
 from curator_slurm.launcher.slurm.detached import new_local_job_id
+from curator_slurm.launcher.spec.restart_section import Mechanism
 
 _SUBMIT_LIMIT = re.compile(r"job submit limit|MaxSubmit|SubmitJobs?Limit", re.IGNORECASE)
 _OTHER_LIMIT = re.compile(r"\b(?:QOS|Assoc)(?!\w*Submit)[A-Z]\w+")
@@ -70,6 +73,8 @@ class Launched:
 
     run: Run
     accepted: list[Submission] = field(default_factory=list)
+    links: list[Submission] = field(default_factory=list)
+    """The other jobs of their chains (`restart.mechanism: chain`)."""
     error: CuratorSlurmError | None = None
     missing: int = 0
     removed_variables: Sequence[str] = ()
@@ -88,6 +93,11 @@ class Launched:
         accepted = f"{len(self.accepted)} array{'' if len(self.accepted) == 1 else 's'} accepted"
         return f"{what} ({accepted}): {self.error}\n{advice(self.error, reference(self.run, os.environ))}"
 
+    def last_job(self, first: Submission) -> str:
+        """The job after which nothing of this submission runs any more: the last of its chain."""
+        chain = [each for each in self.links if each.record.link_of == first.record.number]
+        return str((chain or [first])[-1].record.job_id)
+
     @property
     def shards(self) -> list[int]:
         """What was accepted, in the order of their numbers."""
@@ -97,7 +107,7 @@ class Launched:
 
     @property
     def job_ids(self) -> list[str]:
-        return [submission.record.job_id for submission in self.accepted if submission.record.job_id]
+        return [each.record.job_id for each in (*self.accepted, *self.links) if each.record.job_id]
 
 
 def launch(run: Run, order: Order, lock: RunLock) -> Launched:
@@ -123,9 +133,9 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
             if now.record is not None and now.record.cancelled is not None:
                 done.error = CuratorSlurmError("the run was cancelled meanwhile; the rest was not submitted")
                 return done
-            submission = _prepare(run, number, array, order, done.accepted)
+            submission = _prepare(run, number, array, order, done)
             _take_code(submission, order)
-            number += 1
+            number = submission.record.number + 1
             try:
                 accepted = _submit(done, submission, order.plan.cluster, exclude)
             except SlurmError as error:
@@ -136,6 +146,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
             else:
                 done.accepted.append(accepted)
                 done.missing -= len(array.shards)
+                number += _add_links(done, accepted, array, order, lock)
                 break
         if done.error is not None:
             return done
@@ -149,6 +160,32 @@ def _with_settings(error: SlurmError, script: Path, run: Run) -> SlurmError:
     settings = name_settings(script, run.paths.root, error)
     more = (error.command, error.returncode, error.stdout, error.stderr)
     return SlurmError(f"{error}\n{settings}", *more) if settings else error
+
+
+def _add_links(done: Launched, first: Submission, array: JobArray, order: Order, lock: RunLock) -> int:
+    """Submit the other jobs of a chain, each of which waits for the one before; how many were written down.
+
+    One that is refused ends the chain there: then the run goes on less often by itself.
+    """
+    if restart_choice(order.plan).mechanism is not Mechanism.CHAIN:
+        return 0
+    before, written = first, 0
+    for count in range(order.plan.spec.restart.limit):
+        lock.check()
+        after = (str(before.record.job_id),)
+        again = replace(order, purpose=RESTART)
+        link = _prepare(done.run, before.record.number + 1, array, again, done, after, first.record.number)
+        written = link.record.number - first.record.number
+        try:
+            before = _submit(done, link, order.plan.cluster)
+        except SlurmError as error:
+            if not error.may_have_worked:
+                link.update(refused=str(error))
+            said = str(error).splitlines()[0]
+            done.notes.append(f"{count} of {order.plan.spec.restart.limit} restarts are in the queue (chain): {said}")
+            break
+        done.links.append(before)
+    return written
 
 
 def _checked(run: Run, order: Order) -> list[str]:
@@ -197,14 +234,24 @@ def is_submit_limit(error: CuratorSlurmError | None) -> bool:
     return _SUBMIT_LIMIT.search(error.stderr) is not None
 
 
-def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequence[Submission]) -> Submission:
-    """Write down what is about to be submitted."""
+def _prepare(
+    run: Run,
+    number: int,
+    array: JobArray,
+    order: Order,
+    done: Launched,
+    link_after: Sequence[str] = (),
+    link_of: int | None = None,
+) -> Submission:
+    """Write down what is about to be submitted, under this number, or a later one that nobody has taken meanwhile."""
     local = order.plan.cluster is Cluster.LOCAL
     comment = order.plan.spec.resources.sbatch.get("comment") or ""
-    after = order.after if array.after is None else [str(earlier[array.after].record.job_id)]
+    after = link_after or (order.after if array.after is None else [done.last_job(done.accepted[array.after])])
     elements = [Element(0, tuple(array.shards))] if local else array.elements
     if revised := revised_shards(run.paths.manifest):
         elements = [replace(each, revised=tuple(s for s in each.shards if s in revised)) for each in elements]
+    while run.paths.submission(number).root.exists():
+        number += 1
     record = SubmissionRecord(
         number=number,
         purpose=order.purpose,
@@ -218,6 +265,7 @@ def _prepare(run: Run, number: int, array: JobArray, order: Order, earlier: Sequ
         changes=dict(order.changes),
         host=socket.gethostname(),
         job_id=new_local_job_id() if local else None,
+        link_of=link_of,
     )
     return write_submission(run.paths, record, elements, order.files)
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecProblem
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.sharding.arrays import JobArray, first_elements
 from curator_slurm.launcher.slurm import parse
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
+from curator_slurm.launcher.spec.restart_section import Mechanism
 
 if TYPE_CHECKING:
     from curator_slurm.launcher.site.cluster_facts import PartitionSpec
@@ -69,16 +71,20 @@ def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: b
         return Fitting(arrays, collects)
     room, limit = min(rooms, key=lambda each: each[0] - each[1].components)
     new = sum(len(array.elements) for array in arrays) * limit.components
-    if new + collects <= room:
+    links = 1 + plan.spec.restart.limit if restart_choice(plan).mechanism is Mechanism.CHAIN else 1
+    if new * links + collects <= room:
         return Fitting(arrays, collects)
     where = plan.origins.get(limit.key, "a site file")
     allowed = f"the site allows a user {limit.most:,} jobs in the queue ({limit.key} in {where})"
+    if links > 1 and room < limit.components * links:
+        full = f"{allowed}, and a chain of restarts has {links:,} for each element (restart.max_restarts)"
+        return Fitting([], False, full, _refusal(plan, full))
     if room < limit.components:
         left = f"{room:,} are left, and this run has {limit.components}, one for each group"
         full = f"{allowed}, and {left if room else 'there are as many'}"
         return Fitting([], False, full, _refusal(plan, full))
     collects = collects and room > 1
-    count = room - collects
+    count = (room - collects) // links
     if count >= new:  # and no room for a collect job
         return Fitting(arrays, False, f"{allowed}: `curator-slurm collect {{run}} --wait` publishes the outputs")
     ways = "the job that collects submits more when these have ended, or " if collects else ""

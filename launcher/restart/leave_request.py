@@ -136,16 +136,29 @@ def _how(mechanism: Mechanism, decision: Restart) -> How:
 def _dropped(cluster: ClusterPaths, mechanism: Mechanism, own: Submission | None, stop: Stop) -> Left:
     """It ends here, and so do the links that wait for it."""
     words = f"not restarted any more: {stop.reason}" if stop.reason else ""
-    if mechanism is not Mechanism.CHAIN or own is None:
-        return Left(None, words)
+    return Left(_drop(cluster, own) if mechanism is Mechanism.CHAIN else None, words)
+
+
+def drop_links(cluster: ClusterPaths, plan: Plan, number: int | None) -> None:
+    """All is done: the jobs of the chain that wait are not needed. Each would end at once, where this is impossible."""
+    if restart_choice(plan).mechanism is Mechanism.CHAIN and not cluster.restart_request.exists():
+        with contextlib.suppress(OSError, StorageError):
+            _drop(cluster, _submission(cluster, number))
+
+
+def _drop(cluster: ClusterPaths, own: Submission | None) -> RestartRequest | None:
+    """Ask for the end of what waits in a chain."""
+    if own is None:
+        return None
     first = own.record.number if own.record.link_of is None else own.record.link_of
     later = [each.record for each in read_submissions(cluster.run) if each.record.link_of == first]
     task = cluster.job_id.partition("_")[2]
     ids = [f"{each.job_id}_{task}" if task else each.job_id for each in later if each.number > own.record.number]
     request = RestartRequest(how=How.DROP, jobs=[each for each in ids if each is not None])
-    if request.jobs:
-        request.write(cluster)
-    return Left(request, words)
+    if not request.jobs:
+        return None
+    request.write(cluster)
+    return request
 
 
 def _with_changes(plan: Plan, changes: Mapping[str, str]) -> Plan | str:

@@ -74,7 +74,8 @@ def _taken_over(run: RunPaths, submission: SubmissionPaths) -> set[int]:
         later = [each for each in read_submissions(run) if each.record.number > submission.number]
     except StorageError:  # then both may work at one, and one of them publishes
         return set()
-    accepted = ((each, each.record.cancelled_elements()) for each in later if each.record.job_id is not None)
+    known = [each for each in later if each.record.job_id is not None and each.record.link_of is None]
+    accepted = ((each, each.record.cancelled_elements()) for each in known)
     return {
         shard
         for each, cancelled in accepted

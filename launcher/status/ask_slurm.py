@@ -16,6 +16,7 @@ from curator_slurm.launcher.slurm.job_info import JobInfo
 from curator_slurm.launcher.slurm.parse import ArrayTasks
 from curator_slurm.launcher.slurm.shared_answers import SharedAnswers, cache_folder
 from curator_slurm.launcher.status.attempt_files import newest_element, read_element_outcome
+from curator_slurm.launcher.status.chains import chain_of
 from curator_slurm.launcher.status.facts import ElementFacts
 from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
 
@@ -83,7 +84,7 @@ def ask(
         slurm = slurm.sharing(_answers([(run, submissions)]) if shares else None)
         if run.record.array:
             return submissions, _marked(_of_arrays(submissions, _collecting(run, submissions), slurm), slurm)
-        wanted = _ids([submission] if (submission := _latest(submissions)) else [])
+        wanted = _ids(chain_of(submissions, submission) if (submission := _latest(submissions)) else [])
         doubts: list[str] = []
         jobs = _jobs(slurm, wanted, doubts, details=True)
         return submissions, _marked(SlurmAnswer(jobs=jobs, doubt="\n".join(doubts)), slurm)
@@ -151,7 +152,7 @@ def ask_for_all(runs: Sequence[tuple[Run, Sequence[Submission]]], *, shares: boo
             continue
         ended = _ended(run, latest)
         if ended is None or time.time() - ended < RECENT_S:
-            single.append(latest)
+            single += chain_of(submissions, latest)
             settled |= {str(latest.record.job_id)} if ended is not None else set()
     slurm, doubts = Slurm().within(ASK_S).sharing(_answers(runs) if shares else None), list[str]()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from curator_slurm.common.json_fields import moment, whole
@@ -75,11 +75,19 @@ def exit_code(run: Run, status: RunStatus) -> int:
 # A run
 
 
+def _current_submission(submissions: Sequence[Submission], gathered: Gathered | None) -> Submission | None:
+    """The newest that may have reached Slurm; of a chain, the one whose turn it is."""
+    place = gathered.facts.places.get(0) if gathered is not None else None
+    if place is not None and any(each.record.link_of is not None for each in submissions):
+        return next((each for each in submissions if each.record.number == place.submission), None)
+    return latest_submission(submissions)
+
+
 def describe(run: Run, status: RunStatus, gathered: Gathered | None) -> RunView:
     """Everything about a run, but not each of its shards; `gathered` is None where its files cannot be read."""
     record = run.record
     submissions = gathered.submissions if gathered else ()
-    latest = latest_submission(submissions)
+    latest = _current_submission(submissions, gathered)
     detail = status.only.detail if status.only else NO_DETAIL
     attempts = attempts_of(run, 0, status.only, gathered.facts.now) if gathered and status.only else ()
     return RunView(

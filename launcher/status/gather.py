@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -36,6 +36,7 @@ from curator_slurm.launcher.status.attempt_files import (
     newest_elements,
     read_element_outcome,
 )
+from curator_slurm.launcher.status.chains import without_other_links
 from curator_slurm.launcher.status.facts import (
     FRESH_HEARTBEAT_S,
     AttemptFacts,
@@ -194,8 +195,9 @@ def collect_facts(
     """The facts from an answer of Slurm and the files as they are now; `nodes` where they are looked at repeatedly."""
     record, paths = run.record, run.paths
     assert record is not None
-    places = places_of(submissions) if submissions else _places_by_hand(paths)
     elements = dict(_local_elements(paths, submissions) if record.is_local else answer.elements())
+    begun = newest_elements(paths) if any(each.record.link_of is not None for each in submissions) else ()
+    places = places_of(submissions, elements, begun) if submissions else _places_by_hand(paths)
     detailed = {shard} if shard is not None else set()
     if record.shards == 1:
         detailed = {0}
@@ -265,16 +267,21 @@ def _is_being_submitted(paths: RunPaths) -> bool:
     return is_locked(paths.lock(SUBMISSIONS_LOCK), REMOVING)
 
 
-def places_of(submissions: Iterable[Submission]) -> dict[int, ShardPlace]:
-    """The newest submission of each shard that may have reached Slurm."""
+def places_of(
+    submissions: Sequence[Submission], elements: Mapping[str, ElementFacts], begun: Collection[str]
+) -> dict[int, ShardPlace]:
+    """The newest submission of each shard that may have reached Slurm; of a chain, the job that is at it."""
     places = {}
-    for submission in submissions:
+    for submission, others in without_other_links(submissions, elements, begun):
         record = submission.record
         if not record.may_exist:
             continue
         for element in submission.elements:
+            if element.element in others:
+                continue
             element_id = _element_id(submission, element.element)
-            place = ShardPlace(record.number, element_id, restarts=record.purpose == RESTART)
+            again = record.purpose == RESTART and bool(element_id or record.is_being_submitted)
+            place = ShardPlace(record.number, element_id, restarts=again)
             places.update(dict.fromkeys(element.shards, place))
     return places
 

@@ -17,7 +17,7 @@ from curator_slurm.launcher.runs.attempt_names import base_of
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
-from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element
+from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element, newest_elements
 from curator_slurm.launcher.status.attempt_history import names_of_attempts
 from curator_slurm.launcher.status.gather import places_of, status_of
 from curator_slurm.launcher.status.shard_status import ShardState
@@ -92,7 +92,7 @@ def _element_id(run: Run, shard: int | None) -> str | None:
         return base_of(name)
     if run.record is not None and (shard is not None or not run.record.array):
         with contextlib.suppress(StorageError):
-            place = places_of(read_submissions(run.paths)).get(shard or 0)
+            place = places_of(read_submissions(run.paths), {}, newest_elements(run.paths)).get(shard or 0)
             return place.element_id or None if place else None
     return None
 

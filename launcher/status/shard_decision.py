@@ -44,6 +44,9 @@ def decide_shard(facts: RunFacts, shard: int, *, is_next: bool = False) -> Shard
         place, element = by_hand, facts.elements.get(by_hand.element_id)
     if shard in facts.done:
         status = _done(shard, place, attempt)
+    elif place is not None and place.restarts and not place.element_id:
+        words = "It was interrupted, and its next job is being submitted."
+        status = replace(_status(shard, ShardState.RESTARTING, place, attempt), message=words)
     elif place is None or not place.element_id:
         unsure = place is not None and bool(facts.query_error)
         status = ShardStatus(shard=shard, state=ShardState.UNKNOWN if unsure else ShardState.NOT_SUBMITTED)
