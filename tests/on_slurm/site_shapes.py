@@ -7,7 +7,7 @@ from dataclasses import dataclass
 SPEC = """\
 name: shapes
 input: {paths: ["data/*.jsonl"]}
-pipeline: {entry: "five_lines:build", args: {files: "${input.files}", folder: "${output_dir}"}}
+pipeline: {entry: "five_lines:build", args: {files: "${shard.files}", folder: "${output_dir}"}}
 executor: {backend: ray_actor_pool}
 resources: {nodes: 2, cpus_per_node: 2, mem_per_node: 1800M}
 """
@@ -129,6 +129,7 @@ SHAPES = {
         "the a100 are for another group",
         KINDS % "h100",
         asked=("--partition=h100", "--gpus-per-node=h100:2"),
+        options=("--set", "resources.nodes=1"),
     ),
     "arrays of eleven": Shape("", "", "", "", options=("--set", "shards.count=12", "--set", "resources.nodes=1")),
     "five jobs in the queue": Shape(
