@@ -24,8 +24,8 @@ RESTARTABLE: Sequence[FailureClass] = (
 _DEFAULT = tuple(each for each in RESTARTABLE if each is not FailureClass.STORAGE)
 _NEVER = {
     FailureClass.OUT_OF_MEMORY: "out of memory restarts where `restart.on_out_of_memory` says what is to change",
-    FailureClass.APP_FAILED: "it would fail again; `curator-slurm retry` is for when you have mended it",
-    FailureClass.ENVIRONMENT: "it would fail again; `curator-slurm retry` is for when you have mended it",
+    FailureClass.APP_FAILED: "it would fail again; `curator-slurm retry` is for when that is fixed",
+    FailureClass.ENVIRONMENT: "it would fail again; `curator-slurm retry` is for when that is fixed",
     FailureClass.CANCELLED: "what was cancelled stays so until `curator-slurm retry`",
 }
 CHAIN_LINKS = 4

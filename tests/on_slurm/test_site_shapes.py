@@ -19,6 +19,8 @@ from slurm_cluster.waiting import wait_for
 from on_slurm.runs import Done, Runs
 from on_slurm.site_shapes import GPU_TYPES, PARTITIONS, PIPELINE, SHAPES, SPEC, Shape
 
+RUN_S = 1200
+"""For twelve clusters one after the other."""
 ROWS = [{"text": f"document {number}", "number": number} for number in range(60)]
 TOGETHER = ("not all memory by zero", "no export", "no node names", "nothing about requeue", "no open mode")
 """Rules that a site can have at once, beside those of the account and the time."""
@@ -40,7 +42,7 @@ class _OnShape:
     def with_site(self, text: str, verb: str, *options: str) -> Done:
         site = self.runs.folder / "site.yaml"
         site.write_text(f"site: {{contact: hpc@example.org}}\n{text}\n")
-        return self.runs.command(verb, "spec.yaml", "--site", "./site.yaml", *options)
+        return self.runs.command(verb, "spec.yaml", "--site", "./site.yaml", *options, timeout=RUN_S)
 
     def refused(self, shape: Shape) -> str:
         done = self.with_site(shape.wrong, "submit", *shape.options)
