@@ -17,6 +17,7 @@ from types import FrameType
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.credentials import Credentials, credentials_of
+from curator_slurm.launcher.agent.fence import Fence
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -82,6 +83,8 @@ class AgentContext:
     goes_on: bool = False
     """Whether this agent has left a request to go on, because the head is lost."""
     status: NodeStatus = field(init=False)
+    fence: Fence = field(default_factory=Fence)
+    """Of a head: whether others have begun what it is at."""
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 
     def __post_init__(self) -> None:

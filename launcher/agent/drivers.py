@@ -63,7 +63,8 @@ class Drivers:
         ray = self.node.ray
         early = self.outcomes.before_start(driver)
         if early is not None:
-            raise EndedEarlyError(early, only_driver=not self.context.stop.requested)
+            twin = self.context.fence.has_twin(self.context.cluster.job_id)
+            raise EndedEarlyError(early, only_driver=not (self.context.stop.requested or twin))
         driver.go(address)
         self.node.waiting = None
         node, shard = self.context.allocation.node_name, driver.attempt.shard
@@ -71,6 +72,9 @@ class Drivers:
         while driver.exit_code() is None:
             if self.context.stop.wait(0.05):
                 raise EndedEarlyError(self.outcomes.stopped(driver))
+            if (superseded := self.outcomes.superseded(driver)) is not None:
+                twin = self.context.fence.has_twin(self.context.cluster.job_id)
+                raise EndedEarlyError(superseded, only_driver=not twin)
             if ray is not None and ray.exit_code() is not None:
                 raise EndedEarlyError(self.outcomes.ray_died(driver))
             reap(keep=(driver.pid, *((ray.pid,) if ray is not None else ())))

@@ -49,6 +49,7 @@ class EarlierAttempts:
         Raises:
             OSError: the storage refuses.
         """
+        self._context.fence.begin(attempt)  # first: one that lives ends then, and is not waited for in vain
         identity = identity_of(self._context.plan, self._context.code, shard)
         if identity and not self._wait(attempt):
             identity = ""  # we are being stopped ourselves

@@ -44,7 +44,7 @@ class Head:
         self.context = context
         self.node = node
         self.events = EventLog(context.cluster.events, log.info)
-        self.heartbeat = Beating(Heartbeat(context.cluster.heartbeat))
+        self.heartbeat = Beating(Heartbeat(context.cluster.heartbeat), context.fence)
         self.board = NodeBoard(context.cluster, context.allocation.nodes)
         self.outcomes = Outcomes(context, node, self.events, self.board)
         self.restarts = Restarts(context, self.outcomes, self.events, list(shards))
@@ -109,7 +109,7 @@ class Head:
             lost[own] = outcome.message
         killed = {name for name, count in {**self.board.memory_kills(), own: context.memory.kills()}.items() if count}
         faults = faults_of(context.allocation.nodes, statuses, lost, killed)
-        note_faults(context.cluster, context.environment.get("SLURM_CLUSTER_NAME", ""), list(faults))
+        note_faults(context.cluster, list(faults))
 
     def _note_phases(self, phases: Mapping[str, Any]) -> None:
         """Node -> what it has reached; of all that have left since the last look at once."""
@@ -180,7 +180,8 @@ class Head:
         The batch script goes on after that, and ends with our exit code.
         """
         step = self.context.environment.get("SLURM_STEP_ID")
-        if self.context.allocation.local or self.context.stop.requested or step is None:
+        twin = self.context.fence.has_twin(self.context.cluster.job_id)  # it has a step of the same name
+        if self.context.allocation.local or self.context.stop.requested or step is None or twin:
             return
         others = set(self.context.allocation.nodes) - {self.context.allocation.node_name}
         gone: set[str] = set()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.launcher.agent.fence import Fence
 from curator_slurm.launcher.files import parse_json
 from curator_slurm.launcher.patience import Patience
 
@@ -32,16 +33,21 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Signal:
-    """One reading of the heartbeat. `beat` grows while the head lives; `cluster` is there once Ray's head answers."""
+    """One reading of the heartbeat. `beat` grows while the head lives; `cluster` is there once Ray's head answers.
+
+    `epoch` is that of the attempt that the head is at (`runs/epoch.py`), 0 while it is at none.
+    """
 
     beat: int = 0
     ended: bool = False
     cluster: dict[str, Any] = field(default_factory=dict)
+    epoch: int = 0
 
 
 def encode(signal: Signal) -> bytes:
     """Fixed-size text, so that one write replaces all of the old one."""
-    text = json.dumps({"beat": signal.beat, "ended": signal.ended, "cluster": signal.cluster})
+    value = {"beat": signal.beat, "ended": signal.ended, "cluster": signal.cluster, "epoch": signal.epoch}
+    text = json.dumps(value)
     body = (text + _END).encode()
     return body + b" " * max(0, _SIZE - len(body))
 
@@ -53,7 +59,8 @@ def decode(content: bytes) -> Signal | None:
         return None
     try:
         value = parse_json(text)
-        return Signal(int(value["beat"]), bool(value["ended"]), dict(value["cluster"]))
+        epoch = int(value.get("epoch", 0))
+        return Signal(int(value["beat"]), bool(value["ended"]), dict(value["cluster"]), epoch)
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -65,11 +72,10 @@ class Heartbeat:
         self.path = path
         self.signal = Signal()
 
-    def send(self, *, cluster: dict[str, Any] | None = None, ended: bool = False) -> None:
+    def send(self, *, cluster: dict[str, Any] | None = None, ended: bool = False, epoch: int = 0) -> None:
         """Show that the head lives; `cluster` and `ended` stay as they were last given."""
-        self.signal = Signal(
-            self.signal.beat + 1, ended or self.signal.ended, self.signal.cluster if cluster is None else cluster
-        )
+        cluster = self.signal.cluster if cluster is None else cluster
+        self.signal = Signal(self.signal.beat + 1, ended or self.signal.ended, cluster, epoch)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
             os.pwrite(descriptor, encode(self.signal), 0)
@@ -87,8 +93,9 @@ class Heartbeat:
 class Beating:
     """A thread that beats until the end, and alone writes the heartbeat: storage that stalls keeps nobody else."""
 
-    def __init__(self, heartbeat: Heartbeat) -> None:
+    def __init__(self, heartbeat: Heartbeat, fence: Fence | None = None) -> None:
         self._heartbeat = heartbeat
+        self._fence = fence or Fence()
         self._cluster: dict[str, Any] | None = None
         self._ended = False
         self._wake = threading.Event()
@@ -115,12 +122,14 @@ class Beating:
             self._wake.clear()
             ended = self._ended
             try:
-                self._heartbeat.send(cluster=self._cluster, ended=ended)
+                self._heartbeat.send(cluster=self._cluster, ended=ended, epoch=self._fence.number)
             except OSError:  # storage that refuses is no reason to end a run, nor to wait for ever at its end
                 tries += ended
+                self._fence.look()
             else:
                 if ended:
                     break
+                self._fence.look()
             self._wake.wait(BEAT_S)
         self._written.set()
 

@@ -9,6 +9,7 @@ from curator_slurm.launcher.agent.credentials import remove_credentials
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.runs.attempt_names import newest_names
 from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.epoch import read_epoch
 from curator_slurm.launcher.runs.manifest import count_shards
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.restart_request import How, goes_on, read_request
@@ -28,7 +29,10 @@ def remove_secrets_of(cluster: ClusterPaths, *, array: bool) -> None:
 
 
 def _is_followed(cluster: ClusterPaths) -> bool:
-    """Whether another job goes on after this one, and needs them."""
+    """Whether another job goes on after this one, or is at its work already, and needs them."""
+    newest = read_epoch(cluster.attempt(0))
+    if newest is not None and newest.attempt != cluster.name:
+        return True
     request = read_request(cluster)
     return request is not None and request.how is not How.DROP
 

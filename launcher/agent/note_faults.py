@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -49,7 +50,7 @@ def faults_of(
     yield from (fault for name, fault in found.items() if name in nodes and name not in memory_kills)
 
 
-def note_faults(cluster: ClusterPaths, slurm_cluster: str, faults: Sequence[Fault]) -> None:
+def note_faults(cluster: ClusterPaths, faults: Sequence[Fault]) -> None:
     """Remember them, as far as storage lets us."""
     for node, failure, message in faults if len(faults) <= MOST else ():
         log.warning("%s counts as failed: %s", node, message)
@@ -60,7 +61,7 @@ def note_faults(cluster: ClusterPaths, slurm_cluster: str, faults: Sequence[Faul
             element=cluster.name,
             failure_class=failure.value,
             message=message,
-            cluster=slurm_cluster,
+            cluster=os.environ.get("SLURM_CLUSTER_NAME", ""),
         )
         with contextlib.suppress(OSError):
             note_fault(cluster.run, fault)

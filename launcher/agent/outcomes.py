@@ -69,6 +69,10 @@ class Outcomes:
         """An end that comes before the driver has been told to go; None while there is none."""
         if self.context.stop.requested:
             return self.stopped(driver)
+        if driver is not None or self.context.fence.has_twin(self.context.cluster.job_id):
+            superseded = self.superseded(driver)
+            if superseded is not None:
+                return superseded
         if driver is not None and driver.exit_code() is not None:
             verdict = driver.verdict()
             self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code)
@@ -97,6 +101,18 @@ class Outcomes:
             evidence=list(verdict.evidence),
             next_step=verdict.next_step or f"read {attempt.driver_log}",
         )
+
+    def superseded(self, driver: DriverProcess | None) -> Outcome | None:
+        """Another attempt at the shard has begun since: this one ends at once. None while there is none."""
+        newer = self.context.fence.newer
+        if newer is None:
+            return None
+        if driver is not None:
+            driver.stop(0.0)
+        words = f"{newer.attempt} has begun the same shard since: this attempt ends, and publishes nothing"
+        self.events.add("superseded", words, by=newer.attempt, epoch=newer.number)
+        step = f"nothing is lost: {newer.attempt} goes on"
+        return self.outcome(RunState.FAILED, words, 1, FailureClass.SUPERSEDED, next_step=step)
 
     def empty(self, why: str) -> Outcome:
         """A pipeline that kept nothing, where the spec calls that a failure."""

@@ -103,6 +103,8 @@ class ShardRunner:
         """Why the shards that are left are not for this element; they stay for a retry."""
         if self.context.stop.requested:
             return self._outcomes.stopped(None)
+        if self.context.fence.has_twin(self.context.cluster.job_id):
+            return self._latest
         try:
             self._check_nodes()
         except BootstrapError as error:
@@ -222,6 +224,10 @@ class ShardRunner:
         attempt, shard = self._attempt, self._shard
         assert attempt is not None
         assert shard is not None
+        self.context.fence.look()
+        if (superseded := self._outcomes.superseded(None)) is not None:
+            self._fail(superseded)
+            return
         if not self._earlier.may_publish(attempt):
             self._fail(self._storage("what this attempt had staged was taken away before it could be published"))
             return
@@ -265,6 +271,7 @@ class ShardRunner:
         attempt = self._attempt
         assert attempt is not None
         self._attempt = self._shard = self.driver = None
+        self.context.fence.end()
         self._latest = outcome
         keep = self._publisher.keeps_staging or attempt in self._abandoned
         if outcome.state is not RunState.COMPLETED:

@@ -199,7 +199,7 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
         ).write(context.cluster)
     if not allocation.local:
         fault = (allocation.head_name, FailureClass.NODE_FAILED, f"the head node was lost: {reason}")
-        note_faults(context.cluster, context.environment.get("SLURM_CLUSTER_NAME", ""), [fault])
+        note_faults(context.cluster, [fault])
     log.error("the head node %s is lost: %s", allocation.head_name, reason)
 
 

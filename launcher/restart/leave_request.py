@@ -67,7 +67,7 @@ def leave_request(
     begun = read_history(cluster)
     if (there := read_request(cluster)) is not None:
         return Left(there)
-    if begun is None or failure in (None, FailureClass.CANCELLED):
+    if begun is None or failure in (None, FailureClass.CANCELLED, FailureClass.SUPERSEDED):
         return NOTHING
     own = _submission(cluster, number)
     endings = _endings(cluster, begun, failure)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from curator_slurm.launcher.agent.note_faults import MOST, faults_of, note_faults
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.node_faults import faults_folder, read_faults
@@ -38,12 +40,13 @@ def test_what_is_not_the_nodes_fault_does_not() -> None:
     assert [node for node, _, _ in faults_of(["n1"], {"n1": failed()}, {})] == ["n1"]  # nobody to compare with
 
 
-def test_they_are_noted_beside_the_runs(tmp_path: Path) -> None:
+def test_they_are_noted_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "alpha")
     run = RunPaths(tmp_path / "demo" / "r1")
     run.root.mkdir(parents=True)
     cluster = ClusterPaths(run.element("4711", 1), run)
-    note_faults(cluster, "alpha", list(faults_of(NODES, {}, {"n2": "left the Ray cluster"})))
+    note_faults(cluster, list(faults_of(NODES, {}, {"n2": "left the Ray cluster"})))
     [fault] = read_faults([faults_folder(run)])
     assert (fault.node, fault.run_id, fault.element, fault.cluster) == ("n2", "r1", "4711.1", "alpha")
-    note_faults(cluster, "", [(f"m{number}", FailureClass.NODE_FAILED, "lost") for number in range(MOST + 1)])
+    note_faults(cluster, [(f"m{number}", FailureClass.NODE_FAILED, "lost") for number in range(MOST + 1)])
     assert len(read_faults([faults_folder(run)])) == 1

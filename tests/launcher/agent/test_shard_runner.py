@@ -35,6 +35,7 @@ from curator_slurm.launcher.files import append_jsonl, read_json, write_json
 from curator_slurm.launcher.inputs.input_file import InputFile
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.done_records import read_done
+from curator_slurm.launcher.runs.epoch import raise_epoch
 from curator_slurm.launcher.runs.manifest import write_manifest
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.publish import Publisher
@@ -262,6 +263,22 @@ def test_input_that_is_not_what_was_planned(run: RunPaths, tmp_path: Path, momen
     assert moment in changed
     assert f"{tmp_path / '1.jsonl'} vanished" in vanished
     assert_once(run, (2,))
+
+
+def test_nothing_is_published_after_another_start_of_the_job(run: RunPaths) -> None:
+    """Even if all is done by then, as of a head that could not read storage meanwhile."""
+
+    def while_another_begins(attempt: AttemptPaths, outcomes: Outcomes) -> Verdict:
+        raise_epoch(ClusterPaths(run.elements / "4711_0.1", run).attempt(attempt.shard))
+        return work_well(attempt, outcomes)
+
+    outcome, drivers = element(run, "4711_0.0", (0, 1), {0: while_another_begins})
+    assert (outcome.failure_class, outcome.shards_done, outcome.shards_failed) == (FailureClass.SUPERSEDED, [], [0])
+    assert drivers.started == [0]  # the other start has its other shards, too
+    assert attempt_outcome(run, 0, "4711_0.0")["failure_class"] == "superseded"
+    assert not run.shard_outputs(0).exists()
+    again, _ = element(run, "4711_0.1", (0, 1))
+    assert (again.state, again.shards_done) == (RunState.COMPLETED, [0, 1])
 
 
 def test_two_elements_at_the_same_shard(run: RunPaths) -> None:
