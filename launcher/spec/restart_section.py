@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.spec.value_types import Memory, Number, Section, Whole, problem
@@ -67,7 +67,11 @@ class MemoryRule(Section):
 
     mem_per_node: Annotated[
         str, AfterValidator(_growth), WithJsonSchema({"type": "string", "pattern": f"^{_GROWTH.pattern}$"})
-    ] = Field(default="x1.5", description="how the memory of a node grows each time")
+    ] = Field(
+        default="x1.5",
+        validation_alias=AliasChoices("mem_per_node", "resources.mem_per_node"),
+        description="how the memory of a node grows each time; `resources.mem_per_node` is taken for it, too",
+    )
     max: Memory | None = Field(
         default=None, description="the most that is asked for; default: as much as sbatch accepts"
     )

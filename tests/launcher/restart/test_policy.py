@@ -117,6 +117,12 @@ def test_out_of_memory_restarts_with_more(asked: str, then: str) -> None:
     assert decision == Restart(0.0, {"resources.mem_per_node": then})
 
 
+@pytest.mark.parametrize("key", ["mem_per_node", "resources.mem_per_node"])
+def test_what_grows_may_have_its_whole_name(key):
+    decision = decide(OOM, History(), rules("1G", on_out_of_memory={key: "x2"}))
+    assert decision.changes == {"resources.mem_per_node": "2048M"}
+
+
 @pytest.mark.parametrize(
     ("asked", "words"), [("2G", "max is 2G"), ("3G", "max is 2G"), (None, "not set"), ("0", "all of a node")]
 )
