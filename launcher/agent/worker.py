@@ -187,6 +187,8 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
         lives.set()
         return
     if not allocation.local:
+        fault = (allocation.head_name, FailureClass.NODE_FAILED, f"the head node was lost: {reason}")
+        note_faults(context.cluster, [fault])  # before the request, which does without such nodes
         failure, number = FailureClass.NODE_FAILED, context.submission
         context.goes_on = try_to_leave(context.cluster, context.plan, number, failure, cancels=True).goes_on
     remove_secrets_of(context.cluster, array=context.plan.array)
@@ -197,9 +199,6 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
             [f"{allocation.node_name} gave the run up: {reason} (cluster.heartbeat_timeout_s)"],
             "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
         ).write(context.cluster)
-    if not allocation.local:
-        fault = (allocation.head_name, FailureClass.NODE_FAILED, f"the head node was lost: {reason}")
-        note_faults(context.cluster, [fault])
     log.error("the head node %s is lost: %s", allocation.head_name, reason)
 
 

@@ -29,6 +29,20 @@ MAX_SCRIPT = 1_000_000
 """Bytes: a quarter of what Slurm takes by default (max_script_size), half of what Linux takes as environment."""
 
 
+_OF_RESTARTS = (
+    "was_cancelled",
+    "without_job",
+    "job_of_comment",
+    "ask_slurm",
+    "starts_without",
+    "keep_out",
+    "resubmit",
+    "requeue",
+    "go_on",
+)
+"""Functions of the batch script that the nodes have, too."""
+
+
 def render(plan: Plan, agent: str = AGENT) -> str:
     """The whole script, byte for byte what `submit` gives to sbatch (or to bash, on the local cluster).
 
@@ -86,7 +100,7 @@ def _functions(plan: Plan) -> list[str]:
     """What the nodes run, in the order of the file: what starts it comes last."""
     functions = ["json_text", "node_fail", "run_agent", "prepare_software", "start_agent"]
     if restart_choice(plan).mechanism is not Mechanism.OFF:
-        functions[:0] = ["was_cancelled", "without_job", "job_of_comment", "ask_slurm", "resubmit", "requeue", "go_on"]
+        functions[:0] = [*_OF_RESTARTS]
     if plan.spec.environment.modules:
         functions.insert(0, "find_module_command")
     if plan.python is None:

@@ -7,6 +7,7 @@ Python for that.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import time
@@ -16,12 +17,14 @@ from dataclasses import dataclass, replace
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.plan.excluded_nodes import excluded, may_exclude
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.restart.element_history import ElementHistory, history_now, read_history
 from curator_slurm.launcher.restart.policy import Restart, Rules, Stop, decide_for_all, rules_of
 from curator_slurm.launcher.runs.done_records import done_shards
+from curator_slurm.launcher.runs.node_faults import faults_folder, nodes_to_exclude, read_faults
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import load_run, run_comment
 from curator_slurm.launcher.runs.restart_request import How, RestartRequest, read_request
@@ -77,7 +80,13 @@ def leave_request(
     going, decision = decide_for_all(endings, history_now(cluster.run, begun), rules)
     if isinstance(decision, Stop):
         return _dropped(cluster, mechanism, own, decision)
-    request = RestartRequest(how=_how(mechanism, decision), shards=going, delay_s=decision.delay_s, cancels=cancels)
+    request = RestartRequest(
+        how=_how(mechanism, decision),
+        shards=going,
+        delay_s=decision.delay_s,
+        cancels=cancels,
+        exclude=_exclude(cluster, plan),
+    )
     if request.how is How.SUBMIT or (request.how is How.REQUEUE and plan.spec.restart.mechanism is Mechanism.AUTO):
         request = replace(request, may_submit=True)
         with_changes = _with_changes(plan, decision.changes)
@@ -86,6 +95,16 @@ def leave_request(
         request = _resubmission(cluster, with_changes, own, request, decision.changes)
     request.write(cluster)
     return Left(request, _words(request, decision))
+
+
+def _exclude(cluster: ClusterPaths, plan: Plan) -> str:
+    """The value of --exclude with nodes that failed twice; empty where there are none, or the site takes no names."""
+    if not may_exclude(plan):
+        return ""
+    here = os.environ.get("SLURM_CLUSTER_NAME", "")
+    faults = read_faults([faults_folder(cluster.run)])
+    nodes = nodes_to_exclude([fault for fault in faults if fault.cluster == here])
+    return excluded(plan, nodes) if nodes else ""
 
 
 def rules_for(plan: Plan) -> Rules:

@@ -50,6 +50,8 @@ class RestartRequest:
     """Whether the job is to be ended, because its head cannot."""
     jobs: Sequence[str] = ()
     """What is dropped."""
+    exclude: str = ""
+    """Nodes that the next job does without, if it can start so."""
 
     def write(self, cluster: ClusterPaths) -> None:
         """Write it, for bash.
@@ -68,6 +70,7 @@ class RestartRequest:
             "may_submit": "1" if self.may_submit else "",
             "cancels": "1" if self.cancels else "",
             "jobs": " ".join(self.jobs),
+            "exclude": self.exclude,
         }
         write_atomic(cluster.restart_request, "".join(f"{key}={value}\n" for key, value in values.items()), 0o600)
 
@@ -89,6 +92,7 @@ def read_request(cluster: ClusterPaths) -> RestartRequest | None:
             may_submit=bool(values.get("may_submit")),
             cancels=bool(values.get("cancels")),
             jobs=values.get("jobs", "").split(),
+            exclude=values.get("exclude", ""),
         )
     return None
 

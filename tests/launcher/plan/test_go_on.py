@@ -296,3 +296,41 @@ def test_a_request_is_read_as_it_was_written(scene: Scene) -> None:
 def test_a_damaged_request_is_none(scene: Scene, text: str) -> None:
     scene.given.restart_request.write_text(text)
     assert read_request(scene.given) is None
+
+
+TESTS_ONLY = 'for each in "$@"; do [[ $each != --test-only ]] || exit {code}; done'
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_requeued_job_does_without_bad_nodes_if_it_can_start_so(scene: Scene, code: int) -> None:
+    scene.leaves(How.REQUEUE, exclude="n3,n[5-6]")
+    scene.slurm("sbatch", TESTS_ONLY.format(code=code))
+    calls = scene.runs().splitlines()
+    assert calls[:2] == ["scontrol show job 4711", "scontrol requeue 4711"]
+    assert calls[2].startswith("sbatch --test-only --chdir=")
+    assert calls[2].endswith(" --exclude=n3,n[5-6] job.sbatch")
+    assert calls[3:] == ([] if code else ["scontrol update JobId=4711 ExcNodeList=n3,n[5-6]"])
+
+
+def test_what_slurm_has_requeued_itself_does_without_them_too(scene: Scene) -> None:
+    scene.leaves(How.REQUEUE, exclude="n3")
+    scene.slurm("scontrol", 'echo "   Requeue=1 Restarts=1 BatchFlag=1"')
+    calls = scene.runs().splitlines()
+    assert "scontrol requeue 4711" not in calls
+    assert calls[-1] == "scontrol update JobId=4711 ExcNodeList=n3"
+
+
+def test_a_worker_that_requeues_its_job_knows_them(scene: Scene) -> None:
+    scene.leaves(How.REQUEUE, cancels=True, exclude="n3")
+    scene.agent = ["exit 75"]
+    scene.slurm("sbatch", TESTS_ONLY.format(code=0))
+    assert scene.runs_to(75).splitlines()[-1] == "scontrol update JobId=4711 ExcNodeList=n3"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_new_job_does_without_them_too(scene: Scene, code: int) -> None:
+    scene.leaves(How.SUBMIT, exclude="n3", comment=COMMENT)
+    scene.leaves_submission()
+    scene.slurm("sbatch", TESTS_ONLY.format(code=code), "echo 5001")
+    calls = [call for call in scene.runs().splitlines() if call.startswith("sbatch") and "--test-only" not in call]
+    assert ["--exclude=n3" in call for call in calls] == [not code]
