@@ -174,7 +174,9 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, victim: str) -> None:
     gate = tmp_path / "gate"
     command = f'{COPY}; [[ $CURATOR_SLURM_SHARD != 1 ]] || until [[ -e "{gate}" ]]; do sleep 0.1; done'
     if victim == "driver":
-        command = f"[[ $CURATOR_SLURM_SHARD != 1 || -e {gate} ]] || kill -9 $$; {COPY}"
+        kept = '"$CURATOR_SLURM_STATE_DIR/here"'  # what it leaves for the next attempt
+        dies = f"[[ $CURATOR_SLURM_SHARD != 1 || -e {kept} ]] || {{ touch {kept}; kill -9 $$; }}"
+        command = f"{dies}; [[ $CURATOR_SLURM_RESTART_COUNT = 0 || -e {kept} ]] && {COPY}"
     assert call("submit", spec(tmp_path, command, count=3), "--cluster", "local").exit_code == 0
     run = the_run(tmp_path)
     if victim == "agent.node_agent":
