@@ -1,12 +1,10 @@
-"""A driver to be killed: backend, input folder, output folder, checkpoint. It fans out, filters, batches, writes."""
+"""The pipeline of a driver that is killed: it fans out, filters, batches, writes."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,17 @@ _RESOURCES = Resources(cpus=0.25)
 
 
 class Split(ProcessingStage[Any, Any]):
-    """One task for each row."""
+    """One task for each row; notes which sources come by."""
 
     name = "split"
     resources = _RESOURCES
 
+    def __init__(self, seen: Path) -> None:
+        self.seen = seen
+
     def process(self, task: DocumentBatch) -> list[DocumentBatch]:
+        with self.seen.open("a") as stream:
+            stream.write(f"{task._source_id}\n")
         frame = task.to_pandas()
         return [
             DocumentBatch(task.dataset_name, frame.iloc[row : row + 1], _metadata=task._metadata)
@@ -69,22 +72,10 @@ class Double(ProcessingStage[Any, Any]):
         return DocumentBatch(task.dataset_name, pd.DataFrame(frame), _metadata=task._metadata)
 
 
-def pipeline(source: Path, out: Path) -> Pipeline:
-    reader = JsonlReader(str(source), files_per_partition=1).with_(
+def pipeline(source: str, out: str, seen: str, died: str) -> Pipeline:
+    """`seen` is a file for the sources that come by, `died` one that is there as soon as a worker has died."""
+    reader = JsonlReader(source, files_per_partition=1).with_(
         {"file_partitioning": {"resources": _RESOURCES}, "jsonl_reader": {"resources": _RESOURCES}}
     )
-    stages = [reader, Split(), Keep(out.with_name(f"{out.name}-died")), Double()]
-    return Pipeline("killed", stages=[*stages, JsonlWriter(str(out)).with_(resources=_RESOURCES)])
-
-
-def main() -> None:
-    from curator_slurm.executors.backend_registry import make_executor
-
-    backend, source, out, checkpoint = sys.argv[1:]
-    warnings.simplefilter("ignore")
-    results = pipeline(Path(source), Path(out)).run(make_executor(backend), checkpoint_path=checkpoint)
-    print("outputs", len(results or []), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    stages = [reader, Split(Path(seen)), Keep(Path(died)), Double()]
+    return Pipeline("killed", stages=[*stages, JsonlWriter(out, mode="overwrite").with_(resources=_RESOURCES)])

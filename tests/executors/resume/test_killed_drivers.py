@@ -1,4 +1,4 @@
-"""The driver killed by SIGKILL at random moments, and started again until it is done: on all back ends."""
+"""The driver of a run killed by SIGKILL at random moments, and the next attempt at once after it: on all back ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from pathlib import Path
 import pytest
 from killed_driver import pipeline
 from loop import TrackedLoop
+from run_dirs import new_run
 from xenna_ray import TestRay
 
-from curator_slurm.common.checkpoint_files import FOLDER, read_lines
+from curator_slurm.common.checkpoint_files import read_finished
+from curator_slurm.launcher.plan.model import Cluster
+from curator_slurm.launcher.plan.resolve import make_plan
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.publish import Publisher
+from curator_slurm.launcher.runs.shard_records import Shard
+from curator_slurm.launcher.runs.takeover import take_over
 
 pytestmark = pytest.mark.ray
-FILES, ROWS, KILLS = 24, 5, 2
-DRIVER = Path(__file__).with_name("killed_driver.py")
+FILES, ROWS = 9, 4
+KILLS = int(os.environ.get("KILLS", "2"))
+"""How often; more with `KILLS=10 pytest ...`, and other moments with MOMENTS."""
+MOMENTS = os.environ.get("MOMENTS", "1")
 
 
 @pytest.fixture(scope="module")
@@ -35,57 +44,79 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
 
 
-def finished(checkpoint: Path) -> set[str]:
-    found: set[str] = set()
-    for path in (checkpoint / FOLDER).glob("*"):
-        found |= read_lines(path.read_bytes().splitlines())[1]
-    return found
+def finished(attempt: AttemptPaths) -> set[str]:
+    return set().union(*(log.sources for log in read_finished(attempt.checkpoint)))
+
+
+def planned(folder: Path, source: Path, backend: str) -> RunPaths:
+    """A run of this pipeline, whose outputs are staged: nothing in its spec is about a checkpoint."""
+    spec = folder / "spec.yaml"
+    arguments = {"source": str(source), "out": "${output_dir}", "seen": "${env:SEEN}", "died": str(folder / "died")}
+    sections = {"name": "killed", "pipeline": {"entry": "killed_driver:pipeline", "args": arguments}}
+    spec.write_text(json.dumps({**sections, "executor": {"backend": backend}}))
+    run = new_run(folder / "runs").paths
+    run.plan.write_text(make_plan(spec, [], Cluster.LOCAL, {"HOME": str(folder)}).to_yaml())
+    return run
 
 
 @pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
 def test_killed_again_and_again(backend: str, two_cpus: TestRay, source: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
-    clean.with_name("clean-died").touch()
-    pipeline(source, clean).run(TrackedLoop())
+    (tmp_path / "none-dies").touch()
+    pipeline(str(source), str(clean), str(tmp_path / "clean-seen"), str(tmp_path / "none-dies")).run(TrackedLoop())
     expected = content(clean)
     assert len(expected) == FILES * ROWS * 2 // 3
 
-    out, checkpoint = tmp_path / "out", tmp_path / "checkpoint"
-    moments = random.Random(f"{backend} 1")
+    run = planned(tmp_path, source, backend)
+    moments = random.Random(f"{backend} {MOMENTS}")
     known = 0
-    for _ in range(KILLS):
-        wanted = min(known + moments.randint(1, len(expected) // 3), len(expected) - 1)
-        assert drive(backend, two_cpus, source, out, checkpoint, kill_at=wanted) != 0
-        known = len(content(out))
-    before = finished(checkpoint)
+    for kill in range(KILLS + 1):
+        attempt = ClusterPaths(run.elements / f"{kill + 1}.0", run).attempt(0)
+        taken = take_over(attempt, "the same")
+        before = finished(attempt)
+        assert taken.sources_before == len(before)
+        wanted = min(known + moments.randint(1, len(expected) // 3), len(expected) - 1) if kill < KILLS else None
+        seen = tmp_path / f"seen-{kill}"
+        seen.touch()
+        code = drive(two_cpus, attempt, {"SEEN": str(seen)}, kill_at=wanted)
+        assert (code == 0) is (wanted is None)
+        now = set(seen.read_text().split())
+        assert not now & before, "sources that were finished were done again"
+        known = len(content(attempt.outputs))
     assert before, "no partition was recorded before the driver was killed"
-    assert drive(backend, two_cpus, source, out, checkpoint) == 0
-    assert content(out) == expected
-    assert out.with_name("out-died").exists(), "no worker died"
-
-    printed = (tmp_path / "driver.log").read_text()
-    left = sum(1 for name in expected if name.split("_")[1] not in before)
-    assert f"outputs {left}\n" in printed
-    assert drive(backend, two_cpus, source, out, checkpoint) == 0
-    assert (tmp_path / "driver.log").read_text().count("outputs 0\n") == 1
-    assert content(out) == expected
+    assert len(now | before) == FILES
+    assert content(attempt.outputs) == expected
+    assert (tmp_path / "died").exists(), "no worker died"
+    published = Publisher(run=run).publish(attempt, Shard(0, ()), started=1.0)
+    assert published.ours
+    assert content(run.outputs) == expected
+    assert not list(run.attempts.glob("*/*/work")) or all(path.is_file() for path in run.attempts.glob("*/*/work"))
 
 
-def drive(backend: str, cluster: TestRay, source: Path, out: Path, checkpoint: Path, kill_at: int | None = None) -> int:
-    """Run the driver; kill it as soon as there are this many output files."""
-    environment = {**os.environ, **cluster.env, "PYTHONPATH": str(DRIVER.parent)}
-    arguments = [sys.executable, str(DRIVER), backend, str(source), str(out), str(checkpoint)]
-    with (checkpoint.with_name("driver.log")).open("a") as log:
-        driver = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
-        deadline = time.monotonic() + 180
+def drive(cluster: TestRay, attempt: AttemptPaths, more: dict[str, str], kill_at: int | None = None) -> int:
+    """Run the driver of an attempt, as the head does; kill it as soon as there are this many output files.
+
+    Not before a partition is finished: killed earlier than that, an attempt leaves nothing to the next one.
+    """
+    environment = {**os.environ, **cluster.env, **more, "PYTHONPATH": str(Path(__file__).parent)}
+    environment |= {"CURATOR_SLURM_PROGRESS": str(attempt.progress), "CURATOR_SLURM_FAILURES": str(attempt.failures)}
+    run = attempt.run
+    command = [sys.executable, "-P", "-m", "curator_slurm.launcher.driver.driver", f"--run-dir={run.root}"]
+    command += [f"--attempt-dir={attempt.root}", f"--plan={run.plan}"]
+    with attempt.driver_log.open("a") as log:
+        driver = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        assert driver.stdin is not None
+        driver.stdin.write(f"go {cluster.env['RAY_ADDRESS']}\n".encode())
+        driver.stdin.close()
+        deadline = time.monotonic() + 300
         try:
             while driver.poll() is None and time.monotonic() < deadline:
-                if kill_at is not None and len(content(out)) >= kill_at:
+                if kill_at is not None and len(content(attempt.outputs)) >= kill_at and finished(attempt):
                     break
                 time.sleep(0.02)
         finally:
             driver.kill()
     code = driver.wait()
     if kill_at is None and code:
-        print(checkpoint.with_name("driver.log").read_text()[-5000:])
+        print(attempt.driver_log.read_text()[-5000:])
     return code
