@@ -11,6 +11,7 @@ from curator_slurm.launcher.agent.identity import identity_of
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.patience import Patience
+from curator_slurm.launcher.runs.attempt_names import base_of
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.finished_sources import count_finished, count_in
 from curator_slurm.launcher.runs.paths import AttemptPaths
@@ -20,8 +21,8 @@ from curator_slurm.launcher.states import RunState
 
 SILENT_S = 60.0
 """So long the head of an earlier attempt must have been silent, before what it has staged is taken."""
-LOCAL_SILENT_S = 10.0
-"""The same where all is on this machine."""
+SOON_SILENT_S = 10.0
+"""The same where it is expected to end: all is on this machine, a signal has come, or Slurm has restarted its job."""
 MOST_S = 180.0
 """The longest wait: an attempt that lives on after it, and does not end, loses what it has staged."""
 _LOOK_S = 1.0
@@ -65,8 +66,11 @@ class EarlierAttempts:
 
     def _wait(self, attempt: AttemptPaths) -> bool:
         """Wait as long as the head of an earlier attempt lives, and has not ended; False if a signal came."""
-        silent_s = LOCAL_SILENT_S if self._context.allocation.local else SILENT_S
-        left = {other.name: _Head(other, self._context.cluster.heartbeat, silent_s) for other in others_at(attempt)}
+        local, ours = self._context.allocation.local, self._context.cluster.heartbeat
+        left = {}
+        for other in others_at(attempt):
+            soon = local or base_of(other.name) == base_of(attempt.name) or is_there(other.cluster.ending)
+            left[other.name] = _Head(other, ours, SOON_SILENT_S if soon else SILENT_S)
         patience = Patience(MOST_S, _STEP_S)
         told = False
         while left := {name: head for name, head in left.items() if head.lives()}:

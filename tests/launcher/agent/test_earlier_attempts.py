@@ -65,9 +65,11 @@ def lives(run: RunPaths, name: str) -> Heartbeat:
     return Heartbeat(attempt.cluster.heartbeat)
 
 
-def waits(run: RunPaths, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Thread, EarlierAttempts, AttemptPaths]:
+def waits(
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch, name: str = "2.0"
+) -> tuple[threading.Thread, EarlierAttempts, AttemptPaths]:
     monkeypatch.setattr(earlier_attempts, "_LOOK_S", 0.02)
-    attempts, attempt = earlier(run, "2.0")
+    attempts, attempt = earlier(run, name, local=False)
     thread = threading.Thread(target=attempts.take_over, args=(attempt, planned(0)), daemon=True)
     thread.start()
     while not attempt.cluster.events.exists():
@@ -95,12 +97,15 @@ def test_it_waits_until_an_earlier_one_has_ended(run: RunPaths, monkeypatch: pyt
     assert attempt.outputs.is_dir()
 
 
+@pytest.mark.parametrize("why", ["it is silent", "Slurm has restarted its job", "a signal has come"])
 def test_a_head_that_is_silent_is_waited_for_no_longer_than_that(
-    run: RunPaths, monkeypatch: pytest.MonkeyPatch
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
     lives(run, "1.0")
-    monkeypatch.setattr(earlier_attempts, "LOCAL_SILENT_S", 0.5)
-    thread, _, _ = waits(run, monkeypatch)
+    if why == "a signal has come":
+        write_json(ClusterPaths(run.elements / "1.0", run).ending, {})
+    monkeypatch.setattr(earlier_attempts, "SILENT_S" if why == "it is silent" else "SOON_SILENT_S", 0.5)
+    thread, _, _ = waits(run, monkeypatch, "1.1" if why == "Slurm has restarted its job" else "2.0")
     thread.join(30)
     assert not thread.is_alive()
 
