@@ -29,6 +29,7 @@ from curator_slurm.launcher.runs.nothing_kept import nothing_kept
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.publish import Publisher
 from curator_slurm.launcher.runs.shard_records import DoneRecord, Shard, count_failed
+from curator_slurm.launcher.runs.takeover import sweep
 from curator_slurm.launcher.sharding.changes import check_inputs
 from curator_slurm.launcher.spec.data_sections import IfExists
 from curator_slurm.launcher.states import RunState
@@ -152,6 +153,7 @@ class ShardRunner:
             earlier = self._publisher.finished(number)
             if earlier is not None:
                 self._events.add("shard_skipped", f"shard {number} was done by {earlier.attempt}", shard=number)
+                sweep(self.context.cluster.attempt(number))  # it may have died before it did
                 self._latest = self._by_other(earlier)
                 self._done.append(number)
             elif self._begin(number):

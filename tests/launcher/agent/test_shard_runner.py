@@ -407,6 +407,7 @@ def test_death_after_any_file_operation(run: RunPaths) -> None:
         outcome, _ = element(run, "4712_0.0")
         assert (outcome.exit_code, outcome.shards_done) == (0, [0, 1])
         assert_once(run)
+        assert not [*run.attempts.glob("*/*/work"), *run.attempts.glob("*/*/removed"), *run.attempts.glob("*/state")]
         start_again(run)
     assert crashes > 50
 
