@@ -21,12 +21,11 @@ from typing import Any, NoReturn
 from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.common.streams import drop_unwritable
 from curator_slurm.executors.ray_internals import keep_current_folder_out
-from curator_slurm.executors.resume.checkpoint import checkpointing
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
-from curator_slurm.launcher.driver.resuming import of_the_same_input, ready_to_resume
+from curator_slurm.launcher.driver.resuming import resuming
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
@@ -147,14 +146,11 @@ def _run_pipeline(plan: Plan, spec: PipelineSpec, executor: Any, attempt: Attemp
     def build() -> Any:
         return build_pipeline(spec, plan.spec.name, context)
 
-    if spec.checkpoint_path is None:
-        pipeline, checkpoint = ready_to_resume(build, executor, attempt, _say)
-    else:
-        pipeline, checkpoint = build(), None
-    _say(f"running the pipeline on {type(executor).__name__}")
-    began = time.monotonic()
-    with checkpointing(checkpoint, automatic=True), of_the_same_input(attempt):
-        results = pipeline.run(**run_arguments(pipeline, executor, plan.spec.pipeline.checkpoint_path))
+    own = spec.checkpoint_path is not None
+    with contextlib.nullcontext(build()) if own else resuming(build, executor, attempt, _say) as pipeline:
+        _say(f"running the pipeline on {type(executor).__name__}")
+        began = time.monotonic()
+        results = pipeline.run(**run_arguments(pipeline, executor, spec.checkpoint_path))
     seconds = time.monotonic() - began
     count = len(results) if isinstance(results, (list, tuple)) else 0
     message = f"the pipeline ended after {seconds:.1f} s with {count} output task{'s' if count != 1 else ''}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.checkpoint_files import read_finished
-from curator_slurm.executors.resume.checkpoint import SourcesGoneError
+from curator_slurm.executors.resume.checkpoint import SourcesGoneError, checkpointing
 from curator_slurm.executors.resume.restarts import not_replaced, why_anew
 from curator_slurm.executors.resumed_run import resumed_run
 from curator_slurm.launcher.runs.finished_sources import count_finished
@@ -18,18 +18,28 @@ from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.takeover import begin_anew
 
 
-def ready_to_resume(
+@contextlib.contextmanager
+def resuming(
     build: Callable[[], Any], executor: Any, attempt: AttemptPaths, say: Callable[[str], object]
-) -> tuple[Any, Path | None]:
-    """The pipeline, and where it records what is finished; None where nobody can tell that of it.
+) -> Iterator[Any]:
+    """The pipeline that `build` makes; what it finishes in this context is recorded, where that can be told.
 
     Raises:
         OSError: what is of no use cannot be removed.
+        SourcesGoneError: what was finished turns out to be of another input; the next attempt begins anew.
     """
+    with resumed_run(count_finished(attempt) > 0):
+        pipeline, checkpoint = _ready(build, executor, attempt, say)
+        with checkpointing(checkpoint, automatic=True), _of_the_same_input(attempt):
+            yield pipeline
+
+
+def _ready(
+    build: Callable[[], Any], executor: Any, attempt: AttemptPaths, say: Callable[[str], object]
+) -> tuple[Any, Path | None]:
     finished = count_finished(attempt)
     before = _files_in(attempt.outputs) if finished else set()
-    with resumed_run(finished > 0):
-        pipeline = build()
+    pipeline = build()
     stages = built_stages(pipeline)
     never = why_anew(pipeline, stages, executor)
     if never:
@@ -41,18 +51,14 @@ def ready_to_resume(
             for name in before:
                 (attempt.outputs / name).unlink(missing_ok=True)
             begin_anew(attempt, why)
+            attempt.failures.unlink(missing_ok=True)  # of partitions that run again
         else:
             say(f"goes on where earlier attempts have stopped: {finished} source partitions are finished")
     return pipeline, None if never else attempt.checkpoint
 
 
 @contextlib.contextmanager
-def of_the_same_input(attempt: AttemptPaths) -> Iterator[None]:
-    """Where what was finished turns out to be of another input, the next attempt begins anew.
-
-    Raises:
-        SourcesGoneError: that.
-    """
+def _of_the_same_input(attempt: AttemptPaths) -> Iterator[None]:
     try:
         yield
     except SourcesGoneError as error:

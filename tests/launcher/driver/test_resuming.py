@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from run_dirs import new_run
 sys.path.append(str(Path(__file__).parents[2] / "executors" / "resume"))
 from loop import Crash, TrackedLoop
 
-from curator_slurm.executors import Pipeline, ProcessingStage, Task
-from curator_slurm.executors.resume.checkpoint import SourcesGoneError, checkpointing
-from curator_slurm.launcher.driver.resuming import of_the_same_input, ready_to_resume
+from curator_slurm.common.checkpoint_files import read_finished
+from curator_slurm.executors import CompositeStage, Pipeline, ProcessingStage, Task
+from curator_slurm.executors.resume.checkpoint import SourcesGoneError
+from curator_slurm.executors.stages import JsonlWriter
+from curator_slurm.launcher.driver.resuming import resuming
 from curator_slurm.launcher.runs.finished_sources import count_finished
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.takeover import read_taken, take_over
@@ -57,6 +60,21 @@ class Other(Vouches):
     name = "other"
 
 
+class MadeLate(CompositeStage[Any, Any]):
+    """Its writer is made when the pipeline is built, and would empty the folder then."""
+
+    name = "made_late"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def decompose(self) -> list[Any]:
+        JsonlWriter(str(self.folder), mode="overwrite")
+        self.folder.mkdir(exist_ok=True)
+        return [Vouches(self.folder)]
+
+
 class Clears(Vouches):
     """Empties its folder when it is made."""
 
@@ -89,8 +107,7 @@ def attempt_with(run: RunPaths, name: str, writer: type[Write], crash_after: int
     def build() -> Pipeline:
         return Pipeline("p", stages=[Numbers(), writer(attempt.outputs)])
 
-    pipeline, checkpoint = ready_to_resume(build, executor, attempt, lambda _: None)
-    with checkpointing(checkpoint, automatic=True), of_the_same_input(attempt), contextlib.suppress(Crash):
+    with contextlib.suppress(Crash), resuming(build, executor, attempt, lambda _: None) as pipeline:
         pipeline.run(executor)
     return attempt
 
@@ -102,11 +119,12 @@ def files(attempt: AttemptPaths) -> dict[str, str]:
 EVERYTHING = {f"{number}.txt": str(number) for number in range(NUMBERS)}
 
 
-def test_it_goes_on(run: RunPaths) -> None:
-    first = attempt_with(run, "1.0", Vouches, crash_after=4)
+@pytest.mark.parametrize("writer", [Vouches, MadeLate])
+def test_it_goes_on(run: RunPaths, writer: Any) -> None:
+    first = attempt_with(run, "1.0", writer, crash_after=4)
     before = count_finished(first)
     assert 0 < before < NUMBERS
-    second = attempt_with(run, "2.0", Vouches)
+    second = attempt_with(run, "2.0", writer)
     assert read_taken(second).sources_before == before
     assert files(second) == EVERYTHING
     assert count_finished(second) == NUMBERS
@@ -121,10 +139,14 @@ def test_it_goes_on(run: RunPaths) -> None:
     ],
 )
 def test_it_begins_anew(run: RunPaths, first: type[Write], second: type[Write], why: str) -> None:
-    (attempt_with(run, "1.0", first, crash_after=4).outputs / "left").touch()
+    left = attempt_with(run, "1.0", first, crash_after=4)
+    (left.outputs / "left").touch()
+    rows = [{"source": source, "rows": 1} for log in read_finished(left.checkpoint) for source in log.sources]
+    left.failures.write_text("".join(json.dumps(each) + "\n" for each in rows))
     attempt = attempt_with(run, "2.0", second)
     assert why in read_taken(attempt).anew
     assert files(attempt) == EVERYTHING | ({"made": ""} if second is Clears else {})
+    assert not attempt.failures.exists(), "rows of partitions that run again are counted"
     assert count_finished(attempt) == NUMBERS
 
 
