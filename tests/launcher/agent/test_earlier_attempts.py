@@ -72,9 +72,10 @@ def waits(
     attempts, attempt = earlier(run, name, local=False)
     thread = threading.Thread(target=attempts.take_over, args=(attempt, planned(0)), daemon=True)
     thread.start()
-    while not attempt.cluster.events.exists():
+    events = attempt.cluster.events
+    while not events.exists() or "waits for 1.0, whose head still lives" not in events.read_text():
+        assert thread.is_alive()
         time.sleep(0.01)
-    assert "waits for 1.0, whose head still lives" in attempt.cluster.events.read_text()
     return thread, attempts, attempt
 
 
