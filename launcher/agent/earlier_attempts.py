@@ -13,7 +13,7 @@ from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_names import base_of
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
-from curator_slurm.launcher.runs.finished_sources import count_finished, count_in
+from curator_slurm.launcher.runs.finished_sources import count_finished, count_in, last_finished
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.takeover import discard, is_ours, others_at, read_taken, take_over, taken_over_by
@@ -105,6 +105,10 @@ class EarlierAttempts:
 
     def _count(self, attempt: AttemptPaths) -> int:
         return count_in(self._own_checkpoint or attempt.checkpoint)
+
+    def last_finished(self, attempt: AttemptPaths) -> float | None:
+        """When the last source partition was finished."""
+        return last_finished(self._own_checkpoint or attempt.checkpoint)
 
     def give_up(self, attempt: AttemptPaths, *, keep: bool) -> None:
         """An attempt has failed: what it has staged goes, unless it is to be kept, or another one can go on with it."""

@@ -134,6 +134,7 @@ class ShardRunner:
                     shards_failed=None,
                     sources_before=ended.sources_before,
                     sources_finished=ended.sources_finished,
+                    last_finished=ended.last_finished,
                 ).write(attempt)
 
     def close(self) -> None:
@@ -278,7 +279,8 @@ class ShardRunner:
         keep = self._publisher.keeps_staging or attempt in self._abandoned
         if outcome.state is not RunState.COMPLETED:
             before, finished = self._earlier.counts(attempt)
-            outcome = replace(outcome, sources_before=before, sources_finished=finished)
+            last = self._earlier.last_finished(attempt)
+            outcome = replace(outcome, sources_before=before, sources_finished=finished, last_finished=last)
             self._earlier.give_up(attempt, keep=keep)  # before the outcome is written: it may be what fills the disk
         with contextlib.suppress(OSError):
             attempt.root.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,8 @@ class Outcome:
     sources_before: int | None = None
     """Of an attempt: source partitions that were finished when it began, and at its end."""
     sources_finished: int | None = None
+    last_finished: float | None = None
+    """When the last of them was."""
     warnings: list[str] = field(default_factory=list)
     """Of a success: what it may not have been meant to be."""
     provisional: bool = False
@@ -142,7 +144,7 @@ class Outcome:
 
     def _write(self, path: Path) -> None:
         self.ended = self.ended or time.time()
-        own = ("shards_done", "shards_failed", "sources_before", "sources_finished")
+        own = ("shards_done", "shards_failed", "sources_before", "sources_finished", "last_finished")
         fields = {key: value for key, value in asdict(self).items() if value is not None or key not in own}
         fields["blame"] = blame_of(self.failure_class)
         if not self.provisional:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from curator_slurm.common.checkpoint_files import read_finished
+from curator_slurm.common.checkpoint_files import log_files, read_finished
 from curator_slurm.common.json_fields import whole
 from curator_slurm.launcher.files import folders_in, read_json
 from curator_slurm.launcher.runs.attempt_names import is_attempt
@@ -35,6 +36,15 @@ def count_finished(attempt: AttemptPaths) -> int:
 def count_in(checkpoint_path: Path) -> int:
     """What all logs in a folder have."""
     return len(set().union(*(file.sources for file in read_finished(checkpoint_path))))
+
+
+def last_finished(checkpoint: Path) -> float | None:
+    """When the last source partition was recorded in a log, by the clock of the storage; None where none was."""
+    times = []
+    for path in log_files(checkpoint):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times, default=None)
 
 
 def _read(path: object) -> dict[str, object]:

@@ -21,7 +21,7 @@ from curator_slurm.common.checkpoint_files import FOLDER, Finished, log_files, r
 from curator_slurm.common.json_fields import checked, made, whole
 from curator_slurm.launcher.files import LIST_BYTES, folders_in, read_json, read_jsonl, write_json
 from curator_slurm.launcher.runs.attempt_names import is_attempt, order_of
-from curator_slurm.launcher.runs.finished_sources import count_finished
+from curator_slurm.launcher.runs.finished_sources import count_finished, last_finished
 from curator_slurm.launcher.runs.nothing_kept import nothing_kept
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.shard_records import MARKER
@@ -41,6 +41,8 @@ class Taken:
     sources_before: int = 0
     anew: str = ""
     """Why nothing was taken over, although an earlier attempt had finished something."""
+    last_finished: float | None = None
+    """When the last of these partitions was finished."""
     kept: bool = False
     """Whether earlier attempts have kept something, as far as they could tell."""
 
@@ -224,6 +226,7 @@ def _seal(attempt: AttemptPaths, identity: str, other: AttemptPaths) -> Taken | 
     holder = AttemptPaths(attempt.root.parent / before.attempt, attempt.run)
     logs = list(read_finished(attempt.checkpoint))
     finished: set[str] = set().union(*(each.sources for each in logs))
+    last = last_finished(attempt.checkpoint)
     mine = attempt.checkpoint / FOLDER / f"taken-over-by-{attempt.name}.jsonl"
     write_atomic(mine, "".join(_log_lines(logs, finished)))
     _carry_rows(holder, attempt, finished)
@@ -232,7 +235,7 @@ def _seal(attempt: AttemptPaths, identity: str, other: AttemptPaths) -> Taken | 
             path.unlink(missing_ok=True)
     (attempt.outputs / MARKER).unlink(missing_ok=True)  # of one that could not be published
     kept = before.kept or _has_kept(holder)
-    taken = Taken(of=other.name, sources_before=len(finished), kept=kept)
+    taken = Taken(of=other.name, sources_before=len(finished), last_finished=last, kept=kept)
     taken.write(attempt)
     _Identity(identity, attempt.name, kept).write(attempt)
     return taken

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from curator_slurm.common.json_fields import whole
+from curator_slurm.common.json_fields import moment, whole
 from curator_slurm.launcher.failure_classes import blame_of
 from curator_slurm.launcher.files import folders_in, is_there
 from curator_slurm.launcher.ranges import whole_number
@@ -41,11 +41,12 @@ def names_of_attempts(run: Run, shard: int) -> list[str]:
 def attempts_of(run: Run, shard: int, status: ShardStatus | None, now: float) -> tuple[AttemptView, ...]:
     """All that is known of the attempts; `status` is that of the shard, which tells of an attempt that goes on."""
     names = names_of_attempts(run, shard)
+    taken = _taken_over(run, shard, names) if len(names) > 1 else {}
     found = []
     for number, name in enumerate(names, 1):
         paths = AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths)
         last = name == names[-1] and status is not None and status.attempt in (name, None)
-        found.append(_view(paths, number, status if last else None, now))
+        found.append(_view(paths, number, status if last else None, now, taken.get(name)))
     return tuple(found)
 
 
@@ -56,7 +57,18 @@ def all_attempts(run: Run, known: Mapping[int, ShardStatus], now: float) -> Iter
             yield from attempts_of(run, shard, known.get(shard), now)
 
 
-def _view(paths: AttemptPaths, number: int, status: ShardStatus | None, now: float) -> AttemptView:
+def _taken_over(run: Run, shard: int, names: Sequence[str]) -> dict[str, float | None]:
+    """Attempt -> when it finished its last source, as the one says that has taken over from it."""
+    found = {}
+    for name in names:
+        value = read_object(AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths).takeover) or {}
+        found[str(value.get("of"))] = moment(value.get("last_finished"))
+    return found
+
+
+def _view(
+    paths: AttemptPaths, number: int, status: ShardStatus | None, now: float, last_finished: float | None
+) -> AttemptView:
     outcome = _outcome(paths)
     at_work = None
     if status is not None and status.job_id == base_of(paths.name):
@@ -76,6 +88,7 @@ def _view(paths: AttemptPaths, number: int, status: ShardStatus | None, now: flo
     ended = None if at_work else said.ended or _time_of(paths.cluster.heartbeat)
     nodes = said.nodes or tuple(node.name for node in paths.cluster.existing_nodes())
     before, finished = _sources(paths, outcome)
+    last = said.last_finished or last_finished
     hours = _node_hours(nodes, started, now if at_work else ended)
     return AttemptView(
         number=number,
@@ -92,7 +105,7 @@ def _view(paths: AttemptPaths, number: int, status: ShardStatus | None, now: flo
         started=started,
         ended=ended,
         node_hours=hours,
-        wasted_node_hours=_wasted(paths, state, hours, (before or 0, finished), (started, said.last_finished, ended)),
+        wasted_node_hours=_wasted(paths, state, hours, (before or 0, finished), (started, last, ended)),
         log=str(paths.driver_log) if is_there(paths.driver_log) else None,
     )
 

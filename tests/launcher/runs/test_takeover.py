@@ -16,7 +16,7 @@ from curator_slurm.common import exchange
 from curator_slurm.common.checkpoint_files import FOLDER
 from curator_slurm.executors.resume.log import CheckpointLog
 from curator_slurm.launcher.files import read_json, write_json
-from curator_slurm.launcher.runs.finished_sources import count_finished, finished_sources
+from curator_slurm.launcher.runs.finished_sources import count_finished, finished_sources, last_finished
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.takeover import (
     Taken,
@@ -82,8 +82,10 @@ def test_the_first_attempt_begins_with_nothing(run: RunPaths) -> None:
 def test_the_next_one_goes_on(run: RunPaths) -> None:
     old, new = begin(run, "1.0", "a", "b", rows_failed=2), at(run, "1.1")
     write_json(old.outputs / "_shard.json", {"left by": "one that could not be published"})
+    last = last_finished(old.checkpoint)
+    assert last is not None
     taken = take_over(new, "one")
-    assert taken == Taken(of="1.0", sources_before=2, kept=True) == read_taken(new)
+    assert taken == Taken(of="1.0", sources_before=2, last_finished=last, kept=True) == read_taken(new)
     assert staged(new) == ["0_a.txt", "0_b.txt"]
     assert rows_failed(new) == ["a", "b"]
     assert is_ours(new)

@@ -61,7 +61,7 @@ def interrupted_run(folder: Path) -> Run:
     third = new_attempt(run, restart=2)
     event(third, "driver_started")
     write_json(second.takeover, {"of": first.name, "sources_before": 120})
-    write_json(third.takeover, {"of": second.name, "sources_before": 150})
+    write_json(third.takeover, {"of": second.name, "sources_before": 150, "last_finished": T + 4000 + 1440})
     return run
 
 
@@ -75,10 +75,7 @@ def test_how_each_attempt_ended_and_what_it_cost(tmp_path: Path) -> None:
     assert (second.state, second.nodes, second.job_id) == (None, ("n1", "n3"), "4711")
     assert "no word" in second.message
     assert (second.sources_before, second.sources_finished) == (120, 150)
-    assert (second.node_hours, second.wasted_node_hours) == (
-        1.0,
-        None,
-    )  # nobody said when it finished the last
+    assert (second.node_hours, second.wasted_node_hours) == (1.0, 0.2)  # by what the third one has found
     assert (third.number, third.sources_before) == (3, 150)
 
 
