@@ -25,7 +25,7 @@ _STEPS = {
     FailureClass.STORAGE: f"make room, or mend the storage that the message names, then {_RETRY}",
     FailureClass.SLURM_REFUSED: "`curator-slurm retry {run} --set resources.KEY=VALUE` with what the partition has; "
     "`sinfo -o '%P %D %c %m %l %G'` shows that",
-    FailureClass.SUPERSEDED: "nothing is lost: a later attempt goes on, as `curator-slurm status {run} --attempts` shows; "
+    FailureClass.SUPERSEDED: "nothing is lost: a later attempt goes on (`curator-slurm status {run} --attempts`); "
     f"{_RETRY}, if that has ended without success",
     FailureClass.UNKNOWN: "`curator-slurm logs {run} --all` shows everything that was logged; "
     f"{_RETRY} runs it again",
