@@ -134,6 +134,23 @@ class LastNodeLostError(WorkerLostError):
     use."""
 
 
+class DrainedError(ExecutorError):
+    """The run was told to drain, and ended before everything was done.
+
+    `finished` are the source partitions that it has finished, and recorded; `left` those that it knows of and has not.
+    None where they are not recorded.
+    """
+
+    def __init__(self, message: str, finished: int | None = None, left: int | None = None) -> None:
+        super().__init__(message, finished, left)
+        self.message = message
+        self.finished = finished
+        self.left = left
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class LostTasksError(ExecutorError):
     """Tasks were neither output nor filtered nor failed: they are never lost silently."""
 

@@ -13,6 +13,7 @@ class FailureClass(StrEnum):
     NODE_FAILED = "node_failed"
     OUT_OF_MEMORY = "out_of_memory"
     PREEMPTED = "preempted"
+    REQUEUED = "requeued"
     TIME_LIMIT = "time_limit"
     CANCELLED = "cancelled"
     ENVIRONMENT = "environment"
@@ -42,6 +43,7 @@ _BLAME = {
     FailureClass.NODE_FAILED: Blame.NODE,
     FailureClass.PORT_CONFLICT: Blame.NODE,
     FailureClass.PREEMPTED: Blame.SITE,
+    FailureClass.REQUEUED: Blame.SITE,
     FailureClass.BOOTSTRAP_TIMEOUT: Blame.SITE,
     FailureClass.STORAGE: Blame.SITE,
     FailureClass.CANCELLED: None,

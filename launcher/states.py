@@ -209,6 +209,7 @@ _FAILURES = {
     SlurmState.NODE_FAIL: FailureClass.NODE_FAILED,
     SlurmState.OUT_OF_MEMORY: FailureClass.OUT_OF_MEMORY,
     SlurmState.PREEMPTED: FailureClass.PREEMPTED,
+    SlurmState.REQUEUED: FailureClass.REQUEUED,
     SlurmState.RECONFIG_FAIL: FailureClass.NODE_FAILED,
     SlurmState.REVOKED: FailureClass.CANCELLED,
     SlurmState.TIMEOUT: FailureClass.TIME_LIMIT,

@@ -33,7 +33,7 @@ NEEDS = {
     "an H100": "{account: proj, gpu_type: h100, time: '1:00:00'}",
     "200 nodes": "{account: proj, nodes: 200, time: '3:00:00'}",
 }
-_ALWAYS = frozenset({"job-name", "ntasks-per-node", "output", "open-mode", "requeue", "no-requeue"})
+_ALWAYS = frozenset({"job-name", "ntasks-per-node", "output", "open-mode", "requeue", "no-requeue", "signal"})
 
 
 def layers_of(name: str) -> Layers:

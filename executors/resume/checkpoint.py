@@ -146,6 +146,23 @@ class Checkpoint:
             if actor is not None:
                 self._store, self._finished = actor, actor.finished
         self._tracker = SourceTracker(names, self._source)
+        self.finished_count = 0
+        """Partitions that this run has finished."""
+
+    @property
+    def source_stage(self) -> int:
+        """Position of the stage that makes the source partitions."""
+        return self._source
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether finished partitions are recorded anywhere."""
+        return self._store is not None
+
+    @property
+    def open_count(self) -> int:
+        """Partitions that the source stage has made and that are not finished."""
+        return self._tracker.open_count
 
     def tracking(self, index: int) -> Tracking | None:
         """What the workers of the stage with this position do about sources."""
@@ -173,6 +190,7 @@ class Checkpoint:
                 self._unseen.difference_update(source for source, _ in report.sources)
             finished = [source for source in self._tracker.record(stage, report) if source not in self._before]
             if finished:
+                self.finished_count += len(finished)
                 self._store.append(finished)
 
     def check_sources(self) -> None:

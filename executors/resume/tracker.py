@@ -147,6 +147,11 @@ class SourceTracker:
                 del self._left[source]
         return finished
 
+    @property
+    def open_count(self) -> int:
+        """Sources that are not finished."""
+        return len(self._left)
+
     def restart(self, left: Iterable[str], failures: Iterable[Failure]) -> None:
         """Count anew: one task of each of these sources is left, or more where one is named more often."""
         self._left = Counter(source for source in left if source)

@@ -15,6 +15,7 @@ from curator_slurm.common.plain_files import open_plain
 from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.nemo import mark_failed_tasks
+from curator_slurm.executors.run.drain import DrainGate
 from curator_slurm.executors.run.progress import ProgressReporter
 from curator_slurm.executors.run.sources import Tally
 from curator_slurm.executors.task_failures import (
@@ -47,6 +48,7 @@ class RunMonitor:
         self._path = Path(path) if path else None
         self._before = self._path.stat().st_size if self._path and self._path.exists() else 0
         self.checkpoint = Checkpoint(stages)
+        self.drain = DrainGate(self.checkpoint)
 
     def __enter__(self) -> RunMonitor:
         self.progress.__enter__()

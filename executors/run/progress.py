@@ -20,9 +20,11 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.run import drain
 from curator_slurm.executors.run.sources import Tally
 from curator_slurm.executors.run.stage_progress import StageProgress, snapshots
 from curator_slurm.executors.run.store_usage import store_usage
+from curator_slurm.executors.task_failures import DrainedError
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +115,7 @@ class ProgressReporter:
             "schema": 1,
             "pipeline": self.pipeline,
             "backend": self.backend,
-            "state": self.state,
+            "state": "draining" if self.state == "running" and drain.requested() else self.state,
             "started": self.started,
             "updated": time.time(),
             "began": (_earlier[0] if _earlier else {"started": self.started})["started"],
@@ -138,7 +140,8 @@ class ProgressReporter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.state = "completed" if kind is None else "failed"
+        drained = kind is not None and issubclass(kind, DrainedError)
+        self.state = "completed" if kind is None else "drained" if drained else "failed"
         self._stop.set()
         with self._lock:
             for stage in self.stages:

@@ -76,6 +76,7 @@ def run_rounds(
     It gets what `place` returns, which looks anew at the nodes that are there.
 
     Raises:
+        DrainedError: the run is to drain: no round begins any more.
         DoesNotFitError: `place` raised it at the start, until the patience was over, if there is any.
         LastNodeLostError: `place` raised it after a loss, until the patience was over.
         Exception: whatever a round raised for another reason than a loss, or too often without getting any further.
@@ -83,6 +84,7 @@ def run_rounds(
     fruitless, settled = 0, (0, -1)
     lost = False
     while True:
+        monitor.drain.check_begin()
         losses = Losses(dead_nodes)
         try:
             return run_round(placed_after_loss(place, patience) if lost else placed_at_start(place, patience))

@@ -42,6 +42,9 @@ class StopRequest:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.signum: int | None = None
+        """The first signal."""
+        self.count = 0
+        """Signals until now: the end of a preemption's grace shows as one more."""
 
     def install(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -52,6 +55,7 @@ class StopRequest:
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is None:
             self.signum = signum
+        self.count += 1
         self._event.set()
 
     @property

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.json_fields import whole
 from curator_slurm.launcher.agent.processes import die_with_parent
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.runs.attempt_records import driver_phases
+from curator_slurm.launcher.runs.attempt_records import DRAINED, driver_phases
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.slurm import signals
 from curator_slurm.launcher.tails import last_lines
@@ -45,9 +46,19 @@ class DriverProcess:
     """`python -m curator_slurm.launcher.driver.driver`, in its own process group, logging to driver.log."""
 
     def __init__(
-        self, attempt: AttemptPaths, plan: Path, environment: Mapping[str, str], cwd: Path, umask: int
+        self,
+        attempt: AttemptPaths,
+        plan: Path,
+        environment: Mapping[str, str],
+        cwd: Path,
+        umask: int,
+        *,
+        is_command: bool = False,
     ) -> None:
         self.attempt = attempt
+        self.terminated = False
+        """It is the user's own program, and has got SIGTERM: whatever it ends with, it may not be complete."""
+        self._is_command = is_command
         attempt.result.unlink(missing_ok=True)
         with attempt.driver_log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -79,11 +90,33 @@ class DriverProcess:
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"go {address}\n".encode())
+            self.process.stdin.flush()
+        if self._is_command:
+            self._hang_up()
+
+    def drain(self, reason: str, until: float) -> None:
+        """Begin nothing more, and be over at `until`. The user's own program gets SIGTERM for that, once."""
+        if self._is_command:
+            if not self.terminated and self.process.poll() is None:
+                self.terminated = True
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGTERM)
+            return
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended
+            self.process.stdin.write(f"drain {until} {reason}\n".encode())
+            self.process.stdin.flush()
+
+    def _hang_up(self) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
 
     def exit_code(self) -> int | None:
         """None while it runs; 128 + n after signal n."""
         code = self.process.poll()
+        if code is not None:
+            self._hang_up()
         return 128 - code if code is not None and code < 0 else code
 
     def phases(self) -> dict[str, float]:
@@ -120,6 +153,10 @@ class Verdict:
     message: str
     evidence: tuple[str, ...] = ()
     next_step: str = ""
+    drained: bool = False
+    """It was told to drain, and has ended in peace before all was done."""
+    sources_finished: int | None = None
+    sources_left: int | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -136,6 +173,9 @@ def judge(code: int, report: Mapping[str, Any] | None, log_tail: list[str]) -> V
         return Verdict(0, None, f"{report.get('message')} (it crashed with {name} while exiting, its work done)")
     if report is not None and report.get("state") == "completed" and code == _UNFLUSHED:
         return Verdict(0, None, f"{report.get('message')} (its last words could not be written, its work done)")
+    if report is not None and report.get("state") == "drained" and code == DRAINED:
+        counts = whole(report.get("sources_finished")), whole(report.get("sources_left"))
+        return Verdict(code, FailureClass.UNKNOWN, str(report.get("message")), (), "", True, *counts)
     error = (report or {}).get("error")
     if isinstance(error, Mapping):
         evidence = tuple(str(error.get("traceback") or "").rstrip().splitlines()[-20:])

@@ -11,6 +11,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
 from curator_slurm.launcher.agent.credentials import make_credentials
+from curator_slurm.launcher.agent.draining import Draining
 from curator_slurm.launcher.agent.drivers import Drivers, stop_driver
 from curator_slurm.launcher.agent.going_on import Restarts
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
@@ -48,22 +49,24 @@ class Head:
         self.board = NodeBoard(context.cluster, context.allocation.nodes)
         self.outcomes = Outcomes(context, node, self.events, self.board)
         self.restarts = Restarts(context, self.outcomes, self.events, list(shards))
-        drivers = Drivers(context, node, self.events, self.outcomes)
+        self.draining = Draining(context, self.outcomes.job_log, self.heartbeat.drain)
+        drivers = Drivers(context, node, self.events, self.outcomes, self.draining)
         self.runner = ShardRunner(
-            context, drivers, self.events, self.outcomes, shards, lambda: self.bootstrap.check_nodes()
+            context, drivers, self.events, self.outcomes, shards, self.draining, lambda: self.bootstrap.check_nodes()
         )
         self.bootstrap = Bootstrap(
             context,
             node,
             self.events,
             tell=self.heartbeat.tell,
-            interrupted=lambda: self.outcomes.before_start(self.runner.last_driver),
+            interrupted=lambda: self.outcomes.before_start(self.runner.last_driver, self.draining),
             board=self.board,
         )
 
     def run(self) -> int:
         """Run to the end; the exit code of the job."""
         self.heartbeat.start()
+        self.draining.watch()
         outcome = self._end_of_work()
         self._tell_end()
         if outcome.state is not RunState.COMPLETED:
@@ -72,6 +75,7 @@ class Head:
             outcome.write_ending(self.context.cluster)
         take_steps(
             ("the end of the watch", self.bootstrap.end),
+            ("the end of the watch for signals", self.draining.end),
             ("the end of the driver", lambda: stop_driver(self.runner.driver)),
             ("cleaning up the node", self.node.take_down),
             ("removing staged outputs and secrets", self.runner.close),

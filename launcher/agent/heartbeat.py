@@ -25,6 +25,9 @@ BEAT_S = 2.0
 STEP_S = 5.0
 """The most that counts as silence between two readings, where readings are not further apart."""
 
+DRAIN_S = "drain_s"
+"""Of what the head tells: it drains for so many seconds, although Slurm ends the job."""
+
 _TRIES = 5
 _END = "\n#end\n"
 _SIZE = 4096
@@ -97,6 +100,7 @@ class Beating:
         self._heartbeat = heartbeat
         self._fence = fence or Fence()
         self._cluster: dict[str, Any] | None = None
+        self._more: dict[str, Any] = {}
         self._ended = False
         self._wake = threading.Event()
         self._written = threading.Event()
@@ -108,6 +112,11 @@ class Beating:
     def tell(self, cluster: dict[str, Any]) -> None:
         """Hand a description of the cluster to the workers, at once."""
         self._cluster = cluster
+        self._wake.set()
+
+    def drain(self, seconds: float) -> None:
+        """Tell workers that have got a signal of Slurm's, too, how long they are still needed."""
+        self._more = {DRAIN_S: round(seconds, 1)}
         self._wake.set()
 
     def end(self, timeout_s: float) -> bool:
@@ -122,7 +131,8 @@ class Beating:
             self._wake.clear()
             ended = self._ended
             try:
-                self._heartbeat.send(cluster=self._cluster, ended=ended, epoch=self._fence.number)
+                cluster = {**(self._cluster or {}), **self._more} if self._cluster or self._more else None
+                self._heartbeat.send(cluster=cluster, ended=ended, epoch=self._fence.number)
             except OSError:  # storage that refuses is no reason to end a run, nor to wait for ever at its end
                 tries += ended
                 self._fence.look()

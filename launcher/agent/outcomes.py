@@ -7,20 +7,25 @@ import time
 from dataclasses import replace
 
 from curator_slurm.launcher.agent.context import AgentContext
+from curator_slurm.launcher.agent.drain_order import DrainOrder
+from curator_slurm.launcher.agent.draining import Draining
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.job_control import reason_of_end
+from curator_slurm.launcher.agent.job_log import JobLog
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
-from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome, reason_of_others
+from curator_slurm.launcher.runs.attempt_records import DRAINED, EventLog, NodeState, Outcome, reason_of_others
 from curator_slurm.launcher.runs.paths import AttemptPaths
-from curator_slurm.launcher.slurm import messages
-from curator_slurm.launcher.slurm.client import LOG_LINES
 from curator_slurm.launcher.states import RunState
-from curator_slurm.launcher.tails import last_lines, size_of
 
 DRIVER_GRACE_S = 4.0
+_ENDS = {
+    FailureClass.TIME_LIMIT: "the time limit is near",
+    FailureClass.PREEMPTED: "Slurm preempts the job",
+    FailureClass.REQUEUED: "Slurm requeues the job",
+}
 
 
 class Outcomes:
@@ -35,7 +40,8 @@ class Outcomes:
         self.head_died = False
         """Ray's processes on this node have ended by themselves."""
         self._kills: dict[str, int] = {}
-        self._log_began = size_of(context.cluster.slurm_log)
+        self.job_log = JobLog(context)
+        self._noted = False
 
     def begin(self) -> None:
         """What follows belongs to a new attempt."""
@@ -65,7 +71,7 @@ class Outcomes:
             next_step=next_step,
         )
 
-    def before_start(self, driver: DriverProcess | None) -> Outcome | None:
+    def before_start(self, driver: DriverProcess | None, draining: Draining) -> Outcome | None:
         """An end that comes before the driver has been told to go; None while there is none."""
         if self.context.stop.requested:
             return self.stopped(driver)
@@ -73,6 +79,9 @@ class Outcomes:
             superseded = self.superseded(driver)
             if superseded is not None:
                 return superseded
+        draining.look()
+        if (order := draining.order) is not None:
+            return self.drained(order.reason, "nothing had begun")
         if driver is not None and driver.exit_code() is not None:
             verdict = driver.verdict()
             self.events.add("driver_ended", verdict.message, exit_code=verdict.exit_code)
@@ -137,21 +146,48 @@ class Outcomes:
             next_step=f"read {self.context.node.ray_output} and {self.context.node.ray_logs}",
         )
 
-    def stopped(self, driver: DriverProcess | None) -> Outcome:
-        """A signal came: scancel, the time limit, preemption, or Ctrl-C.
+    def stopped(self, driver: DriverProcess | None, reason: FailureClass | None = None) -> Outcome:
+        """A signal came: scancel, the time limit, preemption, or Ctrl-C. `reason`: where somebody has said why.
 
         That is written down before anything else. Whether Slurm says why comes last (`explained`): its controller may
         not answer, and after KillWait nobody is left to write.
         """
-        name = signal.Signals(self.context.stop.signum or signal.SIGTERM).name
-        self._of_signal(name, None).write_ending(self.context.cluster)
-        self.events.add("signal_received", f"{name}: stopping")
+        if not self.context.stop.requested:  # the time before the limit was over
+            if driver is not None:
+                driver.stop(DRIVER_GRACE_S)
+            return self.drained(reason, "what had begun was not finished in time, and runs again")
+        name = self._signal_name
+        self.note_signal()
         if driver is not None:
             driver.stop(DRIVER_GRACE_S)
         if (given_up := reason_of_others(self.context.cluster)) is not None:
             given_up.started = self.started
             return given_up
-        return self._of_signal(name, self._reason_in_log())
+        return self._of_signal(name, reason or self.job_log.reason())
+
+    def note_signal(self) -> None:
+        """Write down, once, that a signal has come: later there may be nobody left to write."""
+        if not self._noted:
+            self._noted = True
+            self._of_signal(self._signal_name, None).write_ending(self.context.cluster)
+            self.events.add("signal_received", f"{self._signal_name}: Slurm ends the job, or a user does")
+
+    def announce(self, order: DrainOrder) -> None:
+        """Slurm will end the job: written down, as long as there is somebody to write."""
+        self._ending(order.reason).write_ending(self.context.cluster)
+
+    def drained(self, reason: FailureClass | None, how: str) -> Outcome:
+        """The work was drained, and is not complete."""
+        return replace(
+            self._ending(reason),
+            message=f"drained, because {(reason and _ENDS.get(reason)) or 'Slurm ends the job'}: {how}",
+            next_step="`curator-slurm retry` goes on where it was",
+        )
+
+    def _ending(self, reason: FailureClass | None) -> Outcome:
+        if self.context.stop.requested:
+            return self._of_signal(self._signal_name, reason)
+        return self.outcome(RunState.FAILED, "Slurm was about to end the job", DRAINED, reason)
 
     def explained(self, outcome: Outcome) -> Outcome:
         """The outcome as it stays: with Slurm's word on why it ended the job, where nothing else tells."""
@@ -160,8 +196,7 @@ class Outcomes:
         reason = reason_of_end(self.context.allocation.job_id)
         if reason is None:
             return outcome
-        name = signal.Signals(self.context.stop.signum or signal.SIGTERM).name
-        said = self._of_signal(name, reason)
+        said = self._of_signal(self._signal_name, reason)
         return replace(
             outcome, state=said.state, message=said.message, failure_class=said.failure_class, provisional=False
         )
@@ -172,6 +207,10 @@ class Outcomes:
         evidence = self.node.ray.last_lines() if self.node.ray is not None else []
         return self.outcome(RunState.FAILED, str(error), 1, failure, evidence=evidence, next_step=error.next_step)
 
+    @property
+    def _signal_name(self) -> str:
+        return signal.Signals(self.context.stop.signum or signal.SIGTERM).name
+
     def _of_signal(self, name: str, reason: FailureClass | None) -> Outcome:
         """The outcome after this signal; provisional where nobody has said why it was sent."""
         code = 128 + (self.context.stop.signum or signal.SIGTERM)
@@ -181,13 +220,6 @@ class Outcomes:
             return replace(outcome, provisional=reason is None and not self.context.allocation.local)
         words = f"Slurm ended the job: {reason.replace('_', ' ')} ({name})"
         return self.outcome(RunState.FAILED, words, code, reason)
-
-    def _reason_in_log(self) -> FailureClass | None:
-        """What slurmstepd has written into the job's log since we began; it does so before it sends the signal."""
-        if self.context.allocation.local:
-            return None
-        found = messages.state_in_log(last_lines(self.context.cluster.slurm_log, LOG_LINES, since=self._log_began))
-        return found.failure_class if found else None
 
     def _memory_kills(self) -> dict[str, int]:
         """Node -> processes that the kernel killed there for memory in this attempt."""

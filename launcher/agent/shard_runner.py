@@ -16,6 +16,7 @@ from dataclasses import replace
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import remove_credentials
+from curator_slurm.launcher.agent.draining import Draining
 from curator_slurm.launcher.agent.driver_process import DriverProcess, Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError, stop_driver
 from curator_slurm.launcher.agent.earlier_attempts import EarlierAttempts
@@ -45,6 +46,7 @@ class ShardRunner:
         events: EventLog,
         outcomes: Outcomes,
         shards: Sequence[int],
+        draining: Draining,
         check_nodes: Callable[[], None] = lambda: None,
     ) -> None:
         self.context = context
@@ -52,6 +54,7 @@ class ShardRunner:
         self._drivers = drivers
         self._events = events
         self._outcomes = outcomes
+        self._draining = draining
         self._check_nodes = check_nodes
         self._earlier = EarlierAttempts(context, events)
         self._left = deque(shards)
@@ -106,6 +109,9 @@ class ShardRunner:
             return self._outcomes.stopped(None)
         if self.context.fence.has_twin(self.context.cluster.job_id):
             return self._latest
+        self._draining.look()
+        if (order := self._draining.announced) is not None:
+            return self._outcomes.drained(order.reason, "the next shard was not begun")
         try:
             self._check_nodes()
         except BootstrapError as error:

@@ -15,6 +15,7 @@ from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader
 from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
+from curator_slurm.launcher.agent.leave import Leave
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.note_faults import note_faults
 from curator_slurm.launcher.errors import BootstrapError
@@ -90,8 +91,9 @@ def _wait_for_cluster(context: AgentContext, heartbeat: HeartbeatReader, watch: 
 
 def _follow(context: AgentContext, node: Node, heartbeat: HeartbeatReader, watch: HeadWatch, address: str) -> int:
     assert node.ray is not None
+    leave = Leave(context, heartbeat)
     for pause in _pauses(context):
-        if context.stop.wait(pause) or heartbeat.read().ended:
+        if leave.is_due(pause):
             return 0
         if not watch.joined and node.ray.has_started() and node.refuses_strangers():
             watch.joined = True
@@ -125,8 +127,9 @@ def _raylet_of_head(heartbeat: HeartbeatReader) -> str | None:
 
 def _wait_for_end(context: AgentContext, heartbeat: HeartbeatReader, watch: HeadWatch) -> int:
     """Without Ray there is nothing to run here but what the command starts itself."""
+    leave = Leave(context, heartbeat)
     for pause in _pauses(context):
-        if context.stop.wait(pause) or heartbeat.read().ended:
+        if leave.is_due(pause):
             return 0
         if watch.is_lost() and _give_up(context, watch):
             return _code(context)

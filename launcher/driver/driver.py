@@ -21,7 +21,10 @@ from typing import Any, NoReturn
 from curator_slurm.common.atomic_files import stream_atomic
 from curator_slurm.common.streams import drop_unwritable
 from curator_slurm.executors.ray_internals import keep_current_folder_out
+from curator_slurm.executors.run import drain
+from curator_slurm.executors.task_failures import DrainedError
 from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.driver.drain_orders import Orders
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import build_pipeline, load_entry, run_arguments
@@ -30,6 +33,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.runs.attempt_records import DRAINED
 from curator_slurm.launcher.runs.manifest import read_manifest, read_shard
 from curator_slurm.launcher.runs.owners import read_own
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
@@ -58,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
             _report_failure(attempt, leaving, f"the pipeline called sys.exit({leaving.code!r})")
         return code
     except BaseException as error:
+        drained = _drained(error)
+        if drained is not None:
+            return _report_drained(attempt, drained)
         _report_failure(attempt, error, _describe(error))
         return 1
     _write_result(attempt, {"schema": 1, "state": "completed", "message": message})
@@ -66,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _drive(plan: Plan, attempt: AttemptPaths) -> str:
     """Prepare, wait for the cluster, run; returns a one-line summary."""
+    orders = Orders()
     pipeline_spec = plan.spec.pipeline
     code = os.environ.get(CODE) or plan.spec_dir
     if code not in sys.path:
@@ -81,7 +89,7 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         load_entry(pipeline_spec)
         executor = _make_executor(plan)
         _reached["imported"] = time.time()
-    address = _wait_for_go()
+    address = orders.wait_for_go()
     if plan.spec.cluster.ray:
         os.environ["RAY_ADDRESS"] = address
     context = _placeholders(plan, attempt)
@@ -90,6 +98,7 @@ def _drive(plan: Plan, attempt: AttemptPaths) -> str:
         _say(f"running {pipeline_spec.command!r}")
         sys.stdout.flush()
         _become(command)
+    orders.follow()
     return _run_pipeline(plan, pipeline_spec, executor, attempt, context)
 
 
@@ -177,11 +186,18 @@ def _placeholders(plan: Plan, attempt: AttemptPaths) -> dict[str, Any]:
     return context
 
 
-def _wait_for_go() -> str:
-    line = sys.stdin.readline().split()
-    if len(line) != 2 or line[0] != "go":
-        raise SystemExit("the head agent ended before the cluster was up")
-    return line[1]
+def _drained(error: BaseException | None) -> DrainedError | None:
+    """The executor's word that it has drained, also where the pipeline has wrapped it; else None."""
+    while error is not None and not isinstance(error, DrainedError):
+        error = error.__cause__ or error.__context__
+    return error if drain.requested() is not None else None
+
+
+def _report_drained(attempt: AttemptPaths, error: DrainedError) -> int:
+    _say(str(error))
+    counts = {"sources_finished": error.finished, "sources_left": error.left}
+    _write_result(attempt, {"schema": 1, "state": "drained", "message": str(error), **counts})
+    return DRAINED
 
 
 def _report_failure(attempt: AttemptPaths, error: BaseException, message: str) -> None:

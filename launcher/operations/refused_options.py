@@ -46,6 +46,7 @@ _CURES: dict[str, tuple[Cure, ...]] = {
     "no-kill": (Cure("slurm.no_kill: never"),),
     "no-requeue": (Cure("slurm.no_requeue: never"),),
     "requeue": (Cure("slurm.requeue: never", "--no-requeue"), Cure("slurm.requeue: never")),
+    "signal": (Cure("slurm.signal: never"),),
     "open-mode": (Cure("slurm.open_mode: never"),),
 }
 """Options that sites refuse -> what they take in their place, the first that works."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from curator_slurm.launcher.plan.drain_notice import DRAIN_SIGNAL, drain_notice_s
 from curator_slurm.launcher.plan.model import Cluster, JobPart, Plan
 from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.site.habits import (
@@ -40,6 +41,8 @@ def sbatch_lines(plan: Plan) -> Iterator[Option]:
         yield "no-requeue", None
     if outlives_nodes(plan):
         yield "no-kill", None
+    if (notice_s := drain_notice_s(plan)) is not None:
+        yield "signal", f"{DRAIN_SIGNAL}@{notice_s}"
     for part in others:
         yield COMPONENT
         yield from _of_nodes(part)

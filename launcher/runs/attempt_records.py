@@ -22,6 +22,9 @@ from curator_slurm.launcher.states import RunState
 
 log = logging.getLogger("curator_slurm.agent")
 
+DRAINED = 75
+"""Exit code of a driver, and of a job, whose work was drained before it was complete: sysexits' EX_TEMPFAIL."""
+
 
 class NodeState(StrEnum):
     """How far a node's agent has come."""

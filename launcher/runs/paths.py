@@ -254,6 +254,11 @@ class ClusterPaths(RestartFiles):
         return self.root / "ending.json"
 
     @property
+    def drain_request(self) -> Path:
+        """drain: Slurm has told the batch script that it will end the job; left by that script for the head agent."""
+        return self.root / "drain"
+
+    @property
     def exit_code(self) -> Path:
         """exit-code: what the batch script shall end with; written by the head agent as its last act."""
         return self.root / "exit-code"

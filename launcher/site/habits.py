@@ -96,6 +96,11 @@ class SlurmHabits(Section):
         description="whether Slurm may start a job again; never: every job has --no-requeue, and a run goes on by a "
         "new job (`restart.mechanism: auto` is resubmit, and requeue is refused)",
     )
+    signal: OptionUse = Field(
+        default=OptionUse.USE,
+        description="whether --signal may be given, by which a job drains before its time limit; never: it drains at "
+        "the limit, in the time that Slurm leaves it then (KillWait)",
+    )
     open_mode: OptionUse = Field(default=OptionUse.USE, description="whether --open-mode=append may be given")
     account_required: bool = Field(default=False, description="whether a job without an account is refused")
     time_required: bool = Field(default=False, description="whether a job without a time limit is refused")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm.scontrol_records import parse_configuration
 
 
@@ -19,6 +20,8 @@ class SlurmConfiguration:
     """AccountingStorageEnforce: associations, limits, qos, safe."""
     has_accounting: bool
     max_array_size: int | None
+    kill_wait_s: int | None
+    """KillWait: seconds between SIGTERM and SIGKILL."""
     requeues: bool
     """JobRequeue: what becomes of jobs that do not say it."""
     preempt_type: str
@@ -58,6 +61,7 @@ def parse_slurm_configuration(text: str) -> SlurmConfiguration:
         enforced=() if enforced == ("none",) else enforced,
         has_accounting="slurmdbd" in found.text("AccountingStorageType"),
         max_array_size=found.number("MaxArraySize"),
+        kill_wait_s=whole_number(found.text("KillWait").partition(" ")[0]),
         requeues=found.is_yes("JobRequeue"),
         preempt_type=found.text("PreemptType").removeprefix("preempt/").replace("none", ""),
         job_submit=(*found.words("JobSubmitPlugins"), *found.words("CliFilterPlugins")),

@@ -33,7 +33,9 @@ class JobInfo:
     started: float | None = None
     ended: float | None = None
     ends_by: float | None = None
-    """When its time limit ends it, once it has started."""
+    """When its time limit ends it, once it has started, or the grace of a preemption."""
+    preempted: float | None = None
+    """When it was preempted; while its grace lasts, it runs on."""
     time_limit: str = ""
     exit_code: int | None = None
     signal: int | None = None
@@ -51,6 +53,16 @@ class JobInfo:
     def base_id(self) -> str:
         """The id of the whole array, or the job's own."""
         return self.array_job_id or self.job_id
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why Slurm ends a job that still runs, and when, as far as it says."""
+
+    reason: FailureClass | None = None
+    at: float | None = None
+    preempted: bool = False
+    """It is preempted, and runs on until `at`."""
 
 
 def end_reason(state: SlurmState, reason: str) -> FailureClass | None:
@@ -99,6 +111,8 @@ def merge(known: JobInfo, more: JobInfo) -> JobInfo:
         time_limit=known.time_limit or more.time_limit,
         exit_code=more.exit_code if known.exit_code is None else known.exit_code,
         signal=more.signal if known.signal is None else known.signal,
+        ends_by=known.ends_by if more.ends_by is None else more.ends_by,
+        preempted=known.preempted or more.preempted,
         restarts=more.restarts if known.restarts is None else known.restarts,
         work_dir=known.work_dir or more.work_dir,
         output=known.output or more.output,

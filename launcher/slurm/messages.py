@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.states import SlurmState
 
 TRANSIENT = re.compile(
@@ -226,6 +227,7 @@ IN_LOG = (
     (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO TIME LIMIT"), SlurmState.TIMEOUT),
     (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO PREEMPTION"), SlurmState.PREEMPTED),
     (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO NODE FAIL"), SlurmState.NODE_FAIL),
+    (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ DUE TO JOB REQUEUE"), SlurmState.REQUEUED),
     (re.compile(r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+ \*\*\*"), SlurmState.CANCELLED),
     (re.compile(r"oom[_-]kill event|Out Of Memory", re.IGNORECASE), SlurmState.OUT_OF_MEMORY),
 )
@@ -238,6 +240,20 @@ def state_in_log(lines: Iterable[str]) -> SlurmState | None:
     return next((state for pattern, state in IN_LOG if pattern.search(text)), None)
 
 
+def reason_in_log(lines: Iterable[str]) -> FailureClass | None:
+    """Why Slurm ended a job, according to its log; None where Slurm did not end it."""
+    state = state_in_log(lines)
+    return state.failure_class if state else None
+
+
+_JOB_CANCELLED = re.compile(r"\*\*\* JOB \S+ ON \S+ CANCELLED AT \S+ \*\*\*")
+
+
+def job_is_cancelled(lines: Iterable[str]) -> bool:
+    """Whether a job as a whole was cancelled. A preemption with a grace begins with a line about the step alone."""
+    return any(_JOB_CANCELLED.search(line) for line in lines)
+
+
 _ENDINGS = {
     SlurmState.BOOT_FAIL: ("A node of the job could not be booted.", ""),
     SlurmState.CANCELLED: ("The job was cancelled in Slurm.", ""),
@@ -246,6 +262,7 @@ _ENDINGS = {
     SlurmState.NODE_FAIL: ("A node of the job failed.", ""),
     SlurmState.OUT_OF_MEMORY: ("The job used more memory than it requested and was killed.", ""),
     SlurmState.PREEMPTED: ("The job was preempted by one with a higher priority.", ""),
+    SlurmState.REQUEUED: ("Slurm, or an administrator, put the job back into the queue.", ""),
     SlurmState.TIMEOUT: ("The job was ended at its time limit.", ""),
 }
 

@@ -203,6 +203,7 @@ def parse_scontrol(text: str) -> list[JobInfo]:
                 started=parse_time(fields.get("StartTime", "")),
                 ended=parse_time(fields.get("EndTime", "")) if state.is_final else None,
                 ends_by=None if state.is_final else parse_time(fields.get("EndTime", "")),
+                preempted=parse_time(fields.get("PreemptTime", "")),
                 time_limit=fields.get("TimeLimit", ""),
                 exit_code=whole_number(status),
                 signal=whole_number(signal),

@@ -14,6 +14,7 @@ from curator_slurm.launcher.spec.value_types import Memory, Number, Section, Who
 
 RESTARTABLE: Sequence[FailureClass] = (
     FailureClass.PREEMPTED,
+    FailureClass.REQUEUED,
     FailureClass.NODE_FAILED,
     FailureClass.TIME_LIMIT,
     FailureClass.BOOTSTRAP_TIMEOUT,

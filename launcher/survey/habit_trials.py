@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.launcher.errors import SlurmError
+from curator_slurm.launcher.plan.drain_notice import DRAIN_SIGNAL
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers
 
@@ -21,6 +22,7 @@ _ONE_OPTION = {
     "exclusive": "--exclusive",
     "no_kill": "--no-kill",
     "no_requeue": "--no-requeue",
+    "signal": f"--signal={DRAIN_SIGNAL}@60",
     "open_mode": "--open-mode=append",
 }
 """Key of `slurm` -> the option that it is about, where the only other value is `never`."""

@@ -79,6 +79,7 @@ class RayActorPoolExecutor(BaseExecutor):
                 progress = self._progress(monitor)
                 options, patience = self._actor_options, self._patience
                 PoolRun(stages, monitor, sources, prepared, nodes, store, options, progress, patience).run()
+                monitor.drain.check_end()
                 sources.check_finished()
                 monitor.check_counts(len(tasks), len(sources.outputs))
 

@@ -89,6 +89,7 @@ class PoolRun:
 
         Raises:
             ObjectsLostError: what waited for a stage was lost with its node.
+            DrainedError: the time for draining was over.
         """
         first = self.stages[0]
         tasks, groups = self._sources.unfinished, self._sources.unfinished_groups
@@ -103,6 +104,7 @@ class PoolRun:
                 first.queue.put(TaskBlock(ray.put(chunk), len(chunk), size_of(chunk), kinds).all())
             first.upstream_done = True
             while not self.stages[-1].finished or self._teardowns:
+                self._drain()
                 self._finish_stages()
                 self._dispatch()
                 self._scaler.step()
@@ -145,6 +147,14 @@ class PoolRun:
             if handler is not None:  # a death may have taken others with it
                 handler(ref)
         self._on_tick()
+
+    def _drain(self) -> None:
+        """Where the run is to drain, drop what has not begun, and end in time."""
+        gate = self._monitor.drain
+        gate.check_time()
+        for stage in self.stages:
+            if gate.is_closed(self._offset + stage.index) and stage.forget_waiting():
+                gate.drop()
 
     def _check_nodes(self) -> None:
         without = [stage for stage in self.stages if not stage.finished and not stage.workers]

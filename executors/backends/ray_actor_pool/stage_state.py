@@ -195,6 +195,13 @@ class StageState:
             batches.append(batch)
         return batches, 0
 
+    def forget_waiting(self) -> bool:
+        """Drop what no worker has been given; whether there was anything."""
+        waiting = bool(self.suspects) or len(self.queue) > 0
+        self.suspects.clear()
+        self.queue = TaskQueue()
+        return waiting
+
     def _batches_within(self, nbytes: float) -> int:
         """How many batches about put out so much."""
         per_batch = self.batch_size * self.out_bytes / self.tasks_in if self.tasks_in else 0.0

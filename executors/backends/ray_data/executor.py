@@ -74,8 +74,9 @@ class RayDataExecutor(BaseExecutor):
                 nonlocal outputs
                 run = DataRun(placement, self.policy)
                 monitor.progress.gauge(0, expected=len(tasks))
-                with _Poller(monitor, run.updates):
-                    outputs = run.execute(tasks, monitor.progress.unfinished)
+                with _Poller(monitor, run.updates, run.close):
+                    outputs = run.execute(tasks, monitor.progress.unfinished, monitor.drain.check_time)
+                monitor.drain.check_end()
                 monitor.check_counts(len(tasks), len(outputs))
 
             # Ray Data recomputes lost blocks by itself; where it gives up, all sources run again.
@@ -84,11 +85,16 @@ class RayDataExecutor(BaseExecutor):
 
 
 class _Poller:
-    """Carries reports from the ledger to the monitor while Ray Data works, and the rest at the end."""
+    """Carries reports from the ledger to the monitor while Ray Data works, and the rest at the end.
 
-    def __init__(self, monitor: RunMonitor, updates: Callable[[], Any]) -> None:
+    In the other direction it tells the ledger that the run drains.
+    """
+
+    def __init__(self, monitor: RunMonitor, updates: Callable[[], Any], close: Callable[[int], None]) -> None:
         self._monitor = monitor
         self._updates = updates
+        self._close = close
+        self._closed = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="ledger")
         self._error: Exception | None = None
@@ -111,8 +117,14 @@ class _Poller:
             self._take()
 
     def _take(self) -> None:
+        gate = self._monitor.drain
         try:
+            if not self._closed and gate.is_closed(gate.last_closed):
+                self._close(gate.last_closed)
+                self._closed = True
             update = self._updates()
+            if update.dropped:
+                gate.drop()
             for stage, workers in update.workers.items():
                 self._monitor.progress.gauge(stage, workers=workers)
             for stage, report in update.reports:

@@ -18,12 +18,20 @@ Key = tuple[int, str]
 """Stage, and a digest of the ids of the tasks."""
 
 
+SUSPECT = "suspect "
+"""What the digest of a part begins with that is tried on its own, after its worker has died at the whole."""
+CLOSED = -1
+"""What `begin` answers where a worker is not to begin: the run drains."""
+
+
 @dataclass
 class LedgerUpdate:
     """What has been reported since the driver asked last."""
 
     reports: list[tuple[int, BatchReport]] = field(default_factory=list)
     workers: dict[int, int] = field(default_factory=dict)
+    dropped: bool = False
+    """Whether anything has been dropped since the run began."""
 
 
 class Ledger:
@@ -41,11 +49,31 @@ class Ledger:
         self._update = LedgerUpdate()
         self._nodes: set[tuple[int, str]] = set()
         self._workers = DataWorkers()
+        self._closed = CLOSED
+        self._dropped = False
         self._actors: dict[str, str] = {}
         """Actors that are ready and have not left -> their nodes."""
 
+    def close(self, stage: int) -> None:
+        """Nothing begins any more at this stage and those before it."""
+        self._closed = stage
+
+    def is_closed(self, stage: int) -> bool:
+        """Whether this stage is to begin nothing any more."""
+        return stage <= self._closed
+
+    def drop(self) -> None:
+        """A worker has not begun with the rest of what it was given."""
+        self._dropped = True
+
     def begin(self, key: Key, worker: str = "", node_id: str = "") -> int:
-        """A worker begins with these tasks; how many have died at them, those aside that went with their nodes."""
+        """A worker begins with these tasks; how many have died at them, those aside that went with their nodes.
+
+        CLOSED where the tasks are to be dropped.
+        """
+        if self.is_closed(key[0]) and key not in self._open and not key[1].startswith(SUSPECT):
+            self._dropped = True
+            return CLOSED
         self._workers.begin(key[0], key, worker)
         before = self._open.setdefault(key, [])
         deaths = self._deaths(before)
@@ -101,6 +129,7 @@ class Ledger:
         """Everything new, handed over once."""
         update, self._update = self._update, LedgerUpdate()
         update.workers = self._workers.count()
+        update.dropped = self._dropped
         return update
 
     def _deaths(self, nodes: list[str]) -> int:
@@ -120,6 +149,15 @@ class RemoteLedger:
         context = ray.get_runtime_context()
         deaths: int = ray.get(self._actor.begin.remote(key, context.get_worker_id(), context.get_node_id()))
         return deaths
+
+    def is_closed(self, stage: int) -> bool:
+        import ray
+
+        closed: bool = ray.get(self._actor.is_closed.remote(stage))
+        return closed
+
+    def drop(self) -> None:
+        self._actor.drop.remote()
 
     def starting(self, stage: int, worker: str) -> int:
         import ray

@@ -58,12 +58,24 @@ class DataRun:
         update: LedgerUpdate = ray.get(self._actor.updates.remote())
         return update
 
-    def execute(self, tasks: list[Any], unfinished: Callable[[], Collection[int]]) -> list[Any]:
+    def close(self, stage: int) -> None:
+        """Have the workers begin nothing any more at this stage and those before it."""
+        ray.get(self._actor.close.remote(stage))
+
+    def execute(
+        self, tasks: list[Any], unfinished: Callable[[], Collection[int]], check_time: Callable[[], None]
+    ) -> list[Any]:
         """All tasks through all operators.
 
-        `unfinished` tells which stages, by position, have not had all their tasks.
+        `unfinished` tells which stages, by position, have not had all their tasks; `check_time` raises when the run
+        has to end.
         """
-        with self._context(lambda: self._placement.look(unfinished)):
+
+        def look() -> None:
+            check_time()
+            self._placement.look(unfinished)
+
+        with self._context(look):
             self._prepare_nodes()
             dataset = self._source(tasks)
             outputs: list[Any] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow as pa
 import ray
 
 from curator_slurm.executors.adapter.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
-from curator_slurm.executors.backends.ray_data.ledger import RemoteLedger
+from curator_slurm.executors.backends.ray_data.ledger import CLOSED, SUSPECT, RemoteLedger
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
 from curator_slurm.executors.run.blame import (
     RerunDecision,
@@ -32,6 +33,8 @@ from curator_slurm.executors.task_failures import ExecutorError, StageError, Too
 log = logging.getLogger(__name__)
 
 _SLICE_BYTES = 8 << 20
+_LOOK_S = 1.0
+"""Between two looks, within the batches of a slice, at whether the run drains."""
 
 Results = list[tuple[list[Any], BatchReport]]
 
@@ -51,6 +54,7 @@ class Operator:
         self._steps = steps
         self._ledger = ledger
         self._torn_down = True
+        self._asked = 0.0
         self._broken: ExecutorError | None = None
         if is_actor:
             try:
@@ -108,24 +112,40 @@ class Operator:
         size = step.adapter.batch_size
         key = (step.index, _digest(tasks))
         deaths = self._ledger.begin(key)
+        if deaths == CLOSED:
+            return []
+        self._asked = time.monotonic()
         if len(tasks) <= size:
             results = self._try(step, tasks, deaths)
         else:
             batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
             run = self._run_suspect if deaths else self._run_batch
-            results = [result for batch in batches for result in run(step, batch)]
+            results = []
+            for batch in batches:
+                if self._is_closed(step):
+                    self._ledger.drop()
+                    break
+                results += run(step, batch)
         if not self._ledger.end(key, [report for _, report in results]):
             raise TooManyFailedTasksError(
                 f"more tasks failed than max_failed_tasks allows; stage {step.adapter.name!r}"
             )
         return [task for done, _ in results for task in done]
 
+    def _is_closed(self, step: Step) -> bool:
+        """Whether the run drains, and this stage is to begin with no further batch; looks now and then."""
+        now = time.monotonic()
+        if now - self._asked < _LOOK_S:
+            return False
+        self._asked = now
+        return self._ledger.is_closed(step.index)
+
     def _run_batch(self, step: Step, batch: list[Any]) -> Results:
         return [step.adapter.process(batch)]
 
     def _run_suspect(self, step: Step, batch: list[Any]) -> Results:
         """A batch on its own, of which it is not known whether the worker died at it or at one beside it."""
-        key = (step.index, f"suspect {_digest(batch)}")
+        key = (step.index, f"{SUSPECT}{_digest(batch)}")
         before = deaths_after(len(batch), 0, alone=False)
         results = self._try(step, batch, before + self._ledger.begin(key))
         self._ledger.end(key, [])

@@ -102,6 +102,7 @@ class XennaExecutor(BaseExecutor):
                 nonlocal outputs
                 if names.WORKERS in features:
                     self._run(adapters, settings, sources, prepared, monitor, placed)
+                    monitor.drain.check_end()
                     sources.check_finished()
                     outputs = sources.outputs
                 else:

@@ -38,6 +38,8 @@ class RunContext(Protocol):
     def more_batches(self, stage: int, batch_size: int, waiting: int) -> int: ...
     def on_report(self, stage: int, report: Report, chunks: Sequence[Any]) -> None: ...
     def on_round(self) -> None: ...
+    def is_closed(self, stage: int) -> bool: ...
+    def on_dropped(self) -> None: ...
     def on_node_prepared(self, stage: int, node_id: str) -> None: ...
     def on_worker_lost(self, stage: int, node_id: str, error: BaseException) -> None: ...
     def on_given_up(self, stage: int, refs: list[Any], error: BaseException, deaths: int) -> None: ...
@@ -96,6 +98,13 @@ class RunPool(EnginePool):
         """Up to the limit of the stage."""
         limit = self._run.worker_limit(self._stage_index)
         return limit is None or self.worker_count < limit
+
+    def admits_task(self) -> bool:
+        """Nothing where the stage begins nothing any more."""
+        if not self._run.is_closed(self._stage_index):
+            return True
+        self._run.on_dropped()
+        return False
 
     def worker_ready(self, seconds: float) -> None:
         """The first ones take longer: all processes start at once."""
@@ -226,6 +235,8 @@ class RunPool(EnginePool):
 
     def update(self) -> None:
         """One round of the engine's loop."""
+        if self._run.is_closed(self._stage_index) and self.forget_waiting():
+            self._run.on_dropped()
         super().update()
         self._run.on_round()
 

@@ -121,13 +121,26 @@ class XennaRun:
         self.sources.record(stage, [group], report)
 
     def on_round(self) -> None:
-        """One iteration of the engine's loop: report the numbers of workers at intervals."""
+        """One iteration of the engine's loop: report the numbers of workers at intervals.
+
+        Raises:
+            DrainedError: the time for draining was over.
+        """
+        self.monitor.drain.check_time()
         now = time.monotonic()
         if now - self._gauged < _GAUGE_S:
             return
         self._gauged = now
         for index, pool in enumerate(self.pools, self.offset):
             self.monitor.progress.gauge(index, workers=pool.ready_count)
+
+    def is_closed(self, stage: int) -> bool:
+        """Whether a stage is to begin nothing any more, because the run drains."""
+        return self.monitor.drain.is_closed(stage)
+
+    def on_dropped(self) -> None:
+        """Tasks that waited for a stage have been dropped."""
+        self.monitor.drain.drop()
 
     def stop(self) -> None:
         """End all workers, including those that the engine has left."""

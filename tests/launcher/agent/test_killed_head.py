@@ -79,7 +79,7 @@ def stopped_head(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Outc
     """What a head says that lives, and gets the signal of a job that is cancelled."""
     monkeypatch.setattr("curator_slurm.launcher.agent.outcomes.reason_of_end", lambda _: FailureClass.CANCELLED)
     stop = StopRequest()
-    stop.signum = signal.SIGTERM
+    stop._on_signal(signal.SIGTERM, None)
     context: Any = SimpleNamespace(cluster=cluster, stop=stop, allocation=ALLOCATION)
     events = EventLog(cluster.events, lambda _: None)
     outcomes = Outcomes(context, SimpleNamespace(), events, NodeBoard(cluster, ALLOCATION.nodes))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from sharded_runs import plan, sharded_run
 from curator_slurm.executors.resume.log import CheckpointLog
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest
+from curator_slurm.launcher.agent.drain_order import DrainOrder
+from curator_slurm.launcher.agent.draining import Draining
 from curator_slurm.launcher.agent.driver_process import Verdict
 from curator_slurm.launcher.agent.drivers import Drivers, EndedEarlyError
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
@@ -109,6 +112,7 @@ def element(
     actions: Mapping[int, Action] | None = None,
     check_nodes: Callable[[], None] = lambda: None,
     pipeline: Mapping[str, Any] | None = None,
+    drains: Callable[[Draining], None] = lambda _: None,
 ) -> tuple[Outcome, FakeDrivers]:
     """What the head does with the work of an element."""
     cluster = ClusterPaths(run.elements / name, run)
@@ -121,8 +125,10 @@ def element(
     events = EventLog(cluster.events, lambda _: None)
     outcomes = Outcomes(context, node, events, NodeBoard(cluster, allocation.nodes))
     drivers = FakeDrivers(outcomes, actions or {})
-    work = ShardRunner(context, cast(Drivers, drivers), events, outcomes, shards, check_nodes)
+    draining = Draining(context, outcomes.job_log, lambda _: None)
+    work = ShardRunner(context, cast(Drivers, drivers), events, outcomes, shards, draining, check_nodes)
     outcome = work.prepare()
+    drains(draining)
     if outcome is None:
         work.start()
         outcome = work.run(None)
@@ -241,6 +247,20 @@ def test_no_shard_is_begun_with_too_few_nodes(run: RunPaths) -> None:
     outcome, drivers = element(run, "b", (0, 1, 2))
     assert drivers.started == [1, 2]
     assert_once(run, (0, 1, 2))
+
+
+def test_an_element_that_drains_begins_no_further_shard(run: RunPaths) -> None:
+    """What was begun is published where it is complete; the others are for the next attempt."""
+
+    def drains(draining: Draining) -> None:
+        draining.announced = DrainOrder(FailureClass.TIME_LIMIT, 0.0, time.time() + 60)
+
+    outcome, drivers = element(run, "a", (0, 1, 2), drains=drains)
+    assert drivers.started == [0]
+    assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.TIME_LIMIT)
+    assert (outcome.shards_done, outcome.shards_failed) == ([0], [])
+    assert "the next shard was not begun" in outcome.message
+    assert_once(run, (0,))
 
 
 @pytest.mark.parametrize("moment", ["before it was read", "after it was read"])

@@ -114,6 +114,7 @@ def test_options_for_slurm(lab):
         ("export", "NIL"),
         ("requeue", None),
         ("no-kill", None),
+        ("signal", "B:USR2@120"),
     ]
     text = render(variant(lab, "full", Cluster.SLURM))
     assert '#SBATCH --comment="a #b \\"c\\" \\\\d"\n' in text
@@ -128,7 +129,7 @@ def test_each_group_is_a_component_of_a_heterogeneous_job(lab):
     assert asked[:at] == [
         "--job-name=demo", "--nodes=4", "--ntasks-per-node=1", "--cpus-per-task=8", "--mem=10G", "--time=60",
         "--partition=batch", "--account=shared", "--constraint=x", "--output=slurm-%j.log", "--open-mode=append",
-        "--export=NIL", "--requeue", "--no-kill",
+        "--export=NIL", "--requeue", "--no-kill", "--signal=B:USR2@120",
     ]  # fmt: skip
     assert asked[at + 1 :] == [
         "--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=8", "--cpus-per-task=8", "--time=60", "--partition=gpu",
@@ -227,6 +228,21 @@ def test_the_agent_gets_the_signals_and_ends_in_peace(lab):
     )
     assert lab.run(lab.plan(Cluster.LOCAL)).returncode == 9
     assert lab.record.with_name("record.end").exists()
+
+
+def test_the_batch_shell_hands_the_signal_before_the_limit_on_while_the_step_runs(lab):
+    lab.python.write_text(
+        "#!/bin/bash\nshell=$$\n"
+        "while ((shell > 1)); do\n"
+        "    grep -q slurm_script /proc/$shell/cmdline && batch=$shell\n"
+        "    read -r _ _ _ shell _ </proc/$shell/stat\n"
+        "done\n"
+        "kill -USR2 $batch\nkill -CONT $batch\n"
+        'for i in {1..200}; do compgen -G "elements/*/drain" && exit 9; sleep 0.1; done\n'
+    )
+    outcome = lab.run(lab.plan(Cluster.SLURM))
+    assert outcome.returncode == 9, outcome.stderr
+    assert [path.name for path in lab.run_dir.glob("elements/*/drain")] == ["drain"]
 
 
 def test_srun_is_called_once_over_all_nodes(lab):
@@ -403,7 +419,7 @@ def test_hostile_options_of_sbatch_stay_on_their_line(lab, weird_values):
         [line] = [line for line in lines if line.startswith("#SBATCH --comment=")]
         text = line.removeprefix("#SBATCH --comment=")
         assert _as_sbatch_reads(text) == value
-        assert sum(line.startswith("#SBATCH") for line in lines) == 8
+        assert sum(line.startswith("#SBATCH") for line in lines) == 9
 
 
 def _as_sbatch_reads(text):

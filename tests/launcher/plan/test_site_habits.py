@@ -40,6 +40,7 @@ PLAIN = {
     "export": "NIL",
     "requeue": None,
     "no-kill": None,
+    "signal": "B:USR2@120",
 }
 PLAIN_COLLECT = {
     "job-name": "demo-collect",
@@ -70,6 +71,7 @@ GONE = "(not there)"
         ({"gpus": "never"}, {"gpus-per-node": GONE}, {}),
         ({"exclusive": "always"}, {"exclusive": None}, {"exclusive": None}),
         ({"no_kill": "never"}, {"no-kill": GONE}, {}),
+        ({"signal": "never"}, {"signal": GONE}, {}),
         ({"no_requeue": "never"}, {}, {}),
         ({"requeue": "never"}, {"requeue": GONE, "no-requeue": None}, {}),
         ({"open_mode": "never"}, {"open-mode": GONE}, {"open-mode": GONE}),

@@ -159,8 +159,8 @@ def test_cancel_is_idempotent(fake_slurm: FakeSlurm, run_dir: Path) -> None:
     QUICK.cancel([job_id])
     fake_slurm.wait(job_id, "CANCELLED")
     QUICK.cancel([job_id, "99999"])
-    assert QUICK.end_reason(job_id) is FailureClass.CANCELLED
-    assert QUICK.end_reason("99999") is None
+    assert QUICK.ending(job_id).reason is FailureClass.CANCELLED
+    assert QUICK.ending("99999").reason is None
 
 
 def test_why_a_job_is_being_ended_stands_in_its_output(fake_slurm: FakeSlurm, run_dir: Path) -> None:
@@ -169,10 +169,10 @@ def test_why_a_job_is_being_ended_stands_in_its_output(fake_slurm: FakeSlurm, ru
     job_id = submit(run_dir)
     fake_slurm.wait(job_id)
     fake_slurm.set_state(job_id, "COMPLETING")
-    assert QUICK.end_reason(job_id) is None
+    assert QUICK.ending(job_id).reason is None
     line = f"slurmstepd: error: *** JOB {job_id} ON n1 CANCELLED AT 2026-11-24T04:22:05 DUE TO PREEMPTION ***\n"
     log.write_text(line)
-    assert QUICK.end_reason(job_id) is FailureClass.PREEMPTED
+    assert QUICK.ending(job_id).reason is FailureClass.PREEMPTED
 
 
 def test_commands_get_no_terminal_input(fake_slurm: FakeSlurm) -> None:

@@ -109,7 +109,10 @@ def test_every_state_has_an_ending_or_none() -> None:
             "preempted",
         ),
         ("slurmstepd-n2: error: *** JOB 9 ON n2 CANCELLED AT 2026-11-24T04:20:38 ***", "cancelled"),
-        ("slurmstepd-n2: error: *** JOB 11 ON n2 CANCELLED AT 2026-11-24T04:20:38 DUE TO JOB REQUEUE ***", None),
+        (
+            "slurmstepd-n2: error: *** JOB 11 ON n2 CANCELLED AT 2026-11-24T04:20:38 DUE TO JOB REQUEUE ***",
+            "requeued",
+        ),
         ("slurmstepd: error: Detected 1 oom_kill event in StepId=13.batch.", "out_of_memory"),
         ("srun: forcing job termination", None),
     ],

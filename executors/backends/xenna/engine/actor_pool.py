@@ -76,6 +76,10 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
         """Whether one more worker may be started."""
         return True
 
+    def admits_task(self) -> bool:
+        """Whether the engine may give the pool one more task; else it is dropped."""
+        return True
+
     def starting_worker(self, node_id: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Around the start of a worker on a node."""
         return nullcontext()
@@ -161,6 +165,12 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
         """Have a task done before all that wait."""
         self._task_queue.appendleft(task)
 
+    def forget_waiting(self) -> bool:
+        """Drop the tasks that no worker has been given; whether there were any."""
+        waiting = bool(self._task_queue)
+        self._task_queue.clear()
+        return waiting
+
     def take_tasks(self, group_id: str) -> list[Any]:
         """The distinct tasks that a group's workers hold, which are theirs no more."""
         tasks: dict[int, Any] = {}
@@ -217,6 +227,10 @@ class EnginePool(actor_pool.ActorPool):  # type: ignore[misc]
         yield from (actor.actor_ref for actor in waiting)
 
     # ---- the engine's methods ------------------------------------------------------------------------------
+
+    def add_task(self, *args: Any, **kwargs: Any) -> None:
+        if self.admits_task():
+            super().add_task(*args, **kwargs)
 
     def add_actor_to_create(self, *args: Any, **kwargs: Any) -> None:
         if names.LIMITS not in self._features or self.admits_worker():
