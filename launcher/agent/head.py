@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
@@ -27,7 +28,7 @@ from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
-from curator_slurm.launcher.runs.phases import NODE_PHASES
+from curator_slurm.launcher.runs.phases import NODE_PHASES, Phase
 from curator_slurm.launcher.states import RunState
 
 _TELL_S = 5.0
@@ -106,8 +107,8 @@ class Head:
         self.board.look_at_all(fresh=True)
         own = context.allocation.node_name
         statuses = {name: self.board.status(name) for name in context.allocation.nodes if name != own}
-        statuses[own] = {"state": context.status.state, "failure_class": context.status.failure_class}
-        statuses[own]["message"] = context.status.message
+        if Phase.JOINED not in context.status.phases:  # later it fails because of others
+            statuses[own] = asdict(context.status)
         lost = {} if context.stop.requested else dict(self.events.lost)
         if outcome.failure_class is FailureClass.NODE_FAILED and self.outcomes.head_died:
             lost[own] = outcome.message

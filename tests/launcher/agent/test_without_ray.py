@@ -15,6 +15,7 @@ from run_dirs import keep_element, own_home, write_spec
 from slurm_cluster.waiting import wait_for
 
 from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.runs.node_faults import faults_folder, read_faults
 from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
 
 __all__ = ["own_home"]
@@ -136,6 +137,8 @@ def test_a_node_that_does_not_come_is_named(tmp_path: Path, fake_slurm: FakeSlur
     assert result.exit_code == 6
     assert "n2: environment.setup: this command failed" in " ".join(result.output.split())
     assert not (found.paths.outputs / "env.json").exists()
+    [fault] = read_faults([faults_folder(found.paths)])  # its head counts it, for later attempts
+    assert (fault.node, fault.failure_class, fault.run_id) == ("n2", "environment", found.run_id)
 
 
 @pytest.mark.long
