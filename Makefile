@@ -73,7 +73,7 @@ stalls: packages $(DEV) ## Freeze shared storage and suspend jobs for 100 s on t
 damage: $(DEV) ## Every file of a run, damaged in every way, under every verb (an hour)
 	EVERY_DAMAGE=1 $(PYTEST) -s tests/launcher/cli/test_damaged_runs.py
 
-matrix: packages ## Every failure on every executor, cosmos-xenna and policy, as a table (an hour)
+matrix: packages ## Every failure and shared test on every executor and cosmos-xenna, as tables (two hours)
 	@$(PYTHON) tests/matrix.py $(MATRIX)
 
 bench: packages $(DEV) ## All benchmarks, peers beside us, into docs/performance.md (hours): make bench BENCH="fill --again"

@@ -1,8 +1,9 @@
 """Every mishap on every back end, with every supported cosmos-xenna that this machine can install: `make matrix`.
 
-For each version it makes a venv (`.venv-matrix/`), runs tests/executors/backends/test_failure_matrix.py in full there
-and prints one table. What could not be run is said at the end, loudly, and makes the command fail. Results are kept in
-the venv after every cell: with `--resume` a run that was ended goes on where it was.
+For each version it makes a venv (`.venv-matrix/`), runs all tests with the marker `matrix` there, in full, and prints
+two tables: what became of rows in tests/executors/backends/test_failure_matrix.py, and which back ends passed the tests
+that the suite has on one of them. What could not be run is said at the end, loudly, and makes the command fail. Results
+are kept in the venv after every cell: with `--resume` a run that was ended goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matrix_engines
 import matrix_rows
+from matrix_engines import Result
 from matrix_rows import Found
 
 ROOT = Path(__file__).parents[1]
-CELLS = "tests/executors/backends/test_failure_matrix.py"
+CELLS = "tests/executors"
 POWER_CUTS = "tests/on_slurm/test_power_cut.py"
 COLUMNS = ["backend", "xenna", "python", "failure", "policy", "in", "out", "failed", "duplicated", "lost", "run"]
+SECOND = "## Tests on every back end"
 COUNTS = ["in", "out", "failed", "duplicated", "lost"]
 
 
@@ -62,6 +66,7 @@ def main() -> int:
     options = parser.parse_args()
     missing: list[str] = []
     rows: list[dict[str, Any]] = []
+    results: list[Result] = []
     versions: list[dict[str, str]] = []
     for setting in SETTINGS:
         if options.xenna and setting.xenna not in options.xenna:
@@ -73,24 +78,40 @@ def main() -> int:
         found = _run(setting, options.k, slurm=options.slurm, keep=_keep(options))
         known = [row for cell in found.asked for row in found.cells.get(cell, {}).get("rows", [])]
         rows += [{**row, "python": setting.python} for row in known]
+        results += engine_results(found, setting)
         missing += [f"cosmos-xenna {setting.xenna}: {line}" for line in not_shown(found)]
         versions.append(found.versions)
     bad = [row for row in rows if row["lost"] or row["duplicated"]]
     print(table(rows))
     print(f"\n{summary(rows)}")
+    if results:
+        print(f"\n{matrix_engines.table(results)}\n\n{matrix_engines.summary(results)}")
     for line in missing:
         print(f"NOT SHOWN: {line}", file=sys.stderr)
     if options.output:
         made_with = [", ".join(f"{name} {version}" for name, version in found.items()) for found in versions]
         if options.add:
-            known_with, known = read_document(options.output.read_text())
+            known_with, known, known_results = read_document(options.output.read_text())
             rows, made_with = together(known, rows), list(dict.fromkeys([*known_with, *made_with]))
-        options.output.write_text(document(rows, made_with, missing))
-    return 1 if missing or bad or not rows else 0
+            results = matrix_engines.together(known_results, results)
+        options.output.write_text(document(rows, made_with, missing, results))
+    return 1 if missing or bad or not (rows or results) else 0
 
 
 def _keep(options: argparse.Namespace) -> str:
     return matrix_rows.ALL if options.show else matrix_rows.PASSED if options.resume else ""
+
+
+def engine_results(found: Found, setting: Setting) -> list[Result]:
+    """Of the tests that give no row."""
+    results = []
+    for cell in found.asked:
+        backend = found.cells.get(cell, {}).get("backend")
+        if backend:
+            version = setting.xenna if backend.startswith("xenna") else setting.python
+            name = matrix_engines.test_name(cell, backend)
+            results.append(Result(name, backend, version, found.cells[cell]["outcome"]))
+    return results
 
 
 def not_shown(found: Found) -> list[str]:
@@ -115,16 +136,20 @@ def together(known: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dic
     return [*(row for row in known if _order(row) not in made), *new]
 
 
-def read_document(text: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """What a page of `document` was made with, and its rows."""
+def read_document(text: str) -> tuple[list[str], list[dict[str, Any]], list[Result]]:
+    """What a page of `document` was made with, its rows, and the results of its second table."""
     made_with = [line[2:] for line in text.splitlines() if line.startswith("- date ")]
-    cells = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    first, _, second = text.partition(SECOND)
+    cells = [[part.strip() for part in line.split("|")[1:-1]] for line in first.splitlines() if line.startswith("| ")]
     rows = [dict(zip(COLUMNS, line, strict=True)) for line in cells if line != COLUMNS]
-    return made_with, [{**row, **{name: int(row[name]) for name in COUNTS}} for row in rows]
+    known = [{**row, **{name: int(row[name]) for name in COUNTS}} for row in rows]
+    return made_with, known, matrix_engines.read_table([line for line in second.splitlines() if line.startswith("| ")])
 
 
-def document(rows: list[dict[str, Any]], made_with: list[str], missing: list[str]) -> str:
-    """The table as a page of the documentation."""
+def document(
+    rows: list[dict[str, Any]], made_with: list[str], missing: list[str], results: list[Result] | None = None
+) -> str:
+    """The tables as a page of the documentation."""
     lines = [
         "# The failure matrix",
         "",
@@ -136,9 +161,24 @@ def document(rows: list[dict[str, Any]], made_with: list[str], missing: list[str
         f"{summary(rows)}.",
         "",
         table(rows),
+        *(["", *_second(results)] if results else []),
         *(["", "Not shown:", "", *(f"- {line[:110]}" for line in missing)] if missing else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _second(results: list[Result]) -> list[str]:
+    """The chapter of tests that every back end must pass."""
+    return [
+        SECOND,
+        "",
+        "`make test` has each of them on the back end named in its source. Here stands with what all have passed it:",
+        "Xenna with each cosmos-xenna, the others with each Python.",
+        "",
+        f"{matrix_engines.summary(results)}.",
+        "",
+        matrix_engines.table(results),
+    ]
 
 
 def _prepare(setting: Setting) -> str:
@@ -192,7 +232,7 @@ def _run(setting: Setting, keyword: str, *, slurm: bool, keep: str) -> Found:
         matrix_rows.KEEP: keep,
     }
     command = [str(setting.venv / "bin" / "python"), "-m", "pytest", "-q", "-p", "matrix_rows"]
-    command += ["-o", "faulthandler_timeout=600", CELLS, *([POWER_CUTS] if slurm else [])]
+    command += ["-o", "faulthandler_timeout=600", "-m", "matrix", CELLS, *([POWER_CUTS] if slurm else [])]
     if keyword:
         command += ["-k", keyword]
     subprocess.run(command, cwd=ROOT, env=env)
@@ -200,13 +240,8 @@ def _run(setting: Setting, keyword: str, *, slurm: bool, keep: str) -> Found:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table that reads well as text and as Markdown."""
-    cells = [COLUMNS, *[[_short(row[column]) for column in COLUMNS] for row in sorted(rows, key=_order)]]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(COLUMNS))]
-    lines = [
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in cells
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+    cells = [[_short(row[column]) for column in COLUMNS] for row in sorted(rows, key=_order)]
+    return matrix_engines.aligned([COLUMNS, *cells])
 
 
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:

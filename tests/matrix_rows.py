@@ -23,6 +23,8 @@ KEEP = "CURATOR_SLURM_MATRIX_KEEP"
 PASSED, ALL = "passed", "all"
 ROW = "row of the failure matrix"
 """The name of the property (fixture `record_property`) that a cell gives its row in."""
+ENGINE = "back end of a test"
+"""The name of the property of a test without a row."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Found:
     asked: list[str] = field(default_factory=list)
     """The cells that the last run was to show."""
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The newest result of each: `outcome`, `rows`, `why`."""
+    """The newest result of each: `outcome`, `rows`, `why`, and `backend` where it is a test that gives no row."""
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -55,10 +57,14 @@ def read(path: Path) -> Found:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    nothing_here = [item for item in items if item.nodeid.endswith("[NOTSET]")]  # no back end has such a cell
+    nothing_here = [item for item in items if "[NOTSET" in item.nodeid]  # no back end has such a cell
     if nothing_here:
         config.hook.pytest_deselected(items=nothing_here)
         items[:] = [item for item in items if item not in nothing_here]
+    for item in items:
+        if "record_property" not in getattr(item, "fixturenames", ()):
+            backend = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+            item.user_properties.append((ENGINE, backend))
     _write({"asked": [item.nodeid for item in items], "versions": _versions()})
     keep = os.environ.get(KEEP)
     kept = {item.nodeid for item in items} if keep == ALL else read(Path(os.environ[RESULTS])).passed if keep else set()
@@ -80,7 +86,9 @@ class _Cells:
             self._why = str(report.longrepr).strip().splitlines()[-1] if report.longrepr else ""
         if report.when == "teardown":
             rows = [row for name, row in report.user_properties if name == ROW]
-            _write({"cell": report.nodeid, "outcome": self._outcome, "why": self._why, "rows": rows})
+            backend = next((value for name, value in report.user_properties if name == ENGINE), None)
+            result = {"cell": report.nodeid, "outcome": self._outcome, "why": self._why, "rows": rows}
+            _write({**result, **({"backend": backend} if backend else {})})
             self._outcome, self._why = "passed", ""
 
 

@@ -27,6 +27,7 @@ ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
 CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_failures_on_slurm.py", "test_scale.py", "test_chaos.py")
 ON_TWO_CPUS = (
     "tests/executors/adapter/test_joined_batches.py",
+    "tests/executors/backends/test_backends.py",
     "tests/executors/backends/test_changed_internals.py",
     "tests/executors/backends/xenna/engine/test_xenna_orphans.py",
     "tests/executors/backends/xenna/test_xenna.py",
@@ -39,9 +40,8 @@ WITH_NODES = (
     "tests/executors/backends/test_node_groups.py",
 )
 SHARED_RAYS = {"two_cpus": ON_TWO_CPUS, "nodes_beside_a_head": WITH_NODES}
-"""Modules on a Ray of the session, by its fixture in `tests/executors/conftest.py`; `test_backends.py` has one for
-itself."""
-LONGEST = ("tests/executors/backends/test_backends.py", *ON_TWO_CPUS, *WITH_NODES)
+"""Modules on a Ray of the session, by its fixture in `tests/executors/conftest.py`."""
+LONGEST = (*ON_TWO_CPUS, *WITH_NODES)
 """What takes longest of all: workers begin with it, or are busy with it alone in the end."""
 
 

@@ -1,7 +1,8 @@
 """A driver in a process of its own, so that its memory can be measured: `python memory_driver.py BACKEND COUNT MB`.
 
 One task makes `COUNT` tasks, each of which grows to `MB` megabytes in the next stage and shrinks to a number in the
-last. Prints a line of JSON: the driver's peak memory, and what went through the object store.
+last. Prints a line of JSON: the driver's peak memory before the run and after it, and what went through the object
+store.
 """
 
 from __future__ import annotations
@@ -63,14 +64,20 @@ def main(backend: str, count: int, megabytes: float) -> None:
     warnings.simplefilter("ignore")
     ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False)
     before = store_usage() or {}
+    start = peak_mb()
     nbytes = int(megabytes * (1 << 20))
     results = make_executor(backend).execute([Source(count), Grow(nbytes), Shrink()], None)
     after = store_usage() or {}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    peak = peak_mb()
     done = sum(task.data for task in results) >> 20
     spilled = (after.get("spilled_bytes", 0) - before.get("spilled_bytes", 0)) >> 20
     ray.shutdown()
-    print(json.dumps({"tasks": len(results), "mb": done, "peak_mb": peak, "spilled_mb": spilled}))
+    figures = {"tasks": len(results), "mb": done, "spilled_mb": spilled}
+    print(json.dumps({**figures, "start_mb": start, "peak_mb": peak}))
+
+
+def peak_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 if __name__ == "__main__":

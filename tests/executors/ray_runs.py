@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from xenna_ray import TestRay
 from xenna_stages import numbers
@@ -43,10 +46,32 @@ def make(backend: str, **config: Any) -> Any:
 
 def wait_for_no_workers(cluster: TestRay) -> None:
     """A killed process takes a moment to go, on a busy machine a long one."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while left := cluster.worker_pids():
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
+
+
+def new_mark() -> str:
+    """The name of a variable for the environment of a process, by which those that it starts are known."""
+    return f"CURATOR_SLURM_TEST_{uuid.uuid4().hex}"
+
+
+def wait_for_no_marked(mark: str) -> None:
+    """Until no process has this variable."""
+    deadline = time.monotonic() + 180
+    while left := _marked(mark):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def _marked(mark: str) -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if mark in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline())[:200])
+    return found
 
 
 def runner(backend: str, cluster: TestRay, monkeypatch: pytest.MonkeyPatch) -> Run:

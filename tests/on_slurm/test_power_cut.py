@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from engines import ASKED, in_full
 from matrix_rows import ROW
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
@@ -16,10 +16,8 @@ from slurm_cluster.waiting import wait_for
 from on_slurm.runs import SMALL, WAIT_S, Runs
 
 ROWS = 90
-FULL = os.environ.get("CURATOR_SLURM_MATRIX") == "full"
-BACKENDS = os.environ.get("CURATOR_SLURM_MATRIX_BACKENDS", "xenna ray_data ray_actor_pool").split()
-MODES = [*BACKENDS, *(["xenna batch"] if "xenna" in BACKENDS else [])] if FULL else ["xenna"]
-POLICIES = ["skip", "fail"] if FULL else ["fail"]
+MODES = in_full([*ASKED, *(["xenna batch"] if "xenna" in ASKED else [])], "xenna")
+POLICIES = in_full(["skip", "fail"], "fail")
 PIPELINE = """
 import os, socket, time
 from pathlib import Path
@@ -79,6 +77,7 @@ def build(journal, output):
 """
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("backend", MODES)
 def test_rows_after_a_power_cut(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_runs import BACKENDS, MARKS, make, runner
+from engines import WITH_BATCH, engines
+from ray_runs import MARKS, make, runner
 from xenna_ray import TestRay
 from xenna_stages import Number, Step, numbers
 
@@ -61,7 +62,7 @@ class Source(Pass):
         return [Number("numbers", index) for index in range(30)]
 
 
-@pytest.mark.parametrize("backend", list(BACKENDS))
+@engines("ray_actor_pool", of=WITH_BATCH)
 def test_a_batch_whose_worker_was_killed_is_done_whole_again(
     backend: str, two_cpus: TestRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,17 +78,22 @@ def test_a_batch_whose_worker_was_killed_is_done_whole_again(
     assert sorted((task.task_id, task.data) for task in outputs) == sorted(undisturbed)
 
 
-@pytest.mark.parametrize("first", ["numbers", "source"])
-@pytest.mark.parametrize("backend", list(BACKENDS))
+@engines("ray_data", of=WITH_BATCH)
 def test_a_stage_that_joins_tasks_gets_full_batches(
-    backend: str, first: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch
+    backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = runner(backend, two_cpus, monkeypatch)
-    count = Count("count", 8, cpus=0.5)
-    if first == "numbers":
-        outputs = run([Pass(), count], 30)
-    else:
-        outputs = Pipeline("empty", stages=[Source(), Pass(), count]).run(make(backend)) or []
+    assert_full_batches(runner(backend, two_cpus, monkeypatch)([Pass(), Count("count", 8, cpus=0.5)], 30))
+
+
+@engines("xenna", of=WITH_BATCH)
+def test_it_gets_them_of_a_source_too(backend: str, two_cpus: TestRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in two_cpus.env.items():
+        monkeypatch.setenv(name, value)
+    stages = [Source(), Pass(), Count("count", 8, cpus=0.5)]
+    assert_full_batches(Pipeline("empty", stages=stages).run(make(backend)) or [])
+
+
+def assert_full_batches(outputs: list[Any]) -> None:
     assert sorted(task.data for task in outputs) == [6, 8, 8, 8]
     counted = sorted(task_id for task in outputs for task_id in task._metadata["counted"])
     assert counted == sorted(f"0_{number}_0" for number in range(30))

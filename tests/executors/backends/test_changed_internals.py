@@ -11,6 +11,7 @@ import pytest
 from cosmos_xenna.pipelines.private import batch, monitoring, streaming
 from cosmos_xenna.ray_utils import actor_pool, cluster
 from cosmos_xenna.utils import gpu
+from engines import asked, engines, in_full
 from loguru import logger
 from ray_runs import MARKS, Run, runner, values
 from xenna_ray import TestRay
@@ -22,7 +23,6 @@ from curator_slurm.executors.private_names import PrivateName
 from curator_slurm.executors.task_failures import StageError, TooManyFailedTasksError
 
 pytestmark = MARKS
-XENNA = ["xenna", "xenna-batch"]
 
 
 @pytest.fixture
@@ -81,17 +81,25 @@ ON_ONE_CPU = stages_of(0.3)
 EXPECTED = sorted(value + more for value in range(0, 20, 2) for more in (0, 1000))
 
 
-@pytest.mark.parametrize("backend", XENNA)
-@pytest.mark.parametrize("feature", [names.WORKERS, names.STREAMED_CHUNKS, names.CLUSTER])
+PARTS = [
+    (names.WORKERS, "xenna"),
+    (names.WORKERS, "xenna-batch"),
+    (names.STREAMED_CHUNKS, "xenna"),
+    (names.BATCHED_CHUNKS, "xenna-batch"),
+    (names.CLUSTER, "xenna"),
+    (names.CLUSTER, "xenna-batch"),
+]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("feature", "backend"), in_full(PARTS if asked(["xenna"]) else [], *PARTS[1:5]))
 def test_xenna_without_a_part_of_the_engine(
-    backend: str,
     feature: str,
+    backend: str,
     run: Callable[[str], Run],
     warnings: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if feature == names.STREAMED_CHUNKS and backend == "xenna-batch":
-        feature = names.BATCHED_CHUNKS
     (lost,) = lose(monkeypatch, names, feature)
     outputs = run(backend)(ON_ONE_CPU if feature == names.CLUSTER else STAGES)
     assert values(outputs) == EXPECTED
@@ -145,7 +153,7 @@ def test_parts_are_put_back_after_an_error(run: Callable[[str], Run]) -> None:
         run("xenna")([Raise("picky")], resource_monitor=True)
 
 
-@pytest.mark.parametrize("backend", ["ray_data", "ray_actor_pool"])
+@engines("ray_data", of=("ray_data", "ray_actor_pool"))
 def test_other_back_ends_without_anything_private_of_ray(
     backend: str, run: Callable[[str], Run], warnings: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from engines import engines
 from ray_nodes import RayNodes, wait_for_lines
 from ray_runs import MARKS, runner, values
 from xenna_stages import Step
@@ -67,7 +68,7 @@ def accident(happens: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
+@engines("xenna")
 def test_the_run_ends_and_names_the_stage(
     backend: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,16 +84,22 @@ def test_the_run_ends_and_names_the_stage(
         runner(backend, nodes.head, monkeypatch)([Step("before"), OnGpu(journal, 5.0)], 20)
 
 
-@pytest.mark.parametrize(
-    ("backend", "stage", "lines"),
-    [
-        ("xenna", OnGpu, 2),
-        ("ray_data", OnGpu, 2),
-        ("ray_data", PreparesGpu, 1),  # whose engine gives up at once: another round has to wait for the node
-        ("ray_actor_pool", OnGpu, 2),
-    ],
-)
+@engines("ray_actor_pool")
 def test_a_node_that_comes_in_its_place_is_used(
+    backend: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_replacement(backend, OnGpu, 2, nodes, tmp_path, monkeypatch)
+
+
+@engines("ray_data", of=["ray_data"])
+def test_a_node_that_comes_in_place_of_one_that_was_being_prepared(
+    backend: str, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine gives up at once: another round has to wait for the node."""
+    check_replacement(backend, PreparesGpu, 1, nodes, tmp_path, monkeypatch)
+
+
+def check_replacement(
     backend: str, stage: type[OnGpu], lines: int, nodes: RayNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(placement, "NODE_PATIENCE_S", 600.0)  # on a busy machine a node takes more than a minute

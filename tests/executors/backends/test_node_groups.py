@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import ray
+from engines import engines
 from ray_nodes import RayNodes
 from ray_runs import MARKS, runner
 from xenna_stages import Step
@@ -38,7 +39,7 @@ def groups(nodes_beside_a_head: RayNodes) -> Iterator[RayNodes]:
     nodes_beside_a_head.end()
 
 
-@pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
+@engines("ray_data")  # the suite has Xenna on Slurm
 def test_stages_run_on_the_nodes_of_their_group(
     backend: str, groups: RayNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

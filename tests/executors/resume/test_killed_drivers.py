@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from engines import engines
 from killed_driver import pipeline
 from loop import TrackedLoop
 from run_dirs import new_run
@@ -59,7 +60,7 @@ def planned(folder: Path, source: Path, backend: str) -> RunPaths:
     return run
 
 
-@pytest.mark.parametrize("backend", ["xenna", "ray_data", "ray_actor_pool"])
+@engines("ray_data")
 def test_killed_again_and_again(backend: str, two_cpus: TestRay, source: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     (tmp_path / "none-dies").touch()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray_runs import new_mark, wait_for_no_marked
 from stage_loop import LoopExecutor, rows, run
 
 from curator_slurm.executors.stages import JsonlReader, ParquetReader
@@ -38,7 +39,9 @@ def test_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 @pytest.mark.ray
 def test_minimal() -> None:
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    """No process of the Ray that it starts outlives it."""
+    mark = new_mark()
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", mark: "1"}
     environment.pop("RAY_ADDRESS", None)
     ended = subprocess.run(
         [sys.executable, str(EXAMPLES / "minimal.py")],
@@ -46,3 +49,4 @@ def test_minimal() -> None:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert "Completed with 10 output tasks" in ended.stdout
+    wait_for_no_marked(mark)
