@@ -12,6 +12,7 @@ from contextlib import suppress
 from slurm_cluster import SlurmCluster
 from slurm_cluster.processes import Process
 
+LEAST = 3
 _KINDS: dict[str, tuple[str, ...]] = {
     "driver": ("curator_slurm.launcher.driver.driver", "copying.py"),
     "agent": ("node_agent --run-dir",),
@@ -34,10 +35,10 @@ class Disorder:
         self._began = time.monotonic()
 
     def reign(self, seconds: float, over: Callable[[], bool] = lambda: False) -> None:
-        """Cause accidents for a while, or until it is `over`; then restore what is off."""
+        """Cause accidents for a while, three at least, or until it is `over`; then restore what is off."""
         deadline = time.monotonic() + seconds
         try:
-            while time.monotonic() < deadline and not over():
+            while (time.monotonic() < deadline or len(self.log) < LEAST) and not over():
                 self._accident()
                 threading.Event().wait(self._random.uniform(1.0, 4.0))
         finally:

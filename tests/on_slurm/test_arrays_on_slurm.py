@@ -65,6 +65,6 @@ def test_more_elements_than_an_array_and_the_queue_may_have(array_runs: Runs) ->
 
 
 def test_rows_are_there_once_whatever_dies(array_cluster: SlurmCluster, array_runs: Runs) -> None:
-    kinds = specs(shards=12, rayed=1, pause=0.02)
+    kinds = specs(shards=8, rayed=1, pause=0.02)
     wanted = without_disorder(array_cluster, kinds)
-    print(survive(array_cluster, array_runs, kinds, wanted, seed=1, seconds=40))
+    print(survive(array_cluster, array_runs, kinds, wanted, seed=1, seconds=25))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 
 import pytest
 from slurm_cluster import SlurmCluster
@@ -26,6 +28,17 @@ def failed(runs: Runs, failure_class: str, *words: str) -> dict[str, object]:
         assert word in " ".join(shown.output.split()), shown.output
     runs.assert_nothing_left()
     return status
+
+
+def agents(cluster: SlurmCluster, node: str) -> list[int]:
+    """The agent of a run, and what it is just about to start: until its `exec`, a child looks like its parent."""
+    return [process.pid for process in cluster.processes(node=node) if "node_agent --run-dir" in process.command]
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_pipeline_that_raises(runs: Runs) -> None:
@@ -60,15 +73,13 @@ def test_an_interpreter_that_the_nodes_do_not_have(runs: Runs, slurm_cluster: Sl
 
 
 def test_an_agent_that_is_killed_while_the_cluster_boots(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    run_id = runs.submit({**SLEEPER, "cluster": {"join_timeout_s": 60}})["run_id"]
-
-    def agents() -> list[int]:
-        found = slurm_cluster.processes(node="n2")
-        return [process.pid for process in found if "node_agent --run-dir" in process.command]
-
-    wait_for("the agent of n2", lambda: agents(), WAIT_S)
-    for pid in agents():
-        os.kill(pid, 9)
+    gate = runs.folder / "gate"
+    head_waits = f"until [[ $SLURM_NODEID != 0 || -e {gate} ]]; do sleep 0.2; done"  # nobody can have joined before
+    spec = {**SLEEPER, "cluster": {"join_timeout_s": 60}, "environment": {"setup": [head_waits]}}
+    run_id = runs.submit(spec)["run_id"]
+    wait_for("the agent of n2", lambda: agents(slurm_cluster, "n2"), WAIT_S)
+    kill(agents(slurm_cluster, "n2"))
+    gate.touch()
     done = runs.watch(run_id)
     assert done.returncode == 6, done.output
     failed(runs, "node_failed", "of 2 nodes joined", "the agent on n2 was killed")
@@ -78,10 +89,7 @@ def test_a_head_whose_agent_alone_is_killed(runs: Runs, slurm_cluster: SlurmClus
     """Its shell is left, and says what happened: the workers need not wait for the silence of the head."""
     run_id = runs.submit(SLEEPER)["run_id"]
     runs.wait_for_event("driver_started")
-    (agent,) = (
-        process.pid for process in slurm_cluster.processes(node="n1") if "node_agent --run-dir" in process.command
-    )
-    os.kill(agent, 9)
+    kill(agents(slurm_cluster, "n1"))
     done = runs.watch(run_id)
     assert done.returncode == 6, done.output
     failed(runs, "node_failed", "the agent on the head node n1 was killed")

@@ -93,7 +93,7 @@ def test_a_cut_cable_leaves_the_node_running_but_alone(slurm_cluster: SlurmClust
         probe = ["timeout", "5", "bash", "-c", "exec 3<>/dev/tcp/login/6817"]
         return slurm_cluster.run(probe, node="n2").returncode == 0
 
-    assert reaches_login()
+    wait_for("the cable to carry", reaches_login)
     slurm_cluster.cut_node("n2")
     assert not reaches_login()
     assert slurm_cluster.is_on("n2")
@@ -123,7 +123,7 @@ def test_healing_sweeps_away_what_a_test_left_and_brings_nodes_back(slurm_cluste
     slurm_cluster.kill_node("n3")
 
     assert len(slurm_cluster.files(other)) == 4
-    assert [p.command for p in slurm_cluster.processes(other)] == ["sleep 987"]
+    wait_for("what was left", lambda: [p.command for p in slurm_cluster.processes(other)] == ["sleep 987"])
 
     slurm_cluster.heal()
 

@@ -105,7 +105,7 @@ def test_a_stage_with_as_many_workers_as_cpus_lets_the_next_one_run(run: Run, tm
     journal = tmp_path / "journal"
     outputs: list[Task[Any]] = run([Payloads(journal), Weigh()], 60)
     assert [task.data for task in outputs] == [4 << 20] * 60  # more than the store, and the back pressure, take
-    assert len(journal.read_text().splitlines()) <= 3
+    assert len(journal.read_text().splitlines()) < 10  # two, and what comes again after a pause; not one for each task
 
 
 def test_a_teardown_that_fails_or_hangs_is_a_warning(

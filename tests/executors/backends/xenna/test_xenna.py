@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,29 +71,33 @@ def test_tiny_batches_share_a_call_and_keep_their_size(run: Run, monkeypatch: py
 
 
 class Slow(Step):
-    """Takes so long for a task."""
+    """Takes so long for a task, until there is a file."""
 
-    def __init__(self, name: str, seconds: float) -> None:
+    def __init__(self, name: str, seconds: float, until: Path) -> None:
         super().__init__(name, cpus=0.25)
         self.seconds = seconds
+        self.until = until
 
     def process(self, task: Any) -> Any:
-        time.sleep(self.seconds)
+        if not self.until.exists():
+            time.sleep(self.seconds)
         return super().process(task)
 
 
-def test_workers_that_a_plan_ends_lose_no_task(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_a_plan_ends_lose_no_task(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan is the engine's own, from what it has measured; followed in any case, to end what is at work."""
-    followed: list[list[Counts]] = []
+    followed = tmp_path / "followed"
 
     def always(_stages: Any, changes: list[Counts]) -> bool:
-        followed.append(changes)
+        fast, slow = changes
+        if fast.removed and slow.added:
+            followed.touch()
         return True
 
     monkeypatch.setattr(planning, "pays", always)
-    outputs = run([Slow("fast", 0.05), Slow("slow", 0.2)], 120)
-    assert values(outputs) == list(range(120))
-    assert any(fast.removed and slow.added for fast, slow in followed)
+    outputs = run([Slow("fast", 0.05, followed), Slow("slow", 0.2, followed)], 600)
+    assert values(outputs) == list(range(600))
+    assert followed.exists()
 
 
 @pytest.fixture(scope="module")
