@@ -63,11 +63,11 @@ def test_several_options_are_named_at_once(refusal):
 def test_what_is_missing_and_what_is_refused_are_told_apart(refusal):
     said = refusal(
         "nodes: 1, mem_per_node: 1G, account: lab, sbatch: {exclusive: true}",
-        refused_options=["mem", "no-requeue"],
+        refused_options=["mem", "requeue"],
         needed_options=["time", "account", "exclusive"],
     )
     assert "without --mem=1G: set slurm.mem: never\n" in said
-    assert "without --no-requeue: set slurm.no_requeue: never\n" in said
+    assert "without --requeue: set slurm.requeue: never\n" in said
     assert "with --time: set resources.time" in said
     assert said.count("sbatch takes the job") == 3
 
