@@ -15,7 +15,7 @@ _STEPS = {
     FailureClass.OUT_OF_MEMORY: "`curator-slurm retry {run} --set resources.mem_per_node=SIZE` with more memory "
     "than it had, or fewer workers at a time",
     FailureClass.PREEMPTED: f"{_RETRY} runs it again",
-    FailureClass.REQUEUED: "Slurm starts it again; where it does not, `curator-slurm retry` does",
+    FailureClass.REQUEUED: f"Slurm starts it again; where it does not, {_RETRY} does",
     FailureClass.TIME_LIMIT: "`curator-slurm retry {run} --time TIME` with more time than it had; less work at a time "
     "needs `shards`",
     FailureClass.CANCELLED: f"{_RETRY} runs it again, if that was not the intention",
