@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from curator_slurm.launcher.spec.container_section import ContainerSpec
 from curator_slurm.launcher.spec.keys import section_at, settings
 from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.node_sections import GroupSpec
@@ -27,6 +28,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "spec": Spec,
         "stage": StageSpec,
         "stage.resources": StageResources,
+        "environment.container": ContainerSpec,
         "resources.groups": GroupSpec,
         "restart.on_out_of_memory": MemoryRule,
     }

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.paths import ClusterPaths
 
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority.key"
@@ -60,11 +62,22 @@ class Credentials:
 
 
 def make_credentials(cluster: ClusterPaths, *, tls: bool) -> None:
-    """On the head, before anything starts: a random token, and with TLS the authority that signs for the nodes."""
+    """On the head, before anything starts: a random token, and with TLS the authority that signs for the nodes.
+
+    Raises:
+        BootstrapError: certificates cannot be made with the Python of the job.
+    """
     cluster.run.secrets.mkdir(mode=0o700, exist_ok=True)
     write_atomic(cluster.token, secrets.token_hex(32), mode=0o600)
     if tls:
-        from curator_slurm.launcher.agent.certificates import make_authority
+        try:
+            from curator_slurm.launcher.agent.certificates import make_authority
+        except ImportError as error:
+            raise BootstrapError(
+                FailureClass.ENVIRONMENT,
+                f"cluster.tls needs the module cryptography, which the Python of the job does not have: {error}",
+                "add it to the image or the environment (pip install cryptography), or leave cluster.tls out",
+            ) from error
 
         cluster.tls.mkdir(mode=0o700, exist_ok=True)
         make_authority(cluster.tls / AUTHORITY, cluster.tls / AUTHORITY_KEY, cluster.name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import zstandard
+from typing import IO, Any
 
 from curator_slurm.common.atomic_files import stream_atomic
 
@@ -19,6 +19,7 @@ _MOST_BYTES = 64 * (1 << 20)
 def collect_ray_logs(ray_dir: Path, target: Path) -> int:
     """Pack `<ray_dir>/session_latest/logs` as a zstd-compressed tar; the number of files packed.
 
+    Where the image of a run has no zstandard it is compressed by gzip, and its name ends in .gz.
     Of more than `_MOST_BYTES` the longest files are cut: what they end with is kept, and says how much is missing.
     The file appears whole or not at all. Logs that vanish or grow meanwhile are taken as they are found.
     """
@@ -26,9 +27,21 @@ def collect_ray_logs(ray_dir: Path, target: Path) -> int:
     if not logs.is_dir():
         return 0
     count = 0
+    try:
+        import zstandard
+    except ImportError:
+        target = target.with_suffix(".gz")
+
+        def compressed(stream: IO[bytes]) -> Any:
+            return gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=1)
+    else:
+
+        def compressed(stream: IO[bytes]) -> Any:
+            return zstandard.ZstdCompressor(level=3).stream_writer(stream, closefd=False)
+
     with (
         stream_atomic(target, mode=0o600, durable=False) as stream,
-        zstandard.ZstdCompressor(level=3).stream_writer(stream, closefd=False) as packed,
+        compressed(stream) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
         sizes = dict(_sizes(logs))

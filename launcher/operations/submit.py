@@ -281,6 +281,7 @@ def _new_run(prepared: Prepared) -> NewRun:
         list_sha256=prepared.shards.list_sha256,
         code=code_of(plan),
         purge_days=purge_days(plan),
+        travels=bool(plan.containers),
     )
 
 

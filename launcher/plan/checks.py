@@ -27,6 +27,8 @@ def problems(
     for key, check in _CHECKS.items():
         if key == "output.path" and not publishes:
             continue
+        if key in _OF_IMAGE and spec.environment.container is not None:
+            continue  # a path of the image
         try:
             yield from check(spec)
         except (OSError, ValueError) as error:
@@ -56,7 +58,9 @@ def _checkpoint(spec: Spec) -> Iterator[tuple[str, str]]:
 def _executor(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
     backend = spec.executor.backend
     here = spec.environment
-    if not isinstance(backend, Backend) and not (here.python or here.venv or here.conda):  # else its modules are there
+    if not isinstance(backend, Backend) and not (
+        here.python or here.venv or here.conda or here.container
+    ):  # else its modules are there
         package = backend.partition(":")[0].partition(".")[0]
         beside = (folder / package).is_dir() or (folder / f"{package}.py").is_file()
         if not beside and importlib.util.find_spec(package) is None:
@@ -210,3 +214,4 @@ _CHECKS: Mapping[str, Callable[[Spec], Iterator[tuple[str, str]]]] = {
     "storage.runs": _runs_folder,
 }
 """Setting -> its check."""
+_OF_IMAGE = frozenset({"environment.venv", "environment.python", "environment.conda"})

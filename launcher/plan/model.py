@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field
 
+from curator_slurm.launcher.spec.container_section import Runtime
 from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.node_sections import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.value_types import Section
@@ -64,6 +65,20 @@ class SiteTemplate(Section):
     originals: dict[str, str] = Field(default={})
 
 
+class ContainerStart(Section):
+    """How a runtime starts the container: options of srun, or the words before what runs inside.
+
+    Variables of Slurm's in the words, as `${SLURM_JOB_ID}`, are those on the node.
+    """
+
+    runtime: Runtime
+    program: str | None = Field(default=None, description="what a node has if it has the runtime; None: a part of srun")
+    words: list[str]
+    on_srun: bool = False
+    unset: list[str] = Field(default=[], description="variables that would change what it does")
+    scratch: bool = Field(default=False, description="whether it needs a folder on the node")
+
+
 @dataclass(frozen=True)
 class JobPart:
     """What is asked of Slurm for one component of a job, and how."""
@@ -103,6 +118,10 @@ class Plan(Section):
     placed_groups: dict[str, list[str]] = Field(default={}, description="the same for each group of `resources.groups`")
     explain: list[str] = Field(default=[], description="why `resources` are what they are")
     templates: list[SiteTemplate] = Field(default=[], description="templates of the site over ours")
+    containers: list[ContainerStart] = Field(
+        default=[], description="what starts the container: the first that a node has; empty: there is none"
+    )
+    container_env: dict[str, str] = Field(default={}, description="variables for the runtime")
 
     @property
     def habits(self) -> SlurmHabits:
@@ -166,6 +185,8 @@ class Plan(Section):
             del data["templates"]
         if not self.placed_groups:
             del data["placed_groups"]
+        if not self.containers:
+            del data["containers"], data["container_env"], data["spec"]["environment"]["container"]
         resources = data["spec"]["resources"]
         for asked in (resources, *resources["groups"]):
             for key in BY_NEED:  # answered, or not there

@@ -60,6 +60,8 @@ def _not_looked_at(why: str) -> Finding:
 
 def _interpreter(plan: Plan) -> tuple[str | None, str]:
     """The Python of the job, or why this machine does not have it."""
+    if plan.containers:
+        return None, "its software is in a container, which only the nodes start"
     conda = plan.spec.environment.conda
     if plan.python is None and not (conda and conda.startswith("/")):
         return None, f"only the nodes activate the conda environment {conda}; its prefix as a path would tell more"

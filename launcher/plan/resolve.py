@@ -77,6 +77,7 @@ def plan_of(
         for wrong in (*too_small(plan), *without_workers(plan)):
             reading.add_at(*wrong)
         plan = _with_internet(plan, reading)
+        plan = _with_container(plan, reading, environ)
         for key, message in handed_on(plan):
             reading.note_at(key, message)
     refusals: list[SpecProblem] = []
@@ -106,6 +107,18 @@ def _with_internet(plan: Plan, reading: Reading) -> Plan:
     plan = internet.with_internet(plan)
     for key, message in internet.needs_internet(plan):
         reading.note_at(key, message)
+    return plan
+
+
+def _with_container(plan: Plan, reading: Reading, environ: Mapping[str, str]) -> Plan:
+    """With what starts the container; without one, no model of site files is loaded."""
+    if plan.spec.environment.container is None:
+        return plan
+    from curator_slurm.launcher.plan.containers import with_container
+
+    plan, wrong = with_container(plan, environ)
+    for key, message in wrong:
+        reading.add_at(key, message)
     return plan
 
 
@@ -251,6 +264,8 @@ def _slurm_bin(environ: Mapping[str, str], locate: _Locator) -> str | None:
 
 
 def _environment(environment: EnvironmentSpec, locate: _Locator) -> EnvironmentSpec:
+    if environment.container is not None:
+        return environment  # paths of the image
     conda = environment.conda
     if conda is not None and ("/" in conda or conda.startswith(("~", "."))):
         conda = locate.path("environment.conda", conda)
@@ -305,7 +320,9 @@ def _in_no_group(stage: StageSpec) -> StageSpec:
 
 
 def _interpreter(environment: EnvironmentSpec, python: str) -> str | None:
-    """The interpreter on the nodes; None leaves it to conda."""
+    """The interpreter on the nodes; None leaves it to conda. With a container, that of what runs outside of it."""
+    if environment.container is not None:
+        return python
     if environment.conda is not None:
         return None
     if environment.venv is not None:

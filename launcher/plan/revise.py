@@ -89,6 +89,13 @@ def replan(plan: Plan, run_id: str, set_options: Sequence[str], environ: Mapping
     if "resources.partition" in changed:
         of_site["placed"] = _known(plan, new.spec.resources.partition)
     new = new.model_copy(update={"origins": origins, "templates": plan.templates, **of_site})
+    if new.spec.environment.container is not None:
+        from curator_slurm.launcher.plan.containers import with_container
+
+        new, wrong = with_container(new, environ)
+        for key, message in wrong:
+            reading.add_at(key, message)
+        reading.finish()
     if new.site is not None and new.cluster is Cluster.SLURM:
         refuse(site_rules.refused(new, new.at_site()))
     return new

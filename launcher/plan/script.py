@@ -10,6 +10,7 @@ from functools import cache
 
 from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined
 
+from curator_slurm.launcher.environments.container import NODE_VARIABLE
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Cluster, Plan, SiteTemplate
 from curator_slurm.launcher.plan.restart_choice import restart_choice
@@ -92,8 +93,21 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         exports=plan.habits.export is not ExportUse.NEVER,
         functions=_functions(plan),
         agent=agent,
+        on_srun=plan.cluster is Cluster.SLURM and any(start.on_srun for start in plan.containers),
     )
     return text
+
+
+_OF_CONTAINERS = [
+    "prepare_inside",
+    "find_python",
+    "start_inside",
+    "carried_variables",
+    "run_inside",
+    "choose_runtime",
+    "remove_scratch",
+    "enter_container",
+]
 
 
 def _functions(plan: Plan) -> list[str]:
@@ -103,8 +117,10 @@ def _functions(plan: Plan) -> list[str]:
         functions[:0] = [*_OF_RESTARTS]
     if plan.spec.environment.modules:
         functions.insert(0, "find_module_command")
-    if plan.python is None:
+    if plan.spec.environment.conda is not None:
         functions.insert(0, "activate_conda")
+    if plan.containers:
+        functions[-1:-1] = _OF_CONTAINERS
     return functions
 
 
@@ -123,6 +139,7 @@ def _environment(loader: BaseLoader) -> Environment:
         autoescape=False,
     )
     environment.filters["quote"] = _quote
+    environment.filters["on_node"] = _on_node
     environment.filters["sbatch"] = sbatch_quote
     environment.filters["summary"] = _summary
     return environment
@@ -137,3 +154,14 @@ def _summary(text: str) -> str:
 def _quote(value: str | list[str]) -> str:
     """One bash word; several for a list. What is not there is an error of Jinja's, which names it."""
     return " ".join(map(quote, value)) if isinstance(value, list) else quote(str(value))
+
+
+def _on_node(words: list[str]) -> str:
+    """Words of bash in which variables of Slurm's stand for what they are on the node."""
+    return " ".join(map(_word_on_node, words))
+
+
+def _word_on_node(word: str) -> str:
+    parts = NODE_VARIABLE.split(word)
+    found = [quote(part) if index % 2 == 0 else f'"${{{part}:-}}"' for index, part in enumerate(parts)]
+    return "".join(each for part, each in zip(parts, found, strict=True) if part) or quote("")

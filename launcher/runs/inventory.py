@@ -107,7 +107,9 @@ def count_rows(path: Path) -> int | None:
         if plain.endswith(_LINES):
             with path.open("rb") as stream:
                 return _lines(_blocks(stream, name), empty=plain.endswith(".txt"))
-    except (ValueError, EOFError, zlib.error, _zstd_error()):
+    except ImportError:
+        return None  # an image without the reader of this format
+    except _damage():
         return None
     except OSError as error:
         if error.errno is not None:  # gzip's BadGzipFile has none: what is in the file is not for us to judge
@@ -115,11 +117,14 @@ def count_rows(path: Path) -> int | None:
     return None
 
 
-def _zstd_error() -> type[Exception]:
-    import zstandard
-
-    error: type[Exception] = zstandard.ZstdError
-    return error
+def _damage() -> tuple[type[Exception], ...]:
+    """What readers raise on a file that is not what its name says."""
+    usual = (ValueError, EOFError, zlib.error)
+    try:
+        import zstandard
+    except ImportError:
+        return usual
+    return (*usual, zstandard.ZstdError)
 
 
 def _blocks(stream: IO[bytes], name: str) -> Iterator[bytes]:

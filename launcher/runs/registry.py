@@ -120,6 +120,8 @@ class NewRun:
     list_sha256: str = ""
     code: Code | None = None
     purge_days: int | None = None
+    travels: bool = False
+    """Whether our package goes with the run, because its nodes may not have it."""
 
 
 # Making and changing runs
@@ -168,6 +170,10 @@ def create_run(folder: Path, new: NewRun) -> Run:
         temporary = parent / f".new-{run_id}"
         owners.make_private(temporary, elsewhere)
         _fill(RunPaths(temporary), new, record)
+        if new.travels:
+            from curator_slurm.launcher.runs.travelling_package import give_package
+
+            give_package(RunPaths(temporary))
         temporary.rename(parent / run_id)
         sync_folder(parent)
     except OSError as error:

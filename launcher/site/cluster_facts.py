@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from curator_slurm.launcher.site.habits import GpuUse, MemoryUse
 from curator_slurm.launcher.site.limits import LimitsSpec
+from curator_slurm.launcher.spec.container_section import MountList
 from curator_slurm.launcher.spec.model import NetworkSpec, StorageSpec
 from curator_slurm.launcher.spec.value_types import (
     EnvName,
@@ -183,11 +184,27 @@ class ContainerFacts(Section):
     """How containers are started here."""
 
     runtimes: LineList = Field(
-        default=[], description="what there is: pyxis, edf, enroot, apptainer, singularity, shifter, podman-hpc"
+        default=[],
+        description="what there is, the preferred one first: pyxis, enroot, apptainer, singularity, charliecloud, "
+        "podman, podman-hpc, shifter, or command, with `command` below",
     )
     place: ContainerPlace = Field(
         default=ContainerPlace.SRUN,
-        description="where the option for a container may stand: srun, sbatch, or command, where a program starts it",
+        description="where the words of `command` stand: srun, as options of it, or command, before what runs inside",
     )
-    binds: LineList = Field(default=[], description="folders that every container needs")
+    binds: MountList = Field(
+        default=[], description="folders that every container has, as in a spec's `environment.container.mounts`"
+    )
     env: dict[EnvName, EnvValue] = Field(default={}, description="variables that the runtime needs")
+    images: Path | None = Field(
+        default=None, description="folder of images that users name by a relative path, such as nemo/curator.sqsh"
+    )
+    gpu_options: LineList | None = Field(
+        default=None,
+        description="options that give a container the GPUs, such as --rocm; default: the runtime's for NVIDIA",
+    )
+    command: LineList = Field(
+        default=[],
+        description="a runtime of the site's own, word by word, with {image}, {name}, and {mount} or {source} and "
+        "{target}: such a word is repeated for each mount",
+    )

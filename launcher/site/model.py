@@ -124,7 +124,7 @@ class Site(Section):
         )
 
 
-WITHOUT_EFFECT = ("container",)
+WITHOUT_EFFECT: tuple[str, ...] = ()
 """Facts that a site file can state already, and that nothing acts on yet; `site show` and the reference say so."""
 SPEC_SECTIONS = tuple(name for name in Site.model_fields if name in Spec.model_fields)
 """Sections that a site file shares with specs: what it says there are defaults of specs."""

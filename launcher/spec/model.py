@@ -11,11 +11,12 @@ from __future__ import annotations
 import ipaddress
 import os
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from curator_slurm.common.dashboard import Dashboard
+from curator_slurm.launcher.spec.container_section import ContainerSpec, plain_image
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
@@ -52,9 +53,17 @@ MAX_VARIABLE = 131_072
 
 
 class EnvironmentSpec(Section):
-    """The software on the nodes: at most one of `python`, `venv` and `conda`; default: the submitter's Python."""
+    """The software on the nodes: at most one of `python`, `venv` and `conda`; default: the submitter's Python, or with
+    `container` that of the image."""
 
-    python: Path | None = Field(default=None, description="an interpreter that has curator-slurm installed")
+    container: Annotated[ContainerSpec | None, BeforeValidator(plain_image)] = Field(
+        default=None,
+        description="an image that the run's software is in: its name or path, or a section with `image`; nothing of "
+        "curator-slurm needs to be in it",
+    )
+    python: Path | None = Field(
+        default=None, description="an interpreter that has curator-slurm installed; with `container` one of the image"
+    )
     venv: Path | None = Field(default=None, description="a virtual environment")
     conda: Path | None = Field(default=None, description="name or prefix of a conda environment")
     modules: LineList = Field(default=[], description="environment modules to load on every node")
@@ -336,7 +345,6 @@ class Spec(Section):
 
 
 NOT_YET = {
-    "environment.container": "containers are not available yet; use environment.python, venv, conda or modules",
     **dict.fromkeys(
         (
             *("site", "extends", "locked", "slurm", "collect", "limits", "partition_defaults", "partitions"),

@@ -16,7 +16,7 @@ OWNED = {
     "account": "use `resources.account`",
     "chdir": f"{_SETS_IT}: a job starts in its run directory",
     "clusters": "other clusters than the default one are not available yet",
-    "container": "containers are not available yet",
+    "container": "use `environment.container`",
     "cpus-per-task": "use `resources.cpus_per_node`",
     "cpus-per-gpu": "use `resources.cpus_per_node`",
     "error": f"{_SETS_IT}: logs are in the run directory",

@@ -1,6 +1,8 @@
 """Command lines as the real commands read them: an option that they do not know is an error."""
 
 import sys
+import tomllib
+from pathlib import Path
 
 # name, then `=` if it takes a value and `=?` if it may; a one-letter name before a bar.
 _ALLOCATION = """
@@ -16,6 +18,10 @@ _ALLOCATION = """
     threads-per-core= B|extra-node-info= hint= open-mode= help usage
 """
 
+_KNOWN = tomllib.loads(Path(__file__).parents[1].joinpath("container_options.toml").read_text())["pyxis"]
+_PYXIS = " ".join([name[2:] for name in _KNOWN["flags"]] + [f"{name[2:]}=" for name in _KNOWN["values"]])
+"""Of the plug-in, which this Slurm has; there are no containers."""
+
 OPTIONS = {
     "sbatch": _ALLOCATION
     + "a|array= export-file= get-user-env=? ignore-pbs no-requeue requeue parsable test-only W|wait wrap=",
@@ -25,7 +31,7 @@ OPTIONS = {
     jobid= K|kill-on-bad-exit=? l|label mpi= multi-prog M|clusters= no-allocate overlap prolog= pty quit-on-interrupt
     r|relative= resv-ports=? send-libs=? slurmd-debug= task-epilog= task-prolog= test-only T|threads= u|unbuffered
     W|wait= X|disable-status whole Z|no-allocate het-group=
-    """,
+    """ + _PYXIS,
     "squeue": """
     A|account= a|all array-unique federation h|noheader hide i|iterate= j|jobs= json local l|long L|licenses=
     M|clusters= me n|name= noconvert o|format= O|Format= p|partition= q|qos= R|reservation= r|array sibling

@@ -161,7 +161,7 @@ def test_the_local_script_has_nothing_of_slurm(lab):
 def test_every_value_of_the_templates_goes_through_a_filter():
     for path in Path(str(slurm_templates.__file__)).parent.glob("*.j2"):
         for expression in re.findall(r"\{\{(.*?)\}\}", path.read_text(), re.DOTALL):
-            assert re.search(r"\| (quote|sbatch) $", expression), f"{path.name}: {expression}"
+            assert re.search(r"\| (quote|sbatch|on_node) $", expression), f"{path.name}: {expression}"
         assert not re.search(r"""["']\{\{.*?\| quote \}\}["']""", re.sub(r"^#.*$", "", path.read_text(), flags=re.M))
 
 

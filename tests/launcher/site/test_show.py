@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 from site_places import SPEC, Places
 
 from curator_slurm.launcher.cli import main
-from curator_slurm.launcher.site.model import WITHOUT_EFFECT, Site
+from curator_slurm.launcher.site import model
+from curator_slurm.launcher.site.model import Site
 from curator_slurm.launcher.spec.keys import section_at, settings
 
 
@@ -75,12 +76,13 @@ def test_a_spec_that_is_refused(places: Places, show) -> None:
     assert (problem["key"], problem["where"]) == ("resources.nodes", "spec.yaml:3")
 
 
-def test_what_nothing_acts_on_yet_is_told(places: Places, show) -> None:
+def test_what_nothing_acts_on_yet_is_told(places: Places, show, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "WITHOUT_EFFECT", ("container",))
     places.write("system", "limits: {poll_s: 30, nodes: 4}\ncontainer: {runtimes: [pyxis]}\n")
     assert show().stderr.splitlines() == [
         f"Note: container.runtimes ({places.system}:2) has no effect in this version yet",
     ]
-    for key in WITHOUT_EFFECT:
+    for key in model.WITHOUT_EFFECT:
         parent, _, last = key.rpartition(".")
         assert last in settings(section_at(tuple(parent.split(".")) if parent else (), Site) or Site), key
 

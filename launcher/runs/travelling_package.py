@@ -1,0 +1,81 @@
+"""The package beside run directories, for images that do not have it: one folder for each content, shared by runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import curator_slurm
+from curator_slurm.launcher.runs.paths import RunPaths
+
+FOLDER = ".package"
+"""Beside the run directories of a name."""
+LINK = "package"
+"""In a run directory: to the package as it was when the run was submitted."""
+_SUFFIXES = frozenset({".py", ".yaml", ".j2", ".sh", ".typed"})
+_CACHE = "__pycache__"
+
+
+def give_package(run: RunPaths) -> None:
+    """Let the run directory lead to a copy of this very package; nothing is done where it leads to one already.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    link = run.root / LINK
+    if link.is_symlink() or link.exists():
+        return
+    folder = _placed(run.root.parent / FOLDER)
+    link.symlink_to(Path("..", FOLDER, folder.name))
+
+
+def _placed(parent: Path) -> Path:
+    """The folder with the package as it is now, made once: it appears by one rename."""
+    files = dict(_files())
+    digest = sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    folder = parent / digest.hexdigest()[:16]
+    if folder.is_dir():
+        return folder
+    parent.mkdir(mode=0o700, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    try:
+        _write(temporary, files)
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            os.rename(temporary, folder)  # noqa: PTH104 (not over a folder of somebody who was faster)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _files() -> Iterator[tuple[str, bytes]]:
+    """Name below the folder of packages -> content, in the order of names."""
+    root = Path(curator_slurm.__file__).parent
+    found = []
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if name != _CACHE)
+        found += [Path(folder, name) for name in names if Path(name).suffix in _SUFFIXES]
+    for path in sorted(found):
+        yield str(path.relative_to(root.parent)), path.read_bytes()
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    """Files that nobody changes any more; compiled modules of the image's Python may go beside them."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o444)
+    for parent in {(folder / name).parent for name in files}:
+        (parent / _CACHE).mkdir(mode=0o700, exist_ok=True)
+        parent.chmod(0o555)
+    folder.chmod(0o700)

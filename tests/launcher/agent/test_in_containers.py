@@ -1,0 +1,145 @@
+"""Whole runs in containers, with real agents: runtimes are stand-ins that refuse what the real ones do not know."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import container_stand_ins
+import pytest
+from click.testing import CliRunner, Result
+from fake_slurm import FakeSlurm
+from run_dirs import keep_element, own_home
+
+from curator_slurm.launcher.cli import main
+from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
+from curator_slurm.launcher.runs.travelling_package import LINK
+
+__all__ = ["own_home"]
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+SHOW = (
+    "import json, os, pathlib, sys, curator_slurm; "
+    "pathlib.Path(sys.argv[1], 'seen.json').write_text(json.dumps([curator_slurm.__file__, dict(os.environ)]))"
+)
+
+
+@pytest.fixture
+def runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for all runtimes on PATH; the folder with the command line that was used."""
+    folder = tmp_path / "runtimes"
+    folder.mkdir()
+    for name in container_stand_ins.OPTIONS:
+        path = folder / container_stand_ins.PROGRAMS.get(name, name)
+        path.write_text(f"#!{sys.executable}\n" + Path(container_stand_ins.__file__).read_text())
+        path.chmod(0o755)
+    (folder / "container_options.toml").write_text(
+        Path(container_stand_ins.__file__).with_name("container_options.toml").read_text()
+    )
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("CONTAINER_STAND_IN_LOG", str(tmp_path / "called"))
+    (tmp_path / "image.sif").write_text("")
+    (tmp_path / "image").mkdir()
+    return folder
+
+
+def run(folder: Path, container: Any, cluster: str = "local", **environment: Any) -> tuple[Result, Run]:
+    spec = {
+        "name": "demo",
+        "pipeline": {"command": ["python", "-c", SHOW, "${output_dir}"]},
+        "cluster": {"ray": False, "join_timeout_s": 60},
+        "environment": {"python": sys.executable, "container": container, **environment},
+        "storage": {"runs": str(folder / "runs"), "node_local": str(folder)},
+    }
+    (folder / "spec.yaml").write_text(json.dumps(spec))
+    result = CliRunner().invoke(main, ["run", str(folder / "spec.yaml"), "--cluster", cluster])
+    (directory,) = run_directories([folder / "runs"])
+    return result, load_run(directory)
+
+
+def seen(run: Run) -> tuple[str, dict[str, str]]:
+    module, environ = json.loads((run.paths.outputs / "seen.json").read_text())
+    return module, environ
+
+
+@pytest.mark.usefixtures("runtimes")
+@pytest.mark.parametrize("runtime", ["apptainer", "charliecloud"])
+def test_the_package_and_the_environment_are_there_inside(tmp_path: Path, runtime: str) -> None:
+    image = tmp_path / ("image.sif" if runtime == "apptainer" else "image")
+    env = {"WITH": "blank and 'quote'\nand a line", "CURATOR_SLURM_X": "1"}
+    result, done = run(tmp_path, {"image": str(image), "runtime": runtime}, env=env, setup="export SET=up")
+    assert result.exit_code == 0, result.output
+    module, environ = seen(done)
+    assert module == str((done.paths.root / LINK) / "curator_slurm" / "__init__.py")
+    assert environ["WITH"] == env["WITH"]
+    assert environ["SET"] == "up"
+    called = (tmp_path / "called").read_text()
+    assert str(image) in called
+    assert "blank and" not in called  # command lines are public
+    assert list(done.paths.root.glob("elements/*/nodes/*/container.env")) == []
+
+
+@pytest.mark.usefixtures("runtimes")
+def test_auto_says_which_runtime_it_takes(tmp_path: Path) -> None:
+    result, done = run(tmp_path, str(tmp_path / "image.sif"))
+    assert result.exit_code == 0, result.output
+    (log,) = done.paths.root.glob("slurm-*.log")
+    assert "apptainer starts the container" in log.read_text()
+
+
+def test_a_node_without_any_runtime_says_which_it_has_looked_for(
+    tmp_path: Path, runtimes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in runtimes.iterdir():
+        program.unlink()
+    result, done = run(tmp_path, {"image": str(tmp_path / "image.sif"), "runtime": "apptainer"})
+    assert result.exit_code == 6
+    assert "no container runtime of these: apptainer" in result.output
+    assert done.record is not None
+
+
+def test_a_container_that_does_not_start_is_said_with_its_runtime(tmp_path: Path, runtimes: Path) -> None:
+    (runtimes / "apptainer").write_text("#!/bin/bash\necho 'FATAL: no such image' >&2\nexit 255\n")
+    result, _ = run(tmp_path, {"image": str(tmp_path / "image.sif"), "runtime": "apptainer"})
+    assert result.exit_code == 6
+    assert "apptainer could not start the container: exit code 255" in result.output
+
+
+@pytest.mark.usefixtures("runtimes")
+def test_an_image_without_what_the_agent_needs_is_said_with_the_modules(tmp_path: Path) -> None:
+    python = tmp_path / "bare-python"
+    python.write_text(f'#!/bin/bash\nexec {os.path.realpath(sys.executable)} -I -S "$@"\n')
+    python.chmod(0o755)
+    container = {"image": str(tmp_path / "image.sif"), "runtime": "apptainer"}
+    result, _ = run(tmp_path, container, python=str(python))
+    assert result.exit_code == 6
+    assert "the Python of the container has no PyYAML, pydantic, psutil, ray" in result.output
+    assert "pip install 'ray[default]' pyyaml pydantic psutil" in result.output
+
+
+@pytest.mark.usefixtures("runtimes")
+def test_runs_share_one_package_that_nobody_changes(tmp_path: Path) -> None:
+    container = {"image": str(tmp_path / "image.sif"), "runtime": "apptainer"}
+    _, first = run(tmp_path, container)
+    second = CliRunner().invoke(main, ["submit", str(tmp_path / "spec.yaml"), "--cluster", "local", "--json"])
+    again = load_run(Path(json.loads(second.output)["run_dir"]))
+    assert (first.paths.root / LINK).resolve() == (again.paths.root / LINK).resolve()
+    (folder,) = (tmp_path / "runs" / "demo" / ".package").iterdir()
+    assert folder == (first.paths.root / LINK).resolve()
+    module = folder / "curator_slurm" / "launcher" / "agent" / "node_agent.py"
+    assert module.stat().st_mode & 0o222 == 0
+    assert module.parent.stat().st_mode & 0o222 == 0
+
+
+@pytest.mark.usefixtures("runtimes")
+def test_with_pyxis_the_step_is_the_container(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    (tmp_path / "image.sqsh").write_text("")
+    result, done = run(tmp_path, {"image": str(tmp_path / "image.sqsh"), "runtime": "pyxis"}, cluster="slurm")
+    assert result.exit_code == 0, result.output
+    module, _ = seen(done)
+    assert module == str((done.paths.root / LINK) / "curator_slurm" / "__init__.py")
