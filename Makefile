@@ -29,7 +29,7 @@ PLAIN_WORKERS ?= 5
 SIDE_BY_SIDE   = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale shapes stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale shapes doctor stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -66,6 +66,9 @@ scale: packages $(DEV) ## Run 300 array elements where an array may have 100
 
 shapes: packages $(DEV) ## One spec on the real Slurm in fourteen shapes of sites, with right and wrong site files (ten minutes)
 	$(PYTEST) -m shapes -s tests/on_slurm/test_site_shapes.py
+
+doctor: packages $(DEV) ## Plant twenty faults in the real Slurm, of which `curator-slurm doctor` must find each (five minutes)
+	$(PYTEST) -m doctor -s tests/on_slurm/test_doctor_on_slurm.py
 
 stalls: packages $(DEV) ## Freeze shared storage and suspend jobs for 100 s on the real Slurm (a quarter of an hour)
 	$(PYTEST) -m stalls -s tests/on_slurm/test_stalls.py
