@@ -12,7 +12,8 @@ from curator_slurm.launcher.doctor.report import Check, check, failed, ok, skipp
 def check_login(facts: LoginFacts) -> Iterator[Check]:
     """All of them, as far as there are facts."""
     if facts.slurm_problem:
-        yield check("slurm", failed(facts.slurm_problem, facts.slurm_step))
+        judged = failed if facts.slurm_needed else warning
+        yield check("slurm", judged(facts.slurm_problem, facts.slurm_step))
     else:
         yield check("slurm", ok(f"Slurm {facts.slurm_version} answers"))
     yield from _site(facts)

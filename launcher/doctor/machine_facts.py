@@ -134,6 +134,8 @@ class LoginFacts(Facts):
     slurm_version: str = ""
     slurm_problem: str = ""
     slurm_step: str = ""
+    slurm_needed: bool = True
+    """False where runs of this machine alone would do, because there is no Slurm."""
     site_files: tuple[str, ...] = ()
     site_problems: tuple[str, ...] = ()
     spec: str = ""

@@ -43,11 +43,12 @@ class Faults:
         self.later(node, "rm", "-rf", folder)
 
     def private_interface(self, node: str, name: str, address: str) -> None:
-        """An interface with an address by which nobody is reached."""
-        self.on(node, "ip", "link", "add", name, "type", "dummy")
+        """An interface with an address by which nobody is reached: its other end is on the node itself."""
+        self.on(node, "ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-end")
         self.later(node, "ip", "link", "del", name)
         self.on(node, "ip", "addr", "add", f"{address}/24", "dev", name)
-        self.on(node, "ip", "link", "set", name, "up")
+        for end in (name, f"{name}-end"):
+            self.on(node, "ip", "link", "set", end, "up")
 
     def firewall(self, node: str, ports: str) -> None:
         """Connections of this node to these ports are refused, as by a firewall."""

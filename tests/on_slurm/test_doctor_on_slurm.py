@@ -173,7 +173,7 @@ def test_ports(doctor: Callable[..., dict[str, Any]], plant: Faults) -> None:
 
 
 @planted
-def test_memory_and_partitions(doctor: Callable[..., dict[str, Any]]) -> None:
+def test_a_job_that_slurm_refuses(doctor: Callable[..., dict[str, Any]]) -> None:
     report = doctor(resources={"partition": "nosuch"})
     assert wrong(report) == {("job", "")}
     assert "nosuch" in words(report, "job") or "invalid partition" in words(report, "job")

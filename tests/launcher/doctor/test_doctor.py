@@ -58,6 +58,8 @@ def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = doctor("--nodes", 2, "--json")
     assert done.exit_code == 6
     assert failed(of(done)) == [("slurm", [])]
+    alone = of(doctor("--json"))
+    assert [each["name"] for each in alone["checks"] if each["result"] == "warning"] == ["slurm"]
 
 
 @pytest.mark.usefixtures("fake_slurm")
