@@ -53,7 +53,7 @@ def test_this_machine(tmp_path: Path, fake_slurm: FakeSlurm, monkeypatch: pytest
 
 
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CURATOR_SLURM_RUNS", str(tmp_path / "runs"))
     done = doctor("--nodes", 2, "--json")
     assert done.exit_code == 6
