@@ -25,6 +25,8 @@ class NodeNeeds:
     runtimes: Sequence[str] = ()
     """That the site says there are."""
     check_gpus: bool = True
+    image: str = ""
+    """Of the spec's container; empty without one."""
 
 
 def check_nodes(facts: Mapping[str, NodeFacts], wanted: NodeNeeds) -> list[Check]:
@@ -205,12 +207,15 @@ def _limits(node: NodeFacts) -> Iterator[Judgement]:
 
 
 def _containers(node: NodeFacts, wanted: NodeNeeds) -> Iterator[Judgement]:
+    if wanted.image:
+        yield ok(f"the processes of nodes ran in {wanted.image}")
+        return
     known = {"charliecloud": "ch-run"}
     on_path = [name for name in wanted.runtimes if name not in ("pyxis", "edf")]
     missing = [name for name in on_path if known.get(name, name) not in node.runtimes]
     if not wanted.runtimes:
         found = ", ".join(node.runtimes) or "none"
-        yield skipped(f"runs use no container yet; runtimes on PATH: {found}")
+        yield skipped(f"the spec has no container; runtimes on PATH: {found}")
     elif missing:
         yield warning(
             f"{', '.join(missing)} (container.runtimes) is not there", "correct container.runtimes of the site file"

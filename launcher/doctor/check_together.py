@@ -212,6 +212,8 @@ def check_job(job: JobFacts, facts: Sequence[str]) -> Iterator[Check]:
 def _kind_of_refusal(message: str) -> str:
     if message.startswith("environment.modules"):
         return "modules"
+    if "container" in message:
+        return "containers"
     if "shared storage" in message or "run directory" in message or "cannot read" in message:
         return "shared-storage"
     return "software"

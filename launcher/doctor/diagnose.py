@@ -37,6 +37,7 @@ def wanted(plan: Plan) -> NodeNeeds:
         object_store_fraction=spec.cluster.object_store_fraction,
         runtimes=() if plan.site is None else plan.at_site().container.runtimes,
         check_gpus=spec.cluster.check_gpus,
+        image=spec.environment.container.image if plan.containers and spec.environment.container else "",
     )
 
 

@@ -20,6 +20,7 @@ from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.plan.script import render
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.travelling_package import give_package
 from curator_slurm.launcher.slurm.client import SbatchCall, Slurm, submit_command
 from curator_slurm.launcher.slurm.job_info import JobInfo
 from curator_slurm.launcher.survey.probe_jobs import ended_by_signals
@@ -58,6 +59,8 @@ def run_job(plan: Plan, runs: Path, slurm: Slurm, *, wait_s: float, say: Callabl
             run.plan.write_text(plan.to_yaml(), encoding="utf-8")
             run.plan.chmod(0o600)
             run.script.write_text(render(plan, AGENT), encoding="utf-8")
+            if plan.containers:
+                give_package(run)
             submitted = time.time()
             try:
                 comment = place.name.removeprefix(".")
@@ -142,16 +145,18 @@ def look(run: RunPaths, job_id: str) -> Seen:
             if status.get("state") == NodeState.FAILED:
                 refusals[folder.name] = (str(status.get("message")), str(status.get("next_step") or ""))
     log = tuple(last_lines(run.slurm_log(job_id), _LOG_LINES))
-    refusals = {**refusals_in(log), **refusals}
+    said = {name: words for name, words in refusals_in(log).items() if name not in found.facts}
+    refusals = {**said, **refusals}
     found.job = JobFacts(job_id=job_id, refusals=refusals, log=tuple(line for line in log if line.strip()))
     return found
 
 
 def refusals_in(log: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-    """Node -> what it has said in the log of the job when it could not go on."""
+    """Node -> what it has said in the log of the job when it could not go on: with a next step, or as a question."""
     found = {}
     for line in log:
-        if (match := _SAID.fullmatch(line.strip())) and match[1] not in found:
+        match = _SAID.fullmatch(line.strip())
+        if match and match[1] not in found and ("; " in match[2] or match[2].endswith("?")):
             message, _, step = match[2].partition("; ")
             found[match[1]] = (message, step or "put the runs folder (storage.runs) on storage that every node mounts")
     return found

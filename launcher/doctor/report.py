@@ -42,7 +42,7 @@ CHECKS: Mapping[str, str] = {
     "ray": "Ray is there, and new enough",
     "limits": "open files and processes suffice for Ray",
     "proxies": "all nodes have the same proxies",
-    "containers": "container runtimes that the site names are there",
+    "containers": "the spec's container starts, or the runtimes that the site names are there",
 }
 """Name -> what it is about; the order in which they are shown."""
 

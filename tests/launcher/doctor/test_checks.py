@@ -119,6 +119,8 @@ def test_a_missing_runtime_of_containers() -> None:
     needs = NodeNeeds(runtimes=("apptainer", "pyxis"))
     found = the_one(report(node("n1", runtimes=("apptainer",)), node("n2"), needs=needs))
     assert (found.name, found.nodes) == ("containers", ("n2",))
+    inside = report(needs=NodeNeeds(image="curator.sif"))
+    assert any(each.name == "containers" and "curator.sif" in each.message for each in inside.checks)
 
 
 def test_files_that_the_others_do_not_see() -> None:
@@ -220,6 +222,7 @@ def test_a_job_that_says_nothing() -> None:
     [
         ("environment.modules: module load cuda failed", "modules"),
         ("environment.setup: this command failed: false", "software"),
+        ("apptainer could not start the container: exit code 255", "containers"),
         ("the Python interpreter /x is missing on this node, or may not be run", "software"),
         ("does not see /shared/runs: is it on shared storage?", "shared-storage"),
         ("the run directory cannot be written on this node: No space left on device: /x", "shared-storage"),

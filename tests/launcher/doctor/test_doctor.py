@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import container_stand_ins
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
@@ -121,6 +122,27 @@ def test_a_node_on_which_the_software_does_not_start(tmp_path: Path, fake_slurm:
     assert failed(found) == [("software", ["n2"])]
     (wrong,) = [each for each in found["checks"] if each["name"] == "software" and each["result"] == "failed"]
     assert "environment.setup: this command failed" in wrong["message"]
+
+
+def test_nodes_in_a_container(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    keep_element(fake_slurm)
+    runtime, image = fake_slurm.bin / "apptainer", tmp_path / "image.sif"
+    text = Path(container_stand_ins.__file__).read_text()
+    options = Path(container_stand_ins.__file__).with_name("container_options.toml").read_text()
+    (fake_slurm.bin / "container_options.toml").write_text(options)
+    runtime.write_text(f"#!{sys.executable}\n{text}")
+    runtime.chmod(0o755)
+    image.touch()
+    container = {"image": str(image), "runtime": "apptainer"}
+    storage = {"runs": str(tmp_path / "runs"), "node_local": str(tmp_path)}
+    path = spec(tmp_path, environment={"python": sys.executable, "container": container}, storage=storage)
+    found = of(doctor("--spec", path, "--nodes", 2, "--json"))
+    assert failed(found) == [], [each["message"] for each in found["checks"] if each["result"] == "failed"]
+    (inside,) = [each for each in found["checks"] if each["name"] == "containers"]
+    assert (inside["result"], inside["nodes"]) == ("ok", ["n1", "n2"])
+    runtime.write_text("#!/bin/bash\nexit 255\n")
+    found = of(doctor("--spec", path, "--nodes", 2, "--json"))
+    assert {name for name, _ in failed(found)} == {"containers"}
 
 
 def test_a_job_that_slurm_refuses(tmp_path: Path, fake_slurm: FakeSlurm) -> None:

@@ -163,6 +163,7 @@ def test_what_nodes_say_in_the_log_of_the_job() -> None:
     log = (
         "curator-slurm: n2: environment.modules: module load x failed; load it by hand",
         "curator-slurm: n3 does not see /shared/runs: is it on shared storage?",
+        "curator-slurm: n1: apptainer starts the container",
         "Lmod has detected an error",
         "srun: error: n2: task 1: Exited with exit code 78",
     )
