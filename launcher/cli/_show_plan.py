@@ -25,6 +25,8 @@ def plan_lines(preview: Preview, width: int) -> Iterator[str]:
         yield from _balance(preview)
     for number, reason in enumerate(preview.explain):
         yield from _wrapped("" if number else "Resources", reason, width)
+    if preview.restarts:
+        yield from _wrapped("Restarts", preview.restarts, width)
     if preview.code is not None:
         yield from _wrapped("Code", f"beside the spec: {preview.code.summary()}", width)
     if preview.output is not None:

@@ -10,6 +10,7 @@ from curator_slurm.launcher.inputs.listing import Progress
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.modules import code_of
 from curator_slurm.launcher.plan.node_layout import layout_lines
+from curator_slurm.launcher.plan.restart_choice import in_words
 from curator_slurm.launcher.runs.user_code import CodeRecord, would_take
 from curator_slurm.launcher.sharding.array_limits import DEFAULT_MAX_ARRAY_SIZE, largest_array
 from curator_slurm.launcher.sharding.arrays import cut
@@ -40,6 +41,7 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
             output=output,
             code=code,
             explain=[*layout_lines(plan), *plan.explain],
+            restarts=in_words(plan),
         )
     if plan.cluster is Cluster.LOCAL:
         return Preview(
@@ -64,6 +66,7 @@ def make_preview(plan: Plan, progress: Progress = lambda *_: None) -> Preview:
         output=output,
         code=code,
         explain=[*layout_lines(plan), *plan.explain],
+        restarts=in_words(plan),
     )
 
 

@@ -43,6 +43,8 @@ class Preview:
     """The modules beside the spec that the run would take with it."""
     explain: Sequence[str] = ()
     """Why `resources` are what they are, where the site has decided."""
+    restarts: str = ""
+    """How it goes on by itself after its job; empty where there is no Slurm."""
 
     @cached_property
     def files(self) -> int:
@@ -92,6 +94,8 @@ class Preview:
         }
         if self.explain:
             value["resources"] = {"explain": list(self.explain)}
+        if self.restarts:
+            value["restarts"] = self.restarts
         if not self.sharded:
             return value
         return value | {

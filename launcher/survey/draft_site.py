@@ -106,7 +106,7 @@ def _slurm(answers: ClusterAnswers, trials: TrialResults) -> Iterator[Item]:
             "(sacctmgr show qos)"
         )
     if not found.requeues:
-        yield Words("JobRequeue=0: Slurm does not requeue jobs that do not ask for it; `retry` does the work again")
+        yield Words("JobRequeue=0: Slurm requeues only jobs that ask for it, as runs with restarts do")
     if found.job_submit:
         yield decide(
             f"{', '.join(found.job_submit)} may refuse or change jobs (JobSubmitPlugins, CliFilterPlugins); what "

@@ -50,6 +50,9 @@ def test_what_it_says(plan):
         "          shard 1: 400 B in 4 files",
         "          shard 2: 400 B in 4 files",
         "          shard 3: 300 B in 4 files",
+        "Restarts  requeue: Slurm queues the same job again (auto, where the site",
+        "          requeues jobs), after preempted, node_failed, time_limit,",
+        "          bootstrap_timeout, port_conflict",
         "Note      1 of 16 files has no content (0 bytes), such as /d/015",
     ]
     assert result.stdout.splitlines()[7] == "Histogram     300 B to     310 B        1 #############"
@@ -72,6 +75,7 @@ def test_for_programs(plan, fake_slurm, tmp_path):
     )
     value = json.loads(result.stdout)
     assert (value["files"], value["bytes"], value["shards"], value["elements"]) == (20, 140, 10, 5)
+    assert value["restarts"].startswith("requeue: ")
     assert value["bytes_per_shard"] == {"largest": 14, "mean": 14.0, "smallest": 14}
     assert value["histogram"] == [{"low": 14, "high": 14, "shards": 10}]
     assert value["max_array_size"] == 3

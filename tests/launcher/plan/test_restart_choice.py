@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.plan.restart_choice import restart_choice
+from curator_slurm.launcher.plan.restart_choice import in_words, restart_choice
 from curator_slurm.launcher.plan.sbatch_lines import sbatch_lines
 from curator_slurm.launcher.plan.site_rules import refused
 from curator_slurm.launcher.spec.model import Spec
@@ -40,10 +40,20 @@ def test_the_mechanism_and_what_sbatch_is_told(
     assert restart_choice(made).mechanism == mechanism
     assert {name for name, _ in sbatch_lines(made)} & {"requeue", "no-requeue"} == options
     assert not refused(made, made.at_site())
+    assert ("none" if mechanism == "off" else mechanism) in in_words(made)
 
 
 def test_nothing_goes_on_by_itself_without_slurm() -> None:
-    assert restart_choice(plan({"mechanism": "requeue"}, {}, Cluster.LOCAL)).mechanism == "off"
+    made = plan({"mechanism": "requeue"}, {}, Cluster.LOCAL)
+    assert (restart_choice(made).mechanism, in_words(made)) == ("off", "")
+
+
+def test_plan_says_which_it_is_and_why() -> None:
+    words = in_words(plan({"on": ["preempted"], "on_out_of_memory": {}}, {"requeue": "never"}))
+    assert words == (
+        "resubmit: its job submits a new one when it ends (the site does not requeue jobs: slurm.requeue is never), "
+        "after preempted, out_of_memory"
+    )
 
 
 def test_a_requeue_where_the_site_allows_none_is_refused_before_anything_is_submitted() -> None:
