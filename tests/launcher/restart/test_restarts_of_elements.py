@@ -16,8 +16,9 @@ from run_dirs import keep_element, own_home, write_spec
 
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.files import read_json
-from curator_slurm.launcher.runs.paths import RunPaths
+from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.registry import run_directories
+from curator_slurm.launcher.runs.restart_request import read_request
 from curator_slurm.launcher.runs.submissions import read_submissions
 
 __all__ = ["own_home"]
@@ -130,3 +131,54 @@ def test_a_time_limit_is_gone_over(tmp_path: Path, fake_slurm: FakeSlurm, mechan
     assert ("requeue" in [line for calls in fake_slurm.calls_of("scontrol") for line in calls]) is (
         mechanism == "requeue"
     )
+
+
+def test_of_an_element_only_what_was_interrupted_goes_on(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    """One shard is done, one failed by its own fault, one is interrupted, and one has not begun."""
+    command = f"[[ $CURATOR_SLURM_SHARD != 1 ]] || exit 3; [[ $CURATOR_SLURM_SHARD != 2 ]] || {{ {ONCE}; }}; {COPY}"
+    shards = {"count": 4, "per_element": 4, "order": "name"}
+    run = submit(spec(tmp_path, command, 4, shards=shards, restart={"mechanism": "auto", "backoff_s": 0}))
+    interrupt(fake_slurm, run, shard=2)
+    wait_for_end(run, 7)
+    job = fake_slurm.jobs[0].id
+    request = read_request(ClusterPaths(run.elements / f"{job}_0.0", run))
+    assert request is not None
+    assert (request.how, list(request.shards)) == ("requeue", [2, 3])
+    assert rows(run) == [0, 2, 3]
+    names = {shard: sorted(path.name for path in run.attempts.glob(f"{shard:05d}/{job}_0.*")) for shard in range(4)}
+    assert names == {0: [f"{job}_0.0"], 1: [f"{job}_0.0"], 2: [f"{job}_0.0", f"{job}_0.1"], 3: [f"{job}_0.1"]}
+    assert ["requeue", f"{job}_0"] in fake_slurm.calls_of("scontrol")
+
+
+def test_errors_of_the_pipeline_do_not_restart(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = submit(single(tmp_path, "exit 3", restart={"mechanism": "auto"}))
+    wait_for_end(run, 6)
+    (element,) = elements(run)
+    assert outcome(run, element)["failure_class"] == "app_failed"
+    assert read_request(ClusterPaths(run.elements / element, run)) is None
+    assert len(fake_slurm.jobs) == 1
+
+
+def test_out_of_memory_goes_on_with_more_of_it(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    command = f'if mkdir "$CURATOR_SLURM_RUN_DIR/first"; then echo MemoryError >&2; exit 1; fi; {COPY}'
+    restart = {"mechanism": "requeue", "backoff_s": 0, "on_out_of_memory": {"mem_per_node": "x1.5"}}
+    run = submit(single(tmp_path, command, restart=restart, resources={"mem_per_node": "1000M"}))
+    wait_for_end(run)
+    assert rows(run) == [0]
+    assert [job.options["mem"] for job in fake_slurm.jobs] == ["1000M", "1500M"]
+    again = read_submissions(run)[1].record
+    assert dict(again.changes) == {"resources.mem_per_node": "1500M"}
+    assert "with 1500M of memory on a node" in outcome(run, elements(run)[0])["message"]
+
+
+def test_a_requeue_by_an_administrator_counts(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    run = submit(single(tmp_path, f"{ONCE}; {COPY}", restart={"mechanism": "resubmit"}))
+    interrupt(fake_slurm, run, "requeue")
+    wait_for("the second start", lambda: run.done(0).exists())
+    first, second = elements(run)
+    assert (first.partition(".")[2], second.partition(".")[2]) == ("0", "1")
+    history = read_json(run.elements / second / "history.json")
+    assert history is not None
+    assert (history["previous"], history["restarts"]) == (first, 1)
+    assert rows(run) == [0]
+    assert len(read_submissions(run)) == 1
