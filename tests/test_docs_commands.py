@@ -49,6 +49,7 @@ ELSEWHERE: Mapping[str, str] = {
     ),
     r"curator-slurm logs -f filter": "tests/launcher/cli/test_cli_runs.py::test_following_logs_ends_with_the_run",
     r"eval .*": "tests/launcher/cli/test_completion.py::test_verbs",
+    r"KILLS=10 MOMENTS=7 .*": "tests/executors/resume/test_killed_drivers.py::test_killed_again_and_again",
 }
 """Commands that another test runs, as they are or with the paths of the test."""
 

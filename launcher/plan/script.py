@@ -38,6 +38,8 @@ _OF_RESTARTS = (
     "starts_without",
     "keep_out",
     "resubmit",
+    "id_of_job",
+    "queued_again",
     "requeue",
     "go_on",
 )

@@ -81,7 +81,7 @@ def leave_request(
     if isinstance(decision, Stop):
         return _dropped(cluster, mechanism, own, decision)
     request = RestartRequest(
-        how=_how(mechanism, decision),
+        how=_how(mechanism, decision, failure),
         shards=going,
         delay_s=decision.delay_s,
         cancels=cancels,
@@ -146,7 +146,9 @@ def _endings(cluster: ClusterPaths, begun: ElementHistory, failure: FailureClass
     return found
 
 
-def _how(mechanism: Mechanism, decision: Restart) -> How:
+def _how(mechanism: Mechanism, decision: Restart, failure: FailureClass) -> How:
+    if failure is FailureClass.REQUEUED and not decision.changes:
+        return How.REQUEUE  # Slurm has done it: the batch script will find that
     if decision.changes or mechanism is Mechanism.RESUBMIT:
         return How.SUBMIT
     return How.CHAIN if mechanism is Mechanism.CHAIN else How.REQUEUE

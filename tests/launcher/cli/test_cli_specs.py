@@ -122,7 +122,7 @@ def test_names_from_folders(tmp_path):
 
 def test_validate_reports_all_errors(run, here):
     (here / "s.yaml").write_text(
-        "name: x y\npipeline: {command: a}\nresources: {gpu_per_node: 4}\nrestart: {max_restarts: 2}\n"
+        "name: x y\npipeline: {command: a}\nresources: {gpu_per_node: 4}\nrestart: {max_restart: 2}\n"
     )
     result = run("validate", "s.yaml", "--set", "executor.backend=xena")
     assert result.exit_code == 2
@@ -183,7 +183,7 @@ def test_schema(run):
     schema = json.loads(result.stdout)
     assert schema["required"] == ["name", "pipeline"]
     assert not schema["additionalProperties"]
-    assert "restart" not in schema["properties"]
+    assert "restart" in schema["properties"]
     assert '"ge"' not in result.stdout
     assert "resources" in schema["properties"]
 

@@ -127,6 +127,14 @@ def test_what_slurm_has_requeued_itself_is_left_alone(scene: Scene) -> None:
     assert len(read_submissions(scene.run)) == 1
 
 
+def test_what_slurm_has_requeued_itself_gets_no_new_job_beside_it(scene: Scene) -> None:
+    scene.leaves(How.SUBMIT, comment=COMMENT, cancels=True)
+    scene.leaves_submission()
+    scene.slurm("scontrol", 'echo "   Requeue=1 Restarts=1 BatchFlag=1"')
+    assert scene.runs() == "scontrol show job 4711"
+    assert len(read_submissions(scene.run)) == 1
+
+
 def test_a_requeue_that_is_refused_becomes_a_new_job(scene: Scene) -> None:
     scene.leaves(How.REQUEUE, may_submit=True, comment=COMMENT)
     scene.leaves_submission()
