@@ -155,7 +155,7 @@ def head_phases(simulation: Simulation) -> dict[str, float]:
     clock, nodes = simulation.clock, simulation.nodes
     context = simulation.context(0)
     ray = SimpleNamespace(exit_code=lambda: None, is_complete=lambda: True)
-    node = SimpleNamespace(address=simulation.address(0), ray=ray, session_dir=None)
+    node = SimpleNamespace(address=simulation.address(0), ray=ray, session_dir=None, versions=preflight.versions())
     began = clock.now
 
     def alive(*_: object) -> set[str]:
@@ -181,7 +181,14 @@ def worker_phases(simulation: Simulation) -> dict[str, float]:
     clock = simulation.clock
     ray = SimpleNamespace(exit_code=lambda: None)
     nothing, answered = (lambda *_: None), (lambda: True)
-    node = SimpleNamespace(prepare=nothing, start_ray=nothing, note_phases=nothing, refuses_strangers=answered, ray=ray)
+    node = SimpleNamespace(
+        prepare=nothing,
+        start_ray=nothing,
+        note_phases=nothing,
+        refuses_strangers=answered,
+        ray=ray,
+        versions=preflight.versions(),
+    )
     context = simulation.context(1)
     ray.output = context.node.ray_output
     ray._first_line = 0

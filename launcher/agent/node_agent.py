@@ -79,8 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
         if allocation.is_head:
             secrets = ("removing secrets", lambda: remove_secrets_of(cluster, array=plan.array))
             number = submission.number if submission else None
-            report = ("the report", lambda: report_head_lost(cluster, allocation))
-            request = ("the request to go on", lambda: _go_on(cluster, plan, number))
+            said: list[str] = []
+            request = ("the request to go on", lambda: said.append(_go_on(cluster, plan, number)))
+            report = ("the report", lambda: report_head_lost(cluster, allocation, "".join(said)))
             take_steps(request, secrets, report, *steps)  # the outcome last: with it the run has ended
         else:
             take_steps(("the report", lambda: report_worker_lost(cluster, allocation)), *steps)
@@ -148,15 +149,19 @@ def _worker(context: AgentContext, node: Node) -> int:
         node.take_down()
 
 
-def _go_on(cluster: ClusterPaths, plan: Plan, number: int | None) -> None:
-    """Leave the request that the killed agent of the head could not leave; the batch script carries it out."""
-    if plan.cluster is Cluster.SLURM and not cluster.outcome.exists():
-        ending = read_ending(cluster)
-        try_to_leave(cluster, plan, number, ending.failure_class if ending else FailureClass.NODE_FAILED)
+def _go_on(cluster: ClusterPaths, plan: Plan, number: int | None) -> str:
+    """Leave the request that the killed agent of the head could not leave; whether the run goes on, in words."""
+    if plan.cluster is not Cluster.SLURM or cluster.outcome.exists():
+        return ""
+    ending = read_ending(cluster)
+    return try_to_leave(cluster, plan, number, ending.failure_class if ending else FailureClass.NODE_FAILED).words
 
 
-def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
-    """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end."""
+def report_head_lost(cluster: ClusterPaths, allocation: Allocation, restarts: str = "") -> None:
+    """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end.
+
+    `restarts`: whether the run goes on, in words.
+    """
     lost = None
     if not cluster.outcome.exists():
         lost = read_ending(cluster) or without_head(
@@ -165,6 +170,7 @@ def report_head_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
             last_lines(cluster.node(allocation.node_name).agent_log, 5),
             "submit the run again; if it happens again, check the memory of the head node",
         )
+        lost.message += f"; {restarts}" if restarts else ""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         code = lost.exit_code if lost else int((read_json(cluster.outcome) or {})["exit_code"])
         write_atomic(cluster.exit_code, f"{code}\n")

@@ -40,7 +40,7 @@ from curator_slurm.launcher.cli import _completion, _options
 @_options.site_option
 @_options.json_option
 def command(nodes: int | None, spec_path: Path | None, overrides: tuple[str, ...], wait: float, as_json: bool) -> None:
-    """Check whether runs can work here.
+    """Check whether runs can work here, on this machine and on nodes.
 
     Without --nodes it looks at this machine: Slurm, site files, the spec, the runs folder. With --nodes it submits a
     job of that many nodes, with a time limit of ten minutes, in which nothing of Ray is started: storage, network,

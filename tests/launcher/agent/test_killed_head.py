@@ -103,6 +103,12 @@ def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, *, lives: bo
     return cancelled
 
 
+def test_a_head_that_was_killed_says_whether_its_run_goes_on(cluster: ClusterPaths) -> None:
+    report_head_lost(cluster, ALLOCATION, "not restarted any more: 3 restarts in a row finished nothing")
+    message = str((read_json(cluster.outcome) or {})["message"])
+    assert message.endswith("was killed; not restarted any more: 3 restarts in a row finished nothing")
+
+
 def test_a_job_that_goes_on_is_ended_by_the_shell_that_carries_that_out(
     cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,7 +51,7 @@ def test_what_it_says(plan):
         "          shard 2: 400 B in 4 files",
         "          shard 3: 300 B in 4 files",
         "Restarts  requeue: Slurm queues the same job again (auto, where the site",
-        "          requeues jobs), after preempted, node_failed, time_limit,",
+        "          requeues jobs), after preempted, requeued, node_failed, time_limit,",
         "          bootstrap_timeout, port_conflict",
         "Note      1 of 16 files has no content (0 bytes), such as /d/015",
     ]
