@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ class Done:
     @property
     def json(self) -> Any:
         return json.loads(self.stdout)
+
+
+def _numbers(path: Path) -> list[int]:
+    """Job 10 is after job 9."""
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 class Runs:
@@ -79,7 +85,7 @@ class Runs:
 
     def attempt(self) -> Path:
         """The newest attempt of the newest run."""
-        return max(self.latest().glob("attempts/*/*.*"), key=lambda path: path.name)
+        return max(self.latest().glob("attempts/*/*.*"), key=_numbers)
 
     def element(self) -> Path:
         """What belongs to the newest job of the newest run, and to its nodes."""

@@ -81,7 +81,7 @@ def refuses(places: Places, *options: str) -> bool:
     return f"is locked in {places.system}:1" in text and "questions: help@lab" in text and error.value.exit_code == 4
 
 
-@pytest.mark.parametrize("key", keys())
+@pytest.mark.parametrize("key", [key for key in keys() if not key.startswith("environment.container.")])
 def test_no_key_changes_that_is_locked(places: Places, key: str) -> None:
     first, second = two_values(key)
     if is_list(tuple(key.split(".")), Site) and not isinstance(first, list):
@@ -120,6 +120,18 @@ def test_no_key_changes_that_is_locked(places: Places, key: str) -> None:
     if is_list(tuple(key.split("."))):
         assert refuses(places, f"{key}+={value}")
         assert refuses(places, f"{key}.0=another")
+
+
+@pytest.mark.parametrize("change", ["{image: a.sif, runtime: podman}", "{image: b.sif, runtime: apptainer}", "b.sif"])
+def test_a_container_is_locked_with_its_image(places: Places, change: str) -> None:
+    """Its keys make no section without `image`."""
+    values = "environment: {container: {image: a.sif, runtime: apptainer}}"
+    locked = "[environment.container.runtime, environment.container.image]"
+    places.write("system", f"{{locked: {locked}, site: {{contact: help@lab}}, {values}}}")
+    places.write("project", f"environment: {{container: {change}}}")
+    assert refuses(places)
+    places.write("project", f"{{{values}}}")
+    places.load()
 
 
 @pytest.mark.parametrize("section", [name for name in Site.model_fields if name not in ("extends", "locked")])
