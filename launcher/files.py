@@ -84,6 +84,15 @@ def read_json(path: Path | str, limit: int = RECORD_BYTES) -> Any | None:
         return None
 
 
+def read_object(path: Path | str) -> dict[str, Any] | None:
+    """The JSON object in `path`; None where there is none, or none that can be read. Called for thousands of files."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def append_jsonl(path: Path, value: Any) -> None:
     """Append one JSON line with a single write, so that lines of several writers do not mix."""
     line = json.dumps(value, ensure_ascii=False) + "\n"

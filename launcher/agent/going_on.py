@@ -9,14 +9,14 @@ from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
-from curator_slurm.launcher.files import read_json, write_json
+from curator_slurm.launcher.files import read_object, write_json
 from curator_slurm.launcher.restart.element_history import ElementHistory, begin_history, read_history
 from curator_slurm.launcher.restart.leave_request import Left, drop_links, rules_for, try_to_leave, was_cancelled
 from curator_slurm.launcher.restart.policy import History, exhausted
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.restart_request import How, read_request
-from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions, submission_of
 from curator_slurm.launcher.states import RunState
 
 
@@ -40,7 +40,7 @@ class Restarts:
             words = f"restart {history.restarts}, after {before.name}"
             self._events.add("restarted", words, restarts=history.restarts, after=before.name)
         try:
-            own = self._own_submission()
+            own = submission_of(read_submissions(context.run), context.submission)
             cancelled = own is not None and (
                 was_cancelled(context.cluster, own) or (before is not None and before.cancelled.exists())
             )
@@ -50,10 +50,6 @@ class Restarts:
         if cancelled:
             return self._outcomes.outcome(RunState.CANCELLED, "the run was cancelled", 1, FailureClass.CANCELLED)
         return None if before is None else self._not_again(before, history, own)
-
-    def _own_submission(self) -> Submission | None:
-        number = self._context.submission
-        return next((each for each in read_submissions(self._context.run) if each.record.number == number), None)
 
     def _not_again(self, before: ClusterPaths, history: ElementHistory, own: Submission | None) -> Outcome | None:
         """The end of an element that Slurm has started, and that was not to begin any more."""
@@ -92,17 +88,15 @@ def tell_attempts(cluster: ClusterPaths, left: Left) -> None:
     history = read_history(cluster)
     for shard in history.numbers if history is not None else ():
         attempt = cluster.attempt(shard)
-        with contextlib.suppress(OSError, ValueError):
-            value = read_json(attempt.outcome)
-            is_meant = not left.goes_on or (left.request is not None and shard in left.request.shards)
-            if isinstance(value, dict) and value.get("state") == RunState.FAILED and is_meant:
+        value = read_object(attempt.outcome) or {}
+        is_meant = not left.goes_on or (left.request is not None and shard in left.request.shards)
+        if value.get("state") == RunState.FAILED and is_meant:
+            with contextlib.suppress(OSError):
                 write_json(attempt.outcome, {**value, "message": f"{value.get('message')}; {left.words}"})
 
 
 def _outcome_of(before: ClusterPaths) -> dict[str, object]:
     for path in (before.outcome, before.ending):
-        with contextlib.suppress(OSError, ValueError):
-            value = read_json(path)
-            if isinstance(value, dict):
-                return value
+        if (value := read_object(path)) is not None:
+            return value
     return {}

@@ -11,22 +11,13 @@ from typing import Any
 from curator_slurm.launcher.agent.context import log
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.runs.attempt_records import NodeState
-from curator_slurm.launcher.runs.node_faults import NodeFault, note_fault
+from curator_slurm.launcher.runs.node_faults import OF_NODES, NodeFault, note_fault
 from curator_slurm.launcher.runs.paths import ClusterPaths
 
 Fault = tuple[str, FailureClass, str]
 """A node, why it failed, and in which words."""
 MOST = 100
 """Of more nodes that fail at once in one job, it is not the nodes."""
-_OF_NODES = frozenset(
-    {
-        FailureClass.NODE_FAILED,
-        FailureClass.ENVIRONMENT,
-        FailureClass.STORAGE,
-        FailureClass.PORT_CONFLICT,
-        FailureClass.BOOTSTRAP_TIMEOUT,
-    }
-)
 
 
 def faults_of(
@@ -42,7 +33,7 @@ def faults_of(
     found: dict[str, Fault] = {name: (name, FailureClass.NODE_FAILED, words) for name, words in lost.items()}
     for name, status in statuses.items():
         failure = failure_class_of(status.get("failure_class"))
-        if status.get("state") == NodeState.FAILED and failure in _OF_NODES:
+        if status.get("state") == NodeState.FAILED and failure in OF_NODES:
             found[name] = (name, failure, str(status.get("message") or ""))
     classes = {failure for _, failure, _ in found.values()}
     if len(nodes) > 1 and len(found) >= len(nodes) and len(classes) == 1:

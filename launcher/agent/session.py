@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.common.file_systems import file_system_of
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -127,9 +128,7 @@ def note_on_memory(parent: Path, disk: LocalDisk) -> str:
     """Where the folder is memory, and nobody has said so: it counts in the job's, and Ray would spill into it."""
     if disk.is_memory:
         return ""
-    folder = parent.resolve()
-    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
-    kind = next((mounts[place] for place in (folder, *folder.parents) if place in mounts), "")
+    kind = file_system_of(parent)
     if kind not in _IN_MEMORY:
         return ""
     return (

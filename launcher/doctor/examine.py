@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.common.file_systems import file_system_of
 from curator_slurm.launcher.agent import (
     allocation,
     ephemeral_ports,
@@ -31,7 +32,7 @@ from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.network import NodeNetwork, node_address
 from curator_slurm.launcher.doctor.machine_facts import AddressFacts, GpuFacts, LocalFacts, NodeFacts
 from curator_slurm.launcher.doctor.meeting import sample_ports
-from curator_slurm.launcher.doctor.shared_folder import kind_of, look_at
+from curator_slurm.launcher.doctor.shared_folder import look_at
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.plan import checks
 from curator_slurm.launcher.plan.local_disk import local_disk
@@ -145,7 +146,7 @@ def _node_local(plan: Plan, group: str | None, environ: Mapping[str, str]) -> Lo
             path=path,
             problem=problem,
             step="name another folder with storage.node_local" if problem else "",
-            kind=kind_of(folder),
+            kind=file_system_of(folder),
             free_bytes=shutil.disk_usage(folder).free,
             linked=made.parent != folder,
         )

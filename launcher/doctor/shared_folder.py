@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -12,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from curator_slurm.common.file_systems import file_system_of
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.doctor.machine_facts import FolderFacts
 
@@ -45,28 +45,12 @@ def look_at(folder: Path) -> FolderFacts:
         )
     return FolderFacts(
         path=path,
-        kind=kind_of(folder),
+        kind=file_system_of(folder),
         free_bytes=status.f_bavail * status.f_frsize,
         free_files=status.f_favail if status.f_files else None,
         lacks=lacks,
         locks=locks,
     )
-
-
-def kind_of(folder: Path, mounts: str | None = None) -> str:
-    """The type of the file system that a folder is on; empty where it is not known."""
-    found, longest = "", -1
-    with contextlib.suppress(OSError):
-        path = os.path.realpath(folder)
-        for line in (Path("/proc/mounts").read_text(errors="replace") if mounts is None else mounts).splitlines():
-            fields = line.split(" ")
-            if len(fields) < 3:
-                continue
-            place = fields[1].encode().decode("unicode_escape", errors="replace")
-            inside = path == place or path.startswith(f"{place.rstrip('/')}/")
-            if inside and len(place) >= longest:
-                found, longest = fields[2], len(place)
-    return found
 
 
 def _lacks(place: Path) -> Iterator[str]:

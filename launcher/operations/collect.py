@@ -9,6 +9,7 @@ from pathlib import Path
 from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.dataset.verify import Progress
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError, UsageError
+from curator_slurm.launcher.files import read_object
 from curator_slurm.launcher.operations.publish_elsewhere import publish_elsewhere
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.plan.model import Plan
@@ -17,7 +18,6 @@ from curator_slurm.launcher.runs.done_records import done_shards, read_done
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import status_of
-from curator_slurm.launcher.status.reports import read_object
 from curator_slurm.launcher.status.run_decision import RunStatus
 
 FINISH_S = 150.0

@@ -22,7 +22,7 @@ from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.finished_sources import finished_sources
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.restart_request import read_request
-from curator_slurm.launcher.runs.submissions import Submission, read_submissions
+from curator_slurm.launcher.runs.submissions import Submission, read_submissions, submission_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def _of_earlier_job(run: RunPaths, number: int | None, element_id: str, newest: 
         submissions = read_submissions(run)
     except StorageError:
         return ""
-    own = next((each for each in submissions if each.record.number == number), None)
+    own = submission_of(submissions, number)
     if own is None:
         return ""
     if own.record.restart_of:

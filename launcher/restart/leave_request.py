@@ -34,6 +34,7 @@ from curator_slurm.launcher.runs.submissions import (
     Submission,
     SubmissionRecord,
     read_submissions,
+    submission_of,
     write_resubmission,
 )
 from curator_slurm.launcher.spec.restart_section import Mechanism
@@ -128,9 +129,7 @@ def was_cancelled(cluster: ClusterPaths, own: Submission | None) -> bool:
 
 
 def _submission(cluster: ClusterPaths, number: int | None) -> Submission | None:
-    if number is None:
-        return None
-    return next((each for each in read_submissions(cluster.run) if each.record.number == number), None)
+    return None if number is None else submission_of(read_submissions(cluster.run), number)
 
 
 def _endings(cluster: ClusterPaths, begun: ElementHistory, failure: FailureClass) -> dict[int, FailureClass | None]:

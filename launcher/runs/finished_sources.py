@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curator_slurm.common.checkpoint_files import log_files, read_finished
 from curator_slurm.common.json_fields import whole
-from curator_slurm.launcher.files import folders_in, read_json
+from curator_slurm.launcher.files import folders_in, read_object
 from curator_slurm.launcher.runs.attempt_names import is_attempt
 from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 
@@ -17,12 +17,12 @@ def finished_sources(run: RunPaths, shard: int, attempt: str) -> int:
     paths = AttemptPaths(run.attempts / f"{shard:05d}" / attempt, run)
     if paths.checkpoint.is_dir():
         return count_finished(paths)
-    said = whole(_read(paths.outcome).get("sources_finished"))
+    said = whole((read_object(paths.outcome) or {}).get("sources_finished"))
     if said is not None:
         return said
     for folder in folders_in(paths.root.parent):
         if is_attempt(folder.name):
-            taken = _read(AttemptPaths(folder, run).takeover)
+            taken = read_object(AttemptPaths(folder, run).takeover) or {}
             if taken.get("of") == attempt:
                 return whole(taken.get("sources_before")) or 0
     return 0
@@ -45,11 +45,3 @@ def last_finished(checkpoint: Path) -> float | None:
         with contextlib.suppress(OSError):
             times.append(path.stat().st_mtime)
     return max(times, default=None)
-
-
-def _read(path: object) -> dict[str, object]:
-    try:
-        value = read_json(str(path))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

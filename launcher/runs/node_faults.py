@@ -30,12 +30,14 @@ MOST_EXCLUDED = 32
 _MOST_FILES = 5000
 _MAY_BE_OURS = frozenset(
     {
-        FailureClass.ENVIRONMENT.value,
-        FailureClass.STORAGE.value,
-        FailureClass.PORT_CONFLICT.value,
-        FailureClass.BOOTSTRAP_TIMEOUT.value,
+        FailureClass.ENVIRONMENT,
+        FailureClass.STORAGE,
+        FailureClass.PORT_CONFLICT,
+        FailureClass.BOOTSTRAP_TIMEOUT,
     }
 )
+OF_NODES = _MAY_BE_OURS | {FailureClass.NODE_FAILED}
+"""Failures of a node that count against it; the first four may be the run's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,6 +137,11 @@ class Submission:
         return replace(self, record=record)
 
 
+def submission_of(submissions: Iterable[Submission], number: int | None) -> Submission | None:
+    """The one with this number; None where there is none, or nobody knows the number."""
+    return next((each for each in submissions if each.record.number == number), None)
+
+
 def read_submissions(run: RunPaths) -> list[Submission]:
     """All submissions of a run, oldest first.
 

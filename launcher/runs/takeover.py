@@ -19,7 +19,7 @@ from curator_slurm.common import exchange
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.checkpoint_files import FOLDER, Finished, log_files, read_finished
 from curator_slurm.common.json_fields import checked, made, whole
-from curator_slurm.launcher.files import LIST_BYTES, folders_in, read_json, read_jsonl, write_json
+from curator_slurm.launcher.files import LIST_BYTES, folders_in, read_json, read_jsonl, read_object, write_json
 from curator_slurm.launcher.runs.attempt_names import is_attempt, order_of
 from curator_slurm.launcher.runs.finished_sources import count_finished, last_finished
 from curator_slurm.launcher.runs.nothing_kept import nothing_kept
@@ -101,11 +101,7 @@ def is_ours(attempt: AttemptPaths) -> bool:
 
 def taken_over_by(attempt: AttemptPaths) -> str:
     """The attempt that has taken over what this one had staged; empty where none has."""
-    try:
-        value = read_json(attempt.work) if attempt.work.is_file() else None
-    except (OSError, ValueError):
-        return ""
-    return str(value.get("taken_over_by") or "") if isinstance(value, dict) else ""
+    return str((read_object(attempt.work) or {}).get("taken_over_by") or "")
 
 
 def read_taken(attempt: AttemptPaths) -> Taken:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from curator_slurm.common.json_fields import moment, whole
 from curator_slurm.launcher.failure_classes import blame_of
-from curator_slurm.launcher.files import folders_in, is_there
+from curator_slurm.launcher.files import folders_in, is_there, read_object
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.attempt_names import base_of, order_of
 from curator_slurm.launcher.runs.finished_sources import finished_sources
@@ -17,7 +17,7 @@ from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.attempt_files import attempt_names
-from curator_slurm.launcher.status.reports import OutcomeReport, read_object, read_outcome
+from curator_slurm.launcher.status.reports import OutcomeReport, read_outcome
 from curator_slurm.launcher.status.shard_status import ShardState, ShardStatus
 from curator_slurm.launcher.status.views import AttemptView, UsageView
 

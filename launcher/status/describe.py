@@ -16,7 +16,7 @@ from curator_slurm.launcher.errors import (
     UsageError,
 )
 from curator_slurm.launcher.failure_classes import blame_of
-from curator_slurm.launcher.files import is_there
+from curator_slurm.launcher.files import is_there, read_object
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import read_done
 from curator_slurm.launcher.runs.manifest import read_shard
@@ -24,13 +24,12 @@ from curator_slurm.launcher.runs.owners import owner_of
 from curator_slurm.launcher.runs.purge import purge_warning
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import DoneRecord
-from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission
+from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, latest_submission, submission_of
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.attempt_files import attempts_at
 from curator_slurm.launcher.status.attempt_history import attempts_of, usage_of
 from curator_slurm.launcher.status.describe_attempts import bad_nodes_of, eta_of
 from curator_slurm.launcher.status.gather import Gathered
-from curator_slurm.launcher.status.reports import read_object
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_status import NO_DETAIL, ShardState, ShardStatus
 from curator_slurm.launcher.status.views import (
@@ -79,7 +78,7 @@ def _current_submission(submissions: Sequence[Submission], gathered: Gathered | 
     """The newest that may have reached Slurm; of a chain, the one whose turn it is."""
     place = gathered.facts.places.get(0) if gathered is not None else None
     if place is not None and any(each.record.link_of is not None for each in submissions):
-        return next((each for each in submissions if each.record.number == place.submission), None)
+        return submission_of(submissions, place.submission)
     return latest_submission(submissions)
 
 

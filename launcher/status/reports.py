@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from curator_slurm.common.json_fields import moment, number, whole
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
-from curator_slurm.launcher.files import read_json, read_jsonl
+from curator_slurm.launcher.files import read_jsonl, read_object
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.states import RunState
 
@@ -142,15 +142,6 @@ class EventsReport:
 
 
 # Reading
-
-
-def read_object(path: Path | str) -> Json | None:
-    """The JSON object in `path`; None where there is none, or none that can be read. Called for thousands of files."""
-    try:
-        value = read_json(path)
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def read_outcome(path: Path | str) -> OutcomeReport | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from curator_slurm.launcher.files import read_object
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.status.reports import read_object
 
 
 def only_here(run: Run) -> Path | None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from sound_cluster import node
 
+from curator_slurm.common.file_systems import file_system_of
 from curator_slurm.launcher.doctor import meeting, shared_folder
 from curator_slurm.launcher.doctor.examine import proxies
 from curator_slurm.launcher.doctor.job import refusals_in
 from curator_slurm.launcher.doctor.machine_facts import AddressFacts, NodeFacts
 from curator_slurm.launcher.doctor.meeting import Listener, called_by, meet
-from curator_slurm.launcher.doctor.shared_folder import RACES, kind_of, look_at
+from curator_slurm.launcher.doctor.shared_folder import RACES, look_at
 
 
 def test_a_good_folder_is_left_as_it_was(tmp_path: Path) -> None:
@@ -59,10 +60,10 @@ def test_the_kind_of_a_file_system() -> None:
     mounts = (
         "/ / ext4 rw\nnas:/x /shared nfs4 rw\nnas:/y /shared/with\\040space lustre rw\nother /sharedness tmpfs rw\n"
     )
-    assert kind_of(Path("/shared/runs"), mounts) == "nfs4"
-    assert kind_of(Path("/sharedness"), mounts) == "tmpfs"
-    assert kind_of(Path("/elsewhere"), mounts) == "ext4"
-    assert kind_of(Path("/shared/with space/x"), mounts) == "lustre"
+    assert file_system_of(Path("/shared/runs"), mounts) == "nfs4"
+    assert file_system_of(Path("/sharedness"), mounts) == "tmpfs"
+    assert file_system_of(Path("/elsewhere"), mounts) == "ext4"
+    assert file_system_of(Path("/shared/with space/x"), mounts) == "lustre"
 
 
 def test_one_node_wins_each_race(tmp_path: Path) -> None:
