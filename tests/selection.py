@@ -29,7 +29,7 @@ ON_TWO_CPUS = (
     "tests/executors/adapter/test_joined_batches.py",
     "tests/executors/backends/test_backends.py",
     "tests/executors/backends/test_changed_internals.py",
-    "tests/executors/backends/test_draining.py",
+    "tests/executors/backends/test_backends_draining.py",
     "tests/executors/backends/xenna/engine/test_xenna_orphans.py",
     "tests/executors/backends/xenna/test_xenna.py",
     "tests/executors/resume/test_killed_drivers.py",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 from selection import CLUSTER_OF_THEIR_OWN, LONG, SHARED_RAYS, group_of
@@ -17,6 +18,13 @@ def test_groups():
     assert group_of(f"{arrays}::test_c") == arrays
     assert all((ROOT / "tests" / "on_slurm" / name).exists() for name in CLUSTER_OF_THEIR_OWN)
     assert all((ROOT / name).exists() for name in LONG)
+
+
+def test_names_of_test_modules_are_unique():
+    """pytest imports them by these names, but for those in packages."""
+    paths = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    names = Counter(path.name for path in paths)
+    assert [str(path.relative_to(ROOT)) for path in paths if names[path.name] > 1] == []
 
 
 def test_modules_that_share_a_ray():

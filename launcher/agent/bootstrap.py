@@ -16,9 +16,9 @@ from curator_slurm.launcher.agent.ray_probe import GcsProbe
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 from curator_slurm.launcher.runs.phases import Phase
+from curator_slurm.launcher.waiting import Patience
 
 _WATCH_S = 2.0
 _LOOK_S = 0.1

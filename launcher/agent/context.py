@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.runs.user_code import CODE
 from curator_slurm.launcher.spec import curator_arrays
+from curator_slurm.launcher.waiting import SignalFlag
 
 log = logging.getLogger("curator_slurm.agent")
 
@@ -40,7 +40,7 @@ class StopRequest:
     """Set by a signal; `wait` is how agents sleep, so that a signal ends every sleep at once."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._flag = SignalFlag()
         self.signum: int | None = None
         """The first signal."""
         self.count = 0
@@ -56,15 +56,15 @@ class StopRequest:
         if self.signum is None:
             self.signum = signum
         self.count += 1
-        self._event.set()
+        self._flag.set()
 
     @property
     def requested(self) -> bool:
-        return self._event.is_set()
+        return self._flag.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Sleep; True as soon as a stop is wanted."""
-        return self._event.wait(seconds)
+        return self._flag.wait(seconds)
 
 
 @dataclass

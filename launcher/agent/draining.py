@@ -101,7 +101,11 @@ class Draining:
         """In a thread; a new signal is a new question, whose answer counts."""
 
         def ask() -> None:
-            answer = question()
+            try:
+                answer = question()
+            except Exception:
+                log.exception("cannot tell why Slurm ends the job: the work ends at once")
+                answer = None
             if threading.current_thread() is self._asking:
                 self._answer = (answer,)
 

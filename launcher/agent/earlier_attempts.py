@@ -10,7 +10,6 @@ from curator_slurm.launcher.agent.heartbeat import HeartbeatReader
 from curator_slurm.launcher.agent.identity import identity_of
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import is_there
-from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_names import base_of
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.finished_sources import count_finished, count_in, last_finished
@@ -18,6 +17,7 @@ from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.takeover import discard, is_ours, others_at, read_taken, take_over, taken_over_by
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.waiting import Patience
 
 SILENT_S = 60.0
 """So long the head of an earlier attempt must have been silent, before what it has staged is taken."""

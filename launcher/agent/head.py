@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any
 
@@ -26,10 +26,10 @@ from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
 from curator_slurm.launcher.runs.phases import NODE_PHASES, Phase
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.waiting import Patience
 
 _TELL_S = 5.0
 """How long the end is told to the workers before a signal is looked for."""
@@ -189,16 +189,21 @@ class Head:
         if self.context.allocation.local or self.context.stop.requested or step is None or twin:
             return
         others = set(self.context.allocation.nodes) - {self.context.allocation.node_name}
-        gone: set[str] = set()
+        noted: set[str] = set()
         patience = Patience(_LEAVE_S + self.board.seconds_for_all, _LEAVE_S / 3)
         while stuck := others - self.board.in_state(NodeState.LEFT, NodeState.FAILED):
             self.board.look(stuck)
-            left = (others - gone) & self.board.in_state(NodeState.LEFT, NodeState.FAILED)
-            self._note_phases({name: self.board.status(name).get("phases") for name in sorted(left)})
-            gone |= left
-            if self.context.stop.wait(self.board.pause_s(_LOOK_S) if len(gone) < len(others) else 0.0):
+            noted |= self._note_phases_of(others - noted)
+            if self.context.stop.wait(self.board.pause_s(_LOOK_S) if len(noted) < len(others) else 0.0):
                 return
             if patience.is_over():
                 log.warning("ending the step: no response from %s", ", ".join(sorted(stuck)))
                 cancel_step(self.context.environment["SLURM_JOB_ID"], step)
                 return
+        self._note_phases_of(others - noted)
+
+    def _note_phases_of(self, nodes: Set[str]) -> set[str]:
+        """Note what those of `nodes` have reached that have left the run, and give these."""
+        left = nodes & self.board.in_state(NodeState.LEFT, NodeState.FAILED)
+        self._note_phases({name: self.board.status(name).get("phases") for name in sorted(left)})
+        return set(left)

@@ -17,7 +17,7 @@ from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.heartbeat import HeartbeatReader
 from curator_slurm.launcher.agent.interfaces import host_of
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
-from curator_slurm.launcher.patience import Patience
+from curator_slurm.launcher.waiting import Patience
 
 ASK_AFTER = 0.3
 """The share of cluster.heartbeat_timeout_s after which Ray is asked."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from curator_slurm.launcher.agent.fence import Fence
 from curator_slurm.launcher.files import parse_json
-from curator_slurm.launcher.patience import Patience
+from curator_slurm.launcher.waiting import Patience
 
 BEAT_S = 2.0
 """Between two beats of a head."""

@@ -20,11 +20,11 @@ from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.note_faults import note_faults
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
-from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.restart.leave_request import try_to_leave
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.runs.restart_request import GOES_ON
+from curator_slurm.launcher.waiting import Patience
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 """Between two looks for the head's address, on small clusters."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -17,6 +16,7 @@ from curator_slurm.launcher.operations.feed import Fed, feed, unsubmitted
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.registry import Run, load_run
+from curator_slurm.launcher.waiting import SignalFlag
 
 
 def feed_to_end(run: Run) -> None:
@@ -60,9 +60,9 @@ def all_job_ids(run: Run) -> list[str]:
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a submission comes to its end; a second Ctrl-C interrupts at once."""
-    stopped = threading.Event()
+def _interrupts() -> Iterator[SignalFlag]:
+    """A flag that Ctrl-C sets, so that a submission comes to its end; a second Ctrl-C interrupts at once."""
+    stopped = SignalFlag()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if stopped.is_set():

@@ -45,7 +45,10 @@ _CURES: dict[str, tuple[Cure, ...]] = {
     "exclude": (Cure("slurm.nodelist: never"),),
     "no-kill": (Cure("slurm.no_kill: never"),),
     "no-requeue": (Cure("slurm.no_requeue: never"),),
-    "requeue": (Cure("slurm.requeue: never", "--no-requeue"), Cure("slurm.requeue: never")),
+    "requeue": (
+        Cure("slurm.requeue: never", "--no-requeue"),
+        Cure("slurm.requeue: never, and slurm.no_requeue: never"),
+    ),
     "signal": (Cure("slurm.signal: never"),),
     "open-mode": (Cure("slurm.open_mode: never"),),
 }

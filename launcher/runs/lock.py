@@ -26,7 +26,7 @@ from curator_slurm.common.json_fields import moment
 from curator_slurm.launcher.errors import RunBusyError, StorageError
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.local_process import is_process_alive
-from curator_slurm.launcher.patience import Patience
+from curator_slurm.launcher.waiting import Patience
 
 TOUCH_S = 5.0
 STALE_S = 60.0

@@ -27,7 +27,6 @@ from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.done_records import published_record, read_done, read_marker, recover_done
 from curator_slurm.launcher.runs.giving_way import GivingWay
 from curator_slurm.launcher.runs.inventory import sync, take_inventory
@@ -36,6 +35,7 @@ from curator_slurm.launcher.runs.published import owner, why_kept
 from curator_slurm.launcher.runs.shard_records import MARKER, DoneRecord, Failed, Shard
 from curator_slurm.launcher.runs.shared_modes import hand_over, make_folders, passed_on
 from curator_slurm.launcher.runs.takeover import discard, sweep, taken_over_by
+from curator_slurm.launcher.waiting import Patience
 
 log = logging.getLogger("curator_slurm.agent")
 

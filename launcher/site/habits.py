@@ -93,8 +93,8 @@ class SlurmHabits(Section):
     )
     requeue: OptionUse = Field(
         default=OptionUse.USE,
-        description="whether Slurm may start a job again; never: every job has --no-requeue, and a run goes on by a "
-        "new job (`restart.mechanism: auto` is resubmit, and requeue is refused)",
+        description="whether --requeue may be given; never: every job has --no-requeue (unless no_requeue is never), "
+        "and a run goes on by a new job (`restart.mechanism: auto` is resubmit, and requeue is refused)",
     )
     signal: OptionUse = Field(
         default=OptionUse.USE,
@@ -112,13 +112,6 @@ class SlurmHabits(Section):
                 "`slurm.gpus: gres` asks for GPUs by --gres, and `slurm.gres: never` forbids that; change one of them",
                 "slurm.gpus",
                 "slurm.gres",
-            )
-        if self.requeue is OptionUse.NEVER and self.no_requeue is OptionUse.NEVER:
-            raise problem(
-                "`slurm.requeue: never` needs --no-requeue, and `slurm.no_requeue: never` forbids that option; set "
-                "`requeue` alone, or `no_requeue` alone where the cluster has JobRequeue=0",
-                "slurm.requeue",
-                "slurm.no_requeue",
             )
         return self
 

@@ -57,7 +57,7 @@ class Runs:
     def write(self, spec: Mapping[str, Any], name: str = "spec.yaml") -> Path:
         """A spec, which ends where its job ends unless it says otherwise."""
         path = self.folder / name
-        path.write_text(yaml.safe_dump({"restart": {"mechanism": "off"}, **spec}, sort_keys=False))
+        path.write_text(yaml.safe_dump({**spec, "restart": spec.get("restart", {"mechanism": "off"})}, sort_keys=False))
         path.chmod(0o644)
         return path
 
@@ -81,7 +81,7 @@ class Runs:
 
     def latest(self) -> Path:
         """The newest run directory."""
-        return max(self.runs_dir.glob("*/*"), key=lambda path: path.name)
+        return max(self.runs_dir.glob("[!.]*/*"), key=lambda path: path.name)
 
     def attempt(self) -> Path:
         """The newest attempt of the newest run."""

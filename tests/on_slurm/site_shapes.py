@@ -112,8 +112,8 @@ SHAPES = {
     "nothing about requeue": Shape(
         'if has("requeue") or has("no%-requeue") then no("requeueing is our business") end',
         "",
-        "slurm.no_requeue: never",
-        "slurm: {no_requeue: never}",
+        "slurm.requeue: never, and slurm.no_requeue: never",
+        "slurm: {requeue: never, no_requeue: never}",
         absent=("--requeue", "--no-requeue"),
     ),
     "no open mode": Shape(

@@ -174,8 +174,9 @@ def test_all_rules_of_a_site_at_once(slurm_cluster: SlurmCluster, runs: Runs) ->
         for shape in (*shapes, SHAPES["account and time"]):
             assert shape.names in said
         right = (
-            "slurm: {mem: whole_node, whole_node_mem: 5G, export: never, nodelist: never, no_requeue: never, "
-            "open_mode: never, account_required: true, time_required: true}\nresources: {account: lab, time: 10}"
+            "slurm: {mem: whole_node, whole_node_mem: 5G, export: never, nodelist: never, requeue: never, "
+            "no_requeue: never, open_mode: never, account_required: true, time_required: true}\n"
+            "resources: {account: lab, time: 10}"
         )
         done = here.with_site(right, "run")
         assert done.returncode == 0, done.output

@@ -166,6 +166,19 @@ def decided(head: Draining) -> bool:
     return head.stops or head.announced is not None
 
 
+def test_a_question_that_fails_ends_the_work(
+    head: Draining, context: AgentContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_job: str) -> Ending | None:
+        raise RuntimeError("what nobody has thought of")
+
+    monkeypatch.setattr(draining_module.job_control, "ending_of", fail)
+    say(context, "")
+    wait_for("the end of the work", lambda: decided(head), 30)
+    assert (head.stops, head.order) == (True, None)
+    assert "what nobody has thought of" in caplog.text
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
 def test_other_signals_end_the_work(head: Draining, context: AgentContext, slurm: Slurm, signum: int) -> None:
     say(context, "", signum)

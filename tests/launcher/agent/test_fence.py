@@ -16,10 +16,10 @@ from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat, Heartbeat
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.patience import Patience
 from curator_slurm.launcher.runs.attempt_records import EventLog
 from curator_slurm.launcher.runs.epoch import Epoch, raise_epoch, read_epoch
 from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.waiting import Patience
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from curator_slurm.launcher.agent.cluster_scale import reading_pause_s
 from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat, HeartbeatReader
-from curator_slurm.launcher.patience import Patience
+from curator_slurm.launcher.waiting import Patience
 
 LIMIT_S = 100.0
 STALL_S = 300.0

@@ -72,6 +72,11 @@ def test_what_is_missing_and_what_is_refused_are_told_apart(refusal):
     assert said.count("sbatch takes the job") == 3
 
 
+def test_nothing_about_requeueing(refusal):
+    said = refusal(refused_options=["requeue", "no-requeue"])
+    assert "without --requeue: set slurm.requeue: never, and slurm.no_requeue: never\n" in said
+
+
 def test_all_of_the_memory_by_zero(refusal):
     said = refusal(site="{mem: whole_node}", refused_options=["mem=0"])
     assert "without --mem=0: set slurm.whole_node_mem: AMOUNT (such as 450G), or slurm.mem: never\n" in said

@@ -68,6 +68,6 @@ def test_an_array_with_a_retry_in_between(
     rows = sorted(path.read_text() for path in (tmp_path / "out").glob("shard-*/part.jsonl"))
     assert [json.loads(row)["n"] for row in rows] == [0, 1, 2, 3]
     run = registry.load_run(registry.run_directories([tmp_path / "runs"])[0])
-    assert len(list(run.paths.attempts.glob("00002/*"))) == 2
-    assert len(list(run.paths.attempts.glob("00003/*"))) == 1, "what was done is not done again"
+    assert len(list(run.paths.attempts.glob("00002/*_*"))) == 2
+    assert len(list(run.paths.attempts.glob("00003/*_*"))) == 1, "what was done is not done again"
     assert "Published 4 of 4 shards" in call("collect", "demo")

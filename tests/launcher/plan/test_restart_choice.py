@@ -24,6 +24,7 @@ def plan(restart: dict[str, Any], habits: dict[str, Any], cluster: Cluster = Clu
         ({}, {}, "requeue", {"requeue"}),
         ({}, {"no_requeue": "never"}, "requeue", {"requeue"}),
         ({}, {"requeue": "never"}, "resubmit", {"no-requeue"}),
+        ({}, {"requeue": "never", "no_requeue": "never"}, "resubmit", set()),
         ({"mechanism": "resubmit"}, {}, "resubmit", {"no-requeue"}),
         ({"mechanism": "resubmit"}, {"no_requeue": "never"}, "resubmit", set()),
         ({"mechanism": "chain"}, {}, "chain", {"no-requeue"}),

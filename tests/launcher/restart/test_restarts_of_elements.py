@@ -106,7 +106,7 @@ def interrupt(fake: FakeSlurm, run: RunPaths, request: str = "time_limit", shard
     fake.request(fake.jobs[0].id, request)
 
 
-@pytest.mark.parametrize("mechanism", ["requeue", "resubmit"])
+@pytest.mark.parametrize("mechanism", ["requeue", "resubmit", "chain"])
 def test_a_time_limit_is_gone_over(tmp_path: Path, fake_slurm: FakeSlurm, mechanism: str) -> None:
     run = submit(single(tmp_path, f"{ONCE}; {COPY}", restart={"mechanism": mechanism, "backoff_s": 0}))
     interrupt(fake_slurm, run)
@@ -124,7 +124,10 @@ def test_a_time_limit_is_gone_over(tmp_path: Path, fake_slurm: FakeSlurm, mechan
     assert history is not None
     assert (history["previous"], history["restarts"], history["without_progress"]) == (first, 1, 1)
     purposes = [each.record.purpose for each in read_submissions(run)]
-    assert purposes == {"requeue": ["submit"], "resubmit": ["submit", "restart"]}[mechanism]
+    assert (
+        purposes
+        == {"requeue": ["submit"], "resubmit": ["submit", "restart"], "chain": ["submit"] + ["restart"] * 4}[mechanism]
+    )
     assert ("requeue" in [line for calls in fake_slurm.calls_of("scontrol") for line in calls]) is (
         mechanism == "requeue"
     )

@@ -117,7 +117,6 @@ def test_a_file_builds_on_others(places):
         ("locked: [resources.tme]\n", "did you mean `time`?"),
         ("partitions: {gpu: {gpus: 4, gpu_type: h100}}\n", "is h100, which is not in `gpu_types` (empty)"),
         ("slurm: {gpus: gres, gres: never}\n", "`slurm.gres: never` forbids that"),
-        ("slurm: {requeue: never, no_requeue: never}\n", "`slurm.no_requeue: never` forbids that option"),
         ("network: {interface: [ib0, 10.1.0.0/33]}\n", "`network.interface.1` is 10.1.0.0/33, which is no network"),
         ("resources: {sbatch: {mem: 4G}}\n", "use `resources.mem_per_node`"),
         ("a: b: c\n", "is not valid YAML"),
