@@ -29,7 +29,7 @@ PLAIN_WORKERS ?= 5
 SIDE_BY_SIDE   = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit examples matrix chaos scale shapes doctor stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -72,6 +72,9 @@ doctor: packages $(DEV) ## Plant twenty faults in the real Slurm, of which `cura
 
 stalls: packages $(DEV) ## Freeze shared storage and suspend jobs for 100 s on the real Slurm (a quarter of an hour)
 	$(PYTEST) -m stalls -s tests/on_slurm/test_stalls.py
+
+faults: packages $(DEV) ## Every fault under a run and an array on every executor, into docs/fault-table.md (hours): make faults FAULTS="-k power"
+	$(BIN)/python tests/fault_table.py $(FAULTS)
 
 damage: $(DEV) ## Every file of a run, damaged in every way, under every verb (an hour)
 	EVERY_DAMAGE=1 $(PYTEST) -s tests/launcher/cli/test_damaged_runs.py

@@ -160,6 +160,11 @@ class Checkpoint:
         return self._store is not None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether earlier attempts at the same run have finished something, where nobody has asked for a checkpoint."""
+        return bool(self._before)
+
+    @property
     def open_count(self) -> int:
         """Partitions that the source stage has made and that are not finished."""
         return self._tracker.open_count

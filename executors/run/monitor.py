@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -43,11 +44,12 @@ class RunMonitor:
         self.policy = policy
         self.progress = ProgressReporter(backend, [str(stage.name) for stage in stages])
         self.failures: list[FailedTaskRecord] = []
-        self._failed_count = 0
         path = os.environ.get(FAILURES_FILE)
         self._path = Path(path) if path else None
         self._before = self._path.stat().st_size if self._path and self._path.exists() else 0
         self.checkpoint = Checkpoint(stages)
+        self._earlier = self._rows_of_earlier_attempts() if self.checkpoint.goes_on else 0
+        self._failed_count = self._earlier
         self.drain = DrainGate(self.checkpoint)
 
     def __enter__(self) -> RunMonitor:
@@ -57,7 +59,7 @@ class RunMonitor:
     def __exit__(self, *exc: Any) -> None:
         if self.failures:
             tasks = sum(failure.rows is None for failure in self.failures)
-            counts = {"tasks": tasks, "rows": self._failed_count - tasks}
+            counts = {"tasks": tasks, "rows": self._failed_count - self._earlier - tasks}
             what = " and ".join(f"{count} {name}" for name, count in counts.items() if count)
             log.warning("%s failed and are not in the output%s", what, self._where())
         self.checkpoint.close()
@@ -97,7 +99,7 @@ class RunMonitor:
             rows[failure.stage] += failure.rows or 0
         self.progress.restore(tallies, rows)
         self.failures = list(failures)
-        self._failed_count = sum(failure.rows or 1 for failure in failures)
+        self._failed_count = self._earlier + sum(failure.rows or 1 for failure in failures)
         if self._path is None:
             return
         try:
@@ -123,6 +125,14 @@ class RunMonitor:
             if out != into:
                 where = f"stage {counts[index].name!r} received" if index < len(counts) else "the run returned"
                 raise LostTasksError(f"{out} tasks came from {names[index]}, but {where} {into}")
+
+    def _rows_of_earlier_attempts(self) -> int:
+        """Rows left out of partitions that are finished: they are in the file already, and count against the limit."""
+        if self._path is None or not self._before:
+            return 0
+        with contextlib.suppress(OSError, ValueError), open_plain(self._path) as stream:
+            return sum(int(json.loads(line).get("rows") or 0) for line in stream if line.strip())
+        return 0
 
     def _where(self) -> str:
         if self._path:

@@ -120,7 +120,9 @@ class FailuresSpec(Section):
         default=None, description="fail ends the run, skip continues without the task; default: fail"
     )
     max_failed_tasks: Whole | None = Field(
-        default=None, ge=0, description="with skip: the run fails after more than this many; default: any number"
+        default=None,
+        ge=0,
+        description="with skip: the run fails after more than this many, in all attempts; default: any number",
     )
     task_retries: Whole | None = Field(
         default=None, ge=0, description="how often a failing task is retried; default: 0"

@@ -13,7 +13,7 @@ from slurm_cluster.layout import default_directory
 
 from on_slurm.runs import Runs
 
-ASKED_FOR_ONLY = ("chaos", "doctor", "scale", "shapes", "stalls")
+ASKED_FOR_ONLY = ("chaos", "doctor", "faults", "scale", "shapes", "stalls")
 """Markers of tests that run for so long that one must name them."""
 
 
@@ -39,14 +39,14 @@ def runs(slurm_cluster: SlurmCluster, shared_dir: Path) -> Runs:
 
 @pytest.fixture(scope="module")
 def array_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
-    """A cluster of the module's own with its MAX_ARRAY_SIZE (NODES, CPUS where it says so); without accounting."""
+    """A cluster of its own with MAX_ARRAY_SIZE of the module, and NODES, CPUS, CONF if it has them; no accounting."""
     cluster = SlurmCluster(f"{default_directory()}-a{request.module.MAX_ARRAY_SIZE}-{os.getpid()}")
     options = Options(
         nodes=getattr(request.module, "NODES", Options.nodes),
         cpus=getattr(request.module, "CPUS", Options.cpus),
         max_array=request.module.MAX_ARRAY_SIZE,
         accounting=False,
-        conf=("KillWait=10",),
+        conf=("KillWait=10", *getattr(request.module, "CONF", ())),
     )
     cluster.up(options, owner=this_session(), fresh=True)
     try:

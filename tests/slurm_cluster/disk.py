@@ -1,8 +1,8 @@
-"""Shared storage that can be frozen: one file system in a file, mounted at the same place on the host and all nodes."""
+"""Shared storage that can be frozen, full and read-only: a file system in a file, at one place on host and nodes."""
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slurm_cluster.api import SlurmCluster
@@ -13,9 +13,10 @@ _SIZE = "200M"
 class Disk:
     """A mounted file system that all nodes share; while it is frozen, every write to it waits, and reads go on."""
 
-    def __init__(self, folder: Path) -> None:
-        """Refer to the file system that is mounted over a folder."""
+    def __init__(self, folder: Path, places: Sequence[Sequence[str]] = ()) -> None:
+        """Refer to the file system that is mounted over a folder; `places` are prefixes of commands in each node."""
         self.folder = folder
+        self._places = places
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -25,6 +26,35 @@ class Disk:
             yield
         finally:
             _run("fsfreeze", "--unfreeze", str(self.folder))
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Let nothing more have room, for root neither, until the end of the block."""
+        ballast = self.folder / "ballast"
+        try:
+            with ballast.open("wb", buffering=0) as file:
+                for size in (1 << 20, 1 << 10):
+                    with suppress(OSError):
+                        while file.write(bytes(size)) == size:
+                            pass
+            yield
+        finally:
+            ballast.unlink()
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Let nobody open a file to write, until the end of the block; what is open, and working directories, go on.
+
+        It is another mount over the same folder: one with open files cannot be made read-only.
+        """
+        try:
+            for place in self._places:
+                _run(*place, "mount", "--bind", str(self.folder), str(self.folder))
+                _run(*place, "mount", "-o", "remount,bind,ro", str(self.folder))
+            yield
+        finally:
+            for place in self._places:
+                _run(*place, "umount", "--lazy", str(self.folder))
 
 
 @contextmanager
@@ -41,7 +71,7 @@ def mounted_disk(cluster: SlurmCluster, folder: Path, image: Path) -> Iterator[D
     try:
         for place in places:
             _run(*place, "mount", device, str(folder))
-        yield Disk(folder)
+        yield Disk(folder, places)
     finally:
         for place in places:
             subprocess.run([*place, "umount", "--lazy", str(folder)], check=False, stderr=subprocess.DEVNULL)

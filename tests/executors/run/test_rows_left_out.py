@@ -11,6 +11,7 @@ import pytest
 from curator_slurm.executors import Task
 from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
 from curator_slurm.executors.remarks import leave_out, note
+from curator_slurm.executors.resume.checkpoint import checkpointing
 from curator_slurm.executors.resume.tracker import SourceTracker
 from curator_slurm.executors.run import progress
 from curator_slurm.executors.run.monitor import FAILURES_FILE, RunMonitor
@@ -87,6 +88,24 @@ def test_they_count_against_the_limit() -> None:
     found.record(0, read(3))
     with pytest.raises(TooManyFailedTasksError, match="4 tasks failed, and max_failed_tasks is 3"):
         found.record(0, read(1))
+
+
+def test_those_of_earlier_attempts_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """What a takeover has left in failures.jsonl, where the run goes on; nothing of another pipeline of the process."""
+    record = {"stage": "reader", "task_id": "0_0", "source": "a", "error": "", "traceback": "", "rows": 2}
+    (tmp_path / "failures.jsonl").write_text(json.dumps(record) + "\n")
+    monkeypatch.setenv(FAILURES_FILE, str(tmp_path / "failures.jsonl"))
+    with monitor(most=3) as anew:
+        anew.record(0, read(3))
+    checkpoint = tmp_path / "checkpoint"
+    with checkpointing(checkpoint, automatic=True):
+        with monitor() as first:
+            first.checkpoint._store.append(["a"])  # type: ignore[union-attr]
+        with monitor(most=6) as goes_on:
+            goes_on.record(0, read(1))
+        assert "1 rows failed" in caplog.text
+        with pytest.raises(TooManyFailedTasksError, match="8 tasks failed, and max_failed_tasks is 7"):
+            monitor(most=7).record(0, read(2))
 
 
 def test_after_a_loss_those_of_settled_sources_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,78 @@
+"""The cells of `make faults`: what happens to a run, which kind of run it is, and which executor it has. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that happens to a run; `by_itself`: the run goes on after it without `retry`."""
+
+    name: str
+    by_itself: bool = True
+    drains: bool = False
+    """The run is told, so that nothing that is in flight need be lost."""
+    on_disk: bool = False
+    """It happens to the storage."""
+
+
+NOTHING = Fault("nothing", drains=True)
+"""What the others are compared with."""
+FAULTS = [
+    NOTHING,
+    Fault("time limit", drains=True),
+    Fault("preemption, GraceTime 0", drains=True),
+    Fault("preemption, GraceTime 60", drains=True),
+    Fault("scontrol requeue", drains=True),
+    Fault("time limit, requeue refused by the site", drains=True),
+    Fault("power cut of a worker"),
+    Fault("power cut of the head"),
+    Fault("link cut of a worker"),
+    Fault("link cut of the head, storage visible"),
+    Fault("link cut of the head, its processes stopped"),
+    Fault("kill -9 of a raylet"),
+    Fault("kill -9 of the GCS"),
+    Fault("kill -9 of the head's agent"),
+    Fault("kill -9 of the driver", by_itself=False),
+    Fault("kill -9 of srun"),
+    Fault("kill -9 of the batch shell"),
+    Fault("slurmd restarted", drains=True),
+    Fault("slurmctld away for 60 s", drains=True),
+    Fault("storage full for 20 s", on_disk=True),
+    Fault("storage read-only for 20 s", on_disk=True),
+    Fault("storage hangs for 20 s", drains=True, on_disk=True),
+]
+ONE_RUN, ARRAY = "one run", "array of 12"
+KINDS = [ONE_RUN, ARRAY]
+EXECUTORS = ["ray_actor_pool", "ray_data", "xenna"]
+BATCH = "xenna batch"
+"""Where the mode makes a difference: it drains in another way."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    fault: Fault
+    kind: str
+    executor: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.fault.name, self.kind, self.executor
+
+    @property
+    def name(self) -> str:
+        """For pytest and for folders."""
+        return re.sub(r"[^a-z0-9]+", "-", " ".join(self.key).lower())
+
+
+def cells() -> list[Cell]:
+    """All of them, in the order of the table."""
+    found = [Cell(fault, kind, executor) for fault in FAULTS for kind in KINDS for executor in EXECUTORS]
+    drained = [fault for fault in FAULTS if fault.drains and not fault.on_disk and "slurm" not in fault.name]
+    return sorted([*found, *(Cell(fault, ONE_RUN, BATCH) for fault in drained)], key=_order)
+
+
+def _order(cell: Cell) -> tuple[int, int]:
+    return FAULTS.index(cell.fault), KINDS.index(cell.kind)

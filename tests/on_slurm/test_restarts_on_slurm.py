@@ -1,0 +1,63 @@
+"""Runs that need longer than their partition's time limit end complete by themselves, and what cannot succeed stops."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from on_slurm.noted_runs import Noted
+from on_slurm.runs import SMALL, Runs
+
+LIMIT_S = 120
+"""Of the partition `short`; a quarter of it is for draining, and Ray's start takes its part, too."""
+MECHANISMS = ("requeue", "resubmit", "chain")
+AT_MOST_TWICE = 0.15
+DIES_AT_BIRTH = {
+    "name": "birth",
+    "pipeline": {"command": ["bash", "-c", "kill -9 $PPID"]},
+    "cluster": {"ray": False},
+    "restart": {"mechanism": "resubmit", "backoff_s": 0},
+    "resources": {"nodes": 1, "cpus_per_node": 1, "mem_per_node": "400M", "time": 2},
+}
+"""Its agent is killed, which is taken for a fault of the node."""
+
+
+def assert_complete(noted: Noted, run_id: str, seconds: float) -> str:
+    """By itself, after restarts; what each attempt did, for people."""
+    done = noted.runs.command("watch", run_id, timeout=300 + 4 * seconds)
+    history = noted.runs.command("status", run_id, "--attempts").stdout
+    assert done.returncode == 0, done.output + history
+    folder = noted.runs.runs_dir / noted.name / run_id
+    attempts = [json.loads(path.read_text()) for path in sorted(folder.glob("attempts/*/*/outcome.json"))]
+    assert [each["failure_class"] for each in attempts].count("time_limit") == len(attempts) - 1 > 0, history
+    assert (noted.lost(folder), noted.doubled(folder)) == (0, 0)
+    twice = noted.twice()
+    assert twice <= AT_MOST_TWICE * noted.sources, f"{twice} sources were done twice\n{history}"
+    return f"{noted.name}: {len(attempts)} attempts, {twice} of {noted.sources} sources done twice"
+
+
+@pytest.mark.parametrize("seconds", [90, pytest.param(600, marks=pytest.mark.faults)])
+def test_a_run_is_longer_than_its_time_limit(runs: Runs, seconds: int) -> None:
+    """By each mechanism, all of them at once; and beside them one that can only die."""
+    pause = seconds / 200
+    resources: dict[str, Any] = {**SMALL, "nodes": 1, "partition": "short", "time": LIMIT_S // 60}
+    found: dict[str, Noted] = {}
+    ids: dict[str, str] = {}
+    for mechanism in MECHANISMS:
+        noted = found[mechanism] = Noted(runs, 200, mechanism, pause)
+        restart: dict[str, Any] = {"mechanism": mechanism, "max_restarts": 20}
+        ids[mechanism] = runs.submit(noted.spec("ray_actor_pool", resources=resources, restart=restart))["run_id"]
+    birth = runs.submit(DIES_AT_BIRTH)["run_id"]
+
+    dead = runs.watch(birth)
+    assert dead.returncode == 6, dead.output
+    status = runs.status(birth)
+    assert (status["state"], status["failure_class"]) == ("failed", "node_failed"), status
+    assert "3 restarts in a row finished nothing" in status["message"], status
+    assert len(list((runs.runs_dir / "birth" / birth).glob("attempts/*/*.*"))) == 4
+
+    for mechanism in MECHANISMS:
+        print(assert_complete(found[mechanism], ids[mechanism], seconds))
+    runs.assert_nothing_left()
