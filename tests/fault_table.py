@@ -11,6 +11,8 @@ import argparse
 import os
 import subprocess
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,10 @@ def not_run(rows: list[Row]) -> list[str]:
 
 def _kinds(cells: list[Cell]) -> list[str]:
     kinds = dict.fromkeys(cell.kind for cell in cells)
-    return [f"{kind} ({', '.join(cell.executor for cell in cells if cell.kind == kind)})" for kind in kinds]
+    named = {kind: [cell.executor for cell in cells if cell.kind == kind] for kind in kinds}
+    fault = cells[0].fault
+    every = Counter(cell.kind for cell in fault_cells.cells() if cell.fault == fault)
+    return [f"{kind} ({'all' if len(own) == every[kind] else ', '.join(own)})" for kind, own in named.items()]
 
 
 def page(rows: list[Row], made_with: list[str]) -> str:
@@ -126,9 +131,14 @@ def page(rows: list[Row], made_with: list[str]) -> str:
         f"{summary(rows)}.",
         "",
         table,
-        *(["", "Not run:", "", *(f"- {line}" for line in left)] if left else []),
+        *(["", "Not run:", "", *(wrap(f"- {line}") for line in left)] if left else []),
     ]
     return "\n".join(lines) + "\n"
+
+
+def wrap(text: str) -> str:
+    """An item of a list in lines as long as those of the sources."""
+    return textwrap.fill(text, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def read_page(text: str) -> tuple[list[str], list[Row]]:
