@@ -47,9 +47,9 @@ class Patience:
 class SignalFlag:
     """A flag that a signal handler sets and others wait for.
 
-    Not an event of `threading`, whose lock is not re-entrant: a handler that sets one while its thread is inside `wait`,
-    or inside `set` because a second signal has come, waits for itself for ever. Here a handler writes a byte into a
-    pipe, which stays readable from then on.
+    Not an event of `threading`, whose lock is not re-entrant: a handler that sets one while its thread is inside
+    `wait`, or inside `set` because a second signal has come, waits for itself for ever. Here a handler writes a byte
+    into a pipe, which stays readable from then on.
     """
 
     def __init__(self) -> None:
