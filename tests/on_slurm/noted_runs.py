@@ -45,7 +45,7 @@ class Slowly(ProcessingStage):
 def build(files, output, begun, pause=0.4, workers=1):
     slowly = Slowly(begun, pause).with_(resources=SMALL, num_workers=workers)
     others = [FilePartitioningStage(files, files_per_partition=1), JsonlReaderStage(), JsonlWriter(output)]
-    partitions, reader, writer = (stage.with_(resources=SMALL, num_workers=1) for stage in others)
+    partitions, reader, writer = (stage.with_(resources=SMALL, num_workers=workers) for stage in others)
     stages = [partitions, slowly, reader, writer]
     return Pipeline("slow", stages=stages)
 '''

@@ -27,6 +27,8 @@ CONF = ("JobSubmitPlugins=lua",)
 SOURCES, SHARDS = 72, 12
 BUSY = 8
 """Sources that have begun when it happens."""
+PAUSE_S, LONG_S = 0.4, 1.5
+"""Of a source; where the time limit must be reached before all is done, the longer one."""
 MOST_TWICE = 0.25
 """Of the sources: those in flight, of which there are more where this machine is busy."""
 LEFT_S = 60
@@ -85,14 +87,14 @@ def test_a_fault(
 ) -> None:
     runs, cluster = array_runs, array_runs.cluster
     disk = request.getfixturevalue("disk") if cell.fault.on_disk else None
-    noted = Noted(runs, SOURCES, workers=2)
+    noted = Noted(runs, SOURCES, workers=2, pause=LONG_S if "limit" in cell.fault.name else PAUSE_S)
     with ExitStack() as after:
         prepared(cluster, cell.fault.name, after)
         run_id = str(runs.submit(noted.spec(cell.executor, **sections(cell)))["run_id"])
         began = time.monotonic()
         run = runs.runs_dir / noted.name / run_id
         wait_for("work to be on its way", lambda: len(noted.begun()) >= BUSY, WAIT_S)
-        ACCIDENTS[cell.fault.name](Scene(cluster, run, disk, after))
+        ACCIDENTS[cell.fault.name](Scene(cluster, run, noted.notes / "quick", disk, after))
         ended = ending(runs, run_id)
         seconds = time.monotonic() - began
         restarts = len(list(run.glob("elements/*.[0-9]*"))) - (2 if cell.kind == ARRAY else 1)

@@ -45,7 +45,7 @@ def test_the_table_says_what_the_verbs_say(verb, run):
     assert command.help.strip().split("\n\n")[0].replace("\n", " ") == VERBS[verb]
     for flag in ("-h", "--help"):
         result = run(verb, flag)
-        assert result.exit_code == 0
+        assert result.exit_code == 0, result.output
         assert result.output.startswith(f"Usage: main {verb} ")
         assert VERBS[verb] in " ".join(result.output.split())
 
