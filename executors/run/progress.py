@@ -1,7 +1,7 @@
 """Progress of a pipeline, from one reporter on every back end.
 
 Where CURATOR_SLURM_PROGRESS names a file, it is rewritten (whole, by rename) about once a second while a pipeline
-runs, and once more at its end.
+runs, and once more at its end. Where CURATOR_SLURM_METRICS names one, what is measured is added to that.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.run import drain
 from curator_slurm.executors.run.sources import Tally
 from curator_slurm.executors.run.stage_progress import StageProgress, snapshots
+from curator_slurm.executors.run.stage_samples import StageSamples
 from curator_slurm.executors.run.store_usage import store_usage
 from curator_slurm.executors.task_failures import DrainedError
 
@@ -62,6 +63,7 @@ class ProgressReporter:
         self._path = Path(path) if path else None
         self._store: dict[str, int] | None = None
         self._threads: list[threading.Thread] = []
+        self._samples = StageSamples.of_environment(self.pipeline, self.started)
 
     def add(self, stage: int, report: BatchReport) -> None:
         """Count one batch of the stage with this position."""
@@ -143,6 +145,7 @@ class ProgressReporter:
         drained = kind is not None and issubclass(kind, DrainedError)
         self.state = "completed" if kind is None else "drained" if drained else "failed"
         self._stop.set()
+        self._sample(last=True)
         with self._lock:
             for stage in self.stages:
                 stage.workers = 0 if stage.workers is not None else None
@@ -163,6 +166,16 @@ class ProgressReporter:
     def _write_often(self) -> None:
         while not self._stop.wait(_WRITE_S):
             self._write()
+            self._sample()
+
+    def _sample(self, *, last: bool = False) -> None:
+        """Add to what was measured, where that is due; with histograms at the end."""
+        if self._samples is None or not (last or self._samples.are_due(time.time())):
+            return
+        with self._lock:
+            stages = snapshots(self.stages)
+            histograms = [dict(stage.task_seconds) for stage in self.stages] if last else []
+        self._samples.write(time.time(), stages, self._store, histograms)
 
     def _look_at_store(self) -> None:
         """Every ten seconds and at the end; in a thread of its own, because Ray may answer slowly."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,10 @@ class StageProgress:
         self.items_out = 0
         self.items_failed = 0
         self.rows_failed = 0
+        self.busy_s = 0.0
+        """Of all workers together, also for work that was lost and ran again."""
+        self.task_seconds: Counter[float] = Counter()
+        """How many tasks took up to so many seconds."""
         self.kind = ""
         self.workers: int | None = None
         self.workers_peak: int | None = None
@@ -44,6 +49,9 @@ class StageProgress:
         self.items_out += report.items_out
         self.items_failed += report.items_failed
         self.rows_failed += sum(record.rows or 1 for _, record in report.rows_left_out)
+        self.busy_s += report.seconds
+        if report.tasks_in and report.seconds:
+            self.task_seconds[bucket_of(report.seconds / report.tasks_in)] += report.tasks_in
         self.kind = report.kind or self.kind
         now = time.monotonic()
         history = self._history
@@ -77,6 +85,11 @@ class StageProgress:
         return (self.tasks_in - tasks) / seconds, (self.items_in - items) / seconds
 
 
+def bucket_of(seconds: float) -> float:
+    """The bucket of a histogram: the next power of two, from a millisecond to nine hours."""
+    return 2.0 ** min(max(math.ceil(math.log2(seconds)), -10), 15)
+
+
 def snapshots(stages: Sequence[StageProgress]) -> list[dict[str, Any]]:
     """All stages as plain data.
 
@@ -105,6 +118,7 @@ def snapshots(stages: Sequence[StageProgress]) -> list[dict[str, Any]]:
                 "items_out": stage.items_out,
                 "items_failed": stage.items_failed,
                 "rows_failed": stage.rows_failed,
+                "busy_s": round(stage.busy_s, 3),
                 "kind": stage.kind,
                 "queued": max(0, sent - stage.tasks_in) if sent is not None else None,
                 "workers": stage.workers,

@@ -56,6 +56,8 @@ class Drivers:
                 "CURATOR_SLURM_SHARD": str(attempt.shard),
             }
         )
+        if self.context.plan.spec.cluster.measure:
+            environment["CURATOR_SLURM_METRICS"] = str(attempt.metrics)
         cwd = Path(self.context.plan.spec_dir)
         if not cwd.is_dir():
             cwd = attempt.run.root

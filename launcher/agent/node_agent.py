@@ -11,13 +11,13 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.streams import drop_unwritable
 from curator_slurm.launcher.agent import preflight, processes
-from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation
+from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation, visible_gpus
 from curator_slurm.launcher.agent.context import AgentContext, StopRequest, job_environment, log, start_logging
 from curator_slurm.launcher.agent.head import Head
 from curator_slurm.launcher.agent.heartbeat import Heartbeat
@@ -30,6 +30,9 @@ from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
+from curator_slurm.launcher.measuring.gpu_figures import find_gpus
+from curator_slurm.launcher.measuring.node_figures import FiguresReader
+from curator_slurm.launcher.measuring.node_thread import NodeMeasuring
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.restart.element_history import previous_element, shards_left
 from curator_slurm.launcher.restart.leave_request import try_to_leave
@@ -131,9 +134,25 @@ def run_agent(context: AgentContext, shards: Sequence[int]) -> int:
     context.reached(Phase.AGENT, processes.started_at())
     context.report(NodeState.STARTING, "the agent started")
     node = Node(context)
-    code = Head(context, node, shards).run() if allocation.is_head else _worker(context, node)
+    with _measured(context, node):
+        code = Head(context, node, shards).run() if allocation.is_head else _worker(context, node)
     context.leave()
     return code
+
+
+@contextlib.contextmanager
+def _measured(context: AgentContext, node: Node) -> Iterator[None]:
+    """Measure this node meanwhile, unless the spec says not to."""
+    if not context.plan.spec.cluster.measure:
+        yield
+        return
+    reader = FiguresReader(find_gpus(visible_gpus(os.environ)), lambda: node.session_dir, lambda: node.address)
+    measuring = NodeMeasuring(context.node.metrics, reader.read, context.allocation.node_name)
+    measuring.start()
+    try:
+        yield
+    finally:
+        measuring.end()
 
 
 def _worker(context: AgentContext, node: Node) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.launcher.runs.measured_files import MeasuredFiles
+
 
 @dataclass(frozen=True)
-class NodePaths:
+class NodePaths(MeasuredFiles):
     """Files of one node in one attempt; `root` is `nodes/<short host name>`."""
 
     root: Path

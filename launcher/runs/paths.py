@@ -7,6 +7,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.files import folders_in
 from curator_slurm.launcher.runs.attempt_names import EPOCH, STATE, is_attempt, order_of
+from curator_slurm.launcher.runs.measured_files import MeasuredFiles
 from curator_slurm.launcher.runs.node_paths import NodePaths
 from curator_slurm.launcher.runs.restart_files import RestartFiles
 
@@ -304,7 +305,7 @@ class ClusterPaths(RestartFiles):
 
 
 @dataclass(frozen=True)
-class AttemptPaths:
+class AttemptPaths(MeasuredFiles):
     """Files of one attempt at a shard; `root` is `attempts/<shard>/<job id>.<restart>`."""
 
     root: Path

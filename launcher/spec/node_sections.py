@@ -228,6 +228,10 @@ class ClusterSpec(Section):
         "API alone, and only for a command and for the resource monitor of XennaExecutor",
     )
     ray: bool = Field(default=True, description="false: do not start Ray, for a pipeline.command that does not need it")
+    measure: bool = Field(
+        default=True,
+        description="false: measure neither nodes nor stages; `report` has no pictures over time then",
+    )
     check_gpus: bool = Field(
         default=True,
         description="false: start on nodes whose GPUs are missing, sick or without answer (nvidia-smi, rocm-smi), too",
