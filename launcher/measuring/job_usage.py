@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_JOB_GROUP = re.compile(r"job_[0-9]+$")
+from curator_slurm.launcher.ranges import whole_number
+
+_JOB_GROUP = re.compile(r"job_[0-9]+")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROOT = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
@@ -51,7 +53,7 @@ def job_groups(memberships: str, root: Path = _ROOT) -> JobGroups:
 
 def _job_folder(path: str) -> str | None:
     parts = path.strip("/").split("/")
-    of_job = [number for number, part in enumerate(parts) if _JOB_GROUP.match(part)]
+    of_job = [number for number, part in enumerate(parts) if _JOB_GROUP.fullmatch(part)]
     return "/".join(parts[: of_job[0] + 1]) if of_job else None
 
 
@@ -76,7 +78,7 @@ def read_groups(groups: JobGroups) -> JobUsage:
 
 def _figures(text: str) -> dict[str, int]:
     pairs = (line.split() for line in text.splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+    return {pair[0]: value for pair in pairs if len(pair) == 2 and (value := whole_number(pair[1])) is not None}
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,9 @@ def _stats(proc: Path) -> list[tuple[int, str]]:
     found = []
     with contextlib.suppress(OSError), os.scandir(proc) as entries:
         for entry in entries:
-            if entry.name.isdecimal():
+            if (pid := whole_number(entry.name)) is not None:
                 with contextlib.suppress(OSError):
-                    found.append((int(entry.name), Path(entry.path, "stat").read_text(errors="replace")))
+                    found.append((pid, Path(entry.path, "stat").read_text(errors="replace")))
     return found
 
 
