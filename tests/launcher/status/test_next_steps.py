@@ -40,7 +40,7 @@ def check(step: str) -> None:
         words = shlex.split(command.replace("SIZE", "8G").replace("KEY=VALUE", "nodes=1").replace("TIME", "60"))
         assert RUN in words
         verb = cli.main.get_command(click.Context(cli.main), words[0])
-        verb.make_context(words[0], words[1:])
+        verb.make_context(words[0], words[1:], **cli.main.context_settings)
 
 
 @pytest.mark.parametrize("failure", FailureClass)
