@@ -61,7 +61,7 @@ def submit_again(run: Run, job_id: str, **more: Any) -> Run:
     now = time.time()
     record = SubmissionRecord(
         number=number,
-        purpose="retry" if number else "submit",
+        purpose=more.pop("purpose", "retry" if number else "submit"),
         prepared=now,
         submitted=now,
         comment=run_comment(run.run_id, number=number),

@@ -80,10 +80,10 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
     """
     _check(run, request)
     with RunLock(run.paths.lock(SUBMISSIONS_LOCK), "retry") as lock:
-        run, submissions = reconcile(registry.load_run(run.paths.root))
+        run, known = reconcile(registry.load_run(run.paths.root))
         if request.feeding and run.record is not None and run.record.cancelled is not None:
             return Retry(run, Choice(()), {}, nothing="the run was cancelled.")
-        _, answer = ask(run, submissions)
+        submissions, answer = ask(run, known)
         found = _prepare(run, submissions, answer, request, environ)
         if not found.choice.shards:
             return found

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -148,13 +148,25 @@ def read_submissions(run: RunPaths) -> list[Submission]:
     Raises:
         StorageError: one of them cannot be read: without it one cannot tell what is running.
     """
+    return [_read(SubmissionPaths(folder, run)) for folder in _folders(run)]
+
+
+def is_overtaken(run: RunPaths, submissions: Sequence[Submission]) -> bool:
+    """Whether there are newer submissions than these: a run submits some itself, and no lock keeps it from that.
+
+    Raises:
+        StorageError: as `read_submissions`.
+    """
+    return len(_folders(run)) > len(submissions)
+
+
+def _folders(run: RunPaths) -> list[Path]:
     try:
-        folders = sorted(path for path in run.submissions.iterdir() if whole_number(path.name) is not None)
+        return sorted(path for path in run.submissions.iterdir() if whole_number(path.name) is not None)
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StorageError(f"the submissions of the run cannot be read: {storage_errors.what(error)}") from error
-    return [_read(SubmissionPaths(folder, run)) for folder in folders]
 
 
 def read_elements(path: Path) -> tuple[Element, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.registry import Run
-from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, read_submissions
+from curator_slurm.launcher.runs.submissions import Submission, collect_jobs, is_overtaken, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.job_info import JobInfo
 from curator_slurm.launcher.slurm.parse import ArrayTasks
@@ -22,6 +22,8 @@ from curator_slurm.launcher.status.recover_job_ids import recover_job_ids
 
 ASK_S = 30.0
 """How long Slurm has to answer one question about runs, however many commands that takes."""
+_TURNS = 2
+"""How often a run may submit a job itself while Slurm is asked for it."""
 MOST_POLL_S = 3600.0
 """More is taken for this: a state of an hour ago helps nobody."""
 RECENT_S = 3600.0
@@ -72,10 +74,23 @@ def ask(
 ) -> tuple[Sequence[Submission], SlurmAnswer]:
     """What Slurm says of a run's submissions, after those that were interrupted have been found again.
 
-    `shares`: it may have said so to another command, no longer ago than `limits.poll_s`; not for who acts on it.
+    The submissions are read again where the run has submitted a job itself while Slurm was asked: the job before that
+    one may have ended meanwhile, and the run would look as if it had. `shares`: Slurm may have said so to another
+    command, no longer ago than `limits.poll_s`; not for who acts on it.
     """
+    known = read_submissions(run.paths) if submissions is None else submissions
+    for _ in range(_TURNS):
+        known, answer = _ask_once(run, known, shares=shares)
+        if not is_overtaken(run.paths, known):
+            break
+        known = read_submissions(run.paths)
+    else:
+        known, answer = _ask_once(run, known, shares=shares)
+    return known, answer
+
+
+def _ask_once(run: Run, submissions: Sequence[Submission], *, shares: bool) -> tuple[Sequence[Submission], SlurmAnswer]:
     assert run.record is not None
-    submissions = read_submissions(run.paths) if submissions is None else submissions
     if run.record.is_local:
         return recover_job_ids(run.paths, submissions, lambda: ()), SlurmAnswer()
     slurm = Slurm().within(ASK_S)

@@ -26,7 +26,7 @@ from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.paths import FEED_LOCK, SUBMISSIONS_LOCK, RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
-from curator_slurm.launcher.runs.submissions import RESTART, Submission, collect_jobs, read_submissions
+from curator_slurm.launcher.runs.submissions import RESTART, Submission, collect_jobs, is_overtaken, read_submissions
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.activity import ended_early, with_activity
 from curator_slurm.launcher.status.ask_slurm import RECENT_S, SlurmAnswer, ask, ask_for_all
@@ -153,9 +153,11 @@ def statuses_of(runs: Sequence[Run], answer: SlurmAnswer | None = None, *, share
 
 def _decided(run: Run, submissions: Sequence[Submission], answer: SlurmAnswer) -> RunStatus:
     try:
-        return conclude(run, collect_facts(run, submissions, answer, Level.STATE))
+        status = conclude(run, collect_facts(run, submissions, answer, Level.STATE))
+        overtaken = status.state.is_final and is_overtaken(run.paths, submissions)
     except TROUBLE as error:
         return troubled(error)
+    return status_of(run, Level.STATE) if overtaken else status
 
 
 def troubled(error: Exception) -> RunStatus:

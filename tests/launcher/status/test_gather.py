@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,16 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.paths import AttemptPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Element
-from curator_slurm.launcher.runs.submissions import SubmissionRecord, write_submission
+from curator_slurm.launcher.runs.submissions import RESTART, SubmissionRecord, write_submission
+from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.slurm.job_info import JobInfo
 from curator_slurm.launcher.slurm.parse import ArrayTasks
 from curator_slurm.launcher.states import RunState, SlurmState
 from curator_slurm.launcher.status.ask_slurm import SlurmAnswer
 from curator_slurm.launcher.status.gather import Gathered, Level, collect_facts, observe, status_of, statuses_of
+from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_status import ShardState
+from curator_slurm.launcher.status.watch import Watcher
 
 
 def facts_of(run: Run, answer: SlurmAnswer, level: Level = Level.FAILURES, shard: int | None = None) -> Gathered:
@@ -167,6 +171,24 @@ def test_old_failures_are_not_asked_for(tmp_path: Path, fake_slurm: FakeSlurm) -
     os.utime(done.paths.done(0), (time.time() - 7200,) * 2)
     assert [status.state for status in statuses_of([run, done])] == [RunState.FAILED, RunState.COMPLETED]
     assert fake_slurm.calls == []
+
+
+@pytest.mark.parametrize("look", [status_of, lambda run: statuses_of([run])[0], lambda run: Watcher(run).poll()])
+def test_a_job_that_the_run_submits_while_slurm_is_asked(
+    tmp_path: Path, fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, look: Callable[[Run], RunStatus]
+) -> None:
+    """The one before has ended when Slurm answers: whoever knows of that alone takes the run for failed."""
+    run = submitted_run(tmp_path)
+    outcome(new_attempt(run), "failed", failure_class="time_limit")
+
+    def states(_: object, job_ids: Iterable[str], **__: object) -> dict[str, list[JobInfo]]:
+        if not (run.paths.submissions / "0001").exists():
+            submit_again(run, "4712", purpose=RESTART)
+        known = {"4711": SlurmState.TIMEOUT, "4712": SlurmState.PENDING}
+        return {job_id: [JobInfo(job_id=job_id, state=known[job_id])] for job_id in job_ids}
+
+    monkeypatch.setattr(Slurm, "job_states", states)
+    assert look(run).state is RunState.RESTARTING
 
 
 def published(run: Run, job_id: str = "4711", restart: int = 0) -> AttemptPaths:
