@@ -29,7 +29,7 @@ PLAIN_WORKERS ?= 5
 SIDE_BY_SIDE   = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor containers stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -69,6 +69,11 @@ shapes: packages $(DEV) ## One spec on the real Slurm in fourteen shapes of site
 
 doctor: packages $(DEV) ## Plant twenty faults in the real Slurm, of which `curator-slurm doctor` must find each (five minutes)
 	$(PYTEST) -m doctor -s tests/on_slurm/test_doctor_on_slurm.py
+
+containers: $(DEV) ## Runs inside a Debian image, made once by debootstrap, with several runtimes on the real Slurm (ten minutes)
+	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime zstd
+	$(BIN)/python tests/image_folder.py
+	$(PYTEST) -m containers -s tests/on_slurm/test_containers_on_slurm.py
 
 stalls: packages $(DEV) ## Freeze shared storage and suspend jobs for 100 s on the real Slurm (a quarter of an hour)
 	$(PYTEST) -m stalls -s tests/on_slurm/test_stalls.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+from ray import cloudpickle
 
 _PLAIN = (str, bytes, bytearray, int, float, bool, type(None))
 _RECORDS = "_stage_perf"

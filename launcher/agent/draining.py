@@ -114,8 +114,7 @@ class Draining:
         self._asking.start()
 
     def _on_signal(self) -> DrainOrder | None:
-        ending = job_control.ending_of(self.context.allocation.job_id)
-        kill_wait_s = job_control.kill_wait_s()
+        ending, kill_wait_s = job_control.ending_of(self.context, kill_wait=True)
         in_log = self._log.reason()  # again: what was not there a moment ago may be now
         if self._log.job_is_cancelled():
             return None
@@ -123,7 +122,8 @@ class Draining:
 
     def _on_notice(self) -> DrainOrder:
         notice_s = drain_notice_s(self.context.plan) or 0.0
-        return before_limit(time.time(), job_control.ending_of(self.context.allocation.job_id), notice_s)
+        ending, _ = job_control.ending_of(self.context)
+        return before_limit(time.time(), ending, notice_s)
 
     def _look_for_file(self) -> None:
         while not self._over.wait(_FILE_S):

@@ -198,7 +198,7 @@ class Head:
                 return
             if patience.is_over():
                 log.warning("ending the step: no response from %s", ", ".join(sorted(stuck)))
-                cancel_step(self.context.environment["SLURM_JOB_ID"], step)
+                cancel_step(self.context, f"{self.context.environment['SLURM_JOB_ID']}.{step}")
                 return
         self._note_phases_of(others - noted)
 

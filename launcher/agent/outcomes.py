@@ -193,7 +193,7 @@ class Outcomes:
         """The outcome as it stays: with Slurm's word on why it ended the job, where nothing else tells."""
         if not outcome.provisional:
             return outcome
-        reason = reason_of_end(self.context.allocation.job_id)
+        reason = reason_of_end(self.context)
         if reason is None:
             return outcome
         said = self._of_signal(self._signal_name, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import threading
 import time
@@ -13,7 +14,6 @@ from curator_slurm.launcher.agent.cluster_scale import join_delay_s, joins_befor
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.head_watch import HeadWatch
 from curator_slurm.launcher.agent.heartbeat import STEP_S, HeartbeatReader
-from curator_slurm.launcher.agent.job_control import cancel_job
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.leave import Leave
 from curator_slurm.launcher.agent.node import Node
@@ -23,7 +23,7 @@ from curator_slurm.launcher.failure_classes import FailureClass, failure_class_o
 from curator_slurm.launcher.restart.leave_request import try_to_leave
 from curator_slurm.launcher.runs.attempt_records import NodeState, read_node_status, without_head
 from curator_slurm.launcher.runs.phases import Phase
-from curator_slurm.launcher.runs.restart_request import GOES_ON
+from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON
 from curator_slurm.launcher.waiting import Patience
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
@@ -35,6 +35,8 @@ _LOOKS_AT_STATUS = 5
 _REASON_S = 60.0
 """How long a worker that gives up waits for storage to take the reason."""
 _LONGEST_TURN_S = 30.0
+_END_S = 20.0
+"""How long a worker that gives up may take to clean its node up until the shell outside ends the job."""
 
 
 def run_worker(context: AgentContext, node: Node) -> int:
@@ -171,16 +173,27 @@ def _give_up(context: AgentContext, watch: HeadWatch) -> bool:
     writer = threading.Thread(target=_leave_reason, args=(context, watch, reason, lives), daemon=True)
     writer.start()
     writer.join(_REASON_S)
-    if lives.is_set():
-        return False
-    if not (allocation.local or context.goes_on):
-        cancel_job(allocation.job_id)
-    return True
+    return not lives.is_set()
 
 
 def _code(context: AgentContext) -> int:
-    """What to exit with after giving up: the shell around this agent carries the request out, and ends the job."""
-    return GOES_ON if context.goes_on else 1
+    """What to exit with after giving up: the shell around this agent carries the request out, or ends the job.
+
+    Without a request storage may take nothing, so that no step of the end is sure to end.
+    """
+    if context.goes_on:
+        return GOES_ON
+    if context.stop.requested:  # Slurm ends the job, or has it run again: then nobody else must end it
+        return 1
+    _exit_later(ENDS_JOB)
+    return ENDS_JOB
+
+
+def _exit_later(code: int) -> None:
+    """End this process at the latest when the time for cleaning up is over."""
+    late = threading.Timer(_END_S, os._exit, [code])
+    late.daemon = True
+    late.start()
 
 
 def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: threading.Event) -> None:

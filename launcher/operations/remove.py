@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.lock import RunLock, is_locked
 from curator_slurm.launcher.runs.paths import COLLECT_LOCK, SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.runs.travelling_package import remove_unused
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.gather import observe, statuses_of
 from curator_slurm.launcher.status.run_decision import RunStatus
@@ -61,6 +63,7 @@ def remove(run: Run, *, outputs: bool = False) -> None:
             raise StorageError(f"run {run.run_id} cannot be removed: {storage_errors.what(error)}") from error
     for left in parent.glob(f"{_DOOMED}*"):
         _delete(left)
+    remove_unused(parent, time.time())
     with contextlib.suppress(OSError):
         parent.rmdir()
 

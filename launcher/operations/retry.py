@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
 from curator_slurm.launcher.operations.collect_job import collects_itself, has_collect_job, submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, launch
 from curator_slurm.launcher.operations.queue_limit import fitting
-from curator_slurm.launcher.operations.revised_plan import changed_settings, revised_plan
+from curator_slurm.launcher.operations.revised_plan import changed_settings, other_software, revised_plan
 from curator_slurm.launcher.operations.select_shards import Choice, Selection, choose
 from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Plan
@@ -23,6 +24,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.submissions import Submission
+from curator_slurm.launcher.runs.travelling_package import give_package
 from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import JobArray
@@ -94,6 +96,8 @@ def retry(run: Run, request: RetryRequest, environ: Mapping[str, str]) -> Retry:
             return replace(found, run=run, nothing=f"{room.words}.")
         room.or_refuse()
         write_secrets(run.paths, _secrets(run, found.plan, environ))
+        if found.plan.containers:
+            _give_package(run)
         run = registry.mark_cancelled(run, None)
         for shard in found.revised:
             revise(run.paths.manifest, shard)
@@ -145,7 +149,13 @@ def _prepare(
     plan, files = revised_plan(run, changes, environ)
     exposed = [f"--set: {message}" for path, message in exposed_secrets.warnings(plan.spec) if dotted(path) in changes]
     purge = purge_warning(run, sorted(gathered.facts.done), gathered.facts.now)
-    warnings = [*warnings, *exposed, *([] if request.update_code else _old_code(run)), *filter(None, [purge])]
+    warnings = [
+        *warnings,
+        *other_software(run, plan, request.set_options),
+        *exposed,
+        *([] if request.update_code else _old_code(run)),
+        *filter(None, [purge]),
+    ]
     arrays, after = _arrays(plan, choice.shards, submissions, answer)
     other_files = revised(run.paths, choice.shards, request.revision)
     return Retry(run, choice, changes, arrays, after, warnings, plan, files, other_files)
@@ -194,6 +204,15 @@ def _arrays(
     if free > 0:
         return arrays_for(plan, shards, Slurm(), free), []
     return arrays_for(plan, shards, Slurm()), sorted(busy, key=int)
+
+
+def _give_package(run: Run) -> None:
+    """Where the run has none: it began without a container, or the site has deleted what was not used."""
+    try:
+        give_package(run.paths)
+    except OSError as error:
+        words = f"cannot give run {run.run_id} its package: {storage_errors.what(error)}"
+        raise StorageError(words) from error
 
 
 def _secrets(run: Run, plan: Plan, environ: Mapping[str, str]) -> Mapping[str, str]:

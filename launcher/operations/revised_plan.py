@@ -53,6 +53,26 @@ def revised_plan(run: Run, changes: Mapping[str, str], environ: Mapping[str, str
     return plan, {paths.plan.name: plan.to_yaml(), paths.script.name: render(plan)}
 
 
+def other_software(run: Run, plan: Plan, set_options: Sequence[str]) -> list[str]:
+    """What to say where these options change the container: what is finished stays as it is."""
+    key = "environment.container"
+    if not any(
+        f"{changed}.".startswith(f"{key}.") or changed == "environment" for changed, _ in map(_parsed, set_options)
+    ):
+        return []
+    before, now = (_software(each) for each in (read_plan(run), plan))
+    if before == now:
+        return []
+    return [
+        f"{key}: {now} from now on, {before} before; shards and source partitions that are finished stay as they are"
+    ]
+
+
+def _software(plan: Plan) -> str:
+    container = plan.spec.environment.container
+    return "no container" if container is None else container.image
+
+
 def _parsed(option: str) -> tuple[str, str]:
     """Key and value of a --set; the key as the spec spells it."""
     override = parse_override(option)

@@ -16,7 +16,7 @@ from curator_slurm.launcher.plan.model import Cluster, Plan, SiteTemplate
 from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.plan.sbatch_lines import Option, collect_lines, outlives_nodes, sbatch_lines
 from curator_slurm.launcher.plan.template_blocks import FOLDER
-from curator_slurm.launcher.runs.restart_request import GOES_ON
+from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON
 from curator_slurm.launcher.shell import quote, sbatch_quote
 from curator_slurm.launcher.site.habits import ExportUse
 from curator_slurm.launcher.spec.restart_section import Mechanism
@@ -32,7 +32,6 @@ MAX_SCRIPT = 1_000_000
 
 _OF_RESTARTS = (
     "was_cancelled",
-    "without_job",
     "job_of_comment",
     "ask_slurm",
     "starts_without",
@@ -92,6 +91,7 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         components=[str(number) for number in range(len(plan.spec.resources.groups))],
         restarts=restart_choice(plan).mechanism is not Mechanism.OFF,
         goes_on=str(GOES_ON),
+        ends_job=str(ENDS_JOB),
         exports=plan.habits.export is not ExportUse.NEVER,
         functions=_functions(plan),
         agent=agent,
@@ -117,6 +117,8 @@ def _functions(plan: Plan) -> list[str]:
     functions = ["json_text", "node_fail", "run_agent", "prepare_software", "start_agent"]
     if restart_choice(plan).mechanism is not Mechanism.OFF:
         functions[:0] = [*_OF_RESTARTS]
+    if plan.cluster is Cluster.SLURM:
+        functions[:0] = ["without_job", "end_job", "after_head"]
     if plan.spec.environment.modules:
         functions.insert(0, "find_module_command")
     if plan.spec.environment.conda is not None:

@@ -171,9 +171,10 @@ def create_run(folder: Path, new: NewRun) -> Run:
         owners.make_private(temporary, elsewhere)
         _fill(RunPaths(temporary), new, record)
         if new.travels:
-            from curator_slurm.launcher.runs.travelling_package import give_package
+            from curator_slurm.launcher.runs.travelling_package import give_package, remove_unused
 
             give_package(RunPaths(temporary))
+            remove_unused(parent, now)
         temporary.rename(parent / run_id)
         sync_folder(parent)
     except OSError as error:

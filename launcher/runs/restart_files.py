@@ -1,4 +1,4 @@
-"""The names of the files of an element that are about restarts."""
+"""The names of the files by which the agents of an element and its batch script hear of each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 class RestartFiles:
-    """What came before an element, and how the run goes on after it; `root` is `elements/<job id>.<restart>`."""
+    """What came before an element, how the run goes on after it, and what is asked of Slurm meanwhile.
+
+    `root` is `elements/<job id>.<restart>`.
+    """
 
     root: Path
 
@@ -39,3 +42,8 @@ class RestartFiles:
     def cancelled(self) -> Path:
         """Made by `cancel`: the request is not carried out."""
         return self.root / "cancelled"
+
+    @property
+    def questions(self) -> Path:
+        """What the head agent asks of Slurm, and the batch script's answers; removed by that at its end."""
+        return self.root / "questions"

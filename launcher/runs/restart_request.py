@@ -20,6 +20,8 @@ from curator_slurm.launcher.runs.submissions import RESTARTING_S
 
 GOES_ON = 75
 """What an agent exits with that has left a request, because the head of its job is lost."""
+ENDS_JOB = 76
+"""What an agent exits with where nothing goes on: the shell outside, which has Slurm's commands, ends the job."""
 
 
 class How(StrEnum):

@@ -19,6 +19,8 @@ LINK = "package"
 """In a run directory: to the package as it was when the run was submitted."""
 _SUFFIXES = frozenset({".py", ".yaml", ".j2", ".sh", ".typed"})
 _CACHE = "__pycache__"
+_UNUSED_S = 86400.0
+_DOOMED = ".removing-"
 
 
 def give_package(run: RunPaths) -> None:
@@ -28,10 +30,56 @@ def give_package(run: RunPaths) -> None:
         OSError: it cannot be written.
     """
     link = run.root / LINK
-    if link.is_symlink() or link.exists():
+    if link.is_dir():
         return
+    with contextlib.suppress(FileNotFoundError):
+        link.unlink()  # a site deletes files that nobody has used for months
     folder = _placed(run.root.parent / FOLDER)
     link.symlink_to(Path("..", FOLDER, folder.name))
+
+
+def remove_unused(parent: Path, now: float) -> None:
+    """Remove the packages beside the run directories of this folder that none of these leads to.
+
+    One that was given to a run within a day stays, because that run may not have its link yet. What cannot be removed
+    is left for the next time.
+    """
+    old = [folder for folder in _entries(parent / FOLDER) if now - _changed(folder, now) > _UNUSED_S]
+    if not old:
+        return
+    used = {_target(run / LINK) for run in _entries(parent)}
+    for folder in old:
+        if folder.name in used:
+            continue
+        doomed = folder.with_name(f"{_DOOMED}{folder.name.removeprefix(_DOOMED)}")
+        with contextlib.suppress(OSError):
+            folder.rename(doomed)  # nobody finds half of it
+            for each, _, _ in os.walk(doomed):
+                os.chmod(each, 0o700)  # noqa: PTH101
+        shutil.rmtree(doomed, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (parent / FOLDER).rmdir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _changed(folder: Path, now: float) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return now
+
+
+def _target(link: Path) -> str:
+    try:
+        return link.readlink().name
+    except OSError:
+        return ""
 
 
 def _placed(parent: Path) -> Path:
@@ -42,6 +90,8 @@ def _placed(parent: Path) -> Path:
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     folder = parent / digest.hexdigest()[:16]
     if folder.is_dir():
+        with contextlib.suppress(OSError):
+            os.utime(folder)  # it is used, although no run leads there yet
         return folder
     parent.mkdir(mode=0o700, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))

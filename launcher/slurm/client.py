@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from curator_slurm.launcher.errors import SlurmError
-from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
 from curator_slurm.launcher.slurm.command_process import run_to_its_end
-from curator_slurm.launcher.slurm.job_info import Ending, JobInfo, merge
+from curator_slurm.launcher.slurm.job_info import JobInfo, merge
 from curator_slurm.launcher.slurm.partitions import SINFO_FORMAT, NodeGroup, TrialAnswer, parse_partitions
 from curator_slurm.launcher.slurm.shared_answers import SharedAnswers, forget
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
-from curator_slurm.launcher.states import SlurmState
-from curator_slurm.launcher.tails import last_lines
 
 _Row = TypeVar("_Row")
 _Parsed = TypeVar("_Parsed")
@@ -320,20 +317,6 @@ class Slurm:
             if messages.NO_ACCOUNTING.search(error.stderr):
                 return []
             raise
-
-    def ending(self, job_id: str) -> Ending:
-        """Why and when Slurm ends this job, queried from inside it after a signal, as far as that can be told.
-
-        While a job is ending, its state is COMPLETING; that it was preempted or cancelled is written only to the
-        job's own log. While the grace of a preemption lasts, it is RUNNING, and the log speaks of a cancelled step.
-        """
-        for info in self.job_states([job_id], details=True).get(job_id.partition("_")[0], []):
-            if info.job_id == job_id:
-                if info.preempted is not None and info.state is SlurmState.RUNNING:
-                    return Ending(FailureClass.PREEMPTED, info.ends_by, preempted=True)
-                in_log = messages.reason_in_log(last_lines(Path(info.output), LOG_LINES))
-                return Ending(info.end_reason or in_log, info.ends_by)
-        return Ending()
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs; it is no error if some have ended already or are unknown to Slurm."""

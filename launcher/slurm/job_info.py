@@ -65,6 +65,20 @@ class Ending:
     """It is preempted, and runs on until `at`."""
 
 
+def ending_from_inside(infos: Iterable[JobInfo], job_id: str, in_log: FailureClass | None) -> Ending:
+    """Why and when Slurm ends this job, seen from inside it after a signal, as far as that can be told.
+
+    While a job is ending, its state is COMPLETING; that it was preempted or cancelled is written only to the job's own
+    log. While the grace of a preemption lasts, it is RUNNING, and the log speaks of a cancelled step.
+    """
+    info = next((each for each in infos if each.job_id == job_id), None)
+    if info is None:
+        return Ending()
+    if info.preempted is not None and info.state is SlurmState.RUNNING:
+        return Ending(FailureClass.PREEMPTED, info.ends_by, preempted=True)
+    return Ending(info.end_reason or in_log, info.ends_by)
+
+
 def end_reason(state: SlurmState, reason: str) -> FailureClass | None:
     """Why Slurm ends or has ended a job in this state, with this reason; None where neither says so."""
     return state.failure_class or _REASONS_OF_END.get(reason)

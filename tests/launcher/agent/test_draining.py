@@ -124,12 +124,11 @@ class Slurm:
 def slurm(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     told = Slurm()
 
-    def ending_of(_job: str) -> Ending | None:
+    def ending_of(_context: AgentContext, *, kill_wait: bool = False) -> tuple[Ending | None, float | None]:
         told.asked += 1
-        return told.ending
+        return told.ending, told.kill_wait if kill_wait else None
 
     monkeypatch.setattr(draining_module.job_control, "ending_of", ending_of)
-    monkeypatch.setattr(draining_module.job_control, "kill_wait_s", lambda: told.kill_wait)
     monkeypatch.setattr(draining_module, "_FILE_S", 0.01)
     return told
 
@@ -169,7 +168,7 @@ def decided(head: Draining) -> bool:
 def test_a_question_that_fails_ends_the_work(
     head: Draining, context: AgentContext, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(_job: str) -> Ending | None:
+    def fail(_context: AgentContext, *, kill_wait: bool) -> tuple[Ending | None, float | None]:
         raise RuntimeError("what nobody has thought of")
 
     monkeypatch.setattr(draining_module.job_control, "ending_of", fail)

@@ -136,6 +136,34 @@ def test_runs_share_one_package_that_nobody_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("runtimes")
+def test_a_retry_in_a_container_says_that_the_software_is_another(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    """And the run, which had none, gets the package."""
+    keep_element(fake_slurm)
+    fails = ["python", "-c", "import os, sys; sys.exit('CURATOR_SLURM_PACKAGE' not in os.environ)"]
+    spec = {
+        "name": "demo",
+        "pipeline": {"command": fails},
+        "cluster": {"ray": False, "join_timeout_s": 60},
+        "environment": {"python": sys.executable},
+        "storage": {"runs": str(tmp_path / "runs"), "node_local": str(tmp_path)},
+    }
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    assert CliRunner().invoke(main, ["run", str(tmp_path / "spec.yaml"), "--cluster", "slurm"]).exit_code != 0
+    (directory,) = run_directories([tmp_path / "runs"])
+    assert not (directory / LINK).exists()
+
+    image = tmp_path / "image.sqsh"
+    image.write_text("")
+    container = f"environment.container={{image: {image}, runtime: pyxis}}"
+    retried = CliRunner().invoke(main, ["retry", str(directory), "--set", container])
+    assert retried.exit_code == 0, retried.output
+    assert f"environment.container: {image} from now on, no container before;" in " ".join(retried.output.split())
+    assert (directory / LINK / "curator_slurm").is_dir()
+    watched = CliRunner().invoke(main, ["watch", str(directory)])
+    assert watched.exit_code == 0, watched.output
+
+
+@pytest.mark.usefixtures("runtimes")
 def test_with_pyxis_the_step_is_the_container(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
     keep_element(fake_slurm)
     (tmp_path / "image.sqsh").write_text("")

@@ -18,12 +18,12 @@ from curator_slurm.launcher.agent.heartbeat import Heartbeat, HeartbeatReader
 from curator_slurm.launcher.agent.node_agent import report_head_lost, report_worker_lost
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.outcomes import Outcomes
-from curator_slurm.launcher.agent.worker import _give_up
+from curator_slurm.launcher.agent.worker import _code, _give_up
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, NodeStatus, Outcome, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
-from curator_slurm.launcher.runs.restart_request import How, RestartRequest
+from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON, How, RestartRequest
 from curator_slurm.launcher.states import RunState
 
 ALLOCATION = Allocation(job_id="7", restart=0, node_id=0, nodes=("n1", "n2"), cpus=1, memory=1, gpus=0)
@@ -86,10 +86,16 @@ def stopped_head(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Outc
     return outcomes.stopped(None)
 
 
-def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, *, lives: bool = False) -> list[str]:
-    """What a worker does that takes its head for lost; gives the jobs that it has cancelled."""
-    cancelled: list[str] = []
-    monkeypatch.setattr("curator_slurm.launcher.agent.worker.cancel_job", cancelled.append)
+@pytest.fixture(autouse=True)
+def late(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The exit codes by which this process was to end later, whatever storage does."""
+    codes: list[int] = []
+    monkeypatch.setattr("curator_slurm.launcher.agent.worker._exit_later", codes.append)
+    return codes
+
+
+def give_up(cluster: ClusterPaths, *, lives: bool = False, signalled: bool = False) -> int | None:
+    """What a worker does that takes its head for lost; gives what it ends with."""
     context: Any = SimpleNamespace(
         cluster=cluster,
         stop=StopRequest(),
@@ -99,8 +105,10 @@ def give_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, *, lives: bo
         goes_on=False,
     )
     watch: Any = SimpleNamespace(reason="no heartbeat for 45 s", shows_life_after_a_write=lambda: lives)
+    if signalled:
+        context.stop._on_signal(signal.SIGTERM, None)
     assert _give_up(context, watch) is not lives
-    return cancelled
+    return None if lives else _code(context)
 
 
 def test_a_head_that_was_killed_says_whether_its_run_goes_on(cluster: ClusterPaths) -> None:
@@ -109,19 +117,18 @@ def test_a_head_that_was_killed_says_whether_its_run_goes_on(cluster: ClusterPat
     assert message.endswith("was killed; not restarted any more: 3 restarts in a row finished nothing")
 
 
-def test_a_job_that_goes_on_is_ended_by_the_shell_that_carries_that_out(
-    cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_goes_on_is_ended_by_the_shell_that_carries_that_out(cluster: ClusterPaths, late: list[int]) -> None:
     """And by the first worker's alone: those that come after it find its request."""
     RestartRequest(how=How.REQUEUE, shards=[0], cancels=True).write(cluster)
-    assert give_up(cluster, monkeypatch) == []
+    assert give_up(cluster) == GOES_ON
+    assert late == []
     assert (read_json(cluster.outcome) or {})["failure_class"] == "node_failed"
 
 
 def test_a_head_that_a_worker_gave_up_is_not_told_as_cancelled(
     cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert give_up(cluster, monkeypatch) == ["7"]
+    assert give_up(cluster) == ENDS_JOB
     outcome = stopped_head(cluster, monkeypatch)
     assert (outcome.state, outcome.failure_class) == (RunState.FAILED, FailureClass.NODE_FAILED)
     assert outcome.message == "the head node n1 was lost: no heartbeat for 45 s"
@@ -138,16 +145,23 @@ def test_without_a_reason_of_others_it_was_cancelled(cluster: ClusterPaths, monk
 
 
 def test_a_worker_that_gives_up_does_not_wait_for_storage_for_ever(
-    cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch, late: list[int]
 ) -> None:
     go_on = threading.Event()
     monkeypatch.setattr("curator_slurm.launcher.agent.worker._leave_reason", lambda *_: go_on.wait(60))
     monkeypatch.setattr("curator_slurm.launcher.agent.worker._REASON_S", 0.05)
-    assert give_up(cluster, monkeypatch) == ["7"]
+    assert give_up(cluster) == ENDS_JOB
+    assert late == [ENDS_JOB]
     go_on.set()
 
 
-def test_a_head_that_beats_again_is_not_given_up(cluster: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_slurm_ends_is_ended_by_nobody_else(cluster: ClusterPaths, late: list[int]) -> None:
+    """It may be about to run again."""
+    assert give_up(cluster, signalled=True) == 1
+    assert late == []
+
+
+def test_a_head_that_beats_again_is_not_given_up(cluster: ClusterPaths) -> None:
     """Storage took no writes: neither its beat nor our reason."""
-    assert give_up(cluster, monkeypatch, lives=True) == []
+    assert give_up(cluster, lives=True) is None
     assert not cluster.outcome.exists()

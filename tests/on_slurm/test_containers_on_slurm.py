@@ -1,0 +1,181 @@
+"""Whole runs inside a real image, made from Debian, which has Ray and nothing of curator-slurm (`make containers`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import image_folder
+import pytest
+import yaml
+from slurm_cluster import SlurmCluster
+
+from on_slurm.runs import SMALL, Done, Runs
+
+pytestmark = pytest.mark.containers
+
+ENTER = Path(__file__).with_name("enter-image.sh")
+RUNTIMES: dict[str, dict[str, Any]] = {
+    "charliecloud": {"runtimes": ["charliecloud"]},
+    "command": {"runtimes": ["command"], "command": [str(ENTER), "{image}", "{source}:{target}", "--"]},
+}
+"""What the site file says of containers."""
+
+PROGRAM = f"""
+import glob, json, os, socket, sys, time
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+ray.init(log_to_driver=False)
+
+@ray.remote(num_cpus=1)
+def count(text):
+    is_image = os.path.exists("/{image_folder.MARK}")
+    return {{"text": text, "words": len(text.split())}}, socket.gethostname(), is_image
+
+nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+texts = [json.loads(line)["text"] for path in sorted(glob.glob(sys.argv[1] + "/*.jsonl")) for line in open(path)]
+found = ray.get([
+    count.options(scheduling_strategy=NodeAffinitySchedulingStrategy(nodes[i % len(nodes)], soft=False)).remote(text)
+    for i, text in enumerate(texts)
+])
+with open(os.path.join(sys.argv[2], "rows.jsonl"), "w") as out:
+    out.writelines(json.dumps(row) + "\\n" for row, _, _ in found)
+print("WHERE", json.dumps(sorted({{(host, is_image) for _, host, is_image in found}})), flush=True)
+while os.path.exists(sys.argv[1] + "/wait"):
+    time.sleep(0.2)
+"""
+PLAIN = (
+    "import curator_slurm, json, sys, importlib.util as u; "
+    "print('HAS', json.dumps([curator_slurm.__file__, [m for m in ('jinja2', 'click') if u.find_spec(m)]]))"
+)
+
+
+@pytest.fixture
+def spec(runs: Runs) -> dict[str, Any]:
+    """Texts, and a program that counts their words on every node."""
+    folder = runs.folder / "in"
+    folder.mkdir()
+    for number in range(4):
+        lines = [json.dumps({"text": f"text {number} {'word ' * line}"}) for line in range(30)]
+        (folder / f"{number}.jsonl").write_text("\n".join(lines) + "\n")
+    return {
+        "name": "contained",
+        "pipeline": {"command": ["python3", "-c", PROGRAM, str(folder), "${output_dir}"]},
+        "input": {"paths": [str(folder / "*.jsonl")]},
+        "resources": SMALL,
+        "cluster": {"join_timeout_s": 200},
+    }
+
+
+def in_image(runs: Runs, spec: dict[str, Any], runtime: str) -> dict[str, Any]:
+    """The spec with the image, on a site that has this runtime."""
+    (runs.folder / "site.yaml").write_text(yaml.safe_dump({"container": RUNTIMES[runtime]}))
+    environment = {**spec.get("environment", {}), "container": {"image": str(image_folder.IMAGE), "runtime": runtime}}
+    return {**spec, "environment": environment}
+
+
+def run(runs: Runs, spec: dict[str, Any], runtime: str, verb: str = "run", *options: str) -> Done:
+    path = runs.write(in_image(runs, spec, runtime))
+    return runs.command(verb, str(path), "--site", "./site.yaml", *options)
+
+
+def where(runs: Runs) -> list[list[object]]:
+    """(host, whether in the image) of all tasks of the newest run."""
+    (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if line.startswith("WHERE ")]
+    found: list[list[object]] = json.loads(line.removeprefix("WHERE "))
+    return found
+
+
+@pytest.fixture
+def rows(spec: dict[str, Any]) -> bytes:
+    """What the outputs must be."""
+    folder = Path(spec["pipeline"]["command"][3])
+    texts = [json.loads(line)["text"] for path in sorted(folder.glob("*.jsonl")) for line in path.open()]
+    return "".join(json.dumps({"text": text, "words": len(text.split())}) + "\n" for text in texts).encode()
+
+
+def test_a_run_without_a_container_has_these_rows(runs: Runs, spec: dict[str, Any], rows: bytes) -> None:
+    done = runs.run(spec)
+    assert done.returncode == 0, done.output
+    assert where(runs) == [["n1", False], ["n2", False], ["n3", False]]
+    assert (runs.latest() / "outputs/rows.jsonl").read_bytes() == rows
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_run_in_the_image_has_the_same_on_all_nodes(
+    runs: Runs, spec: dict[str, Any], rows: bytes, runtime: str
+) -> None:
+    done = run(runs, spec, runtime)
+    assert done.returncode == 0, done.output
+    assert where(runs) == [["n1", True], ["n2", True], ["n3", True]]
+    assert (runs.latest() / "outputs/rows.jsonl").read_bytes() == rows
+    assert f"{runtime} starts the container" in runs.read("slurm-*.log")
+    runs.assert_nothing_left()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_nothing_is_left_after_scancel(
+    runs: Runs, spec: dict[str, Any], runtime: str, slurm_cluster: SlurmCluster
+) -> None:
+    (runs.folder / "in" / "wait").touch()
+    done = run(runs, spec, runtime, "submit", "--json")
+    assert done.returncode == 0, done.output
+    runs.wait_for_event("driver_started")
+    slurm_cluster.run(["scancel", str(runs.status(done.json["run_id"])["job_id"])], check=True)
+    assert runs.watch(done.json["run_id"]).returncode != 0
+    assert runs.status(done.json["run_id"])["state"] == "cancelled"
+    runs.assert_nothing_left()
+
+
+def test_a_worker_that_loses_its_head_node_ends_the_job(
+    runs: Runs, spec: dict[str, Any], slurm_cluster: SlurmCluster
+) -> None:
+    """Its agent is in the image, where there is no scancel."""
+    (runs.folder / "in" / "wait").touch()
+    spec["cluster"] = {**spec["cluster"], "min_nodes": 2, "heartbeat_timeout_s": 20}
+    done = run(runs, spec, "charliecloud", "submit", "--json")
+    assert done.returncode == 0, done.output
+    runs.wait_for_event("driver_started")
+    slurm_cluster.kill_node("n1")
+    assert runs.watch(done.json["run_id"]).returncode == 6
+    assert runs.status(done.json["run_id"])["failure_class"] == "node_failed"
+    slurm_cluster.wait_until_idle()
+    slurm_cluster.heal()
+    assert slurm_cluster.processes() == []
+
+
+def test_a_time_limit_is_known_by_its_moment_inside_the_image(
+    runs: Runs, spec: dict[str, Any], slurm_cluster: SlurmCluster
+) -> None:
+    """The agent has asked Slurm, by way of the batch script: the log has not said when."""
+    (runs.folder / "in" / "wait").touch()
+    spec["resources"] = {**SMALL, "nodes": 1}
+    done = run(runs, spec, "charliecloud", "submit", "--json")
+    assert done.returncode == 0, done.output
+    runs.wait_for_event("driver_started")
+    job = runs.status(done.json["run_id"])["job_id"]
+    slurm_cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now+2"], check=True)
+    assert runs.watch(done.json["run_id"]).returncode == 6
+    assert runs.status(done.json["run_id"])["failure_class"] == "time_limit"
+    runs.assert_nothing_left()
+
+
+def test_our_executors_run_in_an_image_that_has_what_they_need(runs: Runs, spec: dict[str, Any]) -> None:
+    """And without it, what is missing is said by name."""
+    folder = Path(spec["pipeline"]["command"][3])
+    spec["pipeline"] = {
+        "stages": [
+            {"use": "JsonlReader", "with": {"file_paths": str(folder)}},
+            {"use": "WordCountFilter", "with": {"min_words": 10}},
+            {"use": "JsonlWriter", "with": {"path": "${output_dir}"}},
+        ],
+        "executor": "ray_data",
+    }
+    done = run(runs, spec, "charliecloud")
+    assert done.returncode == 6, done.output
+    assert "ray[data]" in done.output
+    spec["environment"] = {"env": {"PYTHONPATH": image_folder.MORE}}
+    done = run(runs, spec, "charliecloud")
+    assert done.returncode == 0, done.output
