@@ -56,6 +56,18 @@ def section_at(path: Path, root: type[BaseModel] = Spec) -> type[BaseModel] | No
     return models[0] if models else None
 
 
+def may_be_absent(path: Path, root: type[BaseModel] = Spec) -> bool:
+    """Whether `null` at `path` says that there is nothing: an optional section inside of another, and one that has its
+    name from the user."""
+    if len(path) == 1:
+        return False
+    section = section_at(path[:-1], root)
+    if section is None:
+        return True
+    fields = {info.alias or name: info for name, info in section.model_fields.items()}
+    return path[-1] in fields and fields[str(path[-1])].default is None
+
+
 def wants_text(path: Path, root: type[BaseModel] = Spec) -> bool:
     """Whether the value at `path` is a string, so that a number there keeps its spelling."""
     found = list(_types_at(path, root))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.launcher.errors import SitePolicyError, SpecProblem
-from curator_slurm.launcher.spec.keys import dotted
-from curator_slurm.launcher.spec.merging import EXCLUSIVE, GROUPS, SBATCH, canonical, spelled, value_at
+from curator_slurm.launcher.spec.keys import dotted, section_at
+from curator_slurm.launcher.spec.merging import EXCLUSIVE, GROUPS, SBATCH, canonical, in_full, spelled, value_at
 from curator_slurm.launcher.spec.yaml_document import Document, Path
 
 _TRES = ((*SBATCH, "tres-per-task"), (*SBATCH, "tres-per-job"))
@@ -69,16 +69,19 @@ def refuse(problems: Sequence[SpecProblem]) -> None:
 
 def changes(before: Any, after: Any, locks: Sequence[Lock], where: Callable[[Path], str]) -> Iterator[SpecProblem]:
     """Every locked key whose value is not what it was."""
+    before, after = in_full(before), in_full(after)
     for lock in locks:
         changed = next(iter(_watched(lock, before, after)), None)
         if changed is None:
             continue
         precise = _first_difference(before, after, changed)
         key = dotted(precise)
-        by = f"`{key}`" if _covers(lock.path, precise) else f"`{key}`, which does what `{lock.key}` does,"
-        value = value_at(before, lock.path)
+        is_below = _covers(lock.path, precise)
+        by = f"`{key}`" if is_below else f"`{key}`, which does what `{lock.key}` does,"
+        value = value_at(before, precise if is_below else lock.path)
         is_plain = isinstance(value, (str, int, float))
-        kept = f"it is {_text(value)} there" if is_plain else "it stays as it is there" if value else "it is not set"
+        stays = value or not section_at(lock.path[:1])  # a section that specs do not have
+        kept = f"it is {_text(value)} there" if is_plain else "it stays as it is there" if stays else "it is not set"
         contact = f"; questions: {lock.contact}" if lock.contact else ""
         locked = f"`{lock.key}` is locked in {lock.where}: {kept}{contact}"
         yield SpecProblem(key, f"{by} cannot be changed here: {locked}", where(spelled(after, precise)))

@@ -7,13 +7,15 @@ option of sbatch are one key.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from curator_slurm.launcher.spec import sbatch_options
-from curator_slurm.launcher.spec.keys import is_list, section_at
+from curator_slurm.launcher.spec.keys import is_list, may_be_absent, section_at
 from curator_slurm.launcher.spec.yaml_document import Document, Path
 
 APPEND = "+"
@@ -31,6 +33,9 @@ EXCLUSIVE: tuple[tuple[Path, ...], ...] = (
     (("resources", "nodes"), ("resources", "gpus"), ("resources", "cpus")),
 )
 """Settings of which one counts."""
+CONTAINER: Path = ("environment", "container")
+SHORT: dict[Path, str] = {CONTAINER: "image", ("storage", "node_local"): "path"}
+"""Sections that may be written as a plain text, and the key that it stands for."""
 
 
 def canonical(path: Path) -> Path:
@@ -72,6 +77,8 @@ def merge(below: Document, above: Document, root: type[BaseModel], source: str =
 
     Both have mappings at their tops. What is wrong in either is left for the check of the whole.
     """
+    below = _in_full(below, [path for path in SHORT if section_at(path, root)])
+    above = _in_full(above, [CONTAINER])
     sources = {**dict.fromkeys(above.lines, source), **above.sources} if source else dict(above.sources)
     result = Document(lines=dict(above.lines), written=dict(above.written), problems=above.problems, sources=sources)
     gone = {
@@ -85,16 +92,47 @@ def merge(below: Document, above: Document, root: type[BaseModel], source: str =
     return result
 
 
-def leave_out_displaced(document: Document) -> None:
-    """Take away what layers below say and the command line, or the spec, has replaced by something else.
+def in_full(value: Any, paths: Iterable[Path] = tuple(SHORT)) -> Any:
+    """The same with sections in place of the texts that stand for them; `value` stays as it is."""
+    for path in paths:
+        text = value_at(value, path)
+        if isinstance(text, str):
+            value = {**value, path[0]: {**value[path[0]], path[1]: {SHORT[path]: text}}}
+    return value
 
-    That is a setting which a `--set` excludes, and defaults about shards of a run that has none.
-    """
+
+def _in_full(document: Document, paths: Iterable[Path]) -> Document:
+    short = [path for path in paths if isinstance(value_at(document.value, path), str)]
+    if not short:
+        return document
+    result = replace(
+        document,
+        value=in_full(document.value, short),
+        lines=dict(document.lines),
+        sources=dict(document.sources),
+    )
+    for path in short:
+        for table in (result.lines, result.sources):
+            _copy_down(table, path)
+    return result
+
+
+def _copy_down(table: dict[Path, Any], path: Path) -> None:
+    if path in table:
+        table[(*path, SHORT[path])] = table[path]
+
+
+def leave_out_displaced(document: Document) -> None:
+    """Take away what layers below say and the command line has replaced by a setting that excludes it."""
     for group in EXCLUSIVE:
         if any(document.lines.get(path) == 0 and path not in document.sources for path in group):
             for path in group:
                 if path in document.sources:
                     _remove(document, path)
+
+
+def leave_out_shards(document: Document) -> None:
+    """Take away defaults about shards of a run that has none."""
     shards = document.value.get("shards")
     if shards and isinstance(shards, dict) and all(("shards", key) in document.sources for key in shards):
         _remove(document, ("shards",))
@@ -145,7 +183,7 @@ class _Merger:
         }
 
     def _both(self, combined: dict[str, Any], key: str, below: Any, above: Any, path: Path) -> None:
-        if above is None and section_at(path, self.root):
+        if above is None and section_at(path, self.root) and not may_be_absent(path, self.root):
             combined[key] = deepcopy(below)
             self._keep(path)
         elif above is not None:
@@ -159,6 +197,7 @@ class _Merger:
         name = key.removesuffix(APPEND)
         old = _as_list(combined.get(name))
         new = _as_list(value)
+        self.result.sources.pop((*path, name), None)
         for table in (self.result.lines, self.result.written, self.result.sources):
             _move(table, (*path, key), (*path, name), len(old or ()))
         if old is None or new is None:

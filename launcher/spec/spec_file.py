@@ -17,7 +17,7 @@ from curator_slurm.launcher.spec import exposed_secrets, overrides, sbatch_optio
 from curator_slurm.launcher.spec.command_text import errors_in_text
 from curator_slurm.launcher.spec.keys import dotted, is_environment_value, section_at, settings, wants_text
 from curator_slurm.launcher.spec.locks import Below
-from curator_slurm.launcher.spec.merging import leave_out_displaced, merge
+from curator_slurm.launcher.spec.merging import leave_out_displaced, leave_out_shards, merge
 from curator_slurm.launcher.spec.model import NOT_YET, Spec
 from curator_slurm.launcher.spec.placeholders import errors_in, find
 from curator_slurm.launcher.spec.problems import describe, keys_of, path_of, sentence, shortened
@@ -137,6 +137,7 @@ def read_string(text: str, source: str, set_options: Sequence[str] = (), below: 
             reading.problems.append(problem)
     leave_out_displaced(reading.document)
     below.check(reading.document.value, reading.where)
+    leave_out_shards(reading.document)
     _refuse_unavailable(reading)
     _restore_text(reading)
     _check_placeholders(reading)

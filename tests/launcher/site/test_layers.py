@@ -38,6 +38,40 @@ def test_maps_merge_lists_replace_and_plus_appends(places):
     assert places.plan("environment.modules+=[a, b]").spec.environment.modules == ["gcc", "cuda", "a", "b"]
 
 
+def test_null_takes_away_what_need_not_be_there(places):
+    places.write(
+        "system",
+        "environment: {container: {image: docker://r.io/a}}\nrestart: {on_out_of_memory: {mem_per_node: x2}}\n"
+        "storage: {node_local: {path: /fast}}\npartitions: {a: {cpus: 4}, b: {cpus: 8}}\n"
+        "gpu_types: {h100: {}, a: {}}\n",
+    )
+    places.write("user", "storage: {node_local: null}\npartitions: {a: null}\ngpu_types: {a: null}\n")
+    site = places.load().site()
+    assert (list(site.partitions), list(site.gpu_types), site.storage.node_local) == (["b"], ["h100"], None)
+    places.write("spec", f"{SPEC}environment: {{container: null}}\nrestart: {{on_out_of_memory: null}}\n")
+    spec = places.plan().spec
+    assert (spec.environment.container, spec.restart.on_out_of_memory) == (None, None)
+
+
+def test_a_container_written_as_a_text_is_its_image_and_nothing_else(places):
+    places.write("system", "environment: {container: {image: docker://r.io/a, mounts: [/data]}}\n")
+    places.write("spec", f"{SPEC}environment: {{container: docker://r.io/b}}\n")
+    plan = places.plan()
+    assert (plan.spec.environment.container.image, plan.spec.environment.container.mounts) == (
+        "docker://r.io/b",
+        ["/data"],
+    )
+    assert plan.origins["environment.container.image"] == f"{places.spec}:3"
+    assert plan.origins["environment.container.mounts"] == f"{places.system}:1"
+    places.write("system", "environment: {container: docker://r.io/a}\n")
+    places.write("spec", f"{SPEC}environment: {{container: {{mounts: [/x]}}}}\n")
+    plan = places.plan()
+    assert (plan.spec.environment.container.image, plan.spec.environment.container.mounts) == (
+        "docker://r.io/a",
+        ["/x"],
+    )
+
+
 def test_null_takes_a_setting_away_and_an_empty_section_nothing(places):
     places.write("system", "resources: {account: abc, time: 5, sbatch: {qos: low}}\nenvironment: {env: {A: 1}}\n")
     places.write("spec", f"{SPEC}resources:\n  time: null\n  sbatch: {{qos: null}}\nenvironment:\n")

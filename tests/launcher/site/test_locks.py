@@ -134,6 +134,51 @@ def test_a_container_is_locked_with_its_image(places: Places, change: str) -> No
     places.load()
 
 
+@pytest.mark.parametrize("locked", ["environment.container", "environment.container.image"])
+@pytest.mark.parametrize("site", ["docker://r.io/a", "{image: docker://r.io/a}"])
+def test_a_container_is_the_same_however_it_is_written(places: Places, locked: str, site: str) -> None:
+    places.write("system", f"{{locked: [{locked}], site: {{contact: help@lab}}, environment: {{container: {site}}}}}")
+    for same in ("docker://r.io/a", "{image: docker://r.io/a}"):
+        places.write("spec", f"{SPEC}environment: {{container: {same}}}\n")
+        places.plan()
+    for other in ("null", "docker://r.io/b", "{image: null}", "{image: docker://r.io/b}"):
+        places.write("spec", f"{SPEC}environment: {{container: {other}}}\n")
+        assert refuses(places), other
+    places.write("spec", SPEC)
+    assert refuses(places, "environment.container=null")
+
+
+@pytest.mark.parametrize("locked", ["storage.node_local", "storage.node_local.path"])
+@pytest.mark.parametrize("site", ["/fast", "{path: /fast, size: 9G}"])
+def test_a_locked_folder_is_that_of_specs_too(places: Places, locked: str, site: str) -> None:
+    places.write("system", f"{{locked: [{locked}], site: {{contact: help@lab}}, storage: {{node_local: {site}}}}}")
+    places.write("spec", f"{SPEC}storage: {{node_local: /fast}}\n")
+    places.plan()
+    for other in ("/slow", "null"):
+        places.write("spec", f"{SPEC}storage: {{node_local: {other}}}\n")
+        assert refuses(places), other
+        places.write("spec", SPEC)
+        assert refuses(places, f"storage.node_local={other}")
+
+
+@pytest.mark.parametrize("locked", ["shards", "shards.max_running"])
+def test_locked_defaults_of_shards_allow_a_run_without_shards(places: Places, locked: str) -> None:
+    places.write("system", f"{{locked: [{locked}], site: {{contact: help@lab}}, shards: {{max_running: 4}}}}")
+    for nothing in ("", "shards:\n"):
+        places.write("spec", f"{SPEC}{nothing}")
+        assert places.plan().spec.shards is None
+    places.write("spec", f"{SPEC}shards: {{count: 2, max_running: 5}}\n")
+    assert refuses(places)
+
+
+def test_a_refused_appended_list_is_named_where_it_is_written(places: Places) -> None:
+    places.write("system", "{locked: [environment.modules], environment: {modules: [a]}}")
+    places.write("spec", f"{SPEC}environment: {{modules+: b}}\n")
+    with pytest.raises(SitePolicyError) as error:
+        places.plan()
+    assert [each.where for each in error.value.problems] == [f"{places.spec}:3"]
+
+
 @pytest.mark.parametrize("section", [name for name in Site.model_fields if name not in ("extends", "locked")])
 def test_a_whole_section_can_be_locked(places: Places, section: str) -> None:
     places.write("system", f"{{locked: [{section}], site: {{contact: help@lab}}}}")
