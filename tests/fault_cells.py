@@ -13,22 +13,24 @@ class Fault:
     name: str
     by_itself: bool = True
     drains: bool = False
-    """The run is told, so that nothing that is in flight need be lost."""
+    """The run is told, and may end what is in flight."""
     on_disk: bool = False
     """It happens to the storage."""
+    interrupts: bool = False
+    """The job cannot survive it: the table must show a restart."""
 
 
 NOTHING = Fault("nothing", drains=True)
 """What the others are compared with."""
 FAULTS = [
     NOTHING,
-    Fault("time limit", drains=True),
-    Fault("preemption, GraceTime 0", drains=True),
-    Fault("preemption, GraceTime 60", drains=True),
-    Fault("scontrol requeue", drains=True),
-    Fault("time limit, requeue refused by the site", drains=True),
+    Fault("time limit", drains=True, interrupts=True),
+    Fault("preemption, GraceTime 0", drains=True, interrupts=True),
+    Fault("preemption, GraceTime 60", drains=True, interrupts=True),
+    Fault("scontrol requeue", drains=True, interrupts=True),
+    Fault("time limit, requeue refused by the site", drains=True, interrupts=True),
     Fault("power cut of a worker"),
-    Fault("power cut of the head"),
+    Fault("power cut of the head", interrupts=True),
     Fault("link cut of a worker"),
     Fault("link cut of the head, storage visible"),
     Fault("link cut of the head, its processes stopped"),
@@ -38,11 +40,11 @@ FAULTS = [
     Fault("kill -9 of the driver", by_itself=False),
     Fault("kill -9 of srun"),
     Fault("kill -9 of the batch shell"),
-    Fault("slurmd restarted", drains=True),
-    Fault("slurmctld away for 60 s", drains=True),
+    Fault("slurmd restarted"),
+    Fault("slurmctld away for 60 s"),
     Fault("storage full for 20 s", on_disk=True),
     Fault("storage read-only for 20 s", on_disk=True),
-    Fault("storage hangs for 20 s", drains=True, on_disk=True),
+    Fault("storage hangs for 20 s", on_disk=True),
 ]
 ONE_RUN, ARRAY = "one run", "array of 12"
 KINDS = [ONE_RUN, ARRAY]
@@ -70,7 +72,7 @@ class Cell:
 def cells() -> list[Cell]:
     """All of them, in the order of the table."""
     found = [Cell(fault, kind, executor) for fault in FAULTS for kind in KINDS for executor in EXECUTORS]
-    drained = [fault for fault in FAULTS if fault.drains and not fault.on_disk and "slurm" not in fault.name]
+    drained = [fault for fault in FAULTS if fault.drains]
     return sorted([*found, *(Cell(fault, ONE_RUN, BATCH) for fault in drained)], key=_order)
 
 

@@ -111,5 +111,6 @@ def test_a_fault(
     print(row)
     history = runs.command("status", run_id, "--attempts").stdout
     assert (row["rows lost"], row["rows twice"], processes, jobs) == (0, 0, 0, 0), f"{row}\n{history}"
+    assert restarts >= cell.fault.interrupts, f"it came too late: {row}\n{history}"
     assert noted.twice() <= MOST_TWICE * SOURCES, f"{row}\n{history}"
     assert (ended == "by itself") == cell.fault.by_itself, f"{row}\n{history}"

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from slurm_cluster import SlurmCluster
 
 from on_slurm.noted_runs import Noted
+from on_slurm.planted_faults import faults
 from on_slurm.runs import SMALL, Runs
 
 LIMIT_S = 120
@@ -22,6 +24,11 @@ DIES_AT_BIRTH = {
     "resources": {"nodes": 1, "cpus_per_node": 1, "mem_per_node": "400M", "time": 2},
 }
 """Its agent is killed, which is taken for a fault of the node."""
+RAY_DIES = (
+    "[[ $(hostname -s) != n1 ]] || setsid bash -c "
+    "'until pgrep -x raylet; do sleep 0.5; done; sleep 10; pkill -9 -x raylet' </dev/null >/dev/null 2>&1 &"
+)
+"""For environment.setup: on this node Ray does not live long."""
 
 
 def assert_complete(noted: Noted, run_id: str, seconds: float) -> str:
@@ -61,3 +68,48 @@ def test_a_run_is_longer_than_its_time_limit(runs: Runs, seconds: int) -> None:
     for mechanism in MECHANISMS:
         print(assert_complete(found[mechanism], ids[mechanism], seconds))
     runs.assert_nothing_left()
+
+
+def assert_third_is_elsewhere(runs: Runs, run_id: str, failure: str) -> None:
+    """Two attempts on n1 failed so; the third one was kept from it, and `status` names the node."""
+    attempts = [json.loads(path.read_text()) for path in runs.latest().glob("attempts/*/*/outcome.json")]
+    attempts.sort(key=lambda each: float(each["started"]))
+    assert [each["nodes"] for each in attempts[:2]] == [["n1"], ["n1"]], attempts
+    assert [each["failure_class"] for each in attempts] == [failure, failure, None], attempts
+    assert "n1" not in attempts[2]["nodes"]
+    (bad,) = runs.status(run_id)["bad_nodes"]
+    assert (bad["node"], bad["faults"], bad["excluded"]) == ("n1", 2, True)
+    assert "Bad nodes" in runs.command("status", run_id).stdout
+
+
+@pytest.mark.parametrize("mechanism", ["resubmit", pytest.param("requeue", marks=pytest.mark.faults)])
+def test_a_node_whose_ray_dies_is_left_out_at_the_third_attempt(runs: Runs, mechanism: str) -> None:
+    noted = Noted(runs, 100)
+    restart = {"mechanism": mechanism, "backoff_s": 0}
+    resources = {**SMALL, "nodes": 1}
+    run_id = str(
+        runs.submit(
+            noted.spec("ray_actor_pool", restart=restart, resources=resources, environment={"setup": [RAY_DIES]})
+        )["run_id"]
+    )
+    done = runs.watch(run_id)
+    assert done.returncode == 0, done.output
+    assert_third_is_elsewhere(runs, run_id, "node_failed")
+    assert (noted.lost(runs.latest()), noted.doubled(runs.latest())) == (0, 0)
+    runs.assert_nothing_left()
+
+
+def test_a_node_that_fails_its_checks_is_left_out_at_the_third_attempt(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    """A failure of the environment is never restarted: it is for `retry`."""
+    noted = Noted(runs, 2)
+    with faults(slurm_cluster) as planted:
+        planted.little_shared_memory("n1")
+        run_id = str(runs.submit(noted.spec("ray_actor_pool"))["run_id"])
+        for _ in range(2):
+            assert runs.watch(run_id).returncode == 6
+            again = runs.command("retry", run_id)
+            assert again.returncode == 0, again.output
+        assert "n1" in again.output
+        done = runs.watch(run_id)
+    assert done.returncode == 0, done.output
+    assert_third_is_elsewhere(runs, run_id, "environment")
