@@ -6,17 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from slurm_cluster import SlurmCluster
 
 from on_slurm.noted_runs import Noted
-from on_slurm.planted_faults import faults
+from on_slurm.planted_faults import gpu_tool
 from on_slurm.runs import SMALL, Runs
 
 LIMIT_S = 120
 """Of the partition `short`; a quarter of it is for draining, and Ray's start takes its part, too."""
 MECHANISMS = ("requeue", "resubmit", "chain")
 AT_MOST_TWICE = 0.15
-DIES_AT_BIRTH = {
+DIES_AT_BIRTH: dict[str, Any] = {
     "name": "birth",
     "pipeline": {"command": ["bash", "-c", "kill -9 $PPID"]},
     "cluster": {"ray": False},
@@ -99,17 +98,18 @@ def test_a_node_whose_ray_dies_is_left_out_at_the_third_attempt(runs: Runs, mech
     runs.assert_nothing_left()
 
 
-def test_a_node_that_fails_its_checks_is_left_out_at_the_third_attempt(runs: Runs, slurm_cluster: SlurmCluster) -> None:
-    """A failure of the environment is never restarted: it is for `retry`."""
-    noted = Noted(runs, 2)
-    with faults(slurm_cluster) as planted:
-        planted.little_shared_memory("n1")
-        run_id = str(runs.submit(noted.spec("ray_actor_pool"))["run_id"])
-        for _ in range(2):
-            assert runs.watch(run_id).returncode == 6
-            again = runs.command("retry", run_id)
-            assert again.returncode == 0, again.output
-        assert "n1" in again.output
-        done = runs.watch(run_id)
+def test_a_node_that_fails_its_checks_is_left_out_at_the_third_attempt(runs: Runs) -> None:
+    sick = gpu_tool(runs.folder, "sick", ["0, GPU-00000000-aaaa, 570.86.15, Disabled, 3, No, 0, 0, None"])
+    spec = {
+        "name": "checked",
+        "pipeline": {"command": "true"},
+        "cluster": {"ray": False},
+        "environment": {"setup": [f"[[ $(hostname -s) != n1 ]] || export PATH={sick}:$PATH"]},
+        "restart": {"mechanism": "resubmit", "backoff_s": 0},
+        "resources": {**DIES_AT_BIRTH["resources"], "gpus_per_node": 1},
+    }
+    run_id = str(runs.submit(spec)["run_id"])
+    done = runs.watch(run_id)
     assert done.returncode == 0, done.output
-    assert_third_is_elsewhere(runs, run_id, "environment")
+    assert_third_is_elsewhere(runs, run_id, "node_failed")
+    runs.assert_nothing_left()

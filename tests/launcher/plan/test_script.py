@@ -221,6 +221,19 @@ def test_an_agent_that_is_killed_is_cleaned_up_after(lab, cluster):
     assert "--clean-up" in lab.record.with_name("record.clean").read_text()
 
 
+@pytest.mark.parametrize("has_word", [False, True])
+def test_a_step_that_was_killed_as_a_whole_is_cleaned_up_after_by_a_second_one(lab, has_word):
+    """With its srun, Slurm kills all of a step; where the head has left its word before, there is nothing to do."""
+    word = 'for each in elements/*/; do touch "$each/outcome.json"; done' if has_word else ":"
+    once = f'[[ -e "$folder/killed" ]] || {{ touch "$folder/killed"; {word}; kill -KILL $$; }}'
+    srun = (lab.bin / "srun").read_text().splitlines()[1:]
+    lab.program("srun", srun[0], once, *srun[1:])
+    outcome = lab.run(lab.plan(Cluster.SLURM))
+    assert outcome.returncode == 137, outcome.stderr
+    assert ("--clean-up" in outcome.argv) is not has_word
+    assert ("was killed (exit code 137" in outcome.stderr) is not has_word
+
+
 def test_the_agent_gets_the_signals_and_ends_in_peace(lab):
     lab.python.write_text(
         "#!/bin/bash\ntrap 'sleep 0.3; echo ended >\"$RECORD.end\"; exit 9' TERM\n"
