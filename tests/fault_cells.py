@@ -39,7 +39,7 @@ FAULTS = [
     Fault("kill -9 of the head's agent"),
     Fault("kill -9 of the driver", by_itself=False),
     Fault("kill -9 of srun"),
-    Fault("kill -9 of the batch shell"),
+    Fault("kill -9 of the batch shell", by_itself=False),
     Fault("slurmd restarted"),
     Fault("slurmctld away for 60 s"),
     Fault("storage full for 20 s", on_disk=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from curator_slurm.launcher.slurm import messages, signals
+from curator_slurm.launcher.states import SlurmState
 from curator_slurm.launcher.status.facts import ElementFacts
 
 
@@ -20,3 +21,13 @@ def ending_of_job(element_id: str, element: ElementFacts | None) -> tuple[str, s
         words, next_step = signals.explained(signum)
         return f"Job {element_id} was ended by {words}, before it wrote an outcome.", next_step
     return f"Job {element_id} ended with exit code {element.exit_code}, without writing an outcome.", ""
+
+
+def script_killed(element_id: str, element: ElementFacts | None) -> tuple[str, str] | None:
+    """The same of a job whose batch script was killed, so that Slurm told its agents to end; None where it was not."""
+    if element is None or element.state is not SlurmState.FAILED:
+        return None
+    if element.exit_code or not element.signal or messages.could_not_open_log(element.reason, 0, element.signal):
+        return None
+    words, _ = signals.explained(element.signal)
+    return f"The batch script of job {element_id} was killed by {words}; its agents ended with it.", ""

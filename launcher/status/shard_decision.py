@@ -20,7 +20,7 @@ from curator_slurm.launcher.status.facts import (
     ShardPlace,
     silence_at_end,
 )
-from curator_slurm.launcher.status.job_endings import ending_of_job
+from curator_slurm.launcher.status.job_endings import ending_of_job, script_killed
 from curator_slurm.launcher.status.next_steps import default_step
 from curator_slurm.launcher.status.reports import (
     NO_PROGRESS,
@@ -275,7 +275,11 @@ def _why(
     """Failure class, message and next step."""
     outcome = _failure(attempt)
     slurm_says = element.failure_class if element is not None else None
-    if outcome is not None and not (_is_guess(outcome) and slurm_says not in (None, FailureClass.CANCELLED)):
+    guess = outcome is not None and _is_guess(outcome)
+    killed = script_killed(place.element_id, element) if guess and not facts.was_cancelled(place) else None
+    if killed is not None:
+        return FailureClass.NODE_FAILED, *killed
+    if outcome is not None and not (guess and slurm_says not in (None, FailureClass.CANCELLED)):
         cancelled = outcome.state is RunState.CANCELLED
         failure = outcome.failure_class or (FailureClass.CANCELLED if cancelled else None)
         return failure, outcome.message, outcome.next_step
