@@ -98,7 +98,7 @@ test-curator: $(CURATOR)/installed ## Tests with NeMo Curator 1.4.0, in a venv o
 	timeout --foreground --signal=INT --kill-after=2m $(TEST_TIMEOUT) \
 	    $(CURATOR)/bin/python -m pytest -o faulthandler_timeout=$(FAULT_AFTER) $(or $(TESTS),tests/interop)
 
-packages: ## Install Slurm and shellcheck from Debian (as root; does nothing when they are there)
+packages: ## Install Slurm, shellcheck and Chromium from Debian (as root; does nothing when they are there)
 	@tests/slurm_cluster/install-packages.sh
 
 venv: $(DEV) ## Make the venv with everything for development

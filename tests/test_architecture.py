@@ -41,8 +41,8 @@ RUNS_PROCESSES = {
 }
 USES_SUBMITIT = {"launcher.slurm.submitit_adapter", "launcher.api.handle", "launcher.api.watcher"}
 """Its executors submit, and the jobs of the Python API are its jobs."""
-READS_ARROW = {"launcher.dataset.merge_parquet", "launcher.runs.inventory"}
-"""Loaded only where Parquet files are merged, or their rows counted."""
+READS_ARROW = {"launcher.dataset.merge_parquet", "launcher.runs.inventory", "launcher.report.export"}
+"""Loaded only where Parquet files are merged or written, or their rows counted."""
 HEAVY = {"ray", "pandas", "pyarrow", "cosmos_xenna", "nemo_curator", "numpy", "torch"}
 """What login nodes never load; submitit is loaded only where something is submitted."""
 

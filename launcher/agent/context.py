@@ -92,9 +92,16 @@ class AgentContext:
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
 
     def __post_init__(self) -> None:
-        role = "head" if self.allocation.is_head else "worker"
+        given = self.allocation
         self.status = NodeStatus(
-            self.allocation.node_name, self.allocation.node_id, role, NodeState.STARTING, group=self.group
+            given.node_name,
+            given.node_id,
+            "head" if given.is_head else "worker",
+            NodeState.STARTING,
+            group=self.group,
+            cpus=given.cpus,
+            gpus=given.gpus,
+            memory=given.memory,
         )
 
     @property

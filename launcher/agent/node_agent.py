@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.json_fields import whole
 from curator_slurm.common.streams import drop_unwritable
 from curator_slurm.launcher.agent import preflight, processes
 from curator_slurm.launcher.agent.allocation import Allocation, local_allocation, slurm_allocation, visible_gpus
@@ -218,6 +219,9 @@ def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:
         phases=status.get("phases") or {},
         memory_kills=int(status.get("memory_kills") or 0),
         group=status.get("group"),
+        cpus=whole(status.get("cpus")) or 0,
+        gpus=whole(status.get("gpus")) or 0,
+        memory=whole(status.get("memory")) or 0,
     )
     with contextlib.suppress(OSError):
         paths.root.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
 from curator_slurm.launcher.cli._progress import open_view
-from curator_slurm.launcher.cli._show import summary_lines
+from curator_slurm.launcher.cli._show import entry, summary_lines
+from curator_slurm.launcher.cli._show_report import leave_report
 from curator_slurm.launcher.cli._show_shards import shards_lines
 from curator_slurm.launcher.cli._terminal import say, say_json, width
 from curator_slurm.launcher.operations.cancel import request_cancel
@@ -42,6 +44,10 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
         say_json(to_json(view))
     else:
         say("\n".join(["", *(shards_lines if view.array else summary_lines)(view, width())]))
+    sys.stdout.flush()
+    report = leave_report(watcher.run)
+    if report is not None and not as_json:
+        say("\n".join(entry("Report", str(report))))
     raise click.exceptions.Exit(exit_code(watcher.run, status))
 
 

@@ -5,29 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from curator_slurm.common.sizes import format_size
+from curator_slurm.common.in_words import clock as clock
+from curator_slurm.common.in_words import count as count
+from curator_slurm.common.in_words import duration as duration
+from curator_slurm.common.in_words import several as several
+from curator_slurm.common.in_words import share as share
+from curator_slurm.common.in_words import size as size
 from curator_slurm.launcher.status.reports import NodeReport, StageReport, StoreReport
 from curator_slurm.launcher.visible import visible_line
-
-
-def duration(seconds: float | None) -> str:
-    """`1h 02m`, `3m 07s`, `12s`; a dash where unknown."""
-    if seconds is None:
-        return "-"
-    whole = max(round(seconds), 0)
-    days, rest = divmod(whole, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, secs = divmod(rest, 60)
-    if days:
-        return f"{days}d {hours:02d}h"
-    if hours:
-        return f"{hours}h {minutes:02d}m"
-    return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"
-
-
-def clock(epoch: float | None) -> str:
-    """A local time to the second; a dash where unknown."""
-    return "-" if epoch is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
 
 
 def day(epoch: float | None, now: float) -> str:
@@ -37,18 +22,6 @@ def day(epoch: float | None, now: float) -> str:
     then = time.localtime(epoch)
     this_year = then.tm_year == time.localtime(now).tm_year
     return time.strftime("%m-%d %H:%M" if this_year else "%Y-%m-%d", then)
-
-
-def count(number: object) -> str:
-    """A number with thousands separated; a dash where unknown."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)):
-        return "-"
-    return f"{number:,.1f}" if isinstance(number, float) and not number.is_integer() else f"{int(number):,}"
-
-
-def several(number: object, what: str) -> str:
-    """`1 file`, `1,200 files`."""
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def failed_in_words(tasks: int | None, rows: int | None) -> str:
@@ -115,21 +88,7 @@ def _dropped_and_kept(stage: StageReport, before: StageReport | None) -> tuple[s
     same_kind = bool(kind) and (stage.kind == kind or stage.tasks_out == 0)
     if not same_kind or taken is None or given is None:
         return count(stage.tasks_filtered), "-"
-    return count(max(taken - given - (failed or 0), 0)), _share(given, taken)
-
-
-def _share(part: int, whole: int) -> str:
-    """`54%`, and never 100% or 0% of what is not all or nothing; a dash where there is nothing to compare with."""
-    if whole <= 0:
-        return "-"
-    share = 100 * part / whole
-    if share == int(share):
-        return f"{share:.0f}%"
-    for digits in (0, 1, 2, 3) if share >= 10 else (1, 2, 3):
-        text = f"{share:.{digits}f}"
-        if float(text) not in (0.0, 100.0):
-            return f"{text}%"
-    return ">99.999%" if share > 50 else "<0.001%"
+    return count(max(taken - given - (failed or 0), 0)), share(given, taken)
 
 
 def stage_progress(stage: StageReport) -> str:
@@ -188,8 +147,3 @@ def object_store(usage: StoreReport | None) -> str:
     return (
         f"{size(usage.used_bytes)} of {size(usage.capacity_bytes)}{most}, {size(usage.spilled_bytes)} spilled to disk"
     )
-
-
-def size(number: object) -> str:
-    """Bytes with a unit of 1024: `512 B`, `1.2 MiB`; a dash where unknown."""
-    return "-" if isinstance(number, bool) or not isinstance(number, (int, float)) else format_size(number)

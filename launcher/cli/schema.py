@@ -10,16 +10,17 @@ from curator_slurm.launcher.cli._terminal import say_exactly
 
 DOCUMENTS = (
     "spec", "site", "status", "status-shard", "status-failed", "status-attempts", "status-events", "status-timeline",
-    "list", "doctor",
+    "list", "doctor", "report",
 )  # fmt: skip
 
 
 def documents() -> dict[str, Any]:
     """What each `--json` prints, by the name of its schema."""
     from curator_slurm.launcher.doctor.report import DoctorReport
+    from curator_slurm.launcher.report.report_model import Report
     from curator_slurm.launcher.status.views import DOCUMENTS
 
-    return {**DOCUMENTS, "doctor": DoctorReport}
+    return {**DOCUMENTS, "doctor": DoctorReport, "report": Report}
 
 
 @click.command("schema")
@@ -29,8 +30,8 @@ def command(document: str, site: bool) -> None:
     """Print the JSON schema of specs, site files or --json output.
 
     DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed),
-    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), list or
-    doctor.
+    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), list, doctor
+    or report.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:

@@ -55,6 +55,10 @@ class NodeStatus:
     """`runs/phases.py`: what was reached, and when."""
     group: str | None = None
     """The group of `resources.groups` that it belongs to."""
+    cpus: int = 0
+    gpus: int = 0
+    memory: int = 0
+    """What the job has on it, in bytes."""
     time: float = 0.0
 
     def write(self, paths: NodePaths) -> None:

@@ -9,6 +9,7 @@ from curator_slurm.launcher.files import folders_in
 from curator_slurm.launcher.runs.attempt_names import EPOCH, STATE, is_attempt, order_of
 from curator_slurm.launcher.runs.measured_files import MeasuredFiles
 from curator_slurm.launcher.runs.node_paths import NodePaths
+from curator_slurm.launcher.runs.report_files import ReportFiles
 from curator_slurm.launcher.runs.restart_files import RestartFiles
 
 SUBMISSIONS_LOCK = "submissions"
@@ -20,7 +21,7 @@ COLLECT_LOCK = "collect"
 
 
 @dataclass(frozen=True)
-class RunPaths:
+class RunPaths(ReportFiles):
     """Files of one run; `root` is `<runs>/<name>/<run_id>`."""
 
     root: Path

@@ -55,7 +55,7 @@ def timeline_of(run: Run, shard: int | None = None) -> TimelineView:
     if cluster is None:
         of = f"shard {shard} of run {run.run_id}" if shard is not None else f"run {run.run_id}"
         raise UsageError(f"{of} has no timeline: no job of it has started yet")
-    found = sorted(set(_phases(cluster, shard)), key=lambda each: (each[3], _ORDER[each[0]], each[1] or ""))
+    found = sorted(set(phases_of(cluster, shard)), key=lambda each: (each[3], _ORDER[each[0]], each[1] or ""))
     first = found[0][3] if found else 0.0
     return TimelineView(
         run_id=run.run_id,
@@ -80,8 +80,11 @@ def _element(paths: RunPaths, shard: int | None) -> ClusterPaths | None:
 _Found = tuple[Phase, str | None, int | None, float]
 
 
-def _phases(cluster: ClusterPaths, shard: int | None) -> Iterator[_Found]:
-    """In no order; some twice, since the head repeats what nodes have written."""
+def phases_of(cluster: ClusterPaths, shard: int | None = None) -> Iterator[_Found]:
+    """Phase, node, shard and time, in no order; some twice, since the head repeats what nodes have written.
+
+    With `shard` those of other shards are left out; without it, all are there.
+    """
     for paths in cluster.existing_nodes():
         status = read_node_status(paths)
         yield from _of_node(status.get("phases"), paths.name)

@@ -1,0 +1,64 @@
+"""What `report` prints and writes, and the report that `run` and `watch` leave at the end of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curator_slurm.common.in_words import several
+from curator_slurm.launcher import storage_errors
+from curator_slurm.launcher.cli._terminal import say, say_json
+from curator_slurm.launcher.errors import CuratorSlurmError
+from curator_slurm.launcher.files import expanded
+from curator_slurm.launcher.report.make_report import SMALL, page_path, report_of, write_page
+from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.status.views import to_json
+
+
+def show_report(run: Run, output: Path | None, *, opens: bool, as_json: bool) -> None:
+    """Make the report, and the page unless JSON alone was asked for."""
+    path = expanded(output).absolute() if output is not None else None
+    if path is None and (opens or not as_json):
+        path = page_path(run)
+    report = report_of(run)
+    if path is not None:
+        write_page(report, path)
+    if as_json:
+        say_json(to_json(report))
+    elif path is not None:
+        say(str(path))
+    if opens and path is not None:
+        _open(path)
+
+
+def _open(path: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(path.as_uri()):
+        say(f"No browser can be started here; copy {path} to your machine and open it there.", err=True)
+
+
+def export_run(run: Run, path: Path) -> None:
+    """Write the Parquet file."""
+    from curator_slurm.launcher.report.export import export_measurements
+
+    target = expanded(path).absolute()
+    rows = export_measurements(run, target)
+    say(f"{several(rows, 'row')} in {target}", err=True)
+
+
+def leave_report(run: Run) -> Path | None:
+    """Write the page of a run that has ended beside its files; None where that is not to be, or does not work.
+
+    Nobody has asked for it: what goes wrong is no failure of the command, and large runs are left alone.
+    """
+    if run.record is None or run.record.shards > SMALL:
+        return None
+    try:
+        path = page_path(run)
+        write_page(report_of(run), path)
+    except CuratorSlurmError:
+        return None
+    except OSError as error:
+        say(f"Note: no report was written: {storage_errors.what(error)}", err=True)
+        return None
+    return path

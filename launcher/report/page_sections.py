@@ -1,0 +1,251 @@
+"""What a report's page says, section by section: sentences, tables, and places for pictures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from curator_slurm.common.in_words import clock, count, duration, several, share, size
+from curator_slurm.launcher.report import tables
+from curator_slurm.launcher.report.pictures import Picture
+from curator_slurm.launcher.report.report_model import Report
+from curator_slurm.launcher.report.tables import Table
+from curator_slurm.launcher.states import RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A picture with its table, a table alone, or lines to unfold."""
+
+    picture: str = ""
+    caption: str = ""
+    table: Table | None = None
+    folded: bool = False
+    """Whether a table alone has to be unfolded; one beside a picture always has."""
+    lines: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSection:
+    """A part of the page."""
+
+    id: str
+    title: str
+    texts: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
+
+
+def sections_of(report: Report, pictures: dict[str, Picture]) -> list[PageSection]:
+    """All sections that there is something to say in."""
+    makers = (_outcome, _funnel, _limit, _time, _stages, _nodes, _shards, _failures, _costs, _ran)
+    return [section for make in makers if (section := make(report, pictures)) is not None]
+
+
+def _block(pictures: dict[str, Picture], name: str, caption: str, table: Table | None) -> list[Block]:
+    """A picture beside its table; the table alone where there is nothing to draw, nothing where it has no row."""
+    shown = table if table is not None and table.rows else None
+    if name in pictures:
+        return [Block(picture=name, caption=caption, table=shown)]
+    return [Block(table=shown)] if shown else []
+
+
+def _outcome(report: Report, _: dict[str, Picture]) -> PageSection:
+    status, funnel = report.status, report.funnel
+    texts = []
+    if status.failure_class and status.failure_class.value != status.state.value:
+        blame = f"; to blame: {status.blame}" if status.blame else ""
+        texts.append(f"Failure class: {status.failure_class}{blame}.")
+    if status.next_step:
+        texts.append(f"Next: {status.next_step}")
+    texts += _published(report)
+    if status.shards.total > 1:
+        counts = {name: getattr(status.shards, name) for name in _STATES if getattr(status.shards, name)}
+        parts = ", ".join(f"{count(number)} {name.replace('_', ' ')}" for name, number in counts.items())
+        texts.append(f"Of {count(status.shards.total)} shards: {parts}.")
+    elif funnel.attempts > 1 or len(report.attempts) > 1:
+        texts.append(f"It took {several(len(report.attempts), 'attempt')}, {several(status.restarts, 'restart')}.")
+    points = (*status.warnings, *(f"Note: {note}" for note in status.notes))
+    evidence = "\n".join(status.evidence)
+    blocks = (Block(caption="The lines that prove it", lines=evidence),) if evidence else ()
+    return PageSection(id="outcome", title="Outcome", texts=tuple(texts), points=points, blocks=blocks)
+
+
+_STATES = (
+    "done", "running", "draining", "restarting", "starting", "pending", "failed", "cancelled", "not_submitted",
+    "unknown",
+)  # fmt: skip
+
+
+def _published(report: Report) -> Iterator[str]:
+    funnel, collected = report.funnel, report.status.collected
+    if funnel.files or report.status.state is RunState.COMPLETED:
+        rows = f", {count(funnel.rows)} rows" if funnel.rows is not None else ""
+        where = f", in {report.status.paths.outputs}" if report.status.paths.outputs else ""
+        files = several(funnel.files, "file")
+        yield f"Published, by the records of its shards: {files}{rows}, {size(funnel.bytes)}{where}."
+    if collected is not None:
+        yield f"Collected: {count(collected.files)} files, {count(collected.rows)} rows in {collected.target}."
+
+
+def _funnel(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+    funnel = report.funnel
+    if not funnel.stages:
+        if not report.ran.command or not report.attempts:
+            return None
+        said = "The pipeline is a command of your own: what its stages did is not known."
+        return PageSection(id="funnel", title="Where the documents went", texts=(said,))
+    texts = [f"Over {several(funnel.shards, 'shard')}."] if report.status.shards.total > 1 else []
+    if funnel.attempts > funnel.shards:
+        texts.append(
+            f"These are {count(funnel.attempts)} attempts at {several(funnel.shards, 'shard')}: what was interrupted "
+            "ran again, and counts each time. Published rows are counted once."
+        )
+    table = tables.funnel_table(funnel.stages)
+    blocks = _block(pictures, "funnel", "What each stage kept, dropped and failed", table)
+    return PageSection(id="funnel", title="Where the documents went", texts=tuple(texts), blocks=tuple(blocks))
+
+
+def _limit(report: Report, _: dict[str, Picture]) -> PageSection | None:
+    if not report.attempts:
+        return None
+    reason = report.limit.reason
+    return PageSection(
+        id="limit",
+        title="What limited the speed",
+        texts=(f"{reason[:1].upper()}{reason[1:]}.",),
+        points=report.limit.evidence,
+    )
+
+
+def _time(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+    table = tables.time_table(report)
+    if not table.rows and not report.attempts:
+        return None
+    begin = min((span.start for span in report.timeline.spans), default=None)
+    caption = f"What each node was at, from {clock(begin)}"
+    omitted = report.timeline.omitted
+    texts = (f"The newest jobs alone: {count(omitted)} earlier ones are left out.",) if omitted else ()
+    blocks = _block(pictures, "timeline", caption, table)
+    attempts = tables.attempts_table(report)
+    blocks += [Block(table=attempts, folded=len(attempts.rows) > _MOST_UNFOLDED)] if attempts.rows else []
+    return PageSection(id="time", title="Where the time went", texts=texts, blocks=tuple(blocks))
+
+
+_MOST_UNFOLDED = 12
+"""Attempts that are shown at once."""
+_OVER_TIME = {
+    "rate": "Tasks that each stage took in a second",
+    "queued": "Tasks that waited for each stage",
+    "workers": "Workers of each stage",
+    "busy": "Share of the time in which the workers of each stage were at work",
+}
+
+
+def _stages(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+    stages = report.measured.stages
+    if not stages:
+        return None
+    blocks: list[Block] = [Block(table=tables.stage_table(stages))]
+    for name, caption in _OVER_TIME.items():
+        table = tables.moments_table(name, f"{caption}, at some moments", stages)
+        blocks += _block(pictures, name, caption, table if name in pictures else None)
+    times = tables.task_time_table(stages)
+    if times.rows:
+        blocks += _block(pictures, "task-times", "How many tasks took how long", times)
+    return PageSection(id="stages", title="Stages over time", texts=_unread(report), blocks=tuple(blocks))
+
+
+def _unread(report: Report) -> tuple[str, ...]:
+    omitted = report.measured.omitted
+    return (f"{several(omitted, 'file')} with measurements are left out: there are so many.",) if omitted else ()
+
+
+def _nodes(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+    if not report.measured.nodes:
+        return None
+    blocks = _block(pictures, "nodes", "Each node over time", tables.node_table(report.measured.nodes))
+    return PageSection(id="nodes", title="Nodes over time", texts=_unread(report), blocks=tuple(blocks))
+
+
+def _shards(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+    if len(report.shards) < 2:
+        return None
+    table = tables.shard_table(report.shards, report.made)
+    blocks = _block(pictures, "shards", "When each shard was processed: the attempt that counts", table)
+    if "sizes" in pictures:
+        caption = "Size of the input of a shard, and the time that it took"
+        blocks.append(Block(picture="sizes", caption=caption, table=tables.size_table(report.shards)))
+    return PageSection(id="shards", title="Shards", blocks=tuple(blocks))
+
+
+def _failures(report: Report, _: dict[str, Picture]) -> PageSection | None:
+    groups, omitted = report.failures.groups, report.failures.omitted
+    if not groups:
+        return None
+    texts = [f"{count(omitted)} more records are not shown."] if omitted else []
+    rows = tuple(
+        (each.stage, count(each.tasks), count(each.rows), count(each.shards), each.error[:300], " ".join(each.sources))
+        for each in groups
+    )
+    header = ("stage", "tasks", "rows", "shards", "error", "sources")
+    table = Table(caption="What failed, by cause", header=header, rows=rows)
+    blocks = [Block(table=table)]
+    blocks += [
+        Block(caption=f"Traceback: {each.stage}, {each.error[:100]}", lines=each.traceback)
+        for each in groups
+        if each.traceback
+    ]
+    return PageSection(id="failures", title="What failed", texts=tuple(texts), blocks=tuple(blocks))
+
+
+def _costs(report: Report, _: dict[str, Picture]) -> PageSection | None:
+    if not report.attempts:
+        return None
+    return PageSection(id="costs", title="What it took", blocks=(Block(table=tables.cost_table(report)),))
+
+
+def _ran(report: Report, _: dict[str, Picture]) -> PageSection:
+    status, ran = report.status, report.ran
+    texts = [f"Submitted by {status.user or '?'} on {status.host or '?'}, from {status.spec_path or '?'}."]
+    if ran.version:
+        executor = f", with {ran.executor}" if ran.executor else ""
+        texts.append(f"curator-slurm {ran.version}{executor}; {status.cluster or 'no'} cluster.")
+    if status.nodes:
+        texts.append(f"Nodes: {' '.join(status.nodes)}.")
+    texts.append(f"Run directory: {status.paths.run_dir}")
+    table = tables.settings_table(report)
+    return PageSection(
+        id="ran", title="What ran", texts=tuple(texts), blocks=(Block(table=table),) if table.rows else ()
+    )
+
+
+def tiles_of(report: Report) -> Sequence[tuple[str, str]]:
+    """The figures that one looks for first."""
+    status, funnel, costs = report.status, report.funnel, report.costs
+    took = status.ended - status.started if status.ended and status.started else None
+    going = report.made - status.started if status.started and not status.state.is_final else None
+    found: list[tuple[str, str]] = []
+    if took is not None or going is not None:
+        found.append(("took" if took is not None else "running for", duration(took if took is not None else going)))
+    if status.shards.total > 1:
+        found.append(("shards done", f"{count(status.shards.done)} of {count(status.shards.total)}"))
+    items = [stage for stage in funnel.stages if stage.drops_items and stage.items_in]
+    if items:
+        found.append(("items in", count(items[0].items_in)))
+        left = items[-1].items_out
+        found.append(("items left", f"{count(left)} ({share(left, items[0].items_in)})"))
+    if funnel.rows is not None:
+        found.append(("rows published", count(funnel.rows)))
+    failed = sum(stage.tasks_failed for stage in funnel.stages)
+    rows = sum(stage.rows_failed for stage in funnel.stages)
+    if funnel.stages:
+        found.append(("failed", f"{several(failed, 'task')}" + (f", {several(rows, 'row')}" if rows else "")))
+    if report.attempts:
+        hours = costs.usage.node_hours
+        found.append(("node-hours", f"{hours:,.1f}" if hours >= 10 else f"{hours:.3f}"))
+    if costs.cpu_hours and costs.cpu_hours_busy is not None:
+        found.append(("CPUs busy", share(min(costs.cpu_hours_busy, costs.cpu_hours), costs.cpu_hours)))
+    if costs.gpu_hours and costs.gpu_hours_busy is not None:
+        found.append(("GPUs busy", share(min(costs.gpu_hours_busy, costs.gpu_hours), costs.gpu_hours)))
+    return found

@@ -1,0 +1,111 @@
+"""The page of a report: whole, safe, with nothing from elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import reported_runs
+import run_dirs
+from hostile import MULTI_LINE_VALUES, ONE_LINE_VALUES
+
+from curator_slurm.launcher.report.make_report import report_of
+from curator_slurm.launcher.report.page import page_of
+from curator_slurm.launcher.runs.registry import Run
+
+pytestmark = pytest.mark.usefixtures("fake_slurm", "own_home")
+own_home = run_dirs.own_home
+PAGE = Path(__file__).parents[3] / "launcher" / "report" / "page"
+
+
+class Elements(HTMLParser):
+    """What elements a page has, and the text of its cells."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[str] = []
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._in_cell = tag in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell and data.strip():
+            self.cells.append(data.strip())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return reported_runs.measured_run(tmp_path)
+
+
+def pictures(page: str) -> dict[str, object]:
+    [text] = re.findall(r'<script type="application/json" id="pictures">(.*?)</script>', page, re.DOTALL)
+    found: dict[str, object] = json.loads(text)
+    return found
+
+
+def test_nothing_is_loaded_from_elsewhere(run: Run) -> None:
+    elements = Elements(page_of(report_of(run)))
+    links = {value for _, attributes in elements.tags for name, value in attributes.items() if name in ("src", "href")}
+    assert all(link and (link.startswith("#") or link == "data:,") for link in links), links
+    [policy] = [each for each in elements.named("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    assert str(policy["content"]).startswith("default-src 'none'")
+    assert not re.search(r"url\(|@import", (PAGE / "report.css").read_text())
+
+
+def test_every_picture_has_a_place_a_caption_and_a_table(run: Run) -> None:
+    page = page_of(report_of(run))
+    elements = Elements(page)
+    names = set(pictures(page))
+    assert names == {"funnel", "timeline", "rate", "queued", "workers", "busy", "task-times", "nodes"}
+    assert {f"picture-{name}" for name in names} <= {each.get("id") for each in elements.named("div")}
+    assert len(elements.named("figcaption")) == len(elements.named("figure")) == len(names)
+    assert page.count("The figures of this picture") == len(names)
+    for cell in ("quality <filter>", "54%", "4711.0", "2.0 GiB"):
+        assert any(cell in each for each in elements.cells), cell
+
+
+@pytest.mark.parametrize("text", [*ONE_LINE_VALUES[:12], *MULTI_LINE_VALUES[:3], "\x1b[2J\u202e"])
+def test_text_of_others_stays_text(tmp_path: Path, text: str) -> None:
+    run = run_dirs.submitted_run(tmp_path)
+    attempt = run_dirs.new_attempt(run)
+    stages = [{**stage, "name": f"{text}</script><script>alert(1)</script>"} for stage in run_dirs.STAGES]
+    run_dirs.progress(attempt, stages=stages)
+    run_dirs.outcome(attempt, "failed", message=f"{text}<img src=x>", evidence=[f"<b>{text}"])
+    page = page_of(report_of(run))
+    elements = Elements(page)
+    assert not elements.named("img")
+    assert not elements.named("b")
+    assert len(elements.named("script")) == 3
+    assert "\x1b" not in page
+    assert isinstance(pictures(page), dict)
+
+
+def test_a_run_that_has_not_started_has_a_page(tmp_path: Path) -> None:
+    page = page_of(report_of(run_dirs.new_run(tmp_path)))
+    assert "What ran" in page
+    assert pictures(page) == {}
+
+
+def test_the_library_is_the_one_that_its_page_names() -> None:
+    said = (PAGE / "echarts" / "README.md").read_text()
+    assert hashlib.sha256((PAGE / "echarts" / "echarts.min.js").read_bytes()).hexdigest() in said
+    assert "Apache License" in (PAGE / "echarts" / "LICENSE").read_text()
+
+
+def test_a_page_of_many_shards_is_small(tmp_path: Path) -> None:
+    page = page_of(report_of(reported_runs.many_shards(tmp_path, 400)))
+    without = page_of(report_of(run_dirs.new_run(tmp_path)))
+    assert len(page) < 3_000_000 * 400 / 10_000 + len(without)
+    assert {"shards", "sizes"} <= set(pictures(page))
