@@ -17,10 +17,10 @@ DOCUMENTS = (
 def documents() -> dict[str, Any]:
     """What each `--json` prints, by the name of its schema."""
     from curator_slurm.launcher.doctor.report import DoctorReport
-    from curator_slurm.launcher.report.report_model import Report
+    from curator_slurm.launcher.report.report_model import RunReport
     from curator_slurm.launcher.status.views import DOCUMENTS
 
-    return {**DOCUMENTS, "doctor": DoctorReport, "report": Report}
+    return {**DOCUMENTS, "doctor": DoctorReport, "report": RunReport}
 
 
 @click.command("schema")

@@ -12,7 +12,7 @@ from curator_slurm.launcher.report.failure_causes import failures_of
 from curator_slurm.launcher.report.funnel import funnel_of
 from curator_slurm.launcher.report.gather_report import Records
 from curator_slurm.launcher.report.over_time import measured_of
-from curator_slurm.launcher.report.report_model import Report, Setting, WhatRan
+from curator_slurm.launcher.report.report_model import PlanSetting, RunReport, WhatRan
 from curator_slurm.launcher.report.shard_bars import shard_bars
 from curator_slurm.launcher.report.time_spent import timeline_of_run
 from curator_slurm.launcher.report.what_it_cost import costs_of
@@ -23,12 +23,12 @@ _HIDDEN = ("environment.env.", "environment.setup", "network.proxy")
 """Whose values may be secret: a page is sent around."""
 
 
-def build_report(records: Records) -> Report:
+def build_report(records: Records) -> RunReport:
     """Everything that the page shows."""
     measured = measured_of(records)
     timeline = timeline_of_run(records)
     bars = shard_bars(records)
-    return Report(
+    return RunReport(
         made=round(records.now, 3),
         status=records.view,
         ran=what_ran(records.plan),
@@ -52,7 +52,7 @@ def what_ran(plan: Plan | None) -> WhatRan:
     for key, value in _flat(values):
         origin = _origin(plan.origins, key)
         if origin and origin != "default" and value not in (None, [], {}):
-            found.append(Setting(key=key, value=_shown(key, value), origin=origin))
+            found.append(PlanSetting(key=key, value=_shown(key, value), origin=origin))
     command = plan.spec.pipeline.command is not None
     return WhatRan(
         settings=tuple(found[:_MOST_SETTINGS]),

@@ -9,7 +9,7 @@ from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.report.build_report import build_report
 from curator_slurm.launcher.report.gather_report import gather_records
-from curator_slurm.launcher.report.report_model import Report
+from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.runs.owners import is_own
 from curator_slurm.launcher.runs.registry import Run, check_readable
 
@@ -17,7 +17,7 @@ SMALL = 200
 """Shards of a run whose report is made without being asked for."""
 
 
-def report_of(run: Run) -> Report:
+def report_of(run: Run) -> RunReport:
     """The report, now.
 
     Raises:
@@ -26,7 +26,7 @@ def report_of(run: Run) -> Report:
     return build_report(gather_records(check_readable(run), time.time()))
 
 
-def write_page(report: Report, path: Path) -> None:
+def write_page(report: RunReport, path: Path) -> None:
     """Write the page.
 
     Raises:

@@ -11,13 +11,13 @@ from curator_slurm.common.in_words import clock
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.report.page_sections import sections_of, tiles_of
 from curator_slurm.launcher.report.pictures import pictures_of
-from curator_slurm.launcher.report.report_model import Report
+from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.visible import visible
 
 _FOLDER = "page"
 
 
-def page_of(report: Report) -> str:
+def page_of(report: RunReport) -> str:
     """The whole file."""
     pictures = pictures_of(report)
     status = report.status
@@ -25,7 +25,7 @@ def page_of(report: Report) -> str:
     job = f", job {status.job_id} ({where})" if status.job_id else ""
     values: dict[str, Any] = {
         "title": f"{status.name}, run {status.run_id}",
-        "kicker": f"Report of run {status.run_id}{job}",
+        "kicker": f"RunReport of run {status.run_id}{job}",
         "heading": status.name,
         "state": status.state.value,
         "state_words": status.state.value.replace("_", " "),

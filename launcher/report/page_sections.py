@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.common.in_words import clock, count, duration, several, share, size
-from curator_slurm.launcher.report import tables
+from curator_slurm.launcher.report import page_tables as tables
+from curator_slurm.launcher.report.page_tables import Table
 from curator_slurm.launcher.report.pictures import Picture
-from curator_slurm.launcher.report.report_model import Report
-from curator_slurm.launcher.report.tables import Table
+from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.states import RunState
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class PageBlock:
     """A picture with its table, a table alone, or lines to unfold."""
 
     picture: str = ""
@@ -33,24 +33,24 @@ class PageSection:
     title: str
     texts: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[PageBlock, ...] = ()
 
 
-def sections_of(report: Report, pictures: dict[str, Picture]) -> list[PageSection]:
+def sections_of(report: RunReport, pictures: dict[str, Picture]) -> list[PageSection]:
     """All sections that there is something to say in."""
     makers = (_outcome, _funnel, _limit, _time, _stages, _nodes, _shards, _failures, _costs, _ran)
     return [section for make in makers if (section := make(report, pictures)) is not None]
 
 
-def _block(pictures: dict[str, Picture], name: str, caption: str, table: Table | None) -> list[Block]:
+def _block(pictures: dict[str, Picture], name: str, caption: str, table: Table | None) -> list[PageBlock]:
     """A picture beside its table; the table alone where there is nothing to draw, nothing where it has no row."""
     shown = table if table is not None and table.rows else None
     if name in pictures:
-        return [Block(picture=name, caption=caption, table=shown)]
-    return [Block(table=shown)] if shown else []
+        return [PageBlock(picture=name, caption=caption, table=shown)]
+    return [PageBlock(table=shown)] if shown else []
 
 
-def _outcome(report: Report, _: dict[str, Picture]) -> PageSection:
+def _outcome(report: RunReport, _: dict[str, Picture]) -> PageSection:
     status, funnel = report.status, report.funnel
     texts = []
     if status.failure_class and status.failure_class.value != status.state.value:
@@ -67,7 +67,7 @@ def _outcome(report: Report, _: dict[str, Picture]) -> PageSection:
         texts.append(f"It took {several(len(report.attempts), 'attempt')}, {several(status.restarts, 'restart')}.")
     points = (*status.warnings, *(f"Note: {note}" for note in status.notes))
     evidence = "\n".join(status.evidence)
-    blocks = (Block(caption="The lines that prove it", lines=evidence),) if evidence else ()
+    blocks = (PageBlock(caption="The lines that prove it", lines=evidence),) if evidence else ()
     return PageSection(id="outcome", title="Outcome", texts=tuple(texts), points=points, blocks=blocks)
 
 
@@ -77,7 +77,7 @@ _STATES = (
 )  # fmt: skip
 
 
-def _published(report: Report) -> Iterator[str]:
+def _published(report: RunReport) -> Iterator[str]:
     funnel, collected = report.funnel, report.status.collected
     if funnel.files or report.status.state is RunState.COMPLETED:
         rows = f", {count(funnel.rows)} rows" if funnel.rows is not None else ""
@@ -88,7 +88,7 @@ def _published(report: Report) -> Iterator[str]:
         yield f"Collected: {count(collected.files)} files, {count(collected.rows)} rows in {collected.target}."
 
 
-def _funnel(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+def _funnel(report: RunReport, pictures: dict[str, Picture]) -> PageSection | None:
     funnel = report.funnel
     if not funnel.stages:
         if not report.ran.command or not report.attempts:
@@ -106,7 +106,7 @@ def _funnel(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
     return PageSection(id="funnel", title="Where the documents went", texts=tuple(texts), blocks=tuple(blocks))
 
 
-def _limit(report: Report, _: dict[str, Picture]) -> PageSection | None:
+def _limit(report: RunReport, _: dict[str, Picture]) -> PageSection | None:
     if not report.attempts:
         return None
     reason = report.limit.reason
@@ -118,7 +118,7 @@ def _limit(report: Report, _: dict[str, Picture]) -> PageSection | None:
     )
 
 
-def _time(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+def _time(report: RunReport, pictures: dict[str, Picture]) -> PageSection | None:
     table = tables.time_table(report)
     if not table.rows and not report.attempts:
         return None
@@ -128,7 +128,7 @@ def _time(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
     texts = (f"The newest jobs alone: {count(omitted)} earlier ones are left out.",) if omitted else ()
     blocks = _block(pictures, "timeline", caption, table)
     attempts = tables.attempts_table(report)
-    blocks += [Block(table=attempts, folded=len(attempts.rows) > _MOST_UNFOLDED)] if attempts.rows else []
+    blocks += [PageBlock(table=attempts, folded=len(attempts.rows) > _MOST_UNFOLDED)] if attempts.rows else []
     return PageSection(id="time", title="Where the time went", texts=texts, blocks=tuple(blocks))
 
 
@@ -142,11 +142,11 @@ _OVER_TIME = {
 }
 
 
-def _stages(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+def _stages(report: RunReport, pictures: dict[str, Picture]) -> PageSection | None:
     stages = report.measured.stages
     if not stages:
         return None
-    blocks: list[Block] = [Block(table=tables.stage_table(stages))]
+    blocks: list[PageBlock] = [PageBlock(table=tables.stage_table(stages))]
     for name, caption in _OVER_TIME.items():
         table = tables.moments_table(name, f"{caption}, at some moments", stages)
         blocks += _block(pictures, name, caption, table if name in pictures else None)
@@ -156,30 +156,30 @@ def _stages(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
     return PageSection(id="stages", title="Stages over time", texts=_unread(report), blocks=tuple(blocks))
 
 
-def _unread(report: Report) -> tuple[str, ...]:
+def _unread(report: RunReport) -> tuple[str, ...]:
     omitted = report.measured.omitted
     return (f"{several(omitted, 'file')} with measurements are left out: there are so many.",) if omitted else ()
 
 
-def _nodes(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+def _nodes(report: RunReport, pictures: dict[str, Picture]) -> PageSection | None:
     if not report.measured.nodes:
         return None
     blocks = _block(pictures, "nodes", "Each node over time", tables.node_table(report.measured.nodes))
     return PageSection(id="nodes", title="Nodes over time", texts=_unread(report), blocks=tuple(blocks))
 
 
-def _shards(report: Report, pictures: dict[str, Picture]) -> PageSection | None:
+def _shards(report: RunReport, pictures: dict[str, Picture]) -> PageSection | None:
     if len(report.shards) < 2:
         return None
     table = tables.shard_table(report.shards, report.made)
     blocks = _block(pictures, "shards", "When each shard was processed: the attempt that counts", table)
     if "sizes" in pictures:
         caption = "Size of the input of a shard, and the time that it took"
-        blocks.append(Block(picture="sizes", caption=caption, table=tables.size_table(report.shards)))
+        blocks.append(PageBlock(picture="sizes", caption=caption, table=tables.size_table(report.shards)))
     return PageSection(id="shards", title="Shards", blocks=tuple(blocks))
 
 
-def _failures(report: Report, _: dict[str, Picture]) -> PageSection | None:
+def _failures(report: RunReport, _: dict[str, Picture]) -> PageSection | None:
     groups, omitted = report.failures.groups, report.failures.omitted
     if not groups:
         return None
@@ -190,22 +190,22 @@ def _failures(report: Report, _: dict[str, Picture]) -> PageSection | None:
     )
     header = ("stage", "tasks", "rows", "shards", "error", "sources")
     table = Table(caption="What failed, by cause", header=header, rows=rows)
-    blocks = [Block(table=table)]
+    blocks = [PageBlock(table=table)]
     blocks += [
-        Block(caption=f"Traceback: {each.stage}, {each.error[:100]}", lines=each.traceback)
+        PageBlock(caption=f"Traceback: {each.stage}, {each.error[:100]}", lines=each.traceback)
         for each in groups
         if each.traceback
     ]
     return PageSection(id="failures", title="What failed", texts=tuple(texts), blocks=tuple(blocks))
 
 
-def _costs(report: Report, _: dict[str, Picture]) -> PageSection | None:
+def _costs(report: RunReport, _: dict[str, Picture]) -> PageSection | None:
     if not report.attempts:
         return None
-    return PageSection(id="costs", title="What it took", blocks=(Block(table=tables.cost_table(report)),))
+    return PageSection(id="costs", title="What it took", blocks=(PageBlock(table=tables.cost_table(report)),))
 
 
-def _ran(report: Report, _: dict[str, Picture]) -> PageSection:
+def _ran(report: RunReport, _: dict[str, Picture]) -> PageSection:
     status, ran = report.status, report.ran
     texts = [f"Submitted by {status.user or '?'} on {status.host or '?'}, from {status.spec_path or '?'}."]
     if ran.version:
@@ -216,11 +216,11 @@ def _ran(report: Report, _: dict[str, Picture]) -> PageSection:
     texts.append(f"Run directory: {status.paths.run_dir}")
     table = tables.settings_table(report)
     return PageSection(
-        id="ran", title="What ran", texts=tuple(texts), blocks=(Block(table=table),) if table.rows else ()
+        id="ran", title="What ran", texts=tuple(texts), blocks=(PageBlock(table=table),) if table.rows else ()
     )
 
 
-def tiles_of(report: Report) -> Sequence[tuple[str, str]]:
+def tiles_of(report: RunReport) -> Sequence[tuple[str, str]]:
     """The figures that one looks for first."""
     status, funnel, costs = report.status, report.funnel, report.costs
     took = status.ended - status.started if status.ended and status.started else None

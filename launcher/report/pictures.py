@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from curator_slurm.launcher.report.report_model import FunnelStage, NodeSeries, Report, ShardBar, Span, StageSeries
+from curator_slurm.launcher.report.report_model import FunnelStage, NodeSeries, RunReport, ShardBar, Span, StageSeries
 from curator_slurm.launcher.report.time_spent import ORDER
 
 MOST_CELLS = 12_000
@@ -187,7 +187,7 @@ def size_picture(shards: Sequence[ShardBar]) -> Picture | None:
     return {"kind": "points", "points": points}
 
 
-def pictures_of(report: Report) -> dict[str, Picture]:
+def pictures_of(report: RunReport) -> dict[str, Picture]:
     """All pictures that there is something for, by the id of their place on the page."""
     found = {
         "funnel": funnel_picture(report.funnel.stages),

@@ -14,7 +14,7 @@ from curator_slurm.launcher.status.views import AttemptView, RunView, UsageView
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class PlanSetting:
     """A setting of the plan that somebody made, and where: file and line, or an option."""
 
     key: str
@@ -26,7 +26,7 @@ class Setting:
 class WhatRan:
     """The plan of the run, as far as it is not all defaults; values of variables are never shown."""
 
-    settings: tuple[Setting, ...]
+    settings: tuple[PlanSetting, ...]
     version: str | None
     executor: str | None
     command: bool
@@ -196,7 +196,7 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class RunReport:
     """What `report --json` prints; `status` is what `status --json` prints."""
 
     schema: int = 1

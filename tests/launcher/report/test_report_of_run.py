@@ -20,7 +20,7 @@ from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.cli.schema import documents
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.report.make_report import report_of
-from curator_slurm.launcher.report.report_model import Report
+from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.view_schema import schema_of
 from curator_slurm.launcher.status.views import to_json
@@ -187,7 +187,7 @@ def test_values_of_variables_are_not_in_it(tmp_path: Path) -> None:
     plan = sharded_runs.plan(tmp_path, environment={"env": {"TOKEN": "hush"}, "setup": ["export KEY=hush"]})
     keys = {"environment.env": "spec.yaml:3", "environment.setup": "spec.yaml:4", "name": "spec.yaml:1"}
     run = sharded_runs.sharded_run(tmp_path, 2, the_plan=plan.model_copy(update={"origins": keys}))
-    found: Report = report_of(run)
+    found: RunReport = report_of(run)
     assert {each.key for each in found.ran.settings} >= {"name", "environment.env.TOKEN", "environment.setup"}
     assert "hush" not in json.dumps(to_json(found))
     assert found.made <= time.time()

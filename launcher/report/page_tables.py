@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from curator_slurm.common.in_words import clock, count, duration, share, size
-from curator_slurm.launcher.report.report_model import FunnelStage, NodeSeries, Report, ShardBar, StageSeries
+from curator_slurm.launcher.report.report_model import FunnelStage, NodeSeries, RunReport, ShardBar, StageSeries
 from curator_slurm.launcher.report.time_spent import QUEUE
 from curator_slurm.launcher.status.shard_status import ShardState
 
@@ -48,7 +48,7 @@ def funnel_table(stages: Sequence[FunnelStage]) -> Table:
     return Table(caption="Tasks, and the items in them, of each stage", header=header, rows=rows)
 
 
-def time_table(report: Report) -> Table:
+def time_table(report: RunReport) -> Table:
     """How much of the nodes' time went where."""
     spent = {what: seconds for what, seconds in report.timeline.seconds.items() if what != QUEUE}
     whole = sum(spent.values())
@@ -63,7 +63,7 @@ def time_table(report: Report) -> Table:
     )
 
 
-def attempts_table(report: Report) -> Table:
+def attempts_table(report: RunReport) -> Table:
     """Every attempt, the newest where there are too many."""
     rows = tuple(
         (
@@ -201,7 +201,7 @@ def _took(bar: ShardBar, now: float) -> float | None:
     return None if bar.started is None else (bar.ended or now) - bar.started
 
 
-def cost_table(report: Report) -> Table:
+def cost_table(report: RunReport) -> Table:
     """What the run has taken, and how much of it was used."""
     costs = report.costs
     usage = costs.usage
@@ -240,7 +240,7 @@ def _hours(hours: float | None) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 10 else f"{hours:.3f}"
 
 
-def settings_table(report: Report) -> Table:
+def settings_table(report: RunReport) -> Table:
     """What the spec, site files and options say."""
     rows = tuple((each.key, each.value, each.origin) for each in report.ran.settings)
     return Table(
