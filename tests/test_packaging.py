@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("common", "launcher", "executors", "slurm_templates")
-DATA = (".py", ".j2", ".sh", ".yaml")
+DATA = (".py", ".j2", ".sh", ".yaml", ".css", ".js", ".md")
+OTHERS = ("py.typed", "LICENSE", "NOTICE", "LICENSE-d3")
 
 
 def tree():
@@ -19,7 +20,7 @@ def tree():
         f"curator_slurm/{path.relative_to(ROOT)}"
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in DATA or path.name == "py.typed"
+        if path.suffix in DATA or path.name in OTHERS
     }
     own = {f"curator_slurm/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}
     return own | found

@@ -25,7 +25,7 @@ def page_of(report: RunReport) -> str:
     job = f", job {status.job_id} ({where})" if status.job_id else ""
     values: dict[str, Any] = {
         "title": f"{status.name}, run {status.run_id}",
-        "kicker": f"RunReport of run {status.run_id}{job}",
+        "kicker": f"Report of run {status.run_id}{job}",
         "heading": status.name,
         "state": status.state.value,
         "state_words": status.state.value.replace("_", " "),

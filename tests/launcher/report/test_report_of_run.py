@@ -133,7 +133,7 @@ def test_a_run_that_has_not_started(tmp_path: Path, fake_slurm: FakeSlurm) -> No
 
 
 def test_a_run_that_waits_in_the_queue(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
-    fake_slurm.configure(hold=True)
+    fake_slurm.pause()
     submitted = sharded_runs.submit_shards(tmp_path, 3)
     found = report_of(submitted.run)
     assert [bar.state.value for bar in found.shards] == ["pending"] * 3
