@@ -16,6 +16,8 @@ MARK = "etc/curator-image"
 """A file that only the image has."""
 MORE = "/opt/more"
 """A folder in the image that is not on Python's path: what only Ray Data needs."""
+_OF_REGISTRIES = ("etc/hosts", "etc/resolv.conf", "etc/hostname", "run/.containerenv")
+"""What images of registries have, too: podman puts its own files over these, and can make none as an ordinary user."""
 _PYTHON = "3.11"
 _NEEDED = ("ray[default]", "pyyaml", "pydantic", "psutil")
 _OF_RAY_DATA = ("pyarrow", "pandas", "fsspec", "numpy")
@@ -35,6 +37,9 @@ def main() -> None:
     _install(new / MORE.lstrip("/"), _OF_RAY_DATA)
     for package in (new / "var/cache/apt/archives").glob("*.deb"):
         package.unlink()
+    for name in _OF_REGISTRIES:
+        (new / name).touch()
+    (new / "etc/mtab").symlink_to("../proc/self/mounts")
     (new / MARK).write_text("an image of the tests\n")
     new.rename(IMAGE)
 

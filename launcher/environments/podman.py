@@ -18,10 +18,10 @@ def start(container: Container) -> Start:
     what is in the job's own control group; for that podman demands process ids of its own.
 
     A folder needs no store of images, and gets one on the node: the usual one, in the home folder, is not for several
-    nodes at once.
+    nodes at once. /dev/shm is a volume: --ipc=host would want /dev/mqueue, too, which not every node has.
     """
     is_folder = images.is_path(container.image)
-    words = [PROGRAM, *(_STORE if is_folder else ()), "run", "--rm", "--network=host", "--ipc=host", "--uts=host"]
+    words = [PROGRAM, *(_STORE if is_folder else ()), "run", "--rm", "--network=host", "--uts=host"]
     words += ["--cgroups=disabled", "--security-opt=label=disable", *_common(container)]
     if container.gpus:
         words += container.gpu_options if container.gpu_options is not None else ("--device=nvidia.com/gpu=all",)
@@ -31,7 +31,7 @@ def start(container: Container) -> Start:
     return Start((*words, *container.options, images.reference(container.image)))
 
 
-def _common(container: Container) -> Iterator[str]:
+def _common(container: Container, *, of_hpc: bool = False) -> Iterator[str]:
     yield "--entrypoint="
     if not container.remap_root:
         yield "--userns=keep-id"
@@ -40,7 +40,7 @@ def _common(container: Container) -> Iterator[str]:
     if not container.writable and not images.is_path(container.image):
         yield "--read-only"
     for mount in container.mounts:
-        if mount.target == "/dev/shm":  # comes with --ipc=host
+        if mount.target == "/dev/shm" and of_hpc:  # comes with --ipc=host
             continue
         yield f"--volume={mount.source}:{mount.target}:{'ro,rbind' if mount.read_only else 'rw,rbind'}"
     if container.home:
@@ -49,7 +49,7 @@ def _common(container: Container) -> Iterator[str]:
 
 def words_of_hpc(container: Container) -> tuple[str, ...]:
     """What podman-hpc adds nothing to: it makes its own choice of namespaces, but for those that Ray needs."""
-    words = ["run", "--rm", "--network=host", "--ipc=host", *_common(container)]
+    words = ["run", "--rm", "--network=host", "--ipc=host", *_common(container, of_hpc=True)]
     if container.gpus:
         words += container.gpu_options if container.gpu_options is not None else ("--gpu",)
     return (*words, *container.options, images.reference(container.image))

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.containers
 ENTER = Path(__file__).with_name("enter-image.sh")
 RUNTIMES: dict[str, dict[str, Any]] = {
     "charliecloud": {"runtimes": ["charliecloud"]},
+    "podman": {"runtimes": ["podman"]},
     "command": {"runtimes": ["command"], "command": [str(ENTER), "{image}", "{source}:{target}", "--"]},
 }
 """What the site file says of containers."""
@@ -69,6 +70,14 @@ def spec(runs: Runs) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def ready_for_podman(slurm_cluster: SlurmCluster) -> None:
+    """Nodes as administrators prepare them: ids for alice, and no control groups of both versions at once."""
+    for node in ("n1", "n2", "n3"):
+        commands = "echo alice:100000:65536 | tee /etc/subuid >/etc/subgid; umount -q -l /sys/fs/cgroup/unified"
+        slurm_cluster.run(["bash", "-c", f"{commands}; true"], user=None, node=node, check=True)
+
+
 def in_image(runs: Runs, spec: dict[str, Any], runtime: str) -> dict[str, Any]:
     """The spec with the image, on a site that has this runtime."""
     (runs.folder / "site.yaml").write_text(yaml.safe_dump({"container": RUNTIMES[runtime]}))
@@ -92,7 +101,9 @@ def where(runs: Runs) -> list[list[object]]:
 def rows(spec: dict[str, Any]) -> bytes:
     """What the outputs must be."""
     folder = Path(spec["pipeline"]["command"][3])
-    texts = [json.loads(line)["text"] for path in sorted(folder.glob("*.jsonl")) for line in path.open()]
+    texts = [
+        json.loads(line)["text"] for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()
+    ]
     return "".join(json.dumps({"text": text, "words": len(text.split())}) + "\n" for text in texts).encode()
 
 

@@ -107,7 +107,9 @@ def test_charliecloud_shares_tmp_and_dev_anyway() -> None:
 def test_podman() -> None:
     call = called(Runtime.PODMAN, Container("/i/root", (*MOUNTS, Mount("/dev/shm", "/dev/shm")), gpus=True))
     assert call.image == "/i/root:O"  # what is changed is lost
-    assert call.all("--volume") == ["/data:/data:ro,rbind", "/runs:/runs:rw,rbind", "/a:/b:rw,rbind"]
+    shared = "/dev/shm:/dev/shm:rw,rbind"  # --ipc=host would want /dev/mqueue, too
+    assert call.all("--volume") == ["/data:/data:ro,rbind", "/runs:/runs:rw,rbind", "/a:/b:rw,rbind", shared]
+    assert not call.all("--ipc")
     assert call.all("--device") == ["nvidia.com/gpu=all"]
     assert call.all("--root") == ["${CURATOR_SLURM_CONTAINER_DIR}/root"]
     assert call.all("--userns") == ["keep-id"]
