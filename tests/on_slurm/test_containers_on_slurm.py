@@ -19,7 +19,11 @@ ENTER = Path(__file__).with_name("enter-image.sh")
 RUNTIMES: dict[str, dict[str, Any]] = {
     "charliecloud": {"runtimes": ["charliecloud"]},
     "podman": {"runtimes": ["podman"]},
-    "command": {"runtimes": ["command"], "command": [str(ENTER), "{image}", "{source}:{target}", "--"]},
+    "command": {
+        "runtimes": ["command"],
+        "place": "command",
+        "command": [str(ENTER), "{image}", "{source}:{target}", "--"],
+    },
 }
 """What the site file says of containers."""
 
