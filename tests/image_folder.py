@@ -31,7 +31,7 @@ def main() -> None:
     new = IMAGE.with_name(f"{IMAGE.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.parent.mkdir(exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", "--include=python3", "bookworm", str(new)]
+    command = ["debootstrap", "--variant=minbase", "--include=python3,environment-modules", "bookworm", str(new)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     _install(new / "usr/local/lib" / f"python{_PYTHON}" / "dist-packages", _NEEDED)
     _install(new / MORE.lstrip("/"), _OF_RAY_DATA)

@@ -59,7 +59,7 @@ def _executor(spec: Spec, folder: Path) -> Iterator[tuple[str, str]]:
     backend = spec.executor.backend
     here = spec.environment
     if not isinstance(backend, Backend) and not (
-        here.python or here.venv or here.conda or here.container
+        here.python or here.venv or here.conda or here.uv or here.container
     ):  # else its modules are there
         package = backend.partition(":")[0].partition(".")[0]
         beside = (folder / package).is_dir() or (folder / f"{package}.py").is_file()
@@ -131,6 +131,24 @@ def _conda(spec: Spec) -> Iterator[tuple[str, str]]:
         prefix = Path(spec.environment.conda)
         if prefix.parent.is_dir() and not (prefix / "conda-meta").is_dir():
             yield "environment.conda", f"`environment.conda` {prefix} is not a conda environment: it has no conda-meta"
+
+
+def _uv(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.environment.uv is None:
+        return
+    project = Path(spec.environment.uv)
+    if not project.parent.is_dir():
+        return  # it may be there on the nodes alone
+    for name in ("pyproject.toml", "uv.lock"):
+        if not (project / name).is_file():
+            step = "run `uv lock` there" if name == "uv.lock" else "name the folder of a project of uv"
+            yield "environment.uv", f"`environment.uv` {project} has no {name}; {step}"
+            return
+    if not os.access(project / ".venv/bin/python", os.X_OK):
+        message = (
+            f"`environment.uv` {project} has no environment yet; run `uv sync --locked` there, where the internet is"
+        )
+        yield "environment.uv", message
 
 
 def _secrets(environment: EnvironmentSpec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -210,6 +228,7 @@ _CHECKS: Mapping[str, Callable[[Spec], Iterator[tuple[str, str]]]] = {
     "environment.venv": _venv,
     "environment.python": _python,
     "environment.conda": _conda,
+    "environment.uv": _uv,
     "output.path": _output,
     "storage.runs": _runs_folder,
 }

@@ -274,6 +274,7 @@ def _environment(environment: EnvironmentSpec, locate: _Locator) -> EnvironmentS
             "python": locate.path("environment.python", environment.python),
             "venv": locate.path("environment.venv", environment.venv),
             "conda": conda,
+            "uv": locate.path("environment.uv", environment.uv),
         }
     )
 
@@ -327,4 +328,6 @@ def _interpreter(environment: EnvironmentSpec, python: str) -> str | None:
         return None
     if environment.venv is not None:
         return f"{environment.venv}/bin/python"
+    if environment.uv is not None:
+        return f"{environment.uv}/.venv/bin/python"
     return environment.python or python

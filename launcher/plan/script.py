@@ -20,6 +20,7 @@ from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON
 from curator_slurm.launcher.shell import quote, sbatch_quote
 from curator_slurm.launcher.site.habits import ExportUse
 from curator_slurm.launcher.spec.restart_section import Mechanism
+from curator_slurm.launcher.spec.ulimits import for_bash
 
 TEMPLATE = "job.sbatch.j2"
 COLLECT_TEMPLATE = "collect.sbatch.j2"
@@ -94,10 +95,20 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         ends_job=str(ENDS_JOB),
         exports=plan.habits.export is not ExportUse.NEVER,
         functions=_functions(plan),
+        ulimits=for_bash(plan.spec.environment.ulimits),
+        tries_software=_tries_software(plan, agent),
         agent=agent,
         on_srun=plan.cluster is Cluster.SLURM and any(start.on_srun for start in plan.containers),
     )
     return text
+
+
+def _tries_software(plan: Plan, agent: str) -> bool:
+    """Whether the first node sets up the software alone before the others start; `doctor` wants to hear of each."""
+    software = plan.spec.environment
+    asked = software.modules or software.ulimits or software.setup or software.conda or software.uv
+    several = plan.spec.resources.node_count != 1 or bool(plan.components)
+    return plan.cluster is Cluster.SLURM and agent == AGENT and bool(asked) and (several or software.uv is not None)
 
 
 _OF_CONTAINERS = [
@@ -119,10 +130,13 @@ def _functions(plan: Plan) -> list[str]:
         functions[:0] = [*_OF_RESTARTS]
     if plan.cluster is Cluster.SLURM:
         functions[:0] = ["without_job", "end_job", "after_head"]
-    if plan.spec.environment.modules:
+    software = plan.spec.environment
+    if software.modules:
         functions.insert(0, "find_module_command")
-    if plan.spec.environment.conda is not None:
+    if software.conda is not None:
         functions.insert(0, "activate_conda")
+    if software.modules or software.conda is not None:
+        functions.insert(0, "attempt")
     if plan.containers:
         functions[-1:-1] = _OF_CONTAINERS
     return functions

@@ -23,7 +23,7 @@ APPEND = "+"
 SBATCH: Path = ("resources", "sbatch")
 GROUPS: Path = ("resources", "groups")
 EXCLUSIVE: tuple[tuple[Path, ...], ...] = (
-    (("environment", "python"), ("environment", "venv"), ("environment", "conda")),
+    (("environment", "python"), ("environment", "venv"), ("environment", "conda"), ("environment", "uv")),
     (
         ("resources", "mem_per_node"),
         ("resources", "mem_per_cpu"),

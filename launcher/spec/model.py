@@ -22,6 +22,7 @@ from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, Ou
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 from curator_slurm.launcher.spec.restart_section import RestartSpec
+from curator_slurm.launcher.spec.ulimits import Ulimits
 from curator_slurm.launcher.spec.value_types import (
     Backend,
     BackendName,
@@ -53,8 +54,8 @@ MAX_VARIABLE = 131_072
 
 
 class EnvironmentSpec(Section):
-    """The software on the nodes: at most one of `python`, `venv` and `conda`; default: the submitter's Python, or with
-    `container` that of the image."""
+    """The software on the nodes: at most one of `python`, `venv`, `conda` and `uv`; default: the submitter's Python, or
+    with `container` that of the image."""
 
     container: Annotated[ContainerSpec | None, BeforeValidator(plain_image)] = Field(
         default=None,
@@ -66,6 +67,9 @@ class EnvironmentSpec(Section):
     )
     venv: Path | None = Field(default=None, description="a virtual environment")
     conda: Path | None = Field(default=None, description="name or prefix of a conda environment")
+    uv: Path | None = Field(
+        default=None, description="folder of a project of uv, with pyproject.toml, uv.lock and .venv: its environment"
+    )
     modules: LineList = Field(default=[], description="environment modules to load on every node")
     env: dict[EnvName, EnvValue] = Field(default={}, description="environment variables, passed on unchanged")
     secrets: EnvNameList = Field(
@@ -76,14 +80,25 @@ class EnvironmentSpec(Section):
         default=[],
         description="bash commands to run on every node before the agent starts; if one fails, the run fails",
     )
+    ulimits: Ulimits = Field(
+        default={},
+        description="limits of processes: nofile, nproc and cpu are numbers; stack, memlock, core, fsize, data and as "
+        "are sizes; or unlimited",
+    )
 
     @model_validator(mode="after")
     def _at_most_one(self) -> EnvironmentSpec:
-        given = [key for key in ("python", "venv", "conda") if getattr(self, key) is not None]
+        given = [key for key in ("python", "venv", "conda", "uv") if getattr(self, key) is not None]
         if len(given) > 1:
             raise problem(
-                f"`environment` takes one of python, venv and conda; {' and '.join(given)} are set",
+                f"`environment` takes one of python, venv, conda and uv; {' and '.join(given)} are set",
                 *(f"environment.{key}" for key in reversed(given)),
+            )
+        if self.uv is not None and self.container is not None:
+            raise problem(
+                "`environment.uv` is an environment of the host, and `environment.container` brings its own; name an "
+                "interpreter of the image with `environment.python`",
+                "environment.uv",
             )
         both = sorted(set(self.env) & set(self.secrets))
         if both:

@@ -22,7 +22,12 @@ _NOT_THERE = "is not there"
 def check_places(site: Site, environ: Mapping[str, str]) -> Iterator[SiteFinding]:
     """Everything that this machine must have; what only nodes have cannot be looked at here."""
     software = site.environment
-    for key, given in (("python", software.python), ("venv", software.venv), ("conda", software.conda)):
+    for key, given in (
+        ("python", software.python),
+        ("venv", software.venv),
+        ("conda", software.conda),
+        ("uv", software.uv),
+    ):
         path = _path(given, environ)
         if path is not None and (why := _missing(path)):
             message = f"{path} {why}, on this machine at least: runs without their own software fail"

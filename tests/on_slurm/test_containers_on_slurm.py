@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from slurm_cluster import SlurmCluster
 
+from curator_slurm.launcher.plan import script
 from on_slurm.runs import SMALL, Done, Runs
 
 pytestmark = pytest.mark.containers
@@ -175,6 +177,18 @@ def test_a_time_limit_is_known_by_its_moment_inside_the_image(
     assert runs.watch(done.json["run_id"]).returncode == 6
     assert runs.status(done.json["run_id"])["failure_class"] == "time_limit"
     runs.assert_nothing_left()
+
+
+def test_the_real_environment_modules_says_what_it_does_not_know() -> None:
+    """It cannot be installed beside Lmod, so it is in the image."""
+    functions = script._ours().get_template("_modules.j2").render()
+    fails = 'node_fail() { echo "REFUSED $1"; exit 78; }; find_module_command; module load null && module load nosuch/1'
+    command = ["ch-run", "--unset-env=MODULE*", str(image_folder.IMAGE), "--", "bash", "-c", f"{functions}\n{fails}"]
+    environment = {"PATH": "/usr/bin:/bin", "USER": "root", "HOME": "/root"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "ERROR: Unable to locate a modulefile for 'nosuch/1'" in done.stderr
+    assert "REFUSED" not in done.stdout
 
 
 def test_our_executors_run_in_an_image_that_has_what_they_need(runs: Runs, spec: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ VARIANTS = {
         },
     },
     "conda": {"environment": {"conda": "my env"}},
+    "uv": {"environment": {"uv": "/my $project", "ulimits": {"nofile": 4096, "stack": "unlimited"}}},
     "groups": {
         "resources": {
             "nodes": 6,
@@ -507,7 +508,7 @@ def test_modules_and_conda_are_used_where_there_are_any(lab, cluster, tmp_path):
     (conda / "conda.sh").write_text(f'conda() {{ export CONDA_ENV="$2"; ln -s "{lab.python}" "{lab.bin}/python"; }}\n')
     text = render(lab.plan(cluster, None, environment={"modules": ["a b", "c"], "conda": "my env"}))
     assert "module load 'a b' ||" in text
-    assert "conda activate 'my env' ||" in text
+    assert "environment='my env'" in text
     if cluster is Cluster.LOCAL:
         plan = lab.plan(cluster, None, environment={"modules": ["a b", "c"], "conda": "my env"})
         own = {"MODULESHOME": str(tmp_path / "modules"), "USER_IS_ROOT": "so Debian's Lmod, if any, does nothing"}

@@ -114,7 +114,7 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
         ),
         (
             "environment: {python: a, venv: b}",
-            "`environment` takes one of python, venv and conda; python and venv are set",
+            "`environment` takes one of python, venv, conda and uv; python and venv are set",
         ),
         ("failures: {task_timeout_s: 0}", "`failures.task_timeout_s` must be more than 0; found 0"),
         ("failures: {task_timeout_s: soon}", "`failures.task_timeout_s` must be a number; found the string 'soon'"),
