@@ -98,9 +98,13 @@ def page(name: str) -> str:
         "tell us\nwhat is wrong: [how to change an entry](catalogue.md#add-or-correct-an-entry).\n",
         f"- The site's own pages: {site.site.docs}",
     ]
-    recognised = [f"ClusterName {each}" for each in site.site.cluster_names]
-    recognised += [f"host names `{each}`" for each in site.site.hosts]
+    identity = site.site
+    guess = dict.fromkeys(identity.assumed, " (a guess)")
+    recognised = [f"ClusterName {each}{guess.get('cluster_names', '')}" for each in identity.cluster_names]
+    recognised += [f"host names `{each}`{guess.get('hosts', '')}" for each in identity.hosts]
     lines.append(f"- Recognised by: {', '.join(recognised) or 'nothing; it has to be named'}")
+    if identity.assumed:
+        lines.append("- A guess is what no source says")
     for base in own.get("extends", []):
         lines.append(f"- What is not said here is as at [{site_of(base).site.name}]({base}.md)")
     lines += ["", "## Partitions\n", *_partitions(site), "", "## Sources\n"]
@@ -143,7 +147,8 @@ Site files that come with curator-slurm, one for each cluster that its public do
 
 An administrator's `/etc/curator-slurm/site.yaml` takes an entry over with `extends: [lumi-g]` and corrects what is
 wrong. Where there is neither that file nor `$CURATOR_SLURM_SITE`, the entry of a cluster is recognised by ClusterName
-in slurm.conf or by the host name, and a note says so; `--site none` does without. `$CURATOR_SLURM_CATALOGUE` names an
+in slurm.conf or by the host name, and a note says so; `--site none` does without. That ClusterName is the machine's
+name is a guess almost everywhere, as the pages say: look at the note. `$CURATOR_SLURM_CATALOGUE` names an
 entry as `--site` does.
 
 """
@@ -154,7 +159,7 @@ CONTRIBUTE = """
    page says: leave out what you would have to guess, curator-slurm then asks Slurm for nothing of the kind.
 2. `site` needs `name`, `about`, `contact`, `docs`, and `sources` with `url`, `date` and `about` of each, and
    `tried: false` until somebody has run on the machine. `cluster_names` and `hosts` are lists on one line, of names
-   that no other cluster has.
+   that no other cluster has; `assumed` names the one of the two that no source says.
 3. The first partition that fits a run is taken: put those that most runs should go to first, and set `choose: false`
    for those to try things in, with low priority, or that may be preempted. Where a QOS or a constraint makes two of one
    partition, write two entries with one `slurm_name`.

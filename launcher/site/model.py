@@ -45,6 +45,9 @@ class SiteIdentity(Section):
     docs: Line | None = Field(default=None, description="the site's own page for users")
     cluster_names: LineList = Field(default=[], description="ClusterName in slurm.conf by which it is recognised")
     hosts: LineList = Field(default=[], description="host names by which it is recognised, such as uan*.lumi.csc.fi")
+    assumed: LineList = Field(
+        default=[], description="of a catalogue entry: which of `cluster_names` and `hosts` no source says"
+    )
     sources: list[SourceNote] = Field(default=[], description="of a catalogue entry: where its facts are from")
     tried: bool = Field(
         default=True, description="whether it was tried on the machine; false: written from documentation"

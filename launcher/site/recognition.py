@@ -16,7 +16,7 @@ from functools import cache
 from curator_slurm.launcher.site import catalogue
 from curator_slurm.launcher.spec.slurm_conf import cluster_name
 
-_LISTED = re.compile(r"(?m)^  (cluster_names|hosts): \[([^\n]*)\](?=\n)")
+_LISTED = re.compile(r"(?m)^  (cluster_names|hosts|assumed): \[([^\n]*)\](?=\n)")
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,17 @@ def match(cluster: str | None, *hosts: str) -> Recognised | None:
             by_name.add(name)
         if any(fnmatchcase(host, pattern) for host in hosts for pattern in lists.get("hosts", ())):
             by_host.add(name)
-    for found, by in ((by_name, f"ClusterName {cluster}"), (by_host, f"host name {hosts[0] if hosts else ''}")):
+    for found, key, by in (
+        (by_name, "cluster_names", f"ClusterName {cluster}"),
+        (by_host, "hosts", f"host name {hosts[0] if hosts else ''}"),
+    ):
         if len(found) == 1:
-            return Recognised(found.pop(), by)
+            name = found.pop()
+            return Recognised(name, f"{by} (a guess)" if key in dict(patterns(name)).get("assumed", ()) else by)
     return None
 
 
 def patterns(name: str) -> Iterator[tuple[str, list[str]]]:
-    """The lists `cluster_names` and `hosts` of an entry."""
+    """The lists `cluster_names` and `hosts` of an entry, and which of the two no source says."""
     for key, items in _LISTED.findall((catalogue.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")):
         yield key, [item.strip().strip("\"'") for item in items.split(",")]

@@ -35,6 +35,14 @@ def test_an_entry_is_valid_and_says_where_it_is_from(name):
     lists = dict(recognition.patterns(name))
     assert lists.get("cluster_names", []) == identity.cluster_names
     assert lists.get("hosts", []) == identity.hosts
+    assert lists.get("assumed", []) == identity.assumed
+    assert set(identity.assumed) <= {key for key in ("cluster_names", "hosts") if getattr(identity, key)}
+
+
+def test_what_a_guess_recognises_is_called_a_guess():
+    assert recognition.match("vista").by == "ClusterName vista (a guess)"
+    assert recognition.match(None, "login1.vista.tacc.utexas.edu").by == "host name login1.vista.tacc.utexas.edu"
+    assert "ClusterName vista (a guess)," in catalogue_tables.page("vista")
 
 
 def test_pages_and_table_are_those_of_the_entries():
