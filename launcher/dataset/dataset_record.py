@@ -100,6 +100,6 @@ def failed_tasks(run: RunPaths, records: Mapping[int, DoneRecord]) -> Iterator[d
     for shard, record in records.items():
         if not record.tasks_failed and not record.rows_failed:
             continue
-        for task in read_jsonl(run.attempts / f"{shard:05d}" / record.attempt / "failures.jsonl"):
+        for task in read_jsonl(run.attempt(shard, record.attempt).failures):
             if isinstance(task, dict):
                 yield {"shard": shard, "attempt": record.attempt, **task}

@@ -154,7 +154,7 @@ def _finished(run: RunPaths, shards: Collection[int]) -> tuple[int, int]:
 def _sources(run: RunPaths, shard: int) -> int:
     """Source partitions of a shard that are finished; the newest attempt may not have taken them over yet."""
     try:
-        names = os.listdir(f"{run.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
+        names = os.listdir(run.attempts_of(shard))  # noqa: PTH208 (thousands of folders)
     except OSError:
         return 0
     attempts = sorted(filter(is_attempt, names), key=order_of)[-2:]

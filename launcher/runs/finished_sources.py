@@ -14,7 +14,7 @@ from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 
 def finished_sources(run: RunPaths, shard: int, attempt: str) -> int:
     """Of an attempt by its name: by its log, else what it has said itself, else what was taken over from it."""
-    paths = AttemptPaths(run.attempts / f"{shard:05d}" / attempt, run)
+    paths = run.attempt(shard, attempt)
     if paths.checkpoint.is_dir():
         return count_finished(paths)
     said = whole((read_object(paths.outcome) or {}).get("sources_finished"))

@@ -72,6 +72,14 @@ class RunPaths(ReportFiles):
     def attempts(self) -> Path:
         return self.root / "attempts"
 
+    def attempts_of(self, shard: int) -> Path:
+        """The folders of all attempts at one shard."""
+        return self.attempts / f"{shard:05d}"
+
+    def attempt(self, shard: int, name: str) -> AttemptPaths:
+        """The attempt that the element `name`, <job id>.<restart>, made at a shard."""
+        return AttemptPaths(self.attempts_of(shard) / name, self)
+
     @property
     def outputs(self) -> Path:
         """Published outputs: one folder per shard of an array, else the outputs themselves without `output.path`."""
@@ -296,7 +304,7 @@ class ClusterPaths(RestartFiles):
 
     def attempt(self, shard: int) -> AttemptPaths:
         """The attempt that this job makes at a shard."""
-        return AttemptPaths(self.run.attempts / f"{shard:05d}" / self.name, self.run)
+        return self.run.attempt(shard, self.name)
 
     def node(self, name: str) -> NodePaths:
         return NodePaths(self.nodes / name)

@@ -244,7 +244,7 @@ class Publisher:
     def _tidy(self, old: GivingWay, shard: int) -> None:
         """Remove what an attempt that has published, and died then, has left of what it replaced."""
         left = list(old.target.parent.glob(f"{escape(_copies_of(old.target, self.run))}*{_COPY}"))
-        left += [path for path in self.run.attempts.glob(f"{shard:05d}/*/work/outputs") if owner(path) is not None]
+        left += [path for path in self.run.attempts_of(shard).glob("*/work/outputs") if owner(path) is not None]
         for path in left:
             if owner(path) != self.run.run_id:
                 shutil.rmtree(path, ignore_errors=True)

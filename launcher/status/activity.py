@@ -41,7 +41,7 @@ def _begun(paths: RunPaths, facts: RunFacts, active: Iterable[int]) -> Iterator[
 
 def _draining(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[int]:
     """Shards whose attempts were told to begin nothing more."""
-    return (shard for shard, name in begun.items() if os.path.lexists(f"{paths.attempts}/{shard:05d}/{name}/drain"))
+    return (shard for shard, name in begun.items() if os.path.lexists(paths.attempt(shard, name).drain))
 
 
 def _restart_due(paths: RunPaths, facts: RunFacts) -> Iterator[str]:
@@ -61,11 +61,7 @@ def _ran_before(names: Iterable[str], facts: RunFacts, active: Iterable[int]) ->
 
 def ended_early(paths: RunPaths, facts: RunFacts) -> list[int]:
     """Shards whose attempts have ended, although their element goes on with others; requeued, it begins them again."""
-    ended = [
-        shard
-        for shard, name in facts.begun.items()
-        if os.path.lexists(f"{paths.attempts}/{shard:05d}/{name}/outcome.json")
-    ]
+    ended = [shard for shard, name in facts.begun.items() if os.path.lexists(paths.attempt(shard, name).outcome)]
     newest = newest_elements(paths) if ended else {}
     return [shard for shard in ended if newest.get(base_of(facts.begun[shard])) in (None, facts.begun[shard])]
 
@@ -83,4 +79,4 @@ def _begun_at(paths: RunPaths, begun: Mapping[int, str]) -> Iterator[tuple[int, 
     """When these attempts began: then the link to their element was made."""
     for shard, name in begun.items():
         with contextlib.suppress(OSError):
-            yield shard, os.lstat(f"{paths.attempts}/{shard:05d}/{name}/element").st_mtime
+            yield shard, os.lstat(paths.attempt(shard, name).element).st_mtime

@@ -35,7 +35,7 @@ def restart_of(name: str | None) -> int:
 def attempt_names(paths: RunPaths, shard: int) -> list[str]:
     """Names of the attempts at a shard, oldest first."""
     try:
-        names = os.listdir(f"{paths.attempts}/{shard:05d}")  # noqa: PTH208 (thousands of folders)
+        names = os.listdir(paths.attempts_of(shard))  # noqa: PTH208 (thousands of folders)
     except OSError:
         return []
     names = [name for name in names if is_attempt(name)]
@@ -44,8 +44,7 @@ def attempt_names(paths: RunPaths, shard: int) -> list[str]:
 
 def attempts_at(paths: RunPaths, shard: int) -> list[AttemptPaths]:
     """The attempts at a shard, oldest first."""
-    folder = paths.attempts / f"{shard:05d}"
-    return [AttemptPaths(folder / name, paths) for name in attempt_names(paths, shard)]
+    return [paths.attempt(shard, name) for name in attempt_names(paths, shard)]
 
 
 def newest_elements(paths: RunPaths) -> dict[str, str]:
@@ -103,12 +102,12 @@ class AttemptReader:
         element = done_by if done_by is not None else self._newest.get(element_id)
         if name and element and restart_of(name) < restart_of(element):
             name = None  # the job was requeued, and has not come to this shard again
-        folder = f"{self._paths.attempts}/{shard:05d}/{name}"
-        outcome = read_outcome(f"{folder}/outcome.json") if name else None
+        attempt = self._paths.attempt(shard, name) if name else None
+        outcome = read_outcome(attempt.outcome) if attempt else None
         if detail:
             shared = self._read_element(element_id, element, thorough=True)
             events = read_events(self._paths.elements / element / "events.jsonl") if element else None
-            progress = read_progress(Path(folder, "progress.json")) if name else None
+            progress = read_progress(attempt.progress) if attempt else None
         else:
             shared = AttemptFacts() if outcome and outcome.failure_class else self._element(element_id, element)
             events = progress = None

@@ -44,7 +44,7 @@ def attempts_of(run: Run, shard: int, status: ShardStatus | None, now: float) ->
     taken = _taken_over(run, shard, names) if len(names) > 1 else {}
     found = []
     for number, name in enumerate(names, 1):
-        paths = AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths)
+        paths = run.paths.attempt(shard, name)
         last = name == names[-1] and status is not None and status.attempt in (name, None)
         found.append(_view(paths, number, status if last else None, now, taken.get(name)))
     return tuple(found)
@@ -61,7 +61,7 @@ def _taken_over(run: Run, shard: int, names: Sequence[str]) -> dict[str, float |
     """Attempt -> when it finished its last source, as the one says that has taken over from it."""
     found = {}
     for name in names:
-        value = read_object(AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths).takeover) or {}
+        value = read_object(run.paths.attempt(shard, name).takeover) or {}
         found[str(value.get("of"))] = moment(value.get("last_finished"))
     return found
 

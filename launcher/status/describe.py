@@ -342,7 +342,7 @@ def describe_shard(run: Run, gathered: Gathered, status: RunStatus, shard: int) 
     with contextlib.suppress(ValueError, OSError):
         record = read_done(paths, shard) if found.state is ShardState.DONE else None
     planned = read_shard(paths.manifest, shard)
-    attempt = paths.attempts / f"{shard:05d}" / found.attempt if found.attempt else None
+    attempt = paths.attempts_of(shard) / found.attempt if found.attempt else None
     return ShardView(
         run_id=run.run_id,
         name=run.name,

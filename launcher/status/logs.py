@@ -14,7 +14,7 @@ from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.files import is_there
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.attempt_names import base_of
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
+from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.status.attempt_files import attempts_at, newest_element, newest_elements
@@ -62,7 +62,7 @@ def log_files(run: Run, shard: int | None = None, attempt: str | None = None) ->
 
 def _of_attempt(run: Run, shard: int, name: str) -> list[LogFile]:
     """The logs of one attempt and its element; that of the batch script is of all starts of its job."""
-    attempt = AttemptPaths(run.paths.attempts / f"{shard:05d}" / name, run.paths)
+    attempt = run.paths.attempt(shard, name)
     files = [LogFile("driver", attempt.driver_log), LogFile("slurm", run.paths.slurm_log(base_of(name)))]
     return [file for file in (*files, *_of_nodes(run, name)) if is_there(file.path)]
 

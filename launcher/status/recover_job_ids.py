@@ -74,7 +74,7 @@ def _by_elements(run: RunPaths, submission: Submission, jobs: Sequence[str], *, 
             (element, shard)
             for element, members in shards.items()
             for shard in members
-            if any((run.attempts / f"{shard:05d}").glob(f"{submission.record.element_id(element, job_id)}.*"))
+            if any(run.attempts_of(shard).glob(f"{submission.record.element_id(element, job_id)}.*"))
         ]
         if worked:
             return job_id
