@@ -26,8 +26,8 @@ from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.ranges import parse_numbers, some_numbers
 from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.giving_way import GivingWay
-from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import COLLECT_LOCK, RunPaths
+from curator_slurm.launcher.runs.lock import COLLECT_LOCK, RunLock
+from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.published import owner as published_by
 from curator_slurm.launcher.runs.published import read_summary, why_kept
 from curator_slurm.launcher.runs.registry import Run

@@ -14,8 +14,8 @@ from curator_slurm.launcher.local_process import stop_job, wait_for_end
 from curator_slurm.launcher.operations.active import Active, active_elements, elements_to_end
 from curator_slurm.launcher.ranges import format_numbers, some_numbers
 from curator_slurm.launcher.runs import owners, registry
-from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, ClusterPaths
+from curator_slurm.launcher.runs.lock import SUBMISSIONS_LOCK, RunLock
+from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import remove_secrets
 from curator_slurm.launcher.runs.submissions import CancelRequest, Submission, collect_jobs

@@ -28,8 +28,7 @@ from curator_slurm.launcher.operations.select_shards import Selection
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.done_records import done_shards
-from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import FEED_LOCK
+from curator_slurm.launcher.runs.lock import FEED_LOCK, RunLock
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.submissions import read_submissions
 from curator_slurm.launcher.sharding.array_limits import taken

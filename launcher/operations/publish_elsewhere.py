@@ -11,9 +11,9 @@ from curator_slurm.launcher.files import is_filled, read_jsonl
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.runs import registry
 from curator_slurm.launcher.runs.done_records import done_shards
-from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.lock import SUBMISSIONS_LOCK, RunLock
 from curator_slurm.launcher.runs.manifest import read_shard
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, AttemptPaths, RunPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, RunPaths
 from curator_slurm.launcher.runs.publish import Publisher
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import count_failed

@@ -12,8 +12,7 @@ from pathlib import Path
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.runs import owners
-from curator_slurm.launcher.runs.lock import RunLock, is_locked
-from curator_slurm.launcher.runs.paths import COLLECT_LOCK, SUBMISSIONS_LOCK
+from curator_slurm.launcher.runs.lock import COLLECT_LOCK, SUBMISSIONS_LOCK, RunLock, is_locked
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.travelling_package import remove_unused
 from curator_slurm.launcher.states import RunState

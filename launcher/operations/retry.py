@@ -16,9 +16,8 @@ from curator_slurm.launcher.operations.sweep import sweep_secrets
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.plan.modules import code_of
 from curator_slurm.launcher.runs import owners, registry
-from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.lock import SUBMISSIONS_LOCK, RunLock
 from curator_slurm.launcher.runs.manifest import revise
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
 from curator_slurm.launcher.runs.purge import purge_warning
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import collect_secrets, write_secrets

@@ -22,8 +22,8 @@ from curator_slurm.launcher.plan.modules import code_of
 from curator_slurm.launcher.plan.node_facts import purge_days
 from curator_slurm.launcher.runs import owners, registry
 from curator_slurm.launcher.runs.known_folders import default_folder, known_folders, remember_folder
-from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
+from curator_slurm.launcher.runs.lock import SUBMISSIONS_LOCK, RunLock
+from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import NewRun, Run, run_comment
 from curator_slurm.launcher.runs.secrets import collect_secrets
 from curator_slurm.launcher.runs.submissions import read_submissions

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.errors import SlurmError, StorageError, UnclearSubmissionError
 from curator_slurm.launcher.runs.known_folders import reference
-from curator_slurm.launcher.runs.lock import is_locked
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK
+from curator_slurm.launcher.runs.lock import SUBMISSIONS_LOCK, is_locked
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.runs.run_folders import run_directories
 from curator_slurm.launcher.runs.submissions import Submission, read_submissions

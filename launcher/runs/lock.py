@@ -28,6 +28,13 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.local_process import is_process_alive
 from curator_slurm.launcher.waiting import Patience
 
+SUBMISSIONS_LOCK = "submissions"
+"""The lock that whoever submits, cancels or reconciles holds."""
+FEED_LOCK = "feed"
+"""The lock that whoever stays to submit the rest of a run holds."""
+COLLECT_LOCK = "collect"
+"""The lock that whoever publishes a sharded run's outputs holds."""
+
 TOUCH_S = 5.0
 STALE_S = 60.0
 PATIENCE_S = 90.0

@@ -12,13 +12,6 @@ from curator_slurm.launcher.runs.node_paths import NodePaths
 from curator_slurm.launcher.runs.report_files import ReportFiles
 from curator_slurm.launcher.runs.restart_files import RestartFiles
 
-SUBMISSIONS_LOCK = "submissions"
-"""The lock that whoever submits, cancels or reconciles holds."""
-FEED_LOCK = "feed"
-"""The lock that whoever stays to submit the rest of a run holds."""
-COLLECT_LOCK = "collect"
-"""The lock that whoever publishes a sharded run's outputs holds."""
-
 
 @dataclass(frozen=True)
 class RunPaths(ReportFiles):

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from curator_slurm.launcher.errors import RunBusyError, SpecError, SpecProblem, StorageError
 from curator_slurm.launcher.files import write_json
-from curator_slurm.launcher.runs.lock import RunLock
+from curator_slurm.launcher.runs.lock import SUBMISSIONS_LOCK, RunLock
 from curator_slurm.launcher.runs.owners import is_own
-from curator_slurm.launcher.runs.paths import SUBMISSIONS_LOCK, RunPaths
+from curator_slurm.launcher.runs.paths import RunPaths
 
 REMOVING = "remove secrets"
 """What the lock of submissions is held for, so briefly that it means no submission to others."""

@@ -21,9 +21,9 @@ from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs.attempt_names import base_of
 from curator_slurm.launcher.runs.done_records import done_shards, published_record, read_done
 from curator_slurm.launcher.runs.giving_way import GivingWay
-from curator_slurm.launcher.runs.lock import is_locked
+from curator_slurm.launcher.runs.lock import FEED_LOCK, SUBMISSIONS_LOCK, is_locked
 from curator_slurm.launcher.runs.owners import is_own
-from curator_slurm.launcher.runs.paths import FEED_LOCK, SUBMISSIONS_LOCK, RunPaths
+from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.secrets import REMOVING, remove_secrets_if
 from curator_slurm.launcher.runs.submissions import RESTART, Submission, collect_jobs, is_overtaken, read_submissions

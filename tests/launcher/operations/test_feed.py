@@ -28,8 +28,7 @@ from curator_slurm.launcher.operations import feed as feed_module
 from curator_slurm.launcher.operations.cancel import cancel_run
 from curator_slurm.launcher.operations.feed import Fed, feed, feed_once, go_on
 from curator_slurm.launcher.plan.model import Plan
-from curator_slurm.launcher.runs.lock import RunLock
-from curator_slurm.launcher.runs.paths import FEED_LOCK
+from curator_slurm.launcher.runs.lock import FEED_LOCK, RunLock
 from curator_slurm.launcher.runs.registry import Run, load_run
 from curator_slurm.launcher.runs.submissions import collect_jobs, read_submissions
 from curator_slurm.launcher.slurm.client import Slurm
