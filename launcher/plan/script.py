@@ -38,7 +38,6 @@ _OF_RESTARTS = (
     "starts_without",
     "keep_out",
     "resubmit",
-    "id_of_job",
     "queued_again",
     "requeue",
     "go_on",
@@ -129,7 +128,7 @@ def _functions(plan: Plan) -> list[str]:
     if restart_choice(plan).mechanism is not Mechanism.OFF:
         functions[:0] = [*_OF_RESTARTS]
     if plan.cluster is Cluster.SLURM:
-        functions[:0] = ["without_job", "end_job", "after_head"]
+        functions[:0] = ["without_job", "id_of_job", "end_job", "after_head"]
     software = plan.spec.environment
     if software.modules:
         functions.insert(0, "find_module_command")

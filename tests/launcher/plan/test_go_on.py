@@ -284,6 +284,12 @@ def test_a_worker_that_outlives_its_head_carries_it_out_and_ends_the_job(scene: 
     assert ("sbatch" in made) is (how is How.SUBMIT)
 
 
+def test_the_last_element_of_an_array_ends_itself_and_not_the_array(scene: Scene) -> None:
+    scene.leaves(How.CHAIN, cancels=True)
+    scene.agent = ["exit 75"]
+    assert scene.runs_to(75, SLURM_ARRAY_JOB_ID="4711", SLURM_ARRAY_TASK_ID="9") == "scancel 4711_9"
+
+
 def test_a_job_that_a_worker_has_requeued_is_not_ended(scene: Scene) -> None:
     scene.leaves(How.REQUEUE, cancels=True)
     scene.agent = ["exit 75"]
