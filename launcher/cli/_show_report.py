@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from curator_slurm.common.in_words import several
@@ -9,7 +10,7 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.files import expanded
-from curator_slurm.launcher.report.make_report import SMALL, page_path, report_of, write_page
+from curator_slurm.launcher.report.make_report import ROOM, SMALL, page_path, report_of, write_page
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.views import to_json
 
@@ -49,16 +50,20 @@ def export_run(run: Run, path: Path) -> None:
 def leave_report(run: Run) -> Path | None:
     """Write the page of a run that has ended beside its files; None where that is not to be, or does not work.
 
-    Nobody has asked for it: what goes wrong is no failure of the command, and large runs are left alone.
+    Nobody has asked for it: what goes wrong is no failure of the command, large runs are left alone, and what little
+    room there is on full storage is left to a retry.
     """
     if run.record is None or run.record.shards > SMALL:
         return None
     try:
         path = page_path(run)
+        if shutil.disk_usage(path.parent).free < ROOM:
+            return None
         write_page(report_of(run), path)
     except CuratorSlurmError:
         return None
-    except OSError as error:
-        say(f"Note: no report was written: {storage_errors.what(error)}", err=True)
+    except (OSError, ValueError) as error:
+        why = storage_errors.what(error) if isinstance(error, OSError) else str(error)
+        say(f"Note: no report was written: {why}", err=True)
         return None
     return path

@@ -15,6 +15,8 @@ from curator_slurm.launcher.runs.registry import Run, check_readable
 
 SMALL = 200
 """Shards of a run whose report is made without being asked for."""
+ROOM = 64 << 20
+"""Bytes that must be free for that; a page takes one or two million."""
 
 
 def report_of(run: Run) -> RunReport:
