@@ -25,7 +25,7 @@ def check_options(owner: str, key: str, given: Mapping[str, Any] | None, known: 
         ValueError: an option is unknown; suggests the nearest known one.
     """
     options = dict(given or {})
-    names = sorted(known)
+    names = sorted(set(known))
     for name in options:
         if name not in names:
             close = difflib.get_close_matches(str(name), names, n=1)

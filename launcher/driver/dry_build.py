@@ -11,7 +11,6 @@ import contextlib
 import faulthandler
 import json
 import logging
-import math
 import os
 import re
 import sys
@@ -24,11 +23,12 @@ from curator_slurm.common.addresses import is_remote, without_scheme
 from curator_slurm.launcher.driver.executor_loader import load_executor
 from curator_slurm.launcher.driver.load_error import PipelineLoadError
 from curator_slurm.launcher.driver.pipeline_loader import add_stage, build_pipeline, load_entry, run_arguments, told
+from curator_slurm.launcher.driver.stage_needs import misfits
 from curator_slurm.launcher.driver.write_guard import WriteGuard
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.plan.checks import cannot_create
-from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.model import Plan
 
 _OF_THE_JOB = re.compile(r"(SLURM|CURATOR_|RAY_|CUDA_|ROCR_|HIP_|NVIDIA_).*|TMPDIR|.*SCRATCH.*")
 """Variables that only the job has."""
@@ -146,7 +146,8 @@ def _look(plan: Plan, context: Mapping[str, Any], report: _Report) -> None:
     stages = getattr(pipeline, "stages", None)
     if not isinstance(stages, list):
         return
-    _check_gpus(plan, stages, report)
+    for misfit in misfits(plan, stages):
+        report.say(**{"problem" if misfit.is_certain else "note": misfit.words}, key=misfit.key)
     _check_outputs(stages, report)
     if hasattr(executor, "check_stages"):
         with report.step("the options of the stages", "pipeline"):
@@ -182,29 +183,6 @@ def _pipeline(plan: Plan, context: Mapping[str, Any], report: _Report) -> Any:
             add_stage(pipeline, stage, index, context)
             made.append(stage)
     return pipeline if len(made) == len(spec.stages) else None
-
-
-def _check_gpus(plan: Plan, stages: list[Any], report: _Report) -> None:
-    """Whether a node of the run can hold a worker of each stage, as far as the spec says what it has."""
-    resources = plan.spec.resources
-    if any(option.startswith(("gres", "gpus", "tres", "exclusive")) for option in resources.sbatch):
-        return
-    local, has = plan.cluster is Cluster.LOCAL, resources.gpu_count
-    for number, stage in enumerate(stages, 1):
-        needs = float(getattr(getattr(stage, "resources", None), "gpus", 0) or 0)
-        if needs <= has or math.isnan(needs):
-            continue
-        name = str(getattr(stage, "name", type(stage).__name__))
-        what = (
-            f"stage {number}, {name!r}, needs {needs:g} GPUs per worker, and a node of the run has {has:g} "
-            "(resources.gpus_per_node)"
-        )
-        if has or local:
-            report.say(
-                problem=f"{what}; ask for more, or lower `resources` of the stage", key="resources.gpus_per_node"
-            )
-        else:
-            report.say(note=f"{what}; it can run only where nodes have GPUs that nobody asked for", key="resources")
 
 
 def _check_outputs(stages: list[Any], report: _Report) -> None:

@@ -30,6 +30,7 @@ _MOST_INPUTS = 3
 _KILLED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU, signal.SIGILL)
 """Limits of this machine, or its processor: no proof of anything on a node."""
 _KEPT = re.compile(r"KRB5CCNAME|.*SCRATCH.*")
+_PARTS_MISSING = re.compile(r"No module named '?curator_slurm\.")
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _never_began(plan: Plan, child: _Child) -> Finding:
     environment = plan.spec.environment
     named = next((name for name in ("python", "venv", "conda") if getattr(environment, name)), "")
     if "No module named" in last and named and not (environment.modules or environment.setup):
-        if "curator_slurm.launcher.driver" in last:  # an older version: its job would run
+        if _PARTS_MISSING.search(last):  # an older version: its job would run
             return _not_looked_at(f"curator-slurm in {child.python} is another version")
         return Finding(
             f"environment.{named}",

@@ -149,7 +149,9 @@ def _backend(value: Any) -> Any:
 
 def _entry(value: str) -> str:
     if not _ENTRY.fullmatch(value):
-        raise ValueError(f"{value!r} must be module:name, such as my_project.pipelines:build")
+        is_class = value.isidentifier() and value[:1].isupper()
+        example = f"curator_slurm.executors.stages:{value}" if is_class else "my_project.pipelines:build"
+        raise ValueError(f"{value!r} must be module:name, such as {example}")
     return value
 
 

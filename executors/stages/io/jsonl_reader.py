@@ -157,12 +157,22 @@ def _read(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
 
 
 def _mended(rows: list[dict[str, Any]], path: str, lone_surrogates: str) -> list[dict[str, Any]]:
-    """The rows with what `lone_surrogates` asks for."""
-    if lone_surrogates == "keep":
+    """The rows with what `lone_surrogates` asks for; a key, which names a column, cannot be kept as it is."""
+    wrong = {key for key in {key for row in rows for key in row} if has_lone_surrogate(key)}
+    if lone_surrogates == "keep" and not wrong:
         return rows
     mended = []
     for number, row in enumerate(rows, 1):
-        if not has_lone_surrogate(row):
+        if lone_surrogates == "keep":
+            if names := sorted(wrong & row.keys()):
+                words = (
+                    f"{path}, document {number}: half of a surrogate pair in the key {names[0]!r}; read_kwargs="
+                    "{'lone_surrogates': 'replace'} puts U+FFFD there, 'drop' leaves out the row"
+                )
+                leave_out(ValueError(words), path, number)
+            else:
+                mended.append(row)
+        elif not has_lone_surrogate(row):
             mended.append(row)
         elif lone_surrogates == "replace":
             mended.append(without_lone_surrogates(row))

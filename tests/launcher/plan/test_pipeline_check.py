@@ -69,6 +69,14 @@ def with_function() -> Pipeline:
     return Pipeline("own", stages=[Clean(), clean])
 
 
+def on_cpus() -> Pipeline:
+    return Pipeline("own", stages=[Clean().with_(resources=Resources(cpus=8))])
+
+
+def on_both() -> Pipeline:
+    return Pipeline("own", stages=[Clean().with_(resources=Resources(cpus=8, gpus=1))])
+
+
 def on_gpus() -> Pipeline:
     return Pipeline("own", stages=[Clean().with_(resources=Resources(gpus=2))])
 '''
@@ -89,6 +97,10 @@ def examined(folder: Path, spec: dict, modules: dict[str, str] | None = None, cl
 
 def stages(*parts: object) -> dict:
     return {"pipeline": {"stages": [part if isinstance(part, dict) else {"use": part} for part in parts]}}
+
+
+def groups(*parts: dict) -> dict:
+    return {"groups": [{"name": name, "nodes": 1, **part} for name, part in zip("ab", parts, strict=True)]}
 
 
 WRITER = {"use": "curator_slurm.executors.stages:JsonlWriter", "with": {"path": "/dev/null/out"}}
@@ -152,6 +164,12 @@ def test_every_stage_and_the_executor_are_looked_at_in_one_go(tmp_path):
         ({"pipeline": {"entry": "own:with_function"}}, 3, ["stage 2", "a function"]),
         ({"pipeline": {"entry": "own:on_gpus"}, "resources": {"gpus_per_node": 1}}, 5, ["needs 2 GPUs", "has 1"]),
         ({"pipeline": {"entry": "own:on_gpus"}}, 0, ["needs 2 GPUs", "has 0"]),
+        ({"pipeline": {"entry": "own:on_cpus"}, "resources": {"cpus_per_node": 4}}, 0, ["needs 8 CPUs", "has 4"]),
+        (
+            {"pipeline": {"stages": [{"use": "JsonlReader"}]}},
+            0,
+            ["must be module:name, such as curator_slurm.executors.stages:JsonlReader"],
+        ),
         ({"pipeline": {"entry": "own:build"}, "executor": {"backend": "own:Plain"}}, 5, ["not an executor"]),
         ({"pipeline": {"entry": "own:build"}, "output": {"path": "/proc/out"}}, 5, ["belongs to the kernel"]),
         ({"pipeline": {"entry": "own:build"}, "output": {"path": "own.py/out"}}, 5, ["own.py is not a folder"]),
@@ -200,6 +218,30 @@ def test_a_module_that_hangs_is_left_to_the_job(tmp_path, monkeypatch):
     assert "stage 2, hangs:Stage took more than 6 s" in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("entry", "parts", "words"),
+    [
+        ("on_gpus", ({"cpus_per_node": 9}, {"gpus_per_node": 2}), ""),
+        (
+            "on_gpus",
+            ({"cpus_per_node": 9}, {"gpus_per_node": 1}),
+            "needs 2 GPUs per worker, and a node of group a or b has 1",
+        ),
+        ("on_both", ({"cpus_per_node": 9}, {"gpus_per_node": 1}), ""),
+        (
+            "on_both",
+            ({"cpus_per_node": 9}, {"gpus_per_node": 1, "cpus_per_node": 4}),
+            "needs 8 CPUs per worker, and a node of group b has 4",
+        ),
+    ],
+)
+def test_one_group_must_have_what_a_stage_needs(tmp_path, entry, parts, words):
+    spec = {"pipeline": {"entry": f"own:{entry}"}, "resources": groups(*parts), **QUICK}
+    found, notes = examined(tmp_path, spec, cluster=Cluster.SLURM)
+    assert notes == []
+    assert [words in each for each in found] == ([True] if words else [])
+
+
 def test_nothing_is_written_or_removed(outside_memory):
     kept = outside_memory / "out"
     kept.mkdir()
@@ -231,10 +273,18 @@ def test_what_only_the_nodes_have_is_said_to_be_not_looked_at(tmp_path, environm
     assert words in notes[0]
 
 
-def test_a_python_without_curator_slurm_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        "x: No module named curator_slurm",
+        "x: Error while finding module specification for 'curator_slurm.launcher.driver.dry_build' "
+        "(ModuleNotFoundError: No module named 'curator_slurm')",
+    ],
+)
+def test_a_python_without_curator_slurm_is_an_error(tmp_path, error):
     venv = tmp_path / "venv" / "bin"
     venv.mkdir(parents=True)
-    (venv / "python").write_text('#!/bin/sh\necho "x: No module named curator_slurm" >&2\nexit 1\n')
+    (venv / "python").write_text(f'#!/bin/sh\necho "{error}" >&2\nexit 1\n')
     (venv / "python").chmod(0o755)
     found, _ = examined(tmp_path, {**stages("own:Clean"), "environment": {"venv": str(venv.parent)}})
     assert len(found) == 1

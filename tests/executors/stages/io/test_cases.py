@@ -59,6 +59,17 @@ def test_objects_without_keys_become_null_in_parquet_or_text(tmp_path: Path) -> 
     assert table.column("meta").to_pylist() == ["{}"] * 50
 
 
+def test_halves_of_surrogate_pairs_in_keys(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1}\n{"id": 2, "tag \\ud83d": 3}\n')
+    with pytest.raises(Exception, match=r"a\.jsonl, document 2: .*key 'tag \\ud83d'.*'lone_surrogates': 'replace'"):
+        run(JsonlReader(str(path)))
+    options = {"lone_surrogates": "replace"}
+    assert list(rows(run(JsonlReader(str(path), read_kwargs=options)))[1]) == ["id", "tag \ufffd"]
+    options = {"lone_surrogates": "drop"}
+    assert rows(run(JsonlReader(str(path), read_kwargs=options))) == [{"id": 1}]
+
+
 def test_halves_of_surrogate_pairs(tmp_path: Path) -> None:
     texts = [json.loads(line)["text"] for line in Path(files("lone-surrogate")[0]).read_text().splitlines()]
     (half,) = (row for row, text in enumerate(texts) if "\ud83d" in text)
