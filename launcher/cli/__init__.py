@@ -52,6 +52,7 @@ VERBS: dict[str, dict[str, str]] = {
         "status": "Show what a run has reached, or why it failed.",
         "watch": "Follow the progress of a run until it ends.",
         "logs": "Print the logs of a run.",
+        "advise": "Advise what to ask for next time, by what was measured.",
         "report": "Show what happened in a run: one page, with pictures and tables.",
     },
     "The cluster": {

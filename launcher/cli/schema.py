@@ -10,17 +10,18 @@ from curator_slurm.launcher.cli._terminal import say_exactly
 
 DOCUMENTS = (
     "spec", "site", "status", "status-shard", "status-failed", "status-attempts", "status-events", "status-timeline",
-    "list", "doctor", "report",
+    "list", "doctor", "report", "advise",
 )  # fmt: skip
 
 
 def documents() -> dict[str, Any]:
     """What each `--json` prints, by the name of its schema."""
     from curator_slurm.launcher.doctor.report import DoctorReport
+    from curator_slurm.launcher.report.advice import AdviceView
     from curator_slurm.launcher.report.report_model import RunReport
     from curator_slurm.launcher.status.views import DOCUMENTS
 
-    return {**DOCUMENTS, "doctor": DoctorReport, "report": RunReport}
+    return {**DOCUMENTS, "doctor": DoctorReport, "report": RunReport, "advise": AdviceView}
 
 
 @click.command("schema")
@@ -30,8 +31,8 @@ def command(document: str, site: bool) -> None:
     """Print the JSON schema of specs, site files or --json output.
 
     DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed),
-    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), list, doctor
-    or report.
+    status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), list, doctor,
+    report or advise.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 @set_option
 @cluster_option
 @site_option
+@click.option(
+    "--like", metavar="RUN", help="Set what `advise` says of this run; options of the command line count more."
+)
 @click.option("--feed", is_flag=True, help="Stay, and submit what is above a limit of the queue as there is room.")
 @click.option("--watch", is_flag=True, help="Follow the run until it ends.")
 @click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
@@ -36,6 +39,7 @@ def command(
     spec_path: Path,
     overrides: tuple[str, ...],
     cluster: str,
+    like: str | None,
     feed: bool,
     watch: bool,
     dry_run: bool,
@@ -59,7 +63,7 @@ def command(
     from curator_slurm.launcher.operations.launch import is_submit_limit
     from curator_slurm.launcher.runs.known_folders import reference
 
-    request = SubmitRequest(spec_path, overrides, cluster, imports)
+    request = SubmitRequest(spec_path, (*_advised(like), *overrides), cluster, imports)
     if dry_run:
         if watch or feed:
             raise click.UsageError(f"--dry-run submits nothing that --{'watch' if watch else 'feed'} could follow")
@@ -89,6 +93,16 @@ def command(
         say_json(details)
     else:
         _say_what_next(reference(submitted.run, os.environ))
+
+
+def _advised(like: str | None) -> tuple[str, ...]:
+    """Settings that `advise` says of the run of --like."""
+    if like is None:
+        return ()
+    from curator_slurm.launcher.cli._folders import run_to_read
+    from curator_slurm.launcher.cli._show_advice import settings_like
+
+    return settings_like(run_to_read(like, None))
 
 
 def _show(submitted: SubmittedRun, shards: int | None) -> None:

@@ -2,5 +2,5 @@
 
 Gathering reads files; all that follows computes from values.
 
-It may import `status`, `plan`, `runs`, the ground floor and `common`.
+It may import `status`, `plan`, `runs`, `spec`, the ground floor and `common`.
 """
