@@ -21,7 +21,7 @@ def command(run: str | None, as_json: bool, runs_dir: Path | None) -> None:
     latest run. Each line is a setting for --set, with the figures behind it and what it would have saved;
     `submit SPEC --like RUN` takes them all. Without a figure there is no advice.
     """
-    from curator_slurm.launcher.cli._show_advice import print_advice
     from curator_slurm.launcher.cli._folders import run_to_read
+    from curator_slurm.launcher.cli._show_advice import print_advice
 
     print_advice(run_to_read(run, runs_dir), as_json)
