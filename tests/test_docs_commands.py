@@ -36,6 +36,9 @@ OURS = [command for command in LINES if command.program == "curator-slurm"]
 
 EXAMPLES = "tests/examples/test_examples.py::test_it_runs_as_written"
 ELSEWHERE: Mapping[str, str] = {
+    r"curator-slurm submit .*--like .*": (
+        "tests/launcher/report/test_advice.py::test_submit_like_a_run_takes_its_advice_and_the_command_line_counts_more"
+    ),
     r"curator-slurm run examples/(?!array|quickstart).*/(spec|recipe)\.yaml --cluster local.*": EXAMPLES,
     r"curator-slurm run examples/quickstart\.yaml --cluster local": EXAMPLES,
     r"curator-slurm run examples/audio/nemo_curator\.yaml --cluster local": (
