@@ -18,6 +18,7 @@ from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.describe import describe, exit_code
 from curator_slurm.launcher.status.logs import last_output
+from curator_slurm.launcher.status.node_glances import NodeGlances
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.views import to_json
 from curator_slurm.launcher.status.watch import Watcher
@@ -54,6 +55,7 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
 def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> RunStatus:
     view = open_view(err=as_json)
     warned: set[str] = set()
+    nodes = NodeGlances(watcher.run.paths)
     try:
         for status in watcher.follow(interval_s):
             # Those of the end are in the summary.
@@ -62,6 +64,8 @@ def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> Run
                     warned.add(warning)
                     say(f"Warning: {warning}", err=True)
             view.show(status, _output(watcher.run, status))
+            if status.state in (RunState.RUNNING, RunState.DRAINING):
+                view.show_nodes(nodes)
     finally:
         view.close()
     return status

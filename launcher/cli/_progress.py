@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._node_lines import node_lines
 from curator_slurm.launcher.cli._terminal import is_terminal, no_colour, say
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.reports import StageReport, StoreReport
@@ -15,6 +16,8 @@ from curator_slurm.launcher.visible import visible, visible_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+    from curator_slurm.launcher.status.node_glances import NodeGlances
 
 HEARTBEAT_S = 60.0
 """A log file gets a line at least this often, so that silence means trouble."""
@@ -30,6 +33,9 @@ class View(Protocol):
 
     def show(self, status: RunStatus, output: str = "") -> None:
         """Show the newest status; `output` is the last line that a command has printed."""
+
+    def show_nodes(self, look: NodeGlances) -> None:
+        """Show what the nodes are at, where there is a screen for it."""
 
     def close(self) -> None:
         """Leave the terminal as it should be."""
@@ -62,6 +68,9 @@ class LineView:
         stamp = time.strftime("%H:%M:%S", time.localtime(now))
         self._write(f"{stamp} {status.state:<9} {text}".rstrip())
 
+    def show_nodes(self, look: NodeGlances) -> None:
+        """Lines say what stages do."""
+
     def close(self) -> None:
         """Lines need no end."""
 
@@ -76,12 +85,14 @@ def progress_text(status: RunStatus) -> str:
 
 
 class BarView:
-    """A bar for each stage, under a line with the state."""
+    """A bar for each stage, under a line with the state; below, what the nodes are at."""
 
     def __init__(self, *, err: bool = False) -> None:
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
         from rich.table import Column
+        from rich.text import Text
 
         console = Console(stderr=err, no_color=no_colour() or None, highlight=False)
         name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=_NAME, overflow="ellipsis"))
@@ -98,7 +109,10 @@ class BarView:
         self._store_bar: TaskID | None = None
         self._state_bar = self._progress.add_task("starting", total=None, share="", note="")
         self._said = ""
-        self._progress.start()
+        self._console = console
+        self._nodes = Text("", no_wrap=True, overflow="ellipsis", end="")
+        self._live = Live(Group(self._progress, self._nodes), console=console, refresh_per_second=10)
+        self._live.start()
 
     def show(self, status: RunStatus, output: str = "") -> None:
         for number, stage in enumerate(status.stages):
@@ -112,7 +126,7 @@ class BarView:
             note=_escaped(words.shorten(visible_line(output), max(self._room, 1))),
         )
         if text and text != self._said and not status.state.is_final:
-            self._progress.console.print(visible(text), markup=False)
+            self._console.print(visible(text), markup=False)
         self._said = text
 
     def _show_stage(self, number: int, stage: StageReport) -> None:
@@ -140,8 +154,18 @@ class BarView:
                 note=f"{words.size(store.used_bytes)}, {words.size(store.spilled_bytes)} spilled",
             )
 
+    def show_nodes(self, look: NodeGlances) -> None:
+        """A line for each of a few nodes, and what happened last."""
+        limit = max(self._console.width - 1, 1)
+        blocks = self._console.encoding.lower().startswith("utf")
+        lines = node_lines(look.look(), limit, look.omitted, blocks=blocks)
+        event = words.shorten(visible_line(look.last_event), limit)
+        self._nodes.plain = "\n".join([*lines, *([event] if lines and event else [])])
+
     def close(self) -> None:
-        self._progress.stop()
+        """The bars stay as they are; what the nodes were at does not."""
+        self._nodes.plain = ""
+        self._live.stop()
 
 
 def _share_in_percent(store: StoreReport) -> int:

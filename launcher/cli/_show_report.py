@@ -10,7 +10,9 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.files import expanded
-from curator_slurm.launcher.report.make_report import ROOM, SMALL, page_path, report_of, write_page
+from curator_slurm.launcher.report.compare_runs import Comparison
+from curator_slurm.launcher.report.make_report import ROOM, SMALL, comparison_of, page_path, report_of, write_page
+from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.views import to_json
 
@@ -20,7 +22,18 @@ def show_report(run: Run, output: Path | None, *, opens: bool, as_json: bool) ->
     path = expanded(output).absolute() if output is not None else None
     if path is None and (opens or not as_json):
         path = page_path(run)
-    report = report_of(run)
+    _show(report_of(run), path, opens=opens, as_json=as_json)
+
+
+def show_comparison(first: Run, second: Run, output: Path | None, *, opens: bool, as_json: bool) -> None:
+    """The same of two runs."""
+    path = expanded(output).absolute() if output is not None else None
+    if path is None and (opens or not as_json):
+        path = Path("comparison.html").absolute()
+    _show(comparison_of(first, second), path, opens=opens, as_json=as_json)
+
+
+def _show(report: RunReport | Comparison, path: Path | None, *, opens: bool, as_json: bool) -> None:
     if path is not None:
         write_page(report, path)
     if as_json:

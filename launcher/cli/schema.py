@@ -10,7 +10,7 @@ from curator_slurm.launcher.cli._terminal import say_exactly
 
 DOCUMENTS = (
     "spec", "site", "status", "status-shard", "status-failed", "status-attempts", "status-events", "status-timeline",
-    "list", "doctor", "report", "advise",
+    "list", "doctor", "report", "report-two", "advise",
 )  # fmt: skip
 
 
@@ -18,10 +18,11 @@ def documents() -> dict[str, Any]:
     """What each `--json` prints, by the name of its schema."""
     from curator_slurm.launcher.doctor.report import DoctorReport
     from curator_slurm.launcher.report.advice import AdviceView
+    from curator_slurm.launcher.report.compare_runs import Comparison
     from curator_slurm.launcher.report.report_model import RunReport
     from curator_slurm.launcher.status.views import DOCUMENTS
 
-    return {**DOCUMENTS, "doctor": DoctorReport, "report": RunReport, "advise": AdviceView}
+    return {**DOCUMENTS, "doctor": DoctorReport, "report": RunReport, "report-two": Comparison, "advise": AdviceView}
 
 
 @click.command("schema")
@@ -32,7 +33,7 @@ def command(document: str, site: bool) -> None:
 
     DOCUMENT is spec (the default), site, status, status-shard (status --shard N), status-failed (status --failed),
     status-attempts, status-events and status-timeline (status --attempts, --events and --timeline), list, doctor,
-    report or advise.
+    report, report-two (of two runs) or advise.
 
     \b
     With the YAML language server of VS Code, Vim and others, write that of specs to a file:

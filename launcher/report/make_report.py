@@ -8,6 +8,7 @@ from pathlib import Path
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.report.build_report import build_report
+from curator_slurm.launcher.report.compare_runs import Comparison, compare
 from curator_slurm.launcher.report.gather_report import gather_records
 from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.runs.owners import is_own
@@ -28,15 +29,25 @@ def report_of(run: Run) -> RunReport:
     return build_report(gather_records(check_readable(run), time.time()))
 
 
-def write_page(report: RunReport, path: Path) -> None:
+def write_page(report: RunReport | Comparison, path: Path) -> None:
     """Write the page.
 
     Raises:
         OSError: the file cannot be written.
     """
-    from curator_slurm.launcher.report.page import page_of
+    from curator_slurm.launcher.report.page import page_of, page_of_comparison
 
-    write_atomic(path, page_of(report), mode=0o600, durable=False)
+    text = page_of_comparison(report) if isinstance(report, Comparison) else page_of(report)
+    write_atomic(path, text, mode=0o600, durable=False)
+
+
+def comparison_of(first: Run, second: Run) -> Comparison:
+    """Two runs side by side, now.
+
+    Raises:
+        CuratorSlurmError: one of them cannot be read.
+    """
+    return compare(report_of(first), report_of(second))
 
 
 def page_path(run: Run) -> Path:

@@ -9,16 +9,36 @@ from typing import Any
 
 from curator_slurm.common.in_words import clock
 from curator_slurm.launcher._version import __version__
+from curator_slurm.launcher.report.compare_runs import Comparison
+from curator_slurm.launcher.report.comparison_page import comparison_pictures, comparison_sections, heading_of
 from curator_slurm.launcher.report.page_sections import sections_of, tiles_of
-from curator_slurm.launcher.report.pictures import pictures_of
+from curator_slurm.launcher.report.pictures import Picture, pictures_of
 from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.visible import visible
 
 _FOLDER = "page"
 
 
+def page_of_comparison(found: Comparison) -> str:
+    """The whole file about two runs."""
+    pictures = comparison_pictures(found)
+    heading, kicker = heading_of(found)
+    values: dict[str, Any] = {
+        "title": f"{heading}: two runs compared",
+        "kicker": kicker,
+        "heading": heading,
+        "state": "",
+        "state_words": "",
+        "message": "",
+        "tiles": (),
+        "sections": comparison_sections(found, pictures),
+        "footer": _footer(found.made),
+    }
+    return _rendered(values, pictures)
+
+
 def page_of(report: RunReport) -> str:
-    """The whole file."""
+    """The whole file about one run."""
     pictures = pictures_of(report)
     status = report.status
     where = "this machine" if status.cluster == "local" else "Slurm"
@@ -32,9 +52,19 @@ def page_of(report: RunReport) -> str:
         "message": status.message,
         "tiles": tiles_of(report),
         "sections": sections_of(report, pictures),
-        "footer": f"Made by curator-slurm {__version__} on {clock(report.made)}, of the files of the run. "
-        "Pictures by Apache ECharts (Apache-2.0).",
+        "footer": _footer(report.made),
     }
+    return _rendered(values, pictures)
+
+
+def _footer(made: float) -> str:
+    return (
+        f"Made by curator-slurm {__version__} on {clock(made)}, of files in run directories. "
+        "Pictures by Apache ECharts (Apache-2.0)."
+    )
+
+
+def _rendered(values: dict[str, Any], pictures: dict[str, Picture]) -> str:
     text: str = _template().render(
         **_visible(values),
         pictures=_raw(_embedded(pictures)),

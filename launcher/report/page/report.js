@@ -47,6 +47,7 @@
     if (value === null || value === undefined) { return "-"; }
     if (unit === "share") { return Math.round(value * 100) + "%"; }
     if (unit === "bytes") { return bytes(value); }
+    if (unit === "s") { return seconds(value); }
     if (unit === "bytes/s") { return bytes(value) + "/s"; }
     return (Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 100) / 100).toLocaleString("en") +
       (unit ? " " + unit : "");
@@ -94,18 +95,20 @@
 
   var kinds = {
     bars: {
-      height: function (picture) { return heightOf(picture.rows.length, 34, 160, 900); },
+      height: function (picture) { return heightOf(picture.rows.length, picture.beside ? 48 : 34, 160, 900); },
       option: function (picture, look, narrow) {
         var option = base(look, narrow);
         option.aria = { enabled: true, decal: { show: true } };
         option.tooltip.trigger = "axis";
         option.tooltip.axisPointer = { type: "shadow" };
         option.tooltip.valueFormatter = function (value) { return figure(value, picture.unit); };
-        option.xAxis = axis(look, { type: "value", name: picture.unit, nameLocation: "middle", nameGap: 26 });
+        option.xAxis = axis(look, { type: "value", name: picture.unit === "s" ? "" : picture.unit,
+          nameLocation: "middle", nameGap: 26 });
+        if (picture.unit === "s") { option.xAxis.axisLabel.formatter = seconds; }
         option.grid.bottom = 28;
         option.yAxis = rowAxis(look, picture.rows, narrow);
         option.series = picture.series.map(function (one, number) {
-          return { type: "bar", name: one.name, stack: "all", data: one.values, barMaxWidth: 26,
+          return { type: "bar", name: one.name, stack: picture.beside ? null : "all", data: one.values, barMaxWidth: 26,
             itemStyle: { color: colourOf(one.name, number, look) } };
         });
         return option;

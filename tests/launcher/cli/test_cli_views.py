@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import reported_runs
 from run_dirs import STAGES as WRITTEN
 
 from curator_slurm.launcher.cli import _run_table as run_table
@@ -17,6 +20,7 @@ from curator_slurm.launcher.cli._progress import BarView, LineView, progress_tex
 from curator_slurm.launcher.cli._steps import BarSteps, LineSteps, amount
 from curator_slurm.launcher.runs.owners import user_name
 from curator_slurm.launcher.states import RunState
+from curator_slurm.launcher.status.node_glances import NodeGlances
 from curator_slurm.launcher.status.reports import ProgressReport, StageReport, StoreReport, stage_of
 from curator_slurm.launcher.status.run_decision import RunStatus
 from curator_slurm.launcher.status.shard_status import ShardDetail, ShardState, ShardStatus
@@ -224,6 +228,24 @@ def test_bars(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert "[1] of 2 nodes" in out
     assert "read [gz]" in out
     assert "1 failed" in out
+
+
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_nodes_are_below_the_bars(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    run = reported_runs.measured_run(tmp_path)
+    view = BarView()
+    view.show(running(stages=STAGES))
+    view.show_nodes(NodeGlances(run.paths))
+    view._live.refresh()
+    view.close()
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("n1 ") and "75%" in line for line in lines)
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_steps_without_a_terminal_say_little(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import reported_runs
 import run_dirs
 
-from curator_slurm.launcher.report.make_report import report_of, write_page
+from curator_slurm.launcher.report.make_report import comparison_of, report_of, write_page
 from curator_slurm.launcher.runs.registry import Run
 
 own_home = run_dirs.own_home
@@ -59,6 +59,18 @@ def test_pages_are_drawn_offline_at_any_width_in_both_colours(browser: Any, tmp_
             assert len(seen.marks) >= {"never started": 0, "many shards": 3}.get(kind, 8)
             assert all(count > 10 for count in seen.marks.values()), seen.marks
             assert chromium.findings_of_axe(tab) == []
+
+
+def test_two_runs_beside_each_other(browser: Any, tmp_path: Path) -> None:
+    runs = reported_runs.measured_run(tmp_path / "a"), failed_run(tmp_path / "b")
+    page = tmp_path / "comparison.html"
+    write_page(comparison_of(*runs), page)
+    with chromium.opened(browser, page, 375) as (tab, seen):
+        assert (seen.said, seen.asked_for) == ([], [page.as_uri()])
+        assert seen.wide <= 375
+        assert set(seen.marks) == {"picture-time", "picture-items"}
+        assert all(count > 10 for count in seen.marks.values())
+        assert chromium.findings_of_axe(tab) == []
 
 
 def test_it_can_be_used_by_keyboard_and_printed(browser: Any, tmp_path: Path) -> None:
