@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from curator_slurm.launcher.cli._terminal import say
+from curator_slurm.launcher.shell import quote
 
 KINDS = ("stages", "entry", "command")
 
@@ -40,7 +41,7 @@ def command(spec_path: Path, kind: str, shards: bool, name: str | None, force: b
     if spec_path.exists() and not force:
         raise UsageError(f"{spec_path} exists; give another name, or --force to overwrite it")
     _write(spec_path, text)
-    say(f"Wrote {spec_path}. Next: edit it, then `curator-slurm validate {spec_path}`.")
+    say(f"Wrote {spec_path}. Next: edit it, then `curator-slurm validate {quote(str(spec_path))}`.")
     if kind == "entry":
         module = spec_path.with_name(starters.MODULE)
         if module.exists() and not force:

@@ -39,13 +39,15 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, folder: P
     from curator_slurm.launcher.files import expanded
     from curator_slurm.launcher.operations.submit import choose_cluster as chosen
     from curator_slurm.launcher.operations.submit import prepare, write_run
+    from curator_slurm.launcher.shell import quote
 
     prepared = prepare(spec_path, overrides, chosen(cluster).cluster, _options.environ())
     run = write_run(prepared, expanded(folder).absolute(), os.environ)
     start = "bash" if run.record and run.record.is_local else "sbatch"
     say(f"Run dir  {run.paths.root}")
-    say(f"\nSubmit it with  curator-slurm retry {run.paths.root}")
+    root = quote(str(run.paths.root))
+    say(f"\nSubmit it with  curator-slurm retry {root}")
     if prepared.plan.spec.environment.secrets:
         say("which also hands over its secrets; they are not in the run directory", err=True)
     else:
-        say(f"or              cd {run.paths.root} && {start} {run.paths.script.name}")
+        say(f"or              cd {root} && {start} {run.paths.script.name}")

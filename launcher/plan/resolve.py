@@ -127,8 +127,10 @@ def _by_the_rules(plan: Plan, reading: Reading) -> tuple[Plan, list[SpecProblem]
     from curator_slurm.launcher.plan import site_rules
 
     site = plan.at_site()
+    in_no_partition = any(each.key.startswith("resources.") for each in reading.problems)
     for key, message in site_rules.missing(plan, site):
-        reading.add_at(key, message)
+        if not in_no_partition or not key.endswith(".time"):  # its partition may have a default
+            reading.add_at(key, message)
     for key, message in site_rules.notes(plan):
         reading.note_at(key, message)
     return site_rules.within_limits(plan, site), site_rules.refused(plan, site)

@@ -86,18 +86,31 @@ def _to_choose_from(need: JobNeed, site: Site) -> list[str]:
 def _placed(need: JobNeed, site: Site, good: Sequence[JobFit], short: Sequence[JobFit], *, by_name: bool) -> Resolution:
     first = good[0]
     place, wanted = JobPlace(site, first.name), ask(first, need, JobPlace(site, first.name))
+    settled = _settled(need, wanted)
     chosen = [first]
     for other in good[1:]:
         beside = JobPlace(site, other.name)
         together = place.part.together is not None and place.part.together == beside.part.together
-        if (together or (by_name and len(need.partitions) > 1)) and ask(other, need, beside).same_as(wanted):
-            chosen.append(other)
+        if together or (by_name and len(need.partitions) > 1):
+            found = fit(settled, site, other.name, named=by_name)
+            if not found.shortfalls and ask(found, settled, beside).same_as(wanted):
+                chosen.append(other)
     return Resolution(
         partitions=tuple(each.name for each in chosen),
         values=_values(wanted, [JobPlace(site, each.name) for each in chosen]),
         because=_because(first, wanted, place, by_name),
         explain=tuple(_explain(chosen, good, short, wanted, by_name)),
     )
+
+
+def _settled(need: JobNeed, wanted: Ask) -> JobNeed:
+    """The need with the time limit and the memory that the first partition gives where the spec asks for none: so a
+    partition with other defaults can be named beside it."""
+    time, memory = wanted.values.get("time"), wanted.values.get("mem_per_node")
+    changes: dict[str, Any] = {} if time is None else {"time": time}
+    if memory is not None and need.mem_per_cpu is None and need.mem_per_node is None:
+        changes["mem_per_node"] = memory
+    return need.changed(changes)
 
 
 def _values(wanted: Ask, places: Sequence[JobPlace]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -176,6 +177,17 @@ def test_render_prints_the_script_alone(run, here):
     assert result.stderr == ""
     assert "#SBATCH" not in run("render", "s.yaml", "--cluster", "local").stdout
     assert run("render", "s.yaml", "--set", "x=1").exit_code == 2
+
+
+def test_suggested_commands_can_be_pasted(run, here):
+    folder = here / "it's 5 o'clock"
+    (here / "s.yaml").write_text("name: x\npipeline: {command: a}\n")
+    result = run("render", "s.yaml", "--cluster", "local", "--output", str(folder))
+    (command,) = (line.partition("  ")[2] for line in result.stdout.splitlines() if line.startswith("Submit it with"))
+    assert (run_folder := Path(shlex.split(command)[-1])).parent == folder / "x"
+    assert (run_folder / "job.sbatch").exists()
+    command = run("init", str(folder / "s.yaml")).stdout.split("`")[1]
+    assert shlex.split(command)[-1] == str(folder / "s.yaml")
 
 
 def test_schema(run):

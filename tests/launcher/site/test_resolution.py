@@ -269,6 +269,26 @@ def test_a_dedicated_head_is_one_node_more(plan):
         plan("{gpus: 253, gpu_type: h100}", more=head)
 
 
+def test_a_default_of_time_is_not_missed_where_no_partition_fits(plan):
+    with pytest.raises(SpecError) as error:
+        plan("{gpus: 1, gpu_type: v100}", f"slurm: {{time_required: true}}\n{SITE}")
+    assert [each.key for each in error.value.problems] == ["resources.gpu_type"]
+
+
+def test_partitions_together_may_have_other_defaults():
+    """Default time and share of memory of the first one are asked for in all of them, where they fit."""
+    text = """
+partitions:
+  a: {cpus: 128, memory: 256G, default_time: "1:00:00", together: c}
+  b: {cpus: 64, memory: 256G, default_time: "0:30:00", together: c, limits: {time: "2:00:00"}}
+  c: {cpus: 64, memory: 96G, default_time: "0:30:00", together: c, limits: {time: "0:30:00"}}
+"""
+    found = resolve_need(need_of(ResourcesSpec(cpus=10)), site(text))
+    assert found.values["partition"] == "a,b"
+    assert (found.values["time"], found.values["mem_per_node"]) == ("1:00:00", "20G")
+    assert resolve_need(need_of(ResourcesSpec(cpus=10, time="20:00")), site(text)).values["partition"] == "a,b,c"
+
+
 def test_each_group_is_put_into_a_partition_by_itself(plan):
     groups = "{name: g, gpus: 16, gpu_type: h100}, {name: w, gpu_type: a100, nodes: 2}, {name: c}"
     made = plan(f"{{account: p, groups: [{groups}]}}", more="cluster: {head: dedicated}\n")
