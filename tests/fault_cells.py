@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens to a run; `by_itself`: the run goes on after it without `retry`."""
+    """Something that happens to a run; `by_itself`: it goes on after it without `retry`; None: that depends."""
 
     name: str
-    by_itself: bool = True
+    by_itself: bool | None = True
     drains: bool = False
     """The run is told, and may end what is in flight."""
     on_disk: bool = False
@@ -42,8 +42,8 @@ FAULTS = [
     Fault("kill -9 of the batch shell", by_itself=False),
     Fault("slurmd restarted"),
     Fault("slurmctld away for 60 s"),
-    Fault("storage full for 20 s", on_disk=True),
-    Fault("storage read-only for 20 s", on_disk=True),
+    Fault("storage full for 20 s", by_itself=None, on_disk=True),
+    Fault("storage read-only for 20 s", by_itself=None, on_disk=True),
     Fault("storage hangs for 20 s", on_disk=True),
 ]
 ONE_RUN, ARRAY = "one run", "array of 12"

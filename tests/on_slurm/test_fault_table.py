@@ -113,4 +113,4 @@ def test_a_fault(
     assert (row["rows lost"], row["rows twice"], processes, jobs) == (0, 0, 0, 0), f"{row}\n{history}"
     assert restarts >= cell.fault.interrupts, f"it came too late: {row}\n{history}"
     assert noted.twice() <= MOST_TWICE * SOURCES, f"{row}\n{history}"
-    assert (ended == "by itself") == cell.fault.by_itself, f"{row}\n{history}"
+    assert cell.fault.by_itself in (None, ended == "by itself"), f"{row}\n{history}"

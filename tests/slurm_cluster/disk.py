@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from slurm_cluster.api import SlurmCluster
@@ -47,14 +47,12 @@ class Disk:
 
         It is another mount over the same folder: one with open files cannot be made read-only.
         """
-        try:
+        with ExitStack() as undo:
             for place in self._places:
                 _run(*place, "mount", "--bind", str(self.folder), str(self.folder))
+                undo.callback(_run, *place, "umount", "--lazy", str(self.folder))
                 _run(*place, "mount", "-o", "remount,bind,ro", str(self.folder))
             yield
-        finally:
-            for place in self._places:
-                _run(*place, "umount", "--lazy", str(self.folder))
 
 
 @contextmanager
