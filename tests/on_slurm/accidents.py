@@ -100,9 +100,15 @@ def _link(role: str) -> Callable[[Scene], None]:
     def cut(scene: Scene) -> None:
         node = scene.node(role)
         scene.cluster.cut_node(node)
-        scene.after.callback(scene.cluster.restore_node, node)
+        scene.after.callback(_give_back, scene.cluster, node)
 
     return cut
+
+
+def _give_back(cluster: SlurmCluster, node: str) -> None:
+    """As an administrator does: only then Slurm asks a node that it gave up what still runs there."""
+    cluster.restore_node(node)
+    cluster.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], user=None)
 
 
 def _stopped_head(scene: Scene) -> None:
