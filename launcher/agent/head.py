@@ -18,7 +18,7 @@ from curator_slurm.launcher.agent.going_on import Restarts
 from curator_slurm.launcher.agent.heartbeat import Beating, Heartbeat
 from curator_slurm.launcher.agent.job_control import cancel_step
 from curator_slurm.launcher.agent.last_element import remove_secrets_of
-from curator_slurm.launcher.agent.leaving import take_steps
+from curator_slurm.launcher.agent.leaving import take_steps, wait_for_storage
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.note_faults import faults_of, note_faults
@@ -84,6 +84,8 @@ class Head:
         outcome = self.outcomes.explained(outcome)
         self.runner.amend(outcome)
         take_steps(("noting nodes that failed", lambda: self._note_faults(outcome)))
+        if not self.context.stop.requested:
+            wait_for_storage(self.context.cluster.root, self.context.stop.wait)
         outcome = self.restarts.settle(outcome)
         self.events.add("outcome", outcome.message, state=outcome.state, failure_class=outcome.failure_class)
         with contextlib.suppress(OSError):

@@ -65,7 +65,8 @@ def mounted_disk(cluster: SlurmCluster, folder: Path, image: Path) -> Iterator[D
     _run("truncate", f"--size={_SIZE}", str(image))
     _run("mkfs.ext4", "-q", str(image))
     device = _run("losetup", "--find", "--show", str(image)).strip()
-    places = [[], *(["nsenter", "-t", str(init.pid), "-m"] for init in cluster.state.inits.values())]
+    # With its processes: umount reads /proc/self, which a node has for its own alone.
+    places = [[], *(["nsenter", "-t", str(init.pid), "-m", "-p"] for init in cluster.state.inits.values())]
     try:
         for place in places:
             _run(*place, "mount", device, str(folder))
