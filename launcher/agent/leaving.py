@@ -26,12 +26,12 @@ def take_steps(*steps: tuple[str, Callable[[], object]]) -> None:
             log.exception("%s failed", name)
 
 
-def wait_for_storage(folder: Path, pause: Callable[[float], bool], limit_s: float = STORAGE_S) -> None:
+def wait_for_storage(folder: Path, pause: Callable[[float], bool], limit_s: float | None = None) -> None:
     """Until a file can be written in this folder, or for a while; else nobody learns how the run has ended.
 
     `pause` sleeps, and says whether there is no time to wait any more.
     """
-    patience = Patience(limit_s, 5 * _PAUSE_S)
+    patience = Patience(STORAGE_S if limit_s is None else limit_s, 5 * _PAUSE_S)
     while not _takes_writes(folder):
         if patience.is_over() or pause(_PAUSE_S):
             log.warning("%s takes no writes: how this ends may not be known later", folder)

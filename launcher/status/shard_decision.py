@@ -117,8 +117,12 @@ def _failure(attempt: AttemptFacts) -> OutcomeReport | None:
 
 
 def _has_ended(facts: RunFacts, shard: int, attempt: AttemptFacts) -> bool:
-    """Whether the attempt has left why there is no success; while its job is taken down after a signal, it has not."""
-    if (outcome := _failure(attempt)) is None or outcome is not attempt.ending:
+    """Whether the attempt has left why there is no success; while its job is taken down after a signal, it has not.
+
+    Nor has one that only knows that a signal came, as long as Slurm has not said of the job how it ended.
+    """
+    outcome = _failure(attempt)
+    if outcome is None or not (outcome is attempt.ending or _is_guess(outcome)):
         return outcome is not None
     return not (facts.is_active(shard) or (facts.element_of(shard) is None and facts.is_fresh(attempt.heartbeat)))
 

@@ -102,6 +102,7 @@ def test_storage_that_is_full_from_any_write_on(
     """What is published stays a success, and whatever happens, the node is taken down and secrets go."""
     monkeypatch.setattr(head_module, "Drivers", Drivers)
     monkeypatch.setattr("curator_slurm.launcher.agent.heartbeat.BEAT_S", 0.05)
+    monkeypatch.setattr("curator_slurm.launcher.agent.leaving.STORAGE_S", 0.0)
     ends = set()
     for operation in range(1, 200):
         local = tmp_path / f"l{operation}"
