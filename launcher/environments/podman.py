@@ -27,6 +27,7 @@ def start(container: Container) -> Start:
         words += container.gpu_options if container.gpu_options is not None else ("--device=nvidia.com/gpu=all",)
     if is_folder:
         rootfs = f"{container.image}{'' if container.writable else ':O'}"
+        words.append("--passwd=false")  # it would be written into the folder, which may belong to somebody else
         return Start((*words, *container.options, "--rootfs", rootfs), scratch=True)
     return Start((*words, *container.options, images.reference(container.image)))
 

@@ -16,6 +16,7 @@ exec unshare --user --map-root-user --mount --propagation private bash -euc '
     mkdir /mnt/up /mnt/work /mnt/root
     mount -t overlay -o "lowerdir=$image,upperdir=/mnt/up,workdir=/mnt/work" overlay /mnt/root
     for folder in /proc /sys /dev; do mount --rbind "$folder" "/mnt/root$folder"; done
+    for file in /etc/hosts /etc/resolv.conf; do mount --bind "$file" "/mnt/root$file"; done
     while [[ $1 != -- ]]; do
         mkdir -p "/mnt/root${1#*:}"
         mount --rbind "${1%%:*}" "/mnt/root${1#*:}"

@@ -196,15 +196,18 @@ def test_our_executors_run_in_an_image_that_has_what_they_need(runs: Runs, spec:
     folder = Path(spec["pipeline"]["command"][3])
     spec["pipeline"] = {
         "stages": [
-            {"use": "JsonlReader", "with": {"file_paths": str(folder)}},
-            {"use": "WordCountFilter", "with": {"min_words": 10}},
-            {"use": "JsonlWriter", "with": {"path": "${output_dir}"}},
+            {"use": "curator_slurm.executors.stages:JsonlReader", "with": {"file_paths": str(folder)}},
+            {"use": "curator_slurm.executors.stages:JsonlWriter", "with": {"path": "${output_dir}"}},
         ],
-        "executor": "ray_data",
     }
+    spec["executor"] = {"backend": "ray_data"}
     done = run(runs, spec, "charliecloud")
     assert done.returncode == 6, done.output
-    assert "ray[data]" in done.output
+    assert "ray_data needs ray[data], and /usr/bin/python3 in the container has no module pyarrow, pandas, fsspec" in (
+        " ".join(done.output.split())
+    )
     spec["environment"] = {"env": {"PYTHONPATH": image_folder.MORE}}
     done = run(runs, spec, "charliecloud")
     assert done.returncode == 0, done.output
+    texts = [path.read_text() for path in (runs.latest() / "outputs").glob("*.jsonl")]
+    assert sum(len(text.splitlines()) for text in texts) == 4 * 30

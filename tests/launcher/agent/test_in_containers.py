@@ -67,7 +67,7 @@ def seen(run: Run) -> tuple[str, dict[str, str]]:
 
 
 @pytest.mark.usefixtures("runtimes")
-@pytest.mark.parametrize("runtime", ["apptainer", "charliecloud"])
+@pytest.mark.parametrize("runtime", ["apptainer", "charliecloud", "podman"])
 def test_the_package_and_the_environment_are_there_inside(tmp_path: Path, runtime: str) -> None:
     image = tmp_path / ("image.sif" if runtime == "apptainer" else "image")
     env = {"WITH": "blank and 'quote'\nand a line", "CURATOR_SLURM_X": "1"}
@@ -81,6 +81,8 @@ def test_the_package_and_the_environment_are_there_inside(tmp_path: Path, runtim
     assert str(image) in called
     assert "blank and" not in called  # command lines are public
     assert list(done.paths.root.glob("elements/*/nodes/*/container.env")) == []
+    if runtime == "podman":  # the folder on the node that it was given
+        assert not Path(called.partition("--root=")[2].partition("/root\n")[0]).exists()
 
 
 @pytest.mark.usefixtures("runtimes")
