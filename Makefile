@@ -71,7 +71,7 @@ doctor: packages $(DEV) ## Plant twenty faults in the real Slurm, of which `cura
 	$(PYTEST) -m doctor -s tests/on_slurm/test_doctor_on_slurm.py
 
 containers: $(DEV) ## Runs inside a Debian image, made once by debootstrap, with several runtimes on the real Slurm (ten minutes)
-	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime zstd
+	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime podman uidmap crun
 	$(BIN)/python tests/image_folder.py
 	$(PYTEST) -m containers -s tests/on_slurm/test_containers_on_slurm.py
 

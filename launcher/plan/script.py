@@ -118,6 +118,7 @@ _OF_CONTAINERS = [
     "run_inside",
     "choose_runtime",
     "remove_scratch",
+    "tell_container",
     "enter_container",
 ]
 
