@@ -5,8 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from ray import cloudpickle
-
 _PLAIN = (str, bytes, bytearray, int, float, bool, type(None))
 _RECORDS = "_stage_perf"
 """Performance records, which the adapter makes itself."""
@@ -22,6 +20,8 @@ def check_sendable(task: Any) -> None:
     fields = getattr(task, "__dict__", {"": task})
     if all(_is_plain(value) for name, value in fields.items() if name != _RECORDS):
         return
+    from ray import cloudpickle  # not with the module: stages are imported where Ray is not needed
+
     try:
         cloudpickle.dumps(task, protocol=5, buffer_callback=_leave_out)
     except Exception as error:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from ray import cloudpickle
-
 
 class Snapshot:
     """Keeps a list of tasks; large buffers (Arrow, NumPy) are shared with the originals, not copied.
@@ -15,6 +13,8 @@ class Snapshot:
     """
 
     def __init__(self, tasks: list[Any]) -> None:
+        from ray import cloudpickle  # not with the module: stages are imported where Ray is not needed
+
         self._buffers: list[pickle.PickleBuffer] = []
         self._bytes: bytes = cloudpickle.dumps(tasks, protocol=5, buffer_callback=self._keep)
 
