@@ -55,4 +55,4 @@ def match(cluster: str | None, *hosts: str) -> Recognised | None:
 def patterns(name: str) -> Iterator[tuple[str, list[str]]]:
     """The lists `cluster_names` and `hosts` of an entry, and which of the two no source says."""
     for key, items in _LISTED.findall((catalogue.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")):
-        yield key, [item.strip().strip("\"'") for item in items.split(",")]
+        yield key, [item.strip().strip("\"'") for item in items.split(",") if item.strip()]

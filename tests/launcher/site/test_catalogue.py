@@ -83,7 +83,7 @@ def test_a_recognised_cluster_is_told_and_can_be_left_out(home, tmp_path):
     assert found.site().site.name == "Vista"
     assert "not tried on the machine" in " ".join(found.notes)
     assert load(tmp_path, with_site(home, "none")).site() is None
-    named = load(tmp_path, with_site(home, "lumi-g"))
+    named = load(tmp_path, with_site(home, "lumi"))
     assert (named.site().site.name, named.notes) == ("LUMI", [])
 
 
