@@ -16,8 +16,18 @@ CANDIDATES: list[Any] = [
     *(True, False, 2, 3, 20, 30, 0.2, 0.25, "/a", "/b", "1:00", "2:00", "4G", "8G", "word", "other"),
     *("nil", "none", "never", "use", "gres", "whole_node", "whole", "shared", "dedicated", "ipv4"),
     *("ipv6", "nat", "proxy", "skip", "fail", "xenna", "ray_data", "srun", "sbatch"),
-    *([20001, 20099], [20001, 20199], ["a"], ["b"], {"qos": "low"}, {"qos": "high"}, {"A": "x"}, {"A": "y"}),
+    *(
+        [20001, 20099],
+        [20001, 20199],
+        ["a"],
+        ["b"],
+        {"qos": "low"},
+        {"qos": "high"},
+        {"A": "x"},
+        {"A": "y"},
+    ),
     *([{"name": "a"}], [{"name": "b"}], ["preempted"], ["time_limit"], "requeue", "resubmit", "x2", "x3"),
+    *({"core": "0"}, {"core": "1G"}),
     *([{"nodes": 2, "time": "1:00"}], [{"nodes": 3, "time": "1:00"}], [{"url": "x"}], [{"url": "y"}]),
 ]
 
