@@ -81,7 +81,8 @@ def assert_third_is_elsewhere(runs: Runs, run_id: str, failure: str) -> None:
     assert "Bad nodes" in runs.command("status", run_id).stdout
 
 
-@pytest.mark.parametrize("mechanism", ["resubmit", pytest.param("requeue", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("mechanism", ["resubmit", "requeue"])
 def test_a_node_whose_ray_dies_is_left_out_at_the_third_attempt(runs: Runs, mechanism: str) -> None:
     noted = Noted(runs, 100)
     restart = {"mechanism": mechanism, "backoff_s": 0}
