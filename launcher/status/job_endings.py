@@ -24,10 +24,13 @@ def ending_of_job(element_id: str, element: ElementFacts | None) -> tuple[str, s
 
 
 def script_killed(element_id: str, element: ElementFacts | None) -> tuple[str, str] | None:
-    """The same of a job whose batch script was killed, so that Slurm told its agents to end; None where it was not."""
-    if element is None or element.state is not SlurmState.FAILED:
+    """The same of a job that has begun, and whose batch script was killed, so that its agents were told to end.
+
+    None where it was not. Slurm calls that JobLaunchFailure, which is all that squeue says.
+    """
+    if element is None or element.state is not SlurmState.FAILED or element.exit_code:
         return None
-    if element.exit_code or not element.signal or messages.could_not_open_log(element.reason, 0, element.signal):
+    if not (element.signal or element.reason == "JobLaunchFailure"):
         return None
-    words, _ = signals.explained(element.signal)
-    return f"The batch script of job {element_id} was killed by {words}; its agents ended with it.", ""
+    by = f" by {signals.explained(element.signal)[0]}" if element.signal else ""
+    return f"The batch script of job {element_id} was killed{by}; its agents ended with it.", ""

@@ -405,8 +405,13 @@ def test_a_job_that_its_workers_cancelled_had_lost_its_head() -> None:
 @pytest.mark.parametrize(
     ("ended", "cancelled", "failure"),
     [
-        ({"exit_code": 0, "signal": 9}, None, FailureClass.NODE_FAILED),
-        ({"exit_code": 143, "signal": 0}, None, FailureClass.CANCELLED),  # the step was cancelled, by a user
+        ({"exit_code": 0, "signal": 9, "reason": "JobLaunchFailure"}, None, FailureClass.NODE_FAILED),
+        ({"reason": "JobLaunchFailure"}, None, FailureClass.NODE_FAILED),
+        (
+            {"exit_code": 143, "signal": 0, "reason": "NonZeroExitCode"},
+            None,
+            FailureClass.CANCELLED,
+        ),  # the step was cancelled, by a user
         ({"exit_code": 0, "signal": 9}, NOW - 9, FailureClass.CANCELLED),
         ({"exit_code": None}, None, FailureClass.CANCELLED),
     ],
@@ -418,4 +423,4 @@ def test_agents_that_were_told_to_end_because_their_batch_script_was_killed(
     guess = outcome("cancelled", failure_class="cancelled", provisional=True)
     found = status(job(SlurmState.FAILED, **ended), left(outcome=guess), cancelled=cancelled)
     assert found.failure_class is failure
-    assert ("batch script of job 7 was killed by SIGKILL" in found.message) is (failure is FailureClass.NODE_FAILED)
+    assert ("batch script of job 7 was killed" in found.message) is (failure is FailureClass.NODE_FAILED)
