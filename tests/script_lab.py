@@ -97,7 +97,7 @@ class ScriptLab:
         (self.bin / "command").write_text(str(script))
         environment = {"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": "/nowhere", **variables}
         if plan.cluster is Cluster.SLURM:
-            environment |= {"SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0"}
+            environment = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "1", "SLURM_NODEID": "0", **environment}
             copy = self.folder / "slurm_script"
             copy.write_bytes(script.read_bytes())
             script = copy

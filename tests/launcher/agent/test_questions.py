@@ -94,7 +94,7 @@ def test_a_worker_that_outlives_its_head_has_its_shell_end_the_job(lab: ScriptLa
     calls = lab.folder / "calls"
     lab.program("scancel", f'echo "$@" >>"{calls}"; (($(wc -l <"{calls}") > 1))')
     lab.python.write_text("#!/bin/bash\nexit 76\n")
-    done = lab.run(lab.plan(Cluster.SLURM, restart={"mechanism": restarts}))
+    done = lab.run(lab.plan(Cluster.SLURM, restart={"mechanism": restarts}), SLURM_NODEID="1")
     assert done.returncode == 76
     assert calls.read_text() == "4711\n4711\n"
 
@@ -105,7 +105,7 @@ def test_the_last_element_of_an_array_ends_itself_and_not_the_array(lab: ScriptL
     calls = lab.folder / "calls"
     lab.program("scancel", f'echo "$@" >>"{calls}"')
     lab.python.write_text("#!/bin/bash\nexit 76\n")
-    lab.run(lab.plan(Cluster.SLURM), SLURM_ARRAY_JOB_ID="4711", SLURM_ARRAY_TASK_ID="9")
+    lab.run(lab.plan(Cluster.SLURM), SLURM_NODEID="1", SLURM_ARRAY_JOB_ID="4711", SLURM_ARRAY_TASK_ID="9")
     assert calls.read_text() == "4711_9\n"
 
 

@@ -18,7 +18,7 @@ from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.registry import run_directories
-from curator_slurm.launcher.runs.restart_request import read_request
+from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON, read_request
 from curator_slurm.launcher.runs.submissions import read_submissions
 
 __all__ = ["own_home"]
@@ -148,6 +148,15 @@ def test_of_an_element_only_what_was_interrupted_goes_on(tmp_path: Path, fake_sl
     names = {shard: sorted(path.name for path in run.attempts.glob(f"{shard:05d}/{job}_0.*")) for shard in range(4)}
     assert names == {0: [f"{job}_0.0"], 1: [f"{job}_0.0"], 2: [f"{job}_0.0", f"{job}_0.1"], 3: [f"{job}_0.1"]}
     assert ["requeue", f"{job}_0"] in fake_slurm.calls_of("scontrol")
+
+
+@pytest.mark.parametrize("code", [GOES_ON, ENDS_JOB])
+def test_a_pipeline_may_exit_with_what_workers_exit_with(tmp_path: Path, fake_slurm: FakeSlurm, code: int) -> None:
+    """The head exits with the pipeline's own code, which says nothing about a lost head."""
+    run = submit(single(tmp_path, f"exit {code}"))
+    wait_for_end(run, 6)
+    assert (outcome(run, elements(run)[0])["exit_code"], len(elements(run))) == (code, 1)
+    assert fake_slurm.calls_of("scancel") == []
 
 
 def test_errors_of_the_pipeline_do_not_restart(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
