@@ -132,8 +132,10 @@ def _problem(path: Path, found: os.stat_result) -> str:
             "See what else was changed there, then submit the spec again"
         )
     if found.st_mode & _OTHERS_WRITE:
+        from curator_slurm.launcher.shell import quote
+
         return (
             f"{path} may be written by others (mode {stat.S_IMODE(found.st_mode):04o}), who may have changed the run.\n"
-            f"If you trust what is in it: chmod go-w {path}"
+            f"If you trust what is in it: chmod go-w {quote(str(path))}"
         )
     return ""

@@ -24,7 +24,7 @@ def entry(name: str, where: str) -> Path:
         from difflib import get_close_matches
 
         close = get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names()) or 'none'}"
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names()) or 'none'}."
         message = f"there is no catalogue entry {name!r}; {hint} A file is named by its path, such as ./{name}.yaml"
         raise SpecError([SpecProblem("extends", message, where)], where)
     return FOLDER / f"{name}.yaml"

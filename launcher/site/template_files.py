@@ -15,6 +15,7 @@ from pathlib import Path
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.runs.owners import user_name
+from curator_slurm.launcher.shell import quote
 from curator_slurm.launcher.site.trust import UntrustedError, read_trusted, trusted_owners
 
 SUFFIX = ".j2"
@@ -70,4 +71,6 @@ def _check_folder(folder: Path) -> None:
         raise UntrustedError(f"{folder} belongs to {owner}, whose templates could run commands as you", foreign=True)
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         mode = stat.S_IMODE(found.st_mode)
-        raise UntrustedError(f"{folder} may be written by others (mode {mode:04o}): chmod go-w {folder}", foreign=False)
+        raise UntrustedError(
+            f"{folder} may be written by others (mode {mode:04o}): chmod go-w {quote(str(folder))}", foreign=False
+        )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from curator_slurm.common.plain_files import open_plain, read_limited
 from curator_slurm.launcher.runs.owners import user_name
+from curator_slurm.launcher.shell import quote
 
 MAX_BYTES = 4 << 20
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -47,7 +48,7 @@ def read_trusted(path: Path) -> bytes:
         if found.st_mode & _OTHERS_WRITE:
             raise UntrustedError(
                 f"may be written by others (mode {stat.S_IMODE(found.st_mode):04o}), who could run commands as you. "
-                f"If you trust what is in it: chmod go-w {path}",
+                f"If you trust what is in it: chmod go-w {quote(str(path))}",
                 foreign=False,
             )
         return read_limited(stream, path, MAX_BYTES)

@@ -91,7 +91,7 @@ def _watched(lock: Lock, before: Any, after: Any) -> Sequence[Path]:
     """The paths with a difference that the lock forbids; those first that are set now."""
     different = [path for path in _in_groups(lock.path, after) if _differs(path, before, after)]
     for word, group in SAME:
-        if any(_covers(path, lock.path) or _covers(lock.path, path) for path in group):
+        if any(_covers(path, lock.path) or _locks_inside(lock.path, path, before) for path in group):
             everywhere = [each for path in group for each in _in_groups(path, after)]
             different += [path for path in everywhere if _differs(path, before, after, word)]
     name = lock.path[2] if len(lock.path) == 3 and lock.path[:2] == ("environment", "env") else None
@@ -137,6 +137,11 @@ def _first_difference(before: Any, after: Any, path: Path) -> Path:
         if _differs(below, before, after):
             return _first_difference(before, after, below)
     return path
+
+
+def _locks_inside(section: Path, path: Path, before: Any) -> bool:
+    """Whether the lock of a section is one of this setting: of what it does not say, only the section itself."""
+    return _covers(section, path) and value_at(before, path) is not None
 
 
 def _covers(section: Path, path: Path) -> bool:

@@ -235,6 +235,19 @@ def test_no_other_name_of_a_locked_key_gets_around_it(places: Places, locked: st
         assert refuses(places, f"{section}.{key}={text}")
 
 
+def test_a_locked_section_does_not_lock_what_it_does_not_say(places: Places) -> None:
+    """Options of sbatch can do what other settings do; only those that are set speak for them."""
+    places.write("system", "{locked: [resources.sbatch], site: {contact: help@lab}}")
+    places.write("spec", f"{SPEC}resources: {{time: '1:00', gpus_per_node: 2, mem_per_node: 4G}}\n")
+    assert places.plan().spec.resources.time == "1:00"
+    for option in ("resources.sbatch.time-min=5", "resources.sbatch.gres='gpu:4'", "resources.sbatch.mem-per-cpu=4G"):
+        assert refuses(places, option)
+    places.write(
+        "system", "{locked: [resources.sbatch], site: {contact: help@lab}, resources: {sbatch: {time-min: 5}}}"
+    )
+    assert refuses(places)
+
+
 def test_options_by_which_something_else_is_asked_stay_free(places: Places) -> None:
     places.write("system", "{locked: [resources.gpus_per_node], site: {contact: help@lab}}")
     places.write("spec", f"{SPEC}resources: {{sbatch: {{gres: 'nvme:100'}}}}\n")
