@@ -233,7 +233,6 @@ def _processor_s() -> float:
 
 def measure(nodes: int, ray: RayCluster | None = None, idle_s: float = IDLE_S) -> Row:
     """One job from the start of its agents to their end."""
-    logging.getLogger("curator_slurm.agent").setLevel(logging.ERROR)
     plan = Plan.from_yaml(_PLAN % nodes)
     names = tuple(f"n{number:04d}" for number in range(nodes))
     ray = ray or RayCluster(HEAD_S, JOIN_S)
@@ -332,6 +331,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--json", type=Path, help="write the rows to this file, too")
     options = parser.parse_args()
+    logging.getLogger("curator_slurm.agent").setLevel(logging.ERROR)
     rows = [measure(nodes) for nodes in options.nodes]
     show(rows)
     if options.json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import textwrap
@@ -172,8 +173,9 @@ def test_a_question_that_fails_ends_the_work(
         raise RuntimeError("what nobody has thought of")
 
     monkeypatch.setattr(draining_module.job_control, "ending_of", fail)
-    say(context, "")
-    wait_for("the end of the work", lambda: decided(head), 30)
+    with caplog.at_level(logging.ERROR, logger="curator_slurm.agent"):
+        say(context, "")
+        wait_for("the end of the work", lambda: decided(head), 30)
     assert (head.stops, head.order) == (True, None)
     assert "what nobody has thought of" in caplog.text
 
