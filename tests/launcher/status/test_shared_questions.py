@@ -13,6 +13,7 @@ from run_dirs import own_home
 from sharded_runs import plan, submit_shards
 
 from curator_slurm.launcher.api.handle import Job
+from curator_slurm.launcher.api.watcher import RunWatcher
 from curator_slurm.launcher.errors import RunIncompleteError
 from curator_slurm.launcher.operations.cancel import cancel_run
 from curator_slurm.launcher.operations.collect import collect
@@ -161,7 +162,10 @@ def test_nothing_is_collected_because_of_an_answer_of_others(
 
 
 @pytest.mark.usefixtures("long_ago")
-def test_the_end_that_a_watch_shows_is_confirmed_by_slurm(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_the_end_that_a_watch_shows_is_confirmed_by_slurm(
+    fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Job, "watcher", RunWatcher())  # the one of the process knows jobs of other tests
     run = submit_shards(tmp_path, 2, polled(tmp_path), {0: "die"}).run
     for job in fake_slurm.jobs:
         fake_slurm.wait(job.id)
