@@ -19,7 +19,7 @@ from curator_slurm.executors.adapter.perf import StagePerfStats
 from curator_slurm.executors.adapter.sendable import check_sendable
 from curator_slurm.executors.adapter.snapshot import Snapshot
 from curator_slurm.executors.remarks import Remarks, listening
-from curator_slurm.executors.resume.tracker import Account, Tracking, partition_of
+from curator_slurm.executors.resume.tracker import Account, Given, Tracking, items_of, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
 
@@ -73,6 +73,11 @@ class BatchReport:
     """Rows that the stage left out, each with where in the batch their task was; the task went on without them."""
     notes: tuple[str, ...] = ()
     """What the stage has to say at the end of the run."""
+    source_work: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Source partitions, and what was counted of each: tasks in, out and dropped, items in and out."""
+    items_of_inputs: Sequence[int] = ()
+    """Of each task; empty where there is one task, or nobody knows. The same of the outputs:"""
+    items_of_outputs: Sequence[int] = ()
 
     @property
     def failed_count(self) -> int:
@@ -166,9 +171,10 @@ class StageAdapter:
         tasks = list(tasks)
         began = time.perf_counter()
         idle = began - self._idle_since if self._idle_since is not None else 0.0
-        items = sum(items_of(task) for task in tasks)
+        counted = [items_of(task) for task in tasks]
+        items = sum(counted)
         again = fetch_again or self._keep(tasks)
-        result = _Result([], 0, [])
+        result = _Result([], 0, [], items=counted)
         try:
             if self.is_per_task:
                 for index in range(len(tasks)):
@@ -180,11 +186,12 @@ class StageAdapter:
             ended = self._idle_since = time.perf_counter()
         perf = StagePerfStats(self.name, max(ended - began, 1e-9), idle, items / (1 << 20), items, custom)
         _add_perf(result.outputs, perf)
+        made = [items_of(task) for task in result.outputs]
         report = BatchReport(
             tasks_in=len(tasks),
             tasks_out=len(result.outputs),
             tasks_filtered=result.filtered,
-            items_out=sum(items_of(task) for task in result.outputs),
+            items_out=sum(made),
             seconds=ended - began,
             failures=tuple(result.failures),
             node=_NODE,
@@ -197,6 +204,9 @@ class StageAdapter:
             blended=tuple(sorted(result.account.blended)),
             rows_left_out=tuple(result.rows_left_out),
             notes=tuple(result.notes),
+            source_work=tuple((source, tuple(counts)) for source, counts in result.account.work.items()),
+            items_of_inputs=tuple(counted) if len(counted) > 1 else (),
+            items_of_outputs=tuple(made) if len(made) > 1 else (),
         )
         return result.outputs, report
 
@@ -232,7 +242,7 @@ class StageAdapter:
                         raise self._stage_error(fresh, error) from None
                     if len(part) == 1:
                         result.failures.append(self._record(fresh[0], error, attempt))
-                        result.items_failed += items_of(fresh[0])
+                        result.items_failed += result.items[part.start]
                         result.failed_inputs.append(part.start)
                         break
                     middle = part.start + (len(part) + 1) // 2
@@ -245,13 +255,15 @@ class StageAdapter:
         if validate is not None and not validate(task):
             raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; see the log of the worker")
         limit = deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill)
+        items = [items_of(task)]
         with listening(skips=self.policy.skips) as heard, limit:
             output = self.stage.process(task)
-        return self._collect(tasks, children_of_one(self.stage, task, output), heard)
+        return self._collect(tasks, items, children_of_one(self.stage, task, output), heard)
 
     def _call_batch(self, tasks: list[Any]) -> _Result:
         seconds = self.policy.task_timeout_s
         given = list(tasks)  # a stage may empty its list, or sort it
+        items = [items_of(task) for task in tasks]
         limit = deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill)
         with listening(skips=self.policy.skips) as heard, limit:
             outputs = self.stage.process_batch(given)
@@ -259,13 +271,17 @@ class StageAdapter:
                 outputs = list(outputs)
         order = _order(tasks, given)
         ordered = [tasks[index] for index in order]
-        result = self._collect(ordered, children_of_batch(self.stage, ordered, outputs), heard)
+        children = children_of_batch(self.stage, ordered, outputs)
+        result = self._collect(ordered, [items[index] for index in order], children, heard)
         result.parents = [order[parent] if isinstance(parent, int) else parent for parent in result.parents]
         result.failed_inputs = [order[position] for position in result.failed_inputs]
         return result
 
-    def _collect(self, tasks: list[Any], children: list[Child], heard: Remarks) -> _Result:
-        """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs."""
+    def _collect(self, tasks: list[Any], items: list[int], children: list[Child], heard: Remarks) -> _Result:
+        """Sort what a call gave into outputs, filtered and failed inputs, and put ids on the outputs.
+
+        `items` are those of the tasks before the call, which may have changed them.
+        """
         result = _Result([], 0, [], notes=heard.notes)
         result.rows_left_out = [(0, record) for record in heard.failed_rows(self.name, tasks[0])]
         used: set[int] = set()
@@ -285,7 +301,7 @@ class StageAdapter:
                         self.name, origin.task_id, source_of(origin), 1, "the stage returned a FailedTask", ""
                     )
                 )
-                result.items_failed += items_of(origin)
+                result.items_failed += items[child.parent or 0]
                 result.failed_inputs.append(child.parent or 0)
                 continue
             check_sendable(child.task)
@@ -299,7 +315,8 @@ class StageAdapter:
                 pairs = zip(result.outputs, result.parents, strict=True)
                 result.parents = [parent for task, parent in pairs if id(task) in chosen]
                 result.outputs = kept
-            result.account = self._tracking.account(inputs, kept, blended=blended, done=done)
+            given = [Given(source, items[position], position not in used) for position, source in enumerate(inputs)]
+            result.account = self._tracking.account(given, kept, blended=blended, done=done)
         return result
 
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
@@ -328,6 +345,8 @@ class _Result:
     account: Account = field(default_factory=Account)
     rows_left_out: list[tuple[int, FailedTaskRecord]] = field(default_factory=list)
     notes: dict[str, None] = field(default_factory=dict)
+    items: Sequence[int] = ()
+    """Of each input, before the call."""
 
     def add(self, other: _Result, start: int) -> None:
         """Take over what a part of the batch gave that begins at `start`."""
@@ -369,14 +388,6 @@ def _apart(task: Any) -> Any:
     if type(metadata) is dict:
         task._metadata = dict(metadata)
     return task
-
-
-def items_of(task: Any) -> int:
-    """Items in a task: documents in a batch, files in a group; 1 where it does not say."""
-    try:
-        return int(task.num_items)
-    except Exception:
-        return 1
 
 
 def _consume_metrics(stage: Any) -> dict[str, float]:

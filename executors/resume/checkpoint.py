@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from curator_slurm.common.finished_work import Work, WorkBefore
 from curator_slurm.executors.ray_stage_spec import ray_stage_spec
 from curator_slurm.executors.resume.log import CheckpointError, CheckpointLog, local_folder
 from curator_slurm.executors.resume.nemo import ActorStore, array_share
@@ -83,7 +84,7 @@ class SourcesGoneError(CheckpointError):
 class Store(Protocol):
     """Where finished sources are recorded."""
 
-    def append(self, sources: Iterable[str]) -> None: ...
+    def append(self, sources: Iterable[str], work: Work | None = None) -> None: ...
     def close(self) -> None: ...
 
 
@@ -108,6 +109,11 @@ class RemoveLeftovers:
             writer.remove_leftovers(sources)
 
 
+def _of_others(before: WorkBefore) -> WorkBefore:
+    """Where somebody has asked for a checkpoint, earlier runs have finished that: it is no work of this one."""
+    return WorkBefore(before.sources, before.sources)
+
+
 class Checkpoint:
     """Follows one run. Without a checkpoint it does nothing, and stages track nothing."""
 
@@ -127,6 +133,10 @@ class Checkpoint:
         self._begin: Callable[[set[str]], None] | None = None
         self._before: frozenset[str] = frozenset()
         """What earlier attempts have finished, where nobody has asked for a checkpoint."""
+        self._recorded: set[str] = set()
+        """What this run has finished: where it runs again after a loss, that changes nothing."""
+        self.work_before = WorkBefore()
+        """What was counted of the partitions that earlier attempts have finished."""
         self._unseen: set[str] = set()
         self._by_content = False
         wanted = _wanted.get()
@@ -136,6 +146,7 @@ class Checkpoint:
             self._store, self._finished = opened, FinishedBefore(opened.finished)
             if opened.finished or not automatic:  # else nothing is left of an earlier run
                 self._begin = RemoveLeftovers(tuple(stage for stage in stages if hasattr(stage, "remove_leftovers")))
+            self.work_before = opened.before if automatic else _of_others(opened.before)
             if automatic:
                 self._before, self._unseen = opened.finished, set(opened.finished)
                 self._by_content = not says_so(stages[self._source])
@@ -190,13 +201,21 @@ class Checkpoint:
 
     def record(self, stage: int, report: SourceReport) -> None:
         """Take the report of a batch."""
-        if self._store is not None and (report.sources or report.blended or report.failures):
+        if self._store is not None and (report.sources or report.source_work or report.blended or report.failures):
             if stage == self._source:
                 self._unseen.difference_update(source for source, _ in report.sources)
-            finished = [source for source in self._tracker.record(stage, report) if source not in self._before]
-            if finished:
-                self.finished_count += len(finished)
-                self._store.append(finished)
+            self._append(self._tracker.record(stage, report))
+
+    def _append(self, sources: Sequence[str]) -> None:
+        if not sources or self._store is None:
+            return
+        finished = [source for source in sources if source not in self._before and source not in self._recorded]
+        work = self._tracker.take_work(finished)
+        self._tracker.take_work(sources)
+        if finished:
+            self._recorded.update(finished)
+            self.finished_count += len(finished)
+            self._store.append(finished, work)
 
     def check_sources(self) -> None:
         """At the end of a run that has gone on by itself: what was finished must be part of the input still.
@@ -213,7 +232,7 @@ class Checkpoint:
     def restart(self, stage: int, tasks: Iterable[Any], failures: Iterable[Failure]) -> None:
         """Tasks in flight are lost: these tasks go to this stage again, and only these failures remain."""
         left = [partition_of(task) for task in tasks] if stage > self._source else []
-        self._tracker.restart(left, failures)
+        self._tracker.restart(left, failures, stage)
 
     def close(self) -> None:
         """Write what is pending."""

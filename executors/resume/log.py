@@ -19,6 +19,7 @@ from typing import Any
 from curator_slurm.common.addresses import is_address
 from curator_slurm.common.atomic_files import sync_folder
 from curator_slurm.common.checkpoint_files import FOLDER, read_finished
+from curator_slurm.common.finished_work import Part, Work, WorkBefore, work_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class CheckpointLog:
         """
         self._folder = local_folder(checkpoint_path) / FOLDER
         self.finished: frozenset[str] = frozenset()
+        self.before = WorkBefore()
         self._path = self._folder / f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +56,8 @@ class CheckpointLog:
         self._warned = False
         self._recorded = 0
         self._waiting: list[str] = []
+        self._work = Work()
+        """What was counted of those that wait."""
         self._wake = threading.Condition()
         self._closing = False
         try:
@@ -65,10 +69,12 @@ class CheckpointLog:
         self._thread = threading.Thread(target=self._follow, daemon=True, name="checkpoint")
         self._thread.start()
 
-    def append(self, sources: Iterable[str]) -> None:
-        """Record finished sources without waiting for the disk."""
+    def append(self, sources: Iterable[str], work: Work | None = None) -> None:
+        """Record finished sources, and what was counted of them, without waiting for the disk."""
         with self._wake:
             self._waiting += sources
+            if work is not None:
+                self._work.add(work)
             self._wake.notify()
 
     def close(self) -> None:
@@ -92,6 +98,7 @@ class CheckpointLog:
 
     def _read(self, stages: list[str]) -> frozenset[str]:
         finished: set[str] = set()
+        found: list[list[Part]] = []
         for file in read_finished(self._folder.parent):
             sources, theirs = file.sources, file.stages
             if sources and theirs is not None and theirs != stages:
@@ -101,6 +108,8 @@ class CheckpointLog:
                     "checkpoint_path and other outputs, or remove both"
                 )
             finished |= sources
+            found.append(file.parts)
+        self.before = work_of(found)
         return frozenset(finished)
 
     def _follow(self) -> None:
@@ -109,15 +118,18 @@ class CheckpointLog:
                 while not self._waiting and not self._closing:
                     self._wake.wait()
                 batch, self._waiting = self._waiting, []
+                work, self._work = self._work, Work()
                 closing = self._closing
             if not batch:
                 return
             try:
-                self._write({"finished": batch})
+                self._write({"finished": batch, **(work.to_json() if work.counts else {})})
                 self._recorded += len(batch)
             except OSError as error:
                 with self._wake:
                     self._waiting = batch + self._waiting
+                    work.add(self._work)
+                    self._work = work
                 if closing:
                     return
                 if not self._warned:

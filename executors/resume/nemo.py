@@ -45,7 +45,7 @@ class ActorStore:
         except ValueError:
             return None
 
-    def append(self, sources: Iterable[str]) -> None:
+    def append(self, sources: Iterable[str], work: object = None) -> None:  # noqa: ARG002 (it keeps no counts)
         """A change of zero tells the actor that nothing of a source is left."""
         self._last = self._actor.apply_deltas.remote([(f"{source}_finished", source, 0) for source in sources])
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from curator_slurm.common.finished_work import COUNTED, Work
+
 log = logging.getLogger(__name__)
 
 
@@ -49,7 +51,7 @@ class Tracking:
         return tasks, done
 
     def account(
-        self, inputs: Sequence[str], tasks: Sequence[Any], *, blended: bool, done: Iterable[str] = ()
+        self, inputs: Sequence[Given], tasks: Sequence[Any], *, blended: bool, done: Iterable[str] = ()
     ) -> Account:
         """The sources of a call's inputs and output tasks as one account, and those that were `done` before.
 
@@ -57,6 +59,16 @@ class Tracking:
         """
         if not self.counts:
             return Account()
+        account = self._descendants([each.source for each in inputs], tasks, blended=blended, done=done)
+        for each in () if self.is_source else inputs:
+            account.count(each.source, (1, 0, int(each.dropped), each.items, 0))
+        for task in tasks:
+            account.count(partition_of(task), (0, 1, 0, 0, items_of(task)))
+        return account
+
+    def _descendants(
+        self, inputs: Sequence[str], tasks: Sequence[Any], *, blended: bool, done: Iterable[str]
+    ) -> Account:
         descendants: Counter[str] = Counter()
         if self.is_source:
             descendants.update(dict.fromkeys(done if self.tells_done else (), 0))
@@ -75,18 +87,39 @@ class Tracking:
         )
 
 
+@dataclass(frozen=True)
+class Given:
+    """An input of a call, as it was before: its source and items, and whether nothing has come of it."""
+
+    source: str
+    items: int
+    dropped: bool
+
+
 class Account:
-    """Descendants gained and lost for each source, and sources whose tasks were blended with others'."""
+    """Descendants gained and lost for each source, and sources whose tasks were blended with others'.
+
+    `work` has for each source what the stage has counted: tasks in, out and dropped, items in and out.
+    """
 
     def __init__(self, descendants: Counter[str] | None = None, blended: set[str] | None = None) -> None:
         self.descendants: Counter[str] = descendants if descendants is not None else Counter()
         self.blended = blended or set()
+        self.work: dict[str, list[int]] = {}
+
+    def count(self, source: str, counts: Sequence[int]) -> None:
+        """Add to what was counted of a source; without one, nothing."""
+        if source:
+            before = self.work.setdefault(source, [0] * len(counts))
+            before[:] = [a + b for a, b in zip(before, counts, strict=True)]
 
     def add(self, other: Account) -> None:
         """Add another call's; zeros stay, because they open sources that end at once."""
         for source, count in other.descendants.items():
             self.descendants[source] += count
         self.blended |= other.blended
+        for source, counts in other.work.items():
+            self.count(source, counts)
 
 
 class Failure(Protocol):
@@ -107,6 +140,12 @@ class SourceReport(Protocol):
     def blended(self) -> tuple[str, ...]: ...
     @property
     def failures(self) -> Iterable[Failure]: ...
+    @property
+    def source_work(self) -> tuple[tuple[str, tuple[int, ...]], ...]: ...
+    @property
+    def rows_left_out(self) -> tuple[tuple[int, Failure], ...]: ...
+    @property
+    def kind(self) -> str: ...
 
 
 class SourceTracker:
@@ -120,6 +159,9 @@ class SourceTracker:
         self._failed: set[str] = set()
         self._blended: set[str] = set()
         self._warned: set[int] = set()
+        self._work: dict[str, dict[int, list[int]]] = {}
+        """Source -> stage -> what was counted there; of sources that are not finished."""
+        self._kinds = [""] * len(stages)
 
     def record(self, stage: int, report: SourceReport) -> list[str]:
         """Add the report of a batch of the stage with this position; the sources that are finished now."""
@@ -134,7 +176,7 @@ class SourceTracker:
                     "task, or set batch_size = 1 for the stage)",
                     self._stages[stage],
                 )
-        finished = []
+        changed = {}
         for source, change in report.sources:
             if stage == self._source_stage:
                 self._left[source] = self._left.get(source, 0) + change
@@ -142,20 +184,61 @@ class SourceTracker:
                 self._left[source] += change
             else:
                 continue  # not from this run's source stage
+            changed[source] = True
+        self._count(stage, report)
+        finished = []
+        for source in changed:
             if self._left[source] == 0 and source not in self._failed and source not in self._blended:
                 finished.append(source)
                 del self._left[source]
         return finished
+
+    def _count(self, stage: int, report: SourceReport) -> None:
+        self._kinds[stage] = report.kind or self._kinds[stage]
+        for source, counts in report.source_work:
+            self._add(source, stage, [*counts, 0])
+        for _, failure in report.rows_left_out:
+            self._add(failure.source, stage, [0] * (len(COUNTED) - 1) + [failure.rows or 1])
+
+    def _add(self, source: str, stage: int, counts: Sequence[int]) -> None:
+        if source in self._left:
+            before = self._work.setdefault(source, {}).setdefault(stage, [0] * len(COUNTED))
+            before[:] = [a + b for a, b in zip(before, counts, strict=True)]
+
+    def take_work(self, sources: Iterable[str]) -> Work:
+        """What was counted of these finished sources, which is forgotten here."""
+        work = Work.of_stages(len(self._stages))
+        work.kinds = list(self._kinds)
+        for source in sources:
+            for stage, counts in self._work.pop(source, {}).items():
+                work.counts[stage] = [a + b for a, b in zip(work.counts[stage], counts, strict=True)]
+        return work
 
     @property
     def open_count(self) -> int:
         """Sources that are not finished."""
         return len(self._left)
 
-    def restart(self, left: Iterable[str], failures: Iterable[Failure]) -> None:
-        """Count anew: one task of each of these sources is left, or more where one is named more often."""
+    def restart(self, left: Iterable[str], failures: Iterable[Failure], stage: int = 0) -> None:
+        """Count anew: one task of each of these sources is left, or more where one is named more often.
+
+        They go to this stage: what those before it have counted of them stands.
+        """
         self._left = Counter(source for source in left if source)
+        stands = {source: self._work.get(source, {}) for source in self._left}
+        self._work = {
+            source: {before: counts for before, counts in work.items() if before < stage}
+            for source, work in stands.items()
+        }
         self._failed = {failure.source for failure in failures if failure.source and failure.rows is None}
+
+
+def items_of(task: Any) -> int:
+    """Items in a task: documents in a batch, files in a group; 1 where it does not say."""
+    try:
+        return int(task.num_items)
+    except Exception:
+        return 1
 
 
 def _says_what_it_has(task: Any) -> bool:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ class RunMonitor:
         self._path = Path(path) if path else None
         self._before = self._path.stat().st_size if self._path and self._path.exists() else 0
         self.checkpoint = Checkpoint(stages)
+        self.progress.before = self.checkpoint.work_before
         self._earlier = self._rows_of_earlier_attempts() if self.checkpoint.goes_on else 0
         self._failed_count = self._earlier
         self.drain = DrainGate(self.checkpoint)
@@ -94,10 +94,7 @@ class RunMonitor:
 
     def restore(self, tallies: Sequence[Tally], failures: Sequence[FailedTaskRecord]) -> None:
         """Reset progress, failed tasks and their file to these, because everything else runs again."""
-        rows: Counter[str] = Counter()
-        for failure in failures:
-            rows[failure.stage] += failure.rows or 0
-        self.progress.restore(tallies, rows)
+        self.progress.restore(tallies)
         self.failures = list(failures)
         self._failed_count = self._earlier + sum(failure.rows or 1 for failure in failures)
         if self._path is None:

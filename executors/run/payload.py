@@ -47,6 +47,17 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
             for position, record in report.rows_left_out
         ),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        source_work=tuple(entry for report in reports for entry in report.source_work),
+        items_of_inputs=tuple(
+            count
+            for report in reports
+            for count in report.items_of_inputs or (report.items_in,) * (report.tasks_in == 1)
+        ),
+        items_of_outputs=tuple(
+            count
+            for report in reports
+            for count in report.items_of_outputs or (report.items_out,) * (report.tasks_out == 1)
+        ),
     )
 
 

@@ -13,16 +13,17 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.finished_work import WorkBefore
 from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.run import drain
 from curator_slurm.executors.run.sources import Tally
-from curator_slurm.executors.run.stage_progress import StageProgress, snapshots
+from curator_slurm.executors.run.stage_progress import StageProgress, snapshots, with_work_before
 from curator_slurm.executors.run.stage_samples import StageSamples
 from curator_slurm.executors.run.store_usage import store_usage
 from curator_slurm.executors.task_failures import DrainedError
@@ -54,6 +55,8 @@ class ProgressReporter:
         """Host name -> batches it has done."""
         self.notes: dict[str, None] = {}
         """What stages had to say, each once."""
+        self.before = WorkBefore()
+        """What earlier attempts have finished: it is in the file, and in nothing else."""
         self.state = "running"
         self.started = time.time()
         self.first_batch: float | None = None
@@ -75,12 +78,11 @@ class ProgressReporter:
             if report.node:
                 self.nodes[report.node] += 1
 
-    def restore(self, tallies: Sequence[Tally], rows_failed: Mapping[str, int]) -> None:
-        """Go back to these counts of each stage, and of the rows left out by the stages of these names."""
+    def restore(self, tallies: Sequence[Tally]) -> None:
+        """Go back to these counts of each stage."""
         with self._lock:
             for stage, tally in zip(self.stages, tallies, strict=True):
                 stage.restore(tally)
-                stage.rows_failed = rows_failed.get(stage.name, 0)
 
     def gauge(self, stage: int, *, workers: int | None = None, expected: int | None = None) -> None:
         """Set what is measured, not counted; None leaves a value as it is.
@@ -112,7 +114,7 @@ class ProgressReporter:
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain data, as it is written to the file."""
         with self._lock:
-            stages = snapshots(self.stages)
+            stages = with_work_before(snapshots(self.stages), self.before)
         return {
             "schema": 1,
             "pipeline": self.pipeline,
@@ -123,6 +125,7 @@ class ProgressReporter:
             "began": (_earlier[0] if _earlier else {"started": self.started})["started"],
             "first_batch": next((e["first_batch"] for e in _earlier if e["first_batch"]), self.first_batch),
             "stages": stages,
+            "before": {"sources": self.before.sources, "uncounted": self.before.uncounted},
             "nodes": dict(sorted(self.nodes.items())),
             "earlier": [*_earlier],
             "totals": {key: sum(entry[key] for entry in (*_earlier, *stages)) for key in _TOTALS},

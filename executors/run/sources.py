@@ -18,18 +18,20 @@ from curator_slurm.executors.task_failures import FailedTaskRecord, LostTasksErr
 
 @dataclass
 class Tally:
-    """Tasks of one stage."""
+    """Tasks of one stage, and the items in them."""
 
     tasks_in: int = 0
     tasks_out: int = 0
     tasks_filtered: int = 0
     tasks_failed: int = 0
+    items_in: int = 0
+    items_out: int = 0
+    items_failed: int = 0
+    rows_failed: int = 0
 
     def add(self, other: Tally) -> None:
-        self.tasks_in += other.tasks_in
-        self.tasks_out += other.tasks_out
-        self.tasks_filtered += other.tasks_filtered
-        self.tasks_failed += other.tasks_failed
+        for name, more in vars(other).items():
+            setattr(self, name, getattr(self, name) + more)
 
 
 @dataclass
@@ -141,19 +143,26 @@ class Sources:
         roots = [self._find(group) for group in roots]
         with_output = {p for parent in report.parents for p in _span(parent)}
         failed = set(report.failed_inputs)
+        items = _of_each(report.items_of_inputs, report.items_in, len(roots))
         for position, group in enumerate(roots):
             tally = self._groups[group].tallies.setdefault(stage, Tally())
             tally.tasks_in += 1
+            tally.items_in += items[position]
             tally.tasks_filtered += position not in failed and position not in with_output
-        for group in made:
-            self._groups[group].tallies.setdefault(stage, Tally()).tasks_out += 1
+        for group, count in zip(made, _of_each(report.items_of_outputs, report.items_out, len(made)), strict=True):
+            tally = self._groups[group].tallies.setdefault(stage, Tally())
+            tally.tasks_out += 1
+            tally.items_out += count
             self._groups[group].in_flight += 1
         for position, record in zip(report.failed_inputs, report.failures, strict=True):
             state = self._groups[roots[position]]
             state.failures.append(record)
             state.tallies[stage].tasks_failed += 1
+            state.tallies[stage].items_failed += items[position]
         for position, record in report.rows_left_out:
-            self._groups[roots[position]].failures.append(record)
+            state = self._groups[roots[position]]
+            state.failures.append(record)
+            state.tallies[stage].rows_failed += record.rows or 1
         for group in roots:
             self._groups[group].in_flight -= 1
         for group in set(roots):
@@ -163,9 +172,13 @@ class Sources:
     def _record_alone(self, stage: int, group: int, report: BatchReport) -> list[int]:
         state = self._groups[group]
         failed = len(report.failures)
+        rows = sum(record.rows or 1 for _, record in report.rows_left_out)
         state.tallies.setdefault(stage, Tally()).add(
-            Tally(report.tasks_in, report.tasks_out, report.tasks_filtered, failed)
-        )
+            Tally(
+                report.tasks_in, report.tasks_out, report.tasks_filtered, failed,
+                report.items_in, report.items_out, report.items_failed, rows,
+            )
+        )  # fmt: skip
         state.failures += [*report.failures, *(record for _, record in report.rows_left_out)]
         state.in_flight += report.tasks_out - report.tasks_in
         self._settle(group)
@@ -204,6 +217,13 @@ class Sources:
         while (parent := self._merged.get(group)) is not None:
             group = parent
         return group
+
+
+def _of_each(items: Sequence[int], total: int, count: int) -> Sequence[int]:
+    """The items of each task; where only their sum is known, as equal as whole numbers can be."""
+    if len(items) == count:
+        return items
+    return [total * (position + 1) // count - total * position // count for position in range(count)]
 
 
 def _span(parent: int | tuple[int, int]) -> range:

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
+from curator_slurm.common.finished_work import COUNTED, WorkBefore
 from curator_slurm.executors.adapter.adapter import BatchReport
 from curator_slurm.executors.run.sources import Tally
 
@@ -63,10 +64,7 @@ class StageProgress:
             history.popleft()
 
     def restore(self, tally: Tally) -> None:
-        """Go back to these counts. Items are not known for single tasks: they go back in proportion."""
-        self.items_in = self.items_in * tally.tasks_in // max(1, self.tasks_in)
-        self.items_out = self.items_out * tally.tasks_out // max(1, self.tasks_out)
-        self.items_failed = self.items_failed * tally.tasks_failed // max(1, self.tasks_failed)
+        """Go back to these counts."""
         for name, value in vars(tally).items():
             setattr(self, name, value)
         self._history = deque([(time.monotonic(), self.tasks_in, self.items_in)])
@@ -134,6 +132,24 @@ def snapshots(stages: Sequence[StageProgress]) -> list[dict[str, Any]]:
         expected = stage.tasks_out if done else None
         about = about * stage.tasks_out / stage.tasks_in if about is not None and stage.tasks_in else None
         sent = stage.tasks_out
+    return found
+
+
+def with_work_before(stages: Sequence[dict[str, Any]], before: WorkBefore) -> list[dict[str, Any]]:
+    """The same with what earlier attempts have finished: the figures of the shard, and not of this attempt alone.
+
+    What is expected grows by it as well. The source stage is given its tasks anew by each attempt.
+    """
+    work = before.work
+    if len(work.counts) != len(stages):
+        return list(stages)
+    found = []
+    for stage, counts, kind in zip(stages, work.counts, work.kinds, strict=True):
+        more = dict(zip(COUNTED, counts, strict=True))
+        own = {name: stage[name] + count for name, count in more.items()}
+        for name in ("expected", "expected_about"):
+            own[name] = None if stage[name] is None else stage[name] + more["tasks_in"]
+        found.append({**stage, **own, "kind": stage["kind"] or kind})
     return found
 
 

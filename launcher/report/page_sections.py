@@ -98,8 +98,13 @@ def _funnel(report: RunReport, pictures: dict[str, Picture]) -> PageSection | No
     texts = [f"Over {several(funnel.shards, 'shard')}."] if report.status.shards.total > 1 else []
     if funnel.attempts > funnel.shards:
         texts.append(
-            f"These are {count(funnel.attempts)} attempts at {several(funnel.shards, 'shard')}: what was interrupted "
-            "ran again, and counts each time. Published rows are counted once."
+            f"It took {count(funnel.attempts)} attempts at {several(funnel.shards, 'shard')}; what was interrupted and "
+            "ran again is counted once."
+        )
+    if funnel.uncounted:
+        texts.append(
+            f"{several(funnel.uncounted, 'source partition')} finished earlier, without a record of what was counted: "
+            "nothing below has them. Published rows do."
         )
     table = tables.funnel_table(funnel.stages)
     blocks = _block(pictures, "funnel", "What each stage kept, dropped and failed", table)

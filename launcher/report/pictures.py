@@ -26,7 +26,7 @@ def funnel_picture(stages: Sequence[FunnelStage]) -> Picture | None:
     kept = [
         stage.items_out if items else stage.tasks_in - stage.tasks_filtered - stage.tasks_failed for stage in chosen
     ]
-    failed = [stage.items_failed if items else stage.tasks_failed for stage in chosen]
+    failed = [stage.items_failed + stage.rows_failed if items else stage.tasks_failed for stage in chosen]
     return {
         "kind": "bars",
         "unit": "items" if items else "tasks",

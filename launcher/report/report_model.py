@@ -37,7 +37,9 @@ class WhatRan:
 class FunnelStage:
     """What one stage made of what it got, over all shards.
 
-    `dropped` are items where a stage returns what it takes, else tasks; `kept` is known in the first case alone.
+    `dropped` are items where a stage returns what it takes, else tasks; `kept` is known in the first case alone. Then
+    `items_in` is the sum of `items_out`, `dropped`, `items_failed` and `rows_failed`; `tasks_in` always is that of
+    the tasks which were kept, filtered or failed. `busy_s` and `workers_peak` are of interrupted work, too.
     """
 
     pipeline: str
@@ -59,10 +61,15 @@ class FunnelStage:
 
 @dataclass(frozen=True, kw_only=True)
 class Funnel:
-    """Where the documents went. `attempts` more than `shards`: interrupted work ran again, and counts each time."""
+    """Where the documents went: every source partition counts once, however often it ran.
+
+    `uncounted` source partitions are in no figure of the stages: earlier attempts have finished them, and have not
+    recorded what was counted.
+    """
 
     shards: int
     attempts: int
+    uncounted: int
     stages: tuple[FunnelStage, ...]
     files: int
     rows: int | None

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from curator_slurm.common import exchange
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.checkpoint_files import FOLDER, Finished, log_files, read_finished
+from curator_slurm.common.finished_work import Part, Work, distinct
 from curator_slurm.common.json_fields import checked, made, whole
 from curator_slurm.launcher.files import LIST_BYTES, folders_in, read_json, read_jsonl, read_object, write_json
 from curator_slurm.launcher.runs.attempt_names import is_attempt, order_of
@@ -224,7 +225,7 @@ def _seal(attempt: AttemptPaths, identity: str, other: AttemptPaths) -> Taken | 
     finished: set[str] = set().union(*(each.sources for each in logs))
     last = last_finished(attempt.checkpoint)
     mine = attempt.checkpoint / FOLDER / f"taken-over-by-{attempt.name}.jsonl"
-    write_atomic(mine, "".join(_log_lines(logs, finished)))
+    write_atomic(mine, "".join(_log_lines(logs)))
     _carry_rows(holder, attempt, finished)
     for path in log_files(attempt.checkpoint):
         if path != mine:
@@ -237,12 +238,30 @@ def _seal(attempt: AttemptPaths, identity: str, other: AttemptPaths) -> Taken | 
     return taken
 
 
-def _log_lines(logs: list[Finished], finished: set[str]) -> Iterator[str]:
+def _log_lines(logs: list[Finished]) -> Iterator[str]:
     stages = next((each.stages for each in logs if each.stages is not None), [])
     yield json.dumps({"schema": 1, "stages": stages}) + "\n"
-    sources = sorted(finished)
-    for start in range(0, len(sources), _IN_ONE_LINE):
-        yield json.dumps({"finished": sources[start : start + _IN_ONE_LINE]}) + "\n"
+    parts = list(distinct(each.parts for each in logs))
+    for counted in (True, False):
+        for sources, work in _joined(part for part in parts if (part.work is not None) is counted):
+            yield json.dumps({"finished": sorted(sources), **(work.to_json() if work else {})}) + "\n"
+
+
+def _joined(parts: Iterable[Part]) -> Iterator[tuple[set[str], Work | None]]:
+    """The same in fewer lines, none of which is too long; of what has the same number of stages."""
+    sources: set[str] = set()
+    work: Work | None = None
+    for part in parts:
+        same = work is None or part.work is None or len(work.counts) == len(part.work.counts)
+        if sources and (len(sources) >= _IN_ONE_LINE or not same):
+            yield sources, work
+            sources, work = set(), None
+        sources |= part.sources
+        if part.work is not None:
+            work = work or Work()
+            work.add(part.work)
+    if sources:
+        yield sources, work
 
 
 def _carry_rows(holder: AttemptPaths, attempt: AttemptPaths, finished: set[str]) -> None:

@@ -128,6 +128,8 @@ class ProgressReport:
     notes: tuple[str, ...] = ()
     """What stages have to say at the end."""
     object_store: StoreReport | None = None
+    uncounted: int = 0
+    """Source partitions that were finished before this driver began, and that no stage's figures have."""
 
 
 NO_PROGRESS = ProgressReport()
@@ -221,7 +223,7 @@ def read_progress(path: Path) -> ProgressReport | None:
 
 def progress_of(value: Json) -> ProgressReport:
     """Progress from the content of its file."""
-    totals, store = value.get("totals"), value.get("object_store")
+    totals, store, before = value.get("totals"), value.get("object_store"), value.get("before")
     return ProgressReport(
         pipeline=_text(value.get("pipeline")),
         earlier=tuple(
@@ -235,6 +237,7 @@ def progress_of(value: Json) -> ProgressReport:
         rows_failed=whole(totals.get("rows_failed")) if isinstance(totals, dict) else None,
         notes=_texts(value.get("notes")),
         object_store=_figures(StoreReport, store) if isinstance(store, dict) else None,
+        uncounted=(whole(before.get("uncounted")) or 0) if isinstance(before, dict) else 0,
     )
 
 

@@ -14,8 +14,9 @@ import pytest
 from test_adapter_failures import batch, skip
 from xenna_stages import Number, Step
 
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter, items_of
+from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
 from curator_slurm.executors.base import BaseExecutor
+from curator_slurm.executors.resume.tracker import items_of
 from curator_slurm.executors.run.monitor import FAILURES_FILE, RunMonitor
 from curator_slurm.executors.task_failures import FailedTaskRecord
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
+from curator_slurm.common.finished_work import Work
 from curator_slurm.executors import EmptyTask
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.resume.checkpoint import Checkpoint
@@ -68,9 +69,9 @@ def _note_finished(checkpoint: Checkpoint) -> set[str]:
     if store is not None:
         append = store.append
 
-        def noting(sources: Iterable[str]) -> None:
+        def noting(sources: Iterable[str], work: Work | None = None) -> None:
             finished.update(sources := list(sources))
-            append(sources)
+            append(sources, work)
 
         store.append = noting  # type: ignore[method-assign]
     return finished

@@ -9,19 +9,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from engines import engines
+from engines import FULL, engines
 from killed_driver import pipeline
 from loop import TrackedLoop
 from run_dirs import new_run
 from xenna_ray import TestRay
 
 from curator_slurm.common.checkpoint_files import read_finished
+from curator_slurm.common.finished_work import COUNTED
+from curator_slurm.executors.run import progress as reporter
 from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.plan.resolve import make_plan
-from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
+from curator_slurm.launcher.report.make_report import report_of
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths
 from curator_slurm.launcher.runs.publish import Publisher
+from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.runs.shard_records import Shard
 from curator_slurm.launcher.runs.takeover import take_over
 
@@ -49,34 +54,44 @@ def finished(attempt: AttemptPaths) -> set[str]:
     return set().union(*(log.sources for log in read_finished(attempt.checkpoint)))
 
 
-def planned(folder: Path, source: Path, backend: str) -> RunPaths:
+def figures(progress: Path) -> list[list[Any]]:
+    """What each stage has counted."""
+    names = ("name", *COUNTED, "tasks_failed", "items_failed", "kind")
+    return [[stage[name] for name in names] for stage in json.loads(progress.read_text())["stages"]]
+
+
+def planned(folder: Path, source: Path, backend: str) -> Run:
     """A run of this pipeline, whose outputs are staged: nothing in its spec is about a checkpoint."""
     spec = folder / "spec.yaml"
     arguments = {"source": str(source), "out": "${output_dir}", "seen": "${env:SEEN}", "died": str(folder / "died")}
     sections = {"name": "killed", "pipeline": {"entry": "killed_driver:pipeline", "args": arguments}}
     spec.write_text(json.dumps({**sections, "executor": {"backend": backend}}))
-    run = new_run(folder / "runs").paths
-    run.plan.write_text(make_plan(spec, [], Cluster.LOCAL, {"HOME": str(folder)}).to_yaml())
+    run = new_run(folder / "runs")
+    run.paths.plan.write_text(make_plan(spec, [], Cluster.LOCAL, {"HOME": str(folder)}).to_yaml())
     return run
 
 
-@engines("ray_data")
+@engines("ray_data", "xenna", "ray_actor_pool")
 def test_killed_again_and_again(backend: str, two_cpus: TestRay, source: Path, tmp_path: Path) -> None:
     clean = tmp_path / "clean"
     (tmp_path / "none-dies").touch()
-    pipeline(str(source), str(clean), str(tmp_path / "clean-seen"), str(tmp_path / "none-dies")).run(TrackedLoop())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CURATOR_SLURM_PROGRESS", str(tmp_path / "clean.json"))
+        patch.setattr(reporter, "_earlier", [])
+        pipeline(str(source), str(clean), str(tmp_path / "clean-seen"), str(tmp_path / "none-dies")).run(TrackedLoop())
     expected = content(clean)
     assert len(expected) == FILES * ROWS * 2 // 3
 
-    run = planned(tmp_path, source, backend)
+    whole_run = planned(tmp_path, source, backend)
+    run = whole_run.paths
     moments = random.Random(f"{backend} {MOMENTS}")
-    known = 0
-    for kill in range(KILLS + 1):
+    known, kills = 0, KILLS if backend == "ray_data" or FULL else 1
+    for kill in range(kills + 1):
         attempt = ClusterPaths(run.elements / f"{kill + 1}.0", run).attempt(0)
         taken = take_over(attempt, "the same")
         before = finished(attempt)
         assert taken.sources_before == len(before)
-        wanted = min(known + moments.randint(1, len(expected) // 3), len(expected) - 1) if kill < KILLS else None
+        wanted = min(known + moments.randint(1, len(expected) // 3), len(expected) - 1) if kill < kills else None
         seen = tmp_path / f"seen-{kill}"
         seen.touch()
         code = drive(two_cpus, attempt, {"SEEN": str(seen)}, kill_at=wanted)
@@ -91,6 +106,10 @@ def test_killed_again_and_again(backend: str, two_cpus: TestRay, source: Path, t
     published = Publisher(run=run).publish(attempt, Shard(0, ()), started=1.0)
     assert published.ours
     assert content(run.outputs) == expected
+    assert figures(attempt.progress) == figures(tmp_path / "clean.json"), "something was counted twice, or not at all"
+    funnel = report_of(whole_run).funnel
+    assert (funnel.shards, funnel.uncounted, funnel.files, funnel.rows) == (1, 0, len(expected), len(expected))
+    assert funnel.stages[-1].items_in == len(expected) == sum(each.count(b"\n") for each in expected.values())
     assert not list(run.attempts.glob("*/*/work")) or all(path.is_file() for path in run.attempts.glob("*/*/work"))
 
 

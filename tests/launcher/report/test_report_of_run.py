@@ -20,6 +20,7 @@ from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.cli.schema import documents
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.report.make_report import report_of
+from curator_slurm.launcher.report.page_sections import sections_of
 from curator_slurm.launcher.report.report_model import RunReport
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.view_schema import schema_of
@@ -55,7 +56,11 @@ def test_the_funnel_adds_up(run: Run) -> None:
     assert not reader.drops_items
     assert (reader.dropped, reader.kept) == (0, None)
     assert filter_.drops_items
-    assert filter_.items_in == filter_.items_out + filter_.dropped + filter_.items_failed == 1200
+    assert filter_.items_in == filter_.items_out + filter_.dropped + filter_.items_failed + filter_.rows_failed == 1200
+    assert all(
+        each.tasks_in == each.tasks_filtered + each.tasks_failed + min(each.tasks_in, each.tasks_out)
+        for each in (filter_, writer)
+    )
     assert filter_.kept == pytest.approx(650 / 1200)
     assert not writer.drops_items
 
@@ -123,7 +128,13 @@ def test_an_attempt_that_was_taken_over_counts_with_the_one_that_went_on(run: Ru
     write_json(second.takeover, {"schema": 1, "of": "4711.0"})
     funnel = report_of(run).funnel
     assert (funnel.shards, funnel.attempts) == (1, 2)
-    assert funnel.stages[0].tasks_in == 8
+    assert (funnel.stages[0].tasks_in, funnel.stages[1].items_in) == (4, 1200)  # the newest has all that is finished
+    assert funnel.stages[1].busy_s == 2 * 110.0
+    progress = json.loads(second.progress.read_text())
+    write_json(second.progress, {**progress, "before": {"sources": 7, "uncounted": 2}})
+    assert report_of(run).funnel.uncounted == 2
+    sections = sections_of(report_of(run), {})
+    assert any("2 source partitions finished earlier" in text for section in sections for text in section.texts)
 
 
 def test_a_run_that_has_not_started(tmp_path: Path, fake_slurm: FakeSlurm) -> None:
