@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.resume.tracker import items_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, WorkerLostError
 from curator_slurm.executors.tasks import source_of

@@ -12,7 +12,7 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.plain_files import open_plain
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.nemo import mark_failed_tasks
 from curator_slurm.executors.run.drain import DrainGate

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from curator_slurm.executors.adapter.adapter import BatchReport, shift
+from curator_slurm.executors.adapter.batch_report import BatchReport, shift
 
 KEEP_BELOW = 32 << 20
 """The driver keeps what the first stage makes of a single initial task, if that is smaller than this."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.finished_work import WorkBefore
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.run import drain
 from curator_slurm.executors.run.sources import Tally
 from curator_slurm.executors.run.stage_progress import StageProgress, snapshots, with_work_before

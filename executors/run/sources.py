@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.task_failures import FailedTaskRecord, LostTasksError
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curator_slurm.common.finished_work import COUNTED, WorkBefore
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.run.sources import Tally
 
 _RATE_WINDOW_S = 60.0

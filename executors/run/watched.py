@@ -20,7 +20,7 @@ from typing import Any
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.json_fields import whole
 from curator_slurm.common.plain_files import read_plain
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.resume.tracker import items_of
 from curator_slurm.executors.run.progress import PROGRESS_FILE, ProgressReporter
 from curator_slurm.executors.tasks import is_failed_marker, is_none_marker

@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from curator_slurm.executors.adapter.adapter import BatchReport, NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.backends.ray_data.ledger import CLOSED, SUSPECT, RemoteLedger
 from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
 from curator_slurm.executors.run.blame import (

@@ -15,7 +15,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.backends.xenna.worker_process import Place, Requests, XennaStage
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.task_failures import ExecutorError, FailurePolicy, TooManyFailedTasksError

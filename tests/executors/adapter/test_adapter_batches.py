@@ -14,7 +14,8 @@ import pytest
 from test_adapter_failures import batch, skip
 from xenna_stages import Number, Step
 
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.resume.tracker import items_of
 from curator_slurm.executors.run.monitor import FAILURES_FILE, RunMonitor

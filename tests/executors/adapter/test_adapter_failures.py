@@ -15,7 +15,8 @@ from plain_loop import STAGES, Arithmetic
 from xenna_stages import KeepEven, Raise, Step, Twice, numbers
 
 from curator_slurm.executors import Task
-from curator_slurm.executors.adapter.adapter import StageAdapter, shift
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import shift
 from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, StageError
 from curator_slurm.executors.tasks import FailedTask, assign_root_task_ids
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.resume.tracker import SourceTracker
 from curator_slurm.executors.task_failures import FailedTaskRecord
 

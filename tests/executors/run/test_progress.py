@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import ProcessingStage, Task
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.backends.ray_data.worker_count import RECENT_S, DataWorkers
 from curator_slurm.executors.run import progress
 from curator_slurm.executors.run.progress import ProgressReporter

@@ -11,7 +11,7 @@ import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, ObjectLostError
 
 from curator_slurm.executors import ProcessingStage, Task
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.run import placement
 from curator_slurm.executors.run.monitor import RunMonitor
 from curator_slurm.executors.run.placement import NODE_PATIENCE_S, ClusterNode, Need, check_fits

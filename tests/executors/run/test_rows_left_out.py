@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import Task
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.remarks import leave_out, note
 from curator_slurm.executors.resume.checkpoint import checkpointing
 from curator_slurm.executors.resume.tracker import SourceTracker

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from curator_slurm.executors import Task
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.run.sources import Sources, Tally
 from curator_slurm.executors.task_failures import FailedTaskRecord, LostTasksError
 

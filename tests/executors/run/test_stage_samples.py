@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curator_slurm.executors.adapter.adapter import BatchReport
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.run.progress import ProgressReporter
 from curator_slurm.executors.run.stage_progress import StageProgress, bucket_of, snapshots
 from curator_slurm.executors.run.stage_samples import METRICS_FILE, StageSamples

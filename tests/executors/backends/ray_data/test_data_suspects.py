@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from xenna_stages import Step, numbers
 
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.backends.ray_data.ledger import Key, Ledger
 from curator_slurm.executors.backends.ray_data.worker_process import Operator
 from curator_slurm.executors.backends.ray_data.worker_process import Step as DataStep

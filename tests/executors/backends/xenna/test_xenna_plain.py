@@ -8,7 +8,8 @@ import pytest
 import ray
 from xenna_stages import Raise, numbers
 
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.backends.xenna import plain
 from curator_slurm.executors.backends.xenna.plain import PlainStage, Reports
 from curator_slurm.executors.backends.xenna.worker_process import Requests

@@ -19,7 +19,8 @@ import zstandard
 from stage_loop import batch, rows, run, write_jsonl
 
 from curator_slurm.executors import FileGroupTask
-from curator_slurm.executors.adapter.adapter import BatchReport, StageAdapter
+from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.remarks import _MOST_LINES
 from curator_slurm.executors.stages import (
     JsonlReader,
