@@ -35,6 +35,7 @@ RUNS_PROCESSES = {
     "launcher.slurm.command_process": "where one of them runs to its end",
     "launcher.agent.ray_process": "starts Ray",
     "launcher.agent.driver_process": "starts the driver",
+    "launcher.notify.run_command": "runs the command that tells people of a run",
     "launcher.agent.gpu_health": "asks nvidia-smi or rocm-smi about the GPUs of a node",
     "launcher.plan.pipeline_check": "makes a pipeline in the Python of the job",
     "launcher.plan.template_overrides": "asks bash about the script that a site's templates make",
@@ -293,7 +294,7 @@ def test_help_loads_nothing_slower_than_click(tmp_path):
     }
 
 
-COMPLETED = {"su": ["submit"], "submit --no": ["--nodes", "--no-import"], "status de": ["demo"]}
+COMPLETED = {"su": ["submit"], "submit --no": ["--nodes", "--notify", "--no-import"], "status de": ["demo"]}
 """What a shell has of a command -> what it is offered, if there is a run called demo."""
 
 

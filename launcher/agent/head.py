@@ -24,6 +24,7 @@ from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.note_faults import faults_of, note_faults
 from curator_slurm.launcher.agent.outcomes import Outcomes
 from curator_slurm.launcher.agent.shard_runner import ShardRunner
+from curator_slurm.launcher.agent.telling import telling_of
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, Outcome
@@ -50,6 +51,7 @@ class Head:
         self.board = NodeBoard(context.cluster, context.allocation.nodes)
         self.outcomes = Outcomes(context, node, self.events, self.board)
         self.restarts = Restarts(context, self.outcomes, self.events, list(shards))
+        self.telling = telling_of(context.cluster, context.plan)
         self.draining = Draining(context, self.outcomes.job_log, self.heartbeat.drain)
         drivers = Drivers(context, node, self.events, self.outcomes, self.draining)
         self.runner = ShardRunner(
@@ -98,7 +100,11 @@ class Head:
         outcome.write(self.context.cluster)  # last: with it the run has ended
         if self.context.plan.array:
             take_steps(("removing secrets", self._remove_secrets))  # again: another one may have ended meanwhile
-        take_steps(("the end of the step", self._end_step))
+        take_steps(
+            ("telling of the end", lambda: self.telling.end(outcome)),
+            ("the end of the step", self._end_step),
+            ("the end of telling", lambda: self.telling.finish(hurries=self.context.stop.requested)),
+        )
         return outcome.exit_code
 
     def _note_faults(self, outcome: Outcome) -> None:
@@ -158,6 +164,7 @@ class Head:
         context = self.context
         allocation = context.allocation
         self.events.add("agent_started", f"{len(allocation.nodes)} nodes: {', '.join(allocation.nodes)}")
+        take_steps(("telling of the wait", lambda: self.telling.began(context.submission)))
         nothing_to_do = self.restarts.begin() or self.runner.prepare()
         if nothing_to_do is not None:
             return nothing_to_do

@@ -28,6 +28,13 @@ def remove_secrets_of(cluster: ClusterPaths, *, array: bool) -> None:
         remove_secrets_if(cluster.run, lambda: _is_done(cluster.run) or _have_all_ended(cluster))
 
 
+def is_over(cluster: ClusterPaths, *, array: bool) -> bool:
+    """Whether a run has ended with this element, whose outcome is written."""
+    if not array:
+        return not _is_followed(cluster)
+    return _is_done(cluster.run) or _have_all_ended(cluster)
+
+
 def _is_followed(cluster: ClusterPaths) -> bool:
     """Whether another job goes on after this one, or is at its work already, and needs them."""
     newest = read_epoch(cluster.attempt(0))

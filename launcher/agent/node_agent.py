@@ -27,6 +27,7 @@ from curator_slurm.launcher.agent.leaving import take_steps
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.process_limits import raise_limits
 from curator_slurm.launcher.agent.session import SESSION_PREFIX, remove_session
+from curator_slurm.launcher.agent.telling import Telling, telling_of
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -84,8 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
             secrets = ("removing secrets", lambda: remove_secrets_of(cluster, array=plan.array))
             number = submission.number if submission else None
             said: list[str] = []
+            telling = telling_of(cluster, plan)
             request = ("the request to go on", lambda: said.append(_go_on(cluster, plan, number)))
-            report = ("the report", lambda: report_head_lost(cluster, allocation, "".join(said)))
+            report = ("the report", lambda: report_head_lost(cluster, allocation, "".join(said), telling))
             take_steps(request, secrets, report, *steps)  # the outcome last: with it the run has ended
         else:
             take_steps(("the report", lambda: report_worker_lost(cluster, allocation)), *steps)
@@ -177,10 +179,12 @@ def _go_on(cluster: ClusterPaths, plan: Plan, number: int | None) -> str:
     return try_to_leave(cluster, plan, number, ending.failure_class if ending else FailureClass.NODE_FAILED).words
 
 
-def report_head_lost(cluster: ClusterPaths, allocation: Allocation, restarts: str = "") -> None:
+def report_head_lost(
+    cluster: ClusterPaths, allocation: Allocation, restarts: str = "", telling: Telling | None = None
+) -> None:
     """Tell the workers that nothing more will come, and users why, where the head's agent was killed before its end.
 
-    `restarts`: whether the run goes on, in words.
+    `restarts`: whether the run goes on, in words; `telling`: what tells people of the end.
     """
     lost = None
     if not cluster.outcome.exists():
@@ -198,6 +202,9 @@ def report_head_lost(cluster: ClusterPaths, allocation: Allocation, restarts: st
         Heartbeat(cluster.heartbeat).end()
     if lost:
         lost.write(cluster)  # last: with it the run has ended
+    if lost and telling is not None:
+        telling.end(lost)
+        telling.finish(hurries=True)
 
 
 def report_worker_lost(cluster: ClusterPaths, allocation: Allocation) -> None:

@@ -18,6 +18,7 @@ from curator_slurm.launcher.agent.last_element import remove_secrets_of
 from curator_slurm.launcher.agent.leave import Leave
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.note_faults import note_faults
+from curator_slurm.launcher.agent.telling import telling_of
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.restart.leave_request import try_to_leave
@@ -207,14 +208,17 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
         note_faults(context.cluster, [fault])  # before the request, which does without such nodes
         failure, number = FailureClass.NODE_FAILED, context.submission
         context.goes_on = try_to_leave(context.cluster, context.plan, number, failure, cancels=True).goes_on
+    telling = telling_of(context.cluster, context.plan, commands=False)
     remove_secrets_of(context.cluster, array=context.plan.array)
     if not context.cluster.outcome.exists():
-        without_head(
+        lost = without_head(
             f"the head node {allocation.head_name} was lost: {reason}",
             allocation.nodes,
             [f"{allocation.node_name} gave the run up: {reason} (cluster.heartbeat_timeout_s)"],
             "submit the run again; exclude the node (resources.sbatch.exclude) if it is lost again",
-        ).write(context.cluster)
+        )
+        lost.write(context.cluster)
+        telling.end(lost)
     log.error("the head node %s is lost: %s", allocation.head_name, reason)
 
 

@@ -7,16 +7,20 @@ from pathlib import Path
 
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._notifying import onlooker_of
 from curator_slurm.launcher.cli._steps import Steps, open_steps
 from curator_slurm.launcher.cli._terminal import say, say_json
 from curator_slurm.launcher.dataset.assemble import Collected
-from curator_slurm.launcher.errors import StorageError
+from curator_slurm.launcher.errors import CuratorSlurmError, StorageError
 from curator_slurm.launcher.operations.collect import FINISH_S, collect
 from curator_slurm.launcher.operations.feed import go_on
+from curator_slurm.launcher.operations.onlooker import Onlooker
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.ranges import some_numbers
+from curator_slurm.launcher.runs.done_records import done_shards
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.sharding.input_changes import changes_in_words, input_changes
+from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.run_decision import RunStatus
 
 
@@ -31,12 +35,19 @@ def collect_and_show(
 
     if finish and _goes_on(run):
         return
+    onlooker = onlooker_of(run, "collect")
     wait_s = None if wait else (FINISH_S if finish else 0.0)
     try:
         result = collect(run, steps.show, partial=partial, merges=merges, to=to, wait_s=wait_s, waiting=waiting)
         changes = _input_changes(run, steps)
+    except CuratorSlurmError as error:
+        if finish:
+            _tell(onlooker, run, RunState.INCOMPLETE, str(error))
+        raise
     finally:
         steps.close()
+    if finish:
+        _tell(onlooker, run, RunState.COMPLETED if result.is_complete else RunState.INCOMPLETE, "")
     for line in changes:
         say(line, err=True)
     if as_json:
@@ -44,6 +55,15 @@ def collect_and_show(
         say_json({"target": str(result.target), **result.summary, "problems": problems})
     else:
         _show(result)
+
+
+def _tell(onlooker: Onlooker, run: Run, state: RunState, message: str) -> None:
+    """Tell people of the end of a run that is collected by a job: then its elements leave that to this one."""
+    if onlooker.is_asked and run.record is not None:
+        done = len(done_shards(run.paths))
+        onlooker.ended(
+            state if done else RunState.FAILED, message=message, shards_done=done, shards_total=run.record.shards
+        )
 
 
 def _goes_on(run: Run) -> bool:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from curator_slurm.launcher.cli._notifying import onlooker_of
 from curator_slurm.launcher.cli._progress import open_view
 from curator_slurm.launcher.cli._show import entry, summary_lines
 from curator_slurm.launcher.cli._show_report import leave_report
@@ -54,6 +55,7 @@ def follow_to_end(run: Run, *, interval_s: float, as_json: bool, cancel_on_inter
 
 def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> RunStatus:
     view = open_view(err=as_json)
+    onlooker = onlooker_of(watcher.run, "watch")
     warned: set[str] = set()
     nodes = NodeGlances(watcher.run.paths)
     try:
@@ -64,6 +66,7 @@ def _show_until_final(watcher: Watcher, interval_s: float, as_json: bool) -> Run
                     warned.add(warning)
                     say(f"Warning: {warning}", err=True)
             view.show(status, _output(watcher.run, status))
+            onlooker.see(status)
             if status.state in (RunState.RUNNING, RunState.DRAINING):
                 view.show_nodes(nodes)
     finally:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from curator_slurm.launcher.cli import _completion
 from curator_slurm.launcher.cli._options import json_option, runs_dir_option
+
+if TYPE_CHECKING:
+    from curator_slurm.launcher.runs.registry import Run
+    from curator_slurm.launcher.status.run_decision import RunStatus
 
 
 @click.command()
@@ -17,6 +23,9 @@ from curator_slurm.launcher.cli._options import json_option, runs_dir_option
 @click.option("--failed", is_flag=True, help="List the shards that are neither done nor active, and why.")
 @click.option("--attempts", is_flag=True, help="Every attempt: how it ended, what it had finished, where it ran.")
 @click.option("--events", is_flag=True, help="What happened, over all attempts, in one timeline.")
+@click.option(
+    "--notify", is_flag=True, help="Tell of what it sees as the spec's `notify` says, if nobody has told yet."
+)
 @click.option("--timeline", is_flag=True, help="When each node and each driver reached what: where the seconds went.")
 @json_option
 @runs_dir_option
@@ -26,6 +35,7 @@ def command(
     failed: bool,
     attempts: bool,
     events: bool,
+    notify: bool,
     timeline: bool,
     as_json: bool,
     runs_dir: Path | None,
@@ -65,11 +75,21 @@ def command(
 
         show_events(found, shard, as_json)
         return
+    see = _onlooker(found) if notify else None
     if attempts:
         from curator_slurm.launcher.cli._show_history import show_attempts
 
         status = show_attempts(found, shard, as_json)
     else:
         status = show_status(found, shard, failed, as_json)
+    if see is not None:
+        see(status)
     sys.stdout.flush()
     raise click.exceptions.Exit(exit_code(found, status))
+
+
+def _onlooker(run: Run) -> Callable[[RunStatus], object]:
+    """What tells people of a status; made before it is looked for, since that may remove secrets."""
+    from curator_slurm.launcher.cli._notifying import onlooker_of
+
+    return onlooker_of(run, "status").see

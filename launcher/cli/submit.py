@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.option(
     "--like", metavar="RUN", help="Set what `advise` says of this run; options of the command line count more."
 )
+@click.option(
+    "--notify",
+    metavar="HOW",
+    help="Tell of the end: a bash command, or a webhook as '${env:NAME}' or file:PATH; see `notify` of the spec.",
+)
 @click.option("--feed", is_flag=True, help="Stay, and submit what is above a limit of the queue as there is room.")
 @click.option("--watch", is_flag=True, help="Follow the run until it ends.")
 @click.option("--dry-run", is_flag=True, help="Show the script and the command, and submit nothing.")
@@ -40,6 +45,7 @@ def command(
     overrides: tuple[str, ...],
     cluster: str,
     like: str | None,
+    notify: str | None,
     feed: bool,
     watch: bool,
     dry_run: bool,
@@ -63,7 +69,7 @@ def command(
     from curator_slurm.launcher.operations.launch import is_submit_limit
     from curator_slurm.launcher.runs.known_folders import reference
 
-    request = SubmitRequest(spec_path, (*_advised(like), *overrides), cluster, imports)
+    request = SubmitRequest(spec_path, (*_advised(like), *_notified(notify), *overrides), cluster, imports)
     if dry_run:
         if watch or feed:
             raise click.UsageError(f"--dry-run submits nothing that --{'watch' if watch else 'feed'} could follow")
@@ -103,6 +109,15 @@ def _advised(like: str | None) -> tuple[str, ...]:
     from curator_slurm.launcher.cli._show_advice import settings_like
 
     return settings_like(run_to_read(like, None))
+
+
+def _notified(notify: str | None) -> tuple[str, ...]:
+    """Settings that --notify stands for."""
+    if notify is None:
+        return ()
+    from curator_slurm.launcher.cli._notifying import settings_of
+
+    return settings_of(notify)
 
 
 def _show(submitted: SubmittedRun, shards: int | None) -> None:

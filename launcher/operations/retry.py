@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
+from curator_slurm.launcher.notify.webhook_address import address_for
 from curator_slurm.launcher.operations.collect_job import collects_itself, has_collect_job, submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, launch
 from curator_slurm.launcher.operations.queue_limit import fitting
@@ -216,4 +217,6 @@ def _give_package(run: Run) -> None:
 
 def _secrets(run: Run, plan: Plan, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Collected again: they are deleted when a run has ended."""
-    return collect_secrets(plan.spec.environment.secrets, environ, f"the plan of run {run.run_id}")
+    source = f"the plan of run {run.run_id}"
+    named = collect_secrets(plan.spec.environment.secrets, environ, source)
+    return {**named, **address_for(plan.spec.notify, environ, source, run.paths)}

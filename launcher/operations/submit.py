@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError
+from curator_slurm.launcher.notify.webhook_address import address_for
 from curator_slurm.launcher.operations.collect_job import collects_itself, submit_collect_job
 from curator_slurm.launcher.operations.launch import Launched, Order, explain_first, is_submit_limit, launch
 from curator_slurm.launcher.operations.output_in_use import claimed_outputs, refuse_output_in_use
@@ -174,7 +175,10 @@ def prepare_reading(
         spec_path=spec_path,
         spec_text=reading.text,
         folder=Path(storage) if storage else default_folder(environ),
-        secret_environment=collect_secrets(plan.spec.environment.secrets, environ, reading.source),
+        secret_environment={
+            **collect_secrets(plan.spec.environment.secrets, environ, reading.source),
+            **address_for(plan.spec.notify, environ, reading.source),
+        },
         shards=plan_shards(plan, progress),
         warnings=[str(warning) for warning in reading.warnings()],
     )

@@ -28,6 +28,7 @@ from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.locks import refuse
 from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec, StorageSpec
 from curator_slurm.launcher.spec.node_sections import BY_NEED, ClusterSpec, HeadUse, NodesSpec, ResourcesSpec
+from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import StageSpec
 from curator_slurm.launcher.spec.spec_file import Reading
 
@@ -212,6 +213,7 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
             }
         ),
         "resources": _resources(spec),
+        "notify": _notify(spec.notify, locate),
         # Kept: a site may give GPUs to groups that ask for none.
         "cluster": spec.cluster.model_copy(update={"head_group": spec.head_group}),
     }
@@ -288,6 +290,13 @@ def _input(files: InputSpec | None, locate: _Locator) -> InputSpec | None:
     # A path that cannot be expanded is noted; the plan with the others serves further checks only.
     manifest = locate.path("input.manifest", files.manifest)
     return files.model_copy(update={"paths": [path for path in paths if path is not None], "manifest": manifest})
+
+
+def _notify(notify: NotifySpec, locate: _Locator) -> NotifySpec:
+    """With the path of the file that holds the address."""
+    if notify.webhook is None or notify.webhook_variable is not None:
+        return notify
+    return notify.model_copy(update={"webhook": locate.path("notify.webhook", notify.webhook)})
 
 
 def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) -> dict[str, object]:

@@ -31,6 +31,7 @@ CHANGEABLE = (
     "failures",
     "restart",
     "network",
+    "notify",
     "executor.config",
     "storage.node_local",
     "shards.max_running",

@@ -19,7 +19,7 @@ from curator_slurm.launcher.report.what_it_cost import costs_of
 
 _MOST_SETTINGS = 500
 _MOST_VALUE = 400
-_HIDDEN = ("environment.env.", "environment.setup", "network.proxy")
+_HIDDEN = ("environment.env.", "environment.setup", "network.proxy", "notify.")
 """Whose values may be secret: a page is sent around."""
 
 

@@ -14,3 +14,8 @@ class ReportFiles:
     def report(self) -> Path:
         """report.html: the page that `report` makes."""
         return self.root / "report.html"
+
+    @property
+    def notices(self) -> Path:
+        """A file for each event that people were told of, and each way of telling: made by the one who tells."""
+        return self.root / "notices"

@@ -47,3 +47,8 @@ class RestartFiles:
     def questions(self) -> Path:
         """What the head agent asks of Slurm, and the batch script's answers; removed by that at its end."""
         return self.root / "questions"
+
+    @property
+    def notices(self) -> Path:
+        """What the batch script is to tell people by `notify.command`."""
+        return self.root / "notices"

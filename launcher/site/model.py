@@ -22,6 +22,7 @@ from curator_slurm.launcher.site.habits import CollectHabits, SlurmHabits
 from curator_slurm.launcher.site.limits import LimitsSpec
 from curator_slurm.launcher.spec.model import EnvironmentSpec, ExecutorSpec, FailuresSpec, Spec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, ResourcesSpec
+from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.restart_section import RestartSpec
 from curator_slurm.launcher.spec.value_types import Line, LineList, Path, Section, Whole
 
@@ -95,6 +96,7 @@ class Site(Section):
     cluster: ClusterSpec = ClusterSpec()
     failures: FailuresSpec = FailuresSpec()
     restart: RestartSpec = RestartSpec()
+    notify: NotifySpec = NotifySpec()
     shards: ShardDefaults = ShardDefaults()
 
     def contradictions(self) -> Iterator[tuple[str, str]]:

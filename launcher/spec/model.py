@@ -20,6 +20,7 @@ from curator_slurm.launcher.spec.container_section import ContainerSpec, plain_i
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
+from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 from curator_slurm.launcher.spec.restart_section import RestartSpec
 from curator_slurm.launcher.spec.ulimits import Ulimits
@@ -218,6 +219,7 @@ class Spec(Section):
     network: NetworkSpec = NetworkSpec()
     storage: StorageSpec = StorageSpec()
     output: OutputSpec = OutputSpec()
+    notify: NotifySpec = NotifySpec()
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
