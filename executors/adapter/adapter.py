@@ -15,10 +15,12 @@ from typing import Any
 
 from curator_slurm.executors.adapter.batch_report import BatchReport, Parent, shift
 from curator_slurm.executors.adapter.deadline import deadline
+from curator_slurm.executors.adapter.dropped_documents import Before, Comparer
 from curator_slurm.executors.adapter.lineage import Child, children_of_batch, children_of_one
 from curator_slurm.executors.adapter.perf import StagePerfStats
 from curator_slurm.executors.adapter.sendable import check_sendable
 from curator_slurm.executors.adapter.snapshot import Snapshot
+from curator_slurm.executors.document_samples import SampleLimits, SampleTaker, showing
 from curator_slurm.executors.remarks import Remarks, listening
 from curator_slurm.executors.resume.tracker import Account, Given, Tracking, items_of, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
@@ -53,9 +55,15 @@ class StageAdapter:
         *,
         kill_when_hung: bool = False,
         tracking: Tracking | None = None,
+        samples: SampleLimits | None = None,
     ) -> None:
-        """`kill_when_hung`: end the process if a task ignores `task_timeout_s`; for workers that will be replaced."""
+        """`kill_when_hung`: end the process if a task ignores `task_timeout_s`; for workers that will be replaced.
+
+        `samples`: how many documents that the stage keeps and drops are to be shown, and what of them.
+        """
         self.stage = stage
+        self._taker = SampleTaker(samples) if samples is not None else None
+        self._comparer = Comparer(self._taker, str(stage.name)) if self._taker is not None else None
         self._tracking = tracking
         self._kill = kill_when_hung
         self.policy = policy or FailurePolicy()
@@ -157,6 +165,7 @@ class StageAdapter:
             rows_left_out=tuple(result.rows_left_out),
             notes=tuple(result.notes),
             source_work=tuple((source, tuple(counts)) for source, counts in result.account.work.items()),
+            samples=self._taker.give() if self._taker is not None else (),
             items_of_inputs=tuple(counted) if len(counted) > 1 else (),
             items_of_outputs=tuple(made) if len(made) > 1 else (),
         )
@@ -207,23 +216,36 @@ class StageAdapter:
         if validate is not None and not validate(task):
             raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; see the log of the worker")
         limit = deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill)
-        items = [items_of(task)]
-        with listening(skips=self.policy.skips) as heard, limit:
+        items, rows = [items_of(task)], self._rows(tasks)
+        with listening(skips=self.policy.skips) as heard, showing(self._taker), limit:
             output = self.stage.process(task)
-        return self._collect(tasks, items, children_of_one(self.stage, task, output), heard)
+        children = children_of_one(self.stage, task, output)
+        self._compare(rows, children)
+        return self._collect(tasks, items, children, heard)
+
+    def _rows(self, tasks: list[Any]) -> list[Before]:
+        return self._comparer.before(tasks) if self._comparer is not None else []
+
+    def _compare(self, rows: list[Before], children: list[Child]) -> None:
+        """Tell from rows that went in what was dropped, unless the stage has said so itself."""
+        if self._comparer is not None and self._taker is not None and rows and not self._taker.heard:
+            outputs = ((child.parent, child.task) for child in children if not is_none_marker(child.task))
+            self._comparer.after(rows, outputs)
 
     def _call_batch(self, tasks: list[Any]) -> _Result:
         seconds = self.policy.task_timeout_s
         given = list(tasks)  # a stage may empty its list, or sort it
         items = [items_of(task) for task in tasks]
         limit = deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill)
-        with listening(skips=self.policy.skips) as heard, limit:
+        rows = self._rows(tasks)
+        with listening(skips=self.policy.skips) as heard, showing(self._taker), limit:
             outputs = self.stage.process_batch(given)
             if isinstance(outputs, Iterator):  # its code runs here, within the time it has
                 outputs = list(outputs)
         order = _order(tasks, given)
         ordered = [tasks[index] for index in order]
         children = children_of_batch(self.stage, ordered, outputs)
+        self._compare([rows[index] for index in order] if rows else [], children)
         result = self._collect(ordered, [items[index] for index in order], children, heard)
         result.parents = [order[parent] if isinstance(parent, int) else parent for parent in result.parents]
         result.failed_inputs = [order[position] for position in result.failed_inputs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from curator_slurm.executors.document_samples import DocumentSample
 from curator_slurm.executors.task_failures import FailedTaskRecord
 
 Parent = int | tuple[int, int]
@@ -43,6 +44,8 @@ class BatchReport:
     items_of_inputs: Sequence[int] = ()
     """Of each task; empty where there is one task, or nobody knows. The same of the outputs:"""
     items_of_outputs: Sequence[int] = ()
+    samples: tuple[DocumentSample, ...] = ()
+    """Documents that the stage has kept and dropped, where somebody has asked to see some."""
 
     @property
     def failed_count(self) -> int:

@@ -12,11 +12,13 @@ from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.plain_files import open_plain
+from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.resume.checkpoint import Checkpoint
 from curator_slurm.executors.resume.nemo import mark_failed_tasks
 from curator_slurm.executors.run.drain import DrainGate
 from curator_slurm.executors.run.progress import ProgressReporter
+from curator_slurm.executors.run.sample_file import SampleFile
 from curator_slurm.executors.run.sources import Tally
 from curator_slurm.executors.task_failures import (
     FailedTaskRecord,
@@ -50,7 +52,18 @@ class RunMonitor:
         self.progress.before = self.checkpoint.work_before
         self._earlier = self._rows_of_earlier_attempts() if self.checkpoint.goes_on else 0
         self._failed_count = self._earlier
+        self._samples = SampleFile(self.progress.pipeline)
         self.drain = DrainGate(self.checkpoint)
+
+    def adapter(self, index: int, stage: Any, policy: FailurePolicy) -> StageAdapter:
+        """Of the stage with this position, for workers that are replaced."""
+        return StageAdapter(
+            stage,
+            policy,
+            kill_when_hung=True,
+            tracking=self.checkpoint.tracking(index),
+            samples=self._samples.limits,
+        )
 
     def __enter__(self) -> RunMonitor:
         self.progress.__enter__()
@@ -72,6 +85,8 @@ class RunMonitor:
             TooManyFailedTasksError: more tasks have failed by now than the policy allows.
         """
         self.progress.add(stage, report)
+        if report.samples:
+            self._samples.add(stage, self.progress.stages[stage].name, report)
         failures = [*report.failures, *(record for _, record in report.rows_left_out)]
         self._append(failures)  # before what may finish a partition with them: nobody comes across its rows again
         self.checkpoint.record(stage, report)

@@ -47,6 +47,7 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
             for position, record in report.rows_left_out
         ),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        samples=tuple(sample for report in reports for sample in report.samples),
         source_work=tuple(entry for report in reports for entry in report.source_work),
         items_of_inputs=tuple(
             count

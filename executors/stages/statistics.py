@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.executors.document_samples import show_documents
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import keep_rows, values_of, with_data
 from curator_slurm.executors.stages.text_parts import line_count
@@ -63,8 +64,12 @@ def add_dropped(batch: DocumentBatch, reason: str, count: int) -> None:
     batch._metadata = {**batch._metadata, DROPPED: {**before, reason: before.get(reason, 0) + count}}
 
 
-def drop_rows(batch: DocumentBatch, keep: Sequence[bool], reason: str) -> DocumentBatch:
-    """The batch with the flagged rows only; the dropped ones are counted by reason in its metadata."""
+def drop_rows(batch: DocumentBatch, keep: Sequence[bool], reason: str, values: Sequence[Any] = ()) -> DocumentBatch:
+    """The batch with the flagged rows only; the dropped ones are counted by reason in its metadata.
+
+    `values` are what was decided by, for those who look at samples of both.
+    """
+    show_documents(batch.data, keep, reason, values)
     dropped = len(keep) - sum(keep)
     if not dropped:
         return batch

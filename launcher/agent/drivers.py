@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
 from curator_slurm.launcher.runs.attempt_records import EventLog, Outcome
 from curator_slurm.launcher.runs.paths import AttemptPaths
+from curator_slurm.launcher.spec.report_section import ReportSpec
 
 
 class EndedEarlyError(Exception):
@@ -58,6 +60,7 @@ class Drivers:
         )
         if self.context.plan.spec.cluster.measure:
             environment["CURATOR_SLURM_METRICS"] = str(attempt.metrics)
+        environment.update(_samples(self.context.plan.spec.report, attempt))
         cwd = Path(self.context.plan.spec_dir)
         if not cwd.is_dir():
             cwd = attempt.run.root
@@ -150,6 +153,15 @@ class Drivers:
     def _reason(self) -> FailureClass | None:
         announced = self.draining.announced
         return announced.reason if announced is not None else None
+
+
+def _samples(wanted: ReportSpec, attempt: AttemptPaths) -> dict[str, str]:
+    """What documents the driver is to keep for reports."""
+    if not wanted.samples:
+        return {}
+    limits = {"documents": wanted.samples, "characters": wanted.sample_characters}
+    fields = {"fields": list(wanted.sample_fields), "hidden": list(wanted.hidden_fields)}
+    return {"CURATOR_SLURM_SAMPLES": json.dumps({"file": str(attempt.samples), **limits, **fields})}
 
 
 def stop_driver(driver: DriverProcess | None) -> None:

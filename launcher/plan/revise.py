@@ -29,6 +29,7 @@ CHANGEABLE = (
     "environment",
     "cluster",
     "failures",
+    "report",
     "restart",
     "network",
     "notify",

@@ -16,7 +16,7 @@ from curator_slurm.launcher.spec.merging import value_at
 from curator_slurm.launcher.spec.spec_file import Reading
 from curator_slurm.launcher.spec.yaml_document import Path
 
-_IN_THE_SPEC = frozenset({"resources", "environment", "executor", "cluster", "failures", "shards"})
+_IN_THE_SPEC = frozenset({"resources", "environment", "executor", "cluster", "failures", "report", "shards"})
 """Sections that are part of the plan's spec already."""
 
 _OF_USERS: tuple[Path, ...] = (("resources", "sbatch"), ("environment", "env"), ("executor", "config"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from curator_slurm.launcher.report.gather_report import DriverRecord, Records
 from curator_slurm.launcher.report.report_model import Funnel, FunnelStage
+from curator_slurm.launcher.report.shown_documents import shown_documents
 from curator_slurm.launcher.status.reports import StageReport
 
 _Named = tuple[str, Sequence[StageReport]]
@@ -43,10 +44,15 @@ def funnel_of(records: Records) -> Funnel:
         attempts=sum(map(len, chains)),
         uncounted=sum(chain[0].progress.uncounted for chain in chains if chain[0].progress is not None),
         stages=summed,
+        documents=shown_documents([driver for chain in chains for driver in chain], _asked(records)),
         files=sum(len(record.files) for record in records.done.values()),
         rows=sum(each for each in rows if each is not None) if rows and None not in rows else None,
         bytes=sum(record.bytes for record in records.done.values()),
     )
+
+
+def _asked(records: Records) -> int | None:
+    return records.plan.spec.report.samples or None if records.plan is not None else None
 
 
 def _chains(drivers: Sequence[DriverRecord]) -> list[list[DriverRecord]]:

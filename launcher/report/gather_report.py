@@ -38,6 +38,8 @@ MOST_NODES = 256
 """Nodes whose measurements are read."""
 MOST_DRIVERS = 256
 """Attempts whose stages are read over time."""
+MOST_SAMPLE_BYTES = 4 << 20
+"""Of documents of one attempt."""
 MOST_FAILURES = 20_000
 """Records of failed tasks and rows."""
 
@@ -75,6 +77,8 @@ class DriverRecord:
     """The attempt whose finished work it went on with."""
     stages: Sequence[StageSample] = ()
     stores: Sequence[StoreSample] = ()
+    samples: Sequence[Mapping[str, Any]] = ()
+    """Documents that filters have kept and dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,13 +202,21 @@ def _drivers(run: Run, attempts: Sequence[AttemptView]) -> tuple[list[DriverReco
         paths = AttemptPaths(run.paths.attempts / f"{attempt.shard:05d}" / attempt.attempt, run.paths)
         stages, stores = driver_samples(paths.metrics) if number < MOST_DRIVERS else ([], [])
         omitted += number >= MOST_DRIVERS
+        samples = _documents(paths) if number < MOST_DRIVERS else []
         found.append(
             DriverRecord(
                 shard=attempt.shard, attempt=attempt.attempt, progress=read_progress(paths.progress),
                 took_over=text((read_object(paths.takeover) or {}).get("of")), stages=stages, stores=stores,
+                samples=samples,
             )
         )  # fmt: skip
     return found, omitted
+
+
+def _documents(paths: AttemptPaths) -> list[Mapping[str, Any]]:
+    if not is_there(paths.samples):
+        return []
+    return [line for line in read_jsonl(paths.samples, MOST_SAMPLE_BYTES) if isinstance(line, dict)]
 
 
 def _failures(run: Run, drivers: Sequence[DriverRecord]) -> tuple[list[tuple[int, Mapping[str, Any]]], int]:

@@ -108,6 +108,8 @@ def _funnel(report: RunReport, pictures: dict[str, Picture]) -> PageSection | No
         )
     table = tables.funnel_table(funnel.stages)
     blocks = _block(pictures, "funnel", "What each stage kept, dropped and failed", table)
+    if funnel.documents:
+        blocks.append(PageBlock(table=tables.document_table(funnel.documents), folded=True))
     return PageSection(id="funnel", title="Where the documents went", texts=tuple(texts), blocks=tuple(blocks))
 
 

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from statistics import median
 
 from curator_slurm.common.in_words import clock, count, duration, share, size
-from curator_slurm.launcher.report.report_model import FunnelStage, NodeSeries, RunReport, ShardBar, StageSeries
+from curator_slurm.launcher.report.report_model import (
+    FunnelStage,
+    NodeSeries,
+    RunReport,
+    ShardBar,
+    ShownDocument,
+    StageSeries,
+)
 from curator_slurm.launcher.report.time_spent import QUEUE
 from curator_slurm.launcher.status.shard_status import ShardState
 
@@ -46,6 +53,22 @@ def funnel_table(stages: Sequence[FunnelStage]) -> Table:
     )
     header = ("stage", "tasks in", "out", "items in", "out", "dropped", "tasks failed", "rows left out", "kept")
     return Table(caption="Tasks, and the items in them, of each stage", header=header, rows=rows)
+
+
+def document_table(documents: Sequence[ShownDocument]) -> Table:
+    """Documents that filters kept and dropped."""
+    rows = tuple(
+        (
+            each.by if each.by == each.stage else f"{each.stage}: {each.by}",
+            "kept" if each.kept else "dropped",
+            each.why,
+            " | ".join(f"{name}: {value}" for name, value in each.fields),
+        )
+        for each in documents
+    )
+    header = ("filter", "verdict", "decided by", "document")
+    caption = f"Some documents: {len(rows)} of those that came first to each filter, cut short"
+    return Table(caption=caption, header=header, rows=rows, text=4)
 
 
 def time_table(report: RunReport) -> Table:

@@ -60,6 +60,21 @@ class FunnelStage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShownDocument:
+    """A document that a filter of a stage kept or dropped; `why` is the figure it decided by, where it says.
+
+    `fields` are pairs of name and text, cut as `report.sample_characters` of the spec says.
+    """
+
+    pipeline: str
+    stage: str
+    by: str
+    kept: bool
+    why: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Funnel:
     """Where the documents went: every source partition counts once, however often it ran.
 
@@ -71,6 +86,8 @@ class Funnel:
     attempts: int
     uncounted: int
     stages: tuple[FunnelStage, ...]
+    documents: tuple[ShownDocument, ...]
+    """Where `report.samples` of the spec asks for some."""
     files: int
     rows: int | None
     bytes: int

@@ -349,6 +349,11 @@ class AttemptPaths(MeasuredFiles):
         return self.root / "failures.jsonl"
 
     @property
+    def samples(self) -> Path:
+        """samples.jsonl: documents that filters kept and dropped, where the spec asks for some."""
+        return self.root / "samples.jsonl"
+
+    @property
     def command_script(self) -> Path:
         """command.sh: a `pipeline.command` given as text, with its values bound to variables."""
         return self.root / "command.sh"

@@ -23,6 +23,7 @@ from curator_slurm.launcher.site.limits import LimitsSpec
 from curator_slurm.launcher.spec.model import EnvironmentSpec, ExecutorSpec, FailuresSpec, Spec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
+from curator_slurm.launcher.spec.report_section import ReportSpec
 from curator_slurm.launcher.spec.restart_section import RestartSpec
 from curator_slurm.launcher.spec.value_types import Line, LineList, Path, Section, Whole
 
@@ -95,6 +96,7 @@ class Site(Section):
     executor: ExecutorSpec = ExecutorSpec()
     cluster: ClusterSpec = ClusterSpec()
     failures: FailuresSpec = FailuresSpec()
+    report: ReportSpec = ReportSpec()
     restart: RestartSpec = RestartSpec()
     notify: NotifySpec = NotifySpec()
     shards: ShardDefaults = ShardDefaults()

@@ -22,6 +22,7 @@ from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, Ou
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
+from curator_slurm.launcher.spec.report_section import ReportSpec
 from curator_slurm.launcher.spec.restart_section import RestartSpec
 from curator_slurm.launcher.spec.ulimits import Ulimits
 from curator_slurm.launcher.spec.value_types import (
@@ -215,6 +216,7 @@ class Spec(Section):
     environment: EnvironmentSpec = EnvironmentSpec()
     cluster: ClusterSpec = ClusterSpec()
     failures: FailuresSpec = FailuresSpec()
+    report: ReportSpec = ReportSpec()
     restart: RestartSpec = RestartSpec()
     network: NetworkSpec = NetworkSpec()
     storage: StorageSpec = StorageSpec()

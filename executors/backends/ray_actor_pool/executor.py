@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.known_options import POOL_DEFAULTS
 from curator_slurm.executors.ray_connection import dead_nodes, ray_session
@@ -49,10 +48,7 @@ class RayActorPoolExecutor(BaseExecutor):
         if not stages:
             return []
         with ray_session(stages=stages) as ray, RunMonitor("ray_actor_pool", stages, self.policy) as monitor:
-            adapters = [
-                StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
-                for index, stage in enumerate(stages)
-            ]
+            adapters = [monitor.adapter(index, stage, self.policy) for index, stage in enumerate(stages)]
             from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
             from curator_slurm.executors.backends.ray_actor_pool.placement import fit_stages
             from curator_slurm.executors.backends.ray_actor_pool.run import PoolRun

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from curator_slurm.executors import ray_internals
-from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.base import BaseExecutor, warn_experimental
 from curator_slurm.executors.ray_connection import dead_nodes, environment, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
@@ -50,10 +49,7 @@ class RayDataExecutor(BaseExecutor):
             environment(**_NO_POLLER),
             RunMonitor("ray_data", stages, self.policy) as monitor,
         ):
-            adapters = [
-                StageAdapter(stage, self.policy, kill_when_hung=True, tracking=monitor.checkpoint.tracking(index))
-                for index, stage in enumerate(stages)
-            ]
+            adapters = [monitor.adapter(index, stage, self.policy) for index, stage in enumerate(stages)]
             ray_internals.warn_of_changes(log.warning, ray_internals.DATA_STEPS)
             from curator_slurm.executors.backends.ray_data.operators import plan_operators
             from curator_slurm.executors.backends.ray_data.placement import Placement

@@ -82,12 +82,7 @@ class XennaExecutor(BaseExecutor):
         ):
             features = _usable_features()
             adapters = [
-                StageAdapter(
-                    stage,
-                    self._stage_policy(setting),
-                    kill_when_hung=True,
-                    tracking=monitor.checkpoint.tracking(index),
-                )
+                monitor.adapter(index, stage, self._stage_policy(setting))
                 for index, (stage, setting) in enumerate(zip(stages, settings, strict=True))
             ]
             sources = Sources(len(stages), tasks)

@@ -120,7 +120,8 @@ class Filter(_FunctionStage):
             self._functions, self._keepers, self._fields, self._inverts, strict=True
         ):
             values = values_of(batch.data, source)
-            batch = drop_rows(batch, [bool(keep(value)) is not invert for value in values], name_of(function))
+            flags = [bool(keep(value)) is not invert for value in values]
+            batch = drop_rows(batch, flags, name_of(function), values)
         self._report(batch, before)
         return batch
 
@@ -174,7 +175,7 @@ class ScoreFilter(_FunctionStage):
             if target is not None:
                 batch = with_data(batch, with_column(batch.data, target, scores))
             keep = [bool(function.keep_document(score)) is not invert for score in scores]
-            batch = drop_rows(batch, keep, name_of(function))
+            batch = drop_rows(batch, keep, name_of(function), scores)
         self._report(batch, before)
         return batch
 

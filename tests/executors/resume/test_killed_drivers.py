@@ -109,6 +109,9 @@ def test_killed_again_and_again(backend: str, two_cpus: TestRay, source: Path, t
     assert figures(attempt.progress) == figures(tmp_path / "clean.json"), "something was counted twice, or not at all"
     funnel = report_of(whole_run).funnel
     assert (funnel.shards, funnel.uncounted, funnel.files, funnel.rows) == (1, 0, len(expected), len(expected))
+    of_keep = [each for each in funnel.documents if each.stage == "keep"]
+    assert {each.kept for each in of_keep} == {True, False}
+    assert all((int(dict(each.fields)["number"]) % 3 != 0) is each.kept for each in of_keep)
     assert funnel.stages[-1].items_in == len(expected) == sum(each.count(b"\n") for each in expected.values())
     assert not list(run.attempts.glob("*/*/work")) or all(path.is_file() for path in run.attempts.glob("*/*/work"))
 
@@ -119,6 +122,8 @@ def drive(cluster: TestRay, attempt: AttemptPaths, more: dict[str, str], kill_at
     Not before a partition is finished: killed earlier than that, an attempt leaves nothing to the next one.
     """
     environment = {**os.environ, **cluster.env, **more, "PYTHONPATH": str(Path(__file__).parent)}
+    limits = {"documents": 3, "characters": 50, "fields": ["number"], "hidden": []}
+    environment["CURATOR_SLURM_SAMPLES"] = json.dumps({"file": str(attempt.samples), **limits})
     environment |= {"CURATOR_SLURM_PROGRESS": str(attempt.progress), "CURATOR_SLURM_FAILURES": str(attempt.failures)}
     run = attempt.run
     command = [sys.executable, "-P", "-m", "curator_slurm.launcher.driver.driver", f"--run-dir={run.root}"]

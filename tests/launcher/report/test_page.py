@@ -13,6 +13,7 @@ import reported_runs
 import run_dirs
 from hostile import MULTI_LINE_VALUES, ONE_LINE_VALUES
 
+from curator_slurm.launcher.files import append_jsonl
 from curator_slurm.launcher.report.make_report import report_of
 from curator_slurm.launcher.report.page import page_of
 from curator_slurm.launcher.runs.registry import Run
@@ -90,6 +91,25 @@ def test_text_of_others_stays_text(tmp_path: Path, text: str) -> None:
     assert len(elements.named("script")) == 3
     assert "\x1b" not in page
     assert isinstance(pictures(page), dict)
+
+
+def test_documents_are_shown_once_as_text(run: Run) -> None:
+    attempt = next(iter(run.paths.existing_attempts()))
+    for by, kept, words in (("f", True, "good"), ("f", False, "<b>bad</b>\x1b[2J\u202e"), ("f", True, "good")):
+        line = {"pipeline": "p", "stage": "filter", "position": 1, "by": by, "kept": kept, "why": "0.3"}
+        append_jsonl(attempt.samples, {**line, "fields": {"text": words}})
+    for damaged in ({"stage": 1}, {"stage": "s", "by": "f", "kept": 1, "fields": {}}, {"stage": "s", "by": "f"}, []):
+        append_jsonl(attempt.samples, damaged)  # type: ignore[arg-type]
+    report = report_of(run)
+    assert [(each.by, each.kept, each.why) for each in report.funnel.documents] == [
+        ("f", False, "0.3"), ("f", True, "0.3"),
+    ]  # fmt: skip
+    page = page_of(report)
+    elements = Elements(page)
+    assert not elements.named("b")
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert {"filter: f", "kept", "dropped", "text: good"} <= set(elements.cells)
 
 
 def test_a_run_that_has_not_started_has_a_page(tmp_path: Path) -> None:
