@@ -93,14 +93,15 @@ def show_documents(data: Any, keep: Sequence[bool], by: str, values: Sequence[An
     if taker is None:
         return
     taker.heard = True
-    names = taker.limits.shown(columns_of(data))
-    for kept in (True, False):
-        for position, flag in enumerate(keep):
-            if not taker.wants(by, kept=kept):
-                break
-            if bool(flag) is kept:
-                why = in_short(values[position], _MOST_WORDS) if len(values) == len(keep) else ""
-                taker.take(by, row_of(data, position, names), kept=kept, why=why)
+    with contextlib.suppress(Exception):  # whatever the payload is: what is shown must not fail a task
+        names = taker.limits.shown(columns_of(data))
+        for kept in (True, False):
+            for position, flag in enumerate(keep):
+                if not taker.wants(by, kept=kept):
+                    break
+                if bool(flag) is kept:
+                    why = in_short(values[position], _MOST_WORDS) if len(values) == len(keep) else ""
+                    taker.take(by, row_of(data, position, names), kept=kept, why=why)
 
 
 def columns_of(data: Any) -> list[str]:

@@ -6,6 +6,7 @@ batch, and `teardown` at the end. Stages are taken by protocol, not by class: Ne
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 import traceback
@@ -224,13 +225,16 @@ class StageAdapter:
         return self._collect(tasks, items, children, heard)
 
     def _rows(self, tasks: list[Any]) -> list[Before]:
-        return self._comparer.before(tasks) if self._comparer is not None else []
+        with contextlib.suppress(Exception):  # whatever payloads are: what is shown must not fail a task
+            return self._comparer.before(tasks) if self._comparer is not None else []
+        return []
 
     def _compare(self, rows: list[Before], children: list[Child]) -> None:
         """Tell from rows that went in what was dropped, unless the stage has said so itself."""
         if self._comparer is not None and self._taker is not None and rows and not self._taker.heard:
             outputs = ((child.parent, child.task) for child in children if not is_none_marker(child.task))
-            self._comparer.after(rows, outputs)
+            with contextlib.suppress(Exception):
+                self._comparer.after(rows, outputs)
 
     def _call_batch(self, tasks: list[Any]) -> _Result:
         seconds = self.policy.task_timeout_s

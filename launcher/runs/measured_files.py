@@ -14,3 +14,12 @@ class MeasuredFiles:
     def metrics(self) -> Path:
         """metrics.jsonl: `common/measurements.py` says what its lines are."""
         return self.root / "metrics.jsonl"
+
+
+class DriverFiles(MeasuredFiles):
+    """Files of a driver, in the folder of its attempt."""
+
+    @property
+    def samples(self) -> Path:
+        """samples.jsonl: documents that filters kept and dropped, where the spec asks for some."""
+        return self.root / "samples.jsonl"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from curator_slurm.launcher.files import folders_in
 from curator_slurm.launcher.runs.attempt_names import EPOCH, STATE, is_attempt, order_of
-from curator_slurm.launcher.runs.measured_files import MeasuredFiles
+from curator_slurm.launcher.runs.measured_files import DriverFiles
 from curator_slurm.launcher.runs.node_paths import NodePaths
 from curator_slurm.launcher.runs.report_files import ReportFiles
 from curator_slurm.launcher.runs.restart_files import RestartFiles
@@ -307,7 +307,7 @@ class ClusterPaths(RestartFiles):
 
 
 @dataclass(frozen=True)
-class AttemptPaths(MeasuredFiles):
+class AttemptPaths(DriverFiles):
     """Files of one attempt at a shard; `root` is `attempts/<shard>/<job id>.<restart>`."""
 
     root: Path
@@ -347,11 +347,6 @@ class AttemptPaths(MeasuredFiles):
     @property
     def failures(self) -> Path:
         return self.root / "failures.jsonl"
-
-    @property
-    def samples(self) -> Path:
-        """samples.jsonl: documents that filters kept and dropped, where the spec asks for some."""
-        return self.root / "samples.jsonl"
 
     @property
     def command_script(self) -> Path:
