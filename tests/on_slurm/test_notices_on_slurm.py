@@ -24,7 +24,9 @@ server = http.server.HTTPServer(("0.0.0.0", 0), Handler)
 with open(sys.argv[1] + ".new", "w") as file:
     file.write(f"http://{os.uname().nodename}:{server.server_address[1]}/s3cret-path")
 os.rename(sys.argv[1] + ".new", sys.argv[1] + ".address")
-server.serve_forever()
+server.timeout = 0.2
+while not os.path.exists(sys.argv[1] + ".stop"):
+    server.handle_request()
 """
 
 
@@ -51,7 +53,7 @@ def test_a_job_tells_of_its_end(runs: Runs, slurm_cluster: SlurmCluster) -> None
             slurm_cluster.wait_for_job(job, timeout=WAIT_S)
             wait_for("both", lambda: got.exists() and told.exists(), 60)
     finally:
-        server.terminate()
+        Path(f"{got}.stop").touch()
         server.wait(60)
     runs.assert_nothing_left()
     (line,) = got.read_text().splitlines()
