@@ -35,6 +35,7 @@ RUNS_PROCESSES = {
     "launcher.slurm.command_process": "where one of them runs to its end",
     "launcher.agent.ray_process": "starts Ray",
     "launcher.agent.driver_process": "starts the driver",
+    "launcher.tunnel.tunnel": "runs the step that carries a tunnel",
     "launcher.notify.run_command": "runs the command that tells people of a run",
     "launcher.agent.gpu_health": "asks nvidia-smi or rocm-smi about the GPUs of a node",
     "launcher.plan.pipeline_check": "makes a pipeline in the Python of the job",

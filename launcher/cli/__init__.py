@@ -3,7 +3,7 @@
 `main` only assembles: it finds the verb, turns an error into a message and an exit code, and computes nothing. A verb
 lives in the module of its name, which exports a click command called `command`. This file imports click and nothing
 slower, so that `curator-slurm --help` stays instant. It may import `operations`, `doctor`, `report`, `dataset`,
-`status`, `sharding`, `survey`, `slurm`, `plan`, `site`, `runs`, `spec`, the ground floor and `common`.
+`status`, `sharding`, `survey`, `tunnel`, `slurm`, `plan`, `site`, `runs`, `spec`, the ground floor and `common`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ VERBS: dict[str, dict[str, str]] = {
         "status": "Show what a run has reached, or why it failed.",
         "watch": "Follow the progress of a run until it ends.",
         "logs": "Print the logs of a run.",
+        "dashboard": "Show how to reach Ray's own dashboard of a running run.",
         "advise": "Advise what to ask for next time, by what was measured.",
         "report": "Show what happened in a run: one page, with pictures and tables.",
     },

@@ -102,6 +102,11 @@ class NetworkFacts(NetworkSpec):
         default=None, description="how compute nodes reach the internet: yes, no, proxy or nat; default: not known"
     )
     proxy: ProxySpec = ProxySpec()
+    ssh_to_nodes: bool | None = Field(
+        default=None,
+        description="whether users may log in to the nodes of their jobs by ssh; false: `dashboard` prints a command "
+        "by srun in place of one by ssh",
+    )
 
 
 class StorageFacts(StorageSpec):

@@ -369,7 +369,15 @@ NOT_YET = {
     **dict.fromkeys(
         (
             *("site", "extends", "locked", "slurm", "collect", "limits", "partition_defaults", "partitions"),
-            *("gpu_types", "container", "templates", "network.host_suffix", "network.family", "network.internet"),
+            *(
+                "gpu_types",
+                "container",
+                "templates",
+                "network.host_suffix",
+                "network.family",
+                "network.internet",
+                "network.ssh_to_nodes",
+            ),
             *("network.proxy", "storage.purge_days"),
         ),
         "it belongs into a site file, such as .curator-slurm.yaml beside the spec",

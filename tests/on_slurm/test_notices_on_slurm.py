@@ -33,7 +33,8 @@ while not os.path.exists(sys.argv[1] + ".stop"):
 def test_a_job_tells_of_its_end(runs: Runs, slurm_cluster: SlurmCluster) -> None:
     got, told = runs.folder / "got", runs.folder / "told"
     address = Path(f"{got}.address")
-    server = slurm_cluster.popen(["python3", "-c", _HOOK, str(got)], node=slurm_cluster.login, cwd=runs.folder)
+    (runs.folder / "hook.py").write_text(_HOOK)
+    server = slurm_cluster.popen(["python3", "hook.py", str(got)], node=slurm_cluster.login, cwd=runs.folder)
     try:
         wait_for("the hook", address.exists, 60)
         address.chmod(0o600)
