@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from curator_slurm.launcher.cli._terminal import say
@@ -39,3 +40,6 @@ def open_tunnel(target: Target) -> None:
         say("Closed.", err=True)
     except OSError as error:
         raise StorageError(f"{target.socket}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # of another tunnel there may be one
+            target.socket.parent.rmdir()

@@ -19,6 +19,7 @@ from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.files import read_object
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.runs import owners
 from curator_slurm.launcher.runs.paths import ClusterPaths
 from curator_slurm.launcher.runs.registry import Run
@@ -95,9 +96,10 @@ def _answers(element: ClusterPaths) -> bool:
 def _target(run: Run, plan: Plan, element: ClusterPaths, shard: int | None) -> Target:
     record = read_object(element.cluster) or {}
     host, _, port = str(record.get("dashboard") or "").rpartition(":")
-    if host != "127.0.0.1" or not port.isdecimal():
+    number = whole_number(port)
+    if host != "127.0.0.1" or number is None:
         raise UsageError(f"run {run.run_id}: its Ray was started without a dashboard")
-    return Target(run, plan, element, str(record.get("head")), int(port), shard)
+    return Target(run, plan, element, str(record.get("head")), number, shard)
 
 
 def step_of(target: Target) -> list[str]:
