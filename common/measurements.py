@@ -72,6 +72,9 @@ class StageSample:
     items_out: int | None = None
     items_failed: int | None = None
     rows_failed: int | None = None
+    bytes_in: int | None = None
+    """About how many bytes its tasks took, and what it made of them, also for work that ran again:"""
+    bytes_out: int | None = None
     busy_s: float | None = None
     """Seconds that all workers together were at work on tasks."""
     queued: int | None = None

@@ -21,6 +21,7 @@ from curator_slurm.executors.adapter.lineage import Child, children_of_batch, ch
 from curator_slurm.executors.adapter.perf import StagePerfStats
 from curator_slurm.executors.adapter.sendable import check_sendable
 from curator_slurm.executors.adapter.snapshot import Snapshot
+from curator_slurm.executors.adapter.task_size import Weigher
 from curator_slurm.executors.document_samples import SampleLimits, SampleTaker, showing
 from curator_slurm.executors.remarks import Remarks, listening
 from curator_slurm.executors.resume.tracker import Account, Given, Tracking, items_of, partition_of
@@ -70,6 +71,7 @@ class StageAdapter:
         self.policy = policy or FailurePolicy()
         self.last_report: BatchReport | None = None
         self._idle_since: float | None = None
+        self._weigh_in, self._weigh_out = Weigher(), Weigher()
 
     @property
     def name(self) -> str:
@@ -134,6 +136,7 @@ class StageAdapter:
         idle = began - self._idle_since if self._idle_since is not None else 0.0
         counted = [items_of(task) for task in tasks]
         items = sum(counted)
+        bytes_in = self._weigh_in(tasks, items)
         again = fetch_again or self._keep(tasks)
         result = _Result([], 0, [], items=counted)
         try:
@@ -148,6 +151,8 @@ class StageAdapter:
         perf = StagePerfStats(self.name, max(ended - began, 1e-9), idle, items / (1 << 20), items, custom)
         _add_perf(result.outputs, perf)
         made = [items_of(task) for task in result.outputs]
+        for weigher in (self._weigh_in, self._weigh_out):
+            weigher.worked(ended - began)
         report = BatchReport(
             tasks_in=len(tasks),
             tasks_out=len(result.outputs),
@@ -166,6 +171,8 @@ class StageAdapter:
             rows_left_out=tuple(result.rows_left_out),
             notes=tuple(result.notes),
             source_work=tuple((source, tuple(counts)) for source, counts in result.account.work.items()),
+            bytes_in=bytes_in,
+            bytes_out=self._weigh_out(result.outputs, sum(made)),
             samples=self._taker.give() if self._taker is not None else (),
             items_of_inputs=tuple(counted) if len(counted) > 1 else (),
             items_of_outputs=tuple(made) if len(made) > 1 else (),

@@ -44,6 +44,9 @@ class BatchReport:
     items_of_inputs: Sequence[int] = ()
     """Of each task; empty where there is one task, or nobody knows. The same of the outputs:"""
     items_of_outputs: Sequence[int] = ()
+    bytes_in: int | None = None
+    """About how many bytes the tasks took, and those that came of them:"""
+    bytes_out: int | None = None
     samples: tuple[DocumentSample, ...] = ()
     """Documents that the stage has kept and dropped, where somebody has asked to see some."""
 

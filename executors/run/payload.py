@@ -1,9 +1,8 @@
-"""Sizes of payloads, and what becomes of several batches that travel together."""
+"""How payloads travel, and what becomes of several batches that travel together."""
 
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +46,8 @@ def merge_reports(reports: list[BatchReport]) -> BatchReport:
             for position, record in report.rows_left_out
         ),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        bytes_in=sum(report.bytes_in or 0 for report in reports),
+        bytes_out=sum(report.bytes_out or 0 for report in reports),
         samples=tuple(sample for report in reports for sample in report.samples),
         source_work=tuple(entry for report in reports for entry in report.source_work),
         items_of_inputs=tuple(
@@ -83,30 +84,3 @@ def _is_plain_value(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) <= _SAMPLE and all(map(_is_plain_value, value))
     return value is None or type(value) in (bytes, str, int, float, bool)
-
-
-def size_of(value: Any) -> int:
-    """About how many bytes a payload takes; cheap, and good enough for back pressure."""
-    if isinstance(value, (bytes, bytearray, str)):
-        return len(value)
-    nbytes = getattr(value, "nbytes", None)
-    if isinstance(nbytes, int):
-        return nbytes
-    if hasattr(value, "memory_usage"):  # pandas
-        return _frame_size(value)
-    if isinstance(value, dict):
-        return 64 + sum(size_of(inner) for inner in value.values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        sample = [inner for inner, _ in zip(value, range(_SAMPLE), strict=False)]
-        return 64 + (sum(size_of(inner) for inner in sample) * len(value) // len(sample) if sample else 0)
-    data = getattr(value, "data", None)
-    return 200 + size_of(data) if data is not None else sys.getsizeof(value)
-
-
-def _frame_size(frame: Any) -> int:
-    try:
-        head = frame.head(_SAMPLE)
-        per_row = int(head.memory_usage(index=False, deep=True).sum()) / max(1, len(head))
-        return int(per_row * len(frame)) + 200
-    except Exception:  # a frame of another library
-        return sys.getsizeof(frame)

@@ -30,6 +30,8 @@ class StageProgress:
         self.items_out = 0
         self.items_failed = 0
         self.rows_failed = 0
+        self.bytes_in: int | None = None
+        self.bytes_out: int | None = None
         self.busy_s = 0.0
         """Of all workers together, also for work that was lost and ran again."""
         self.task_seconds: Counter[float] = Counter()
@@ -50,6 +52,9 @@ class StageProgress:
         self.items_out += report.items_out
         self.items_failed += report.items_failed
         self.rows_failed += sum(record.rows or 1 for _, record in report.rows_left_out)
+        if report.bytes_in is not None and report.bytes_out is not None:
+            self.bytes_in = (self.bytes_in or 0) + report.bytes_in
+            self.bytes_out = (self.bytes_out or 0) + report.bytes_out
         self.busy_s += report.seconds
         if report.tasks_in and report.seconds:
             self.task_seconds[bucket_of(report.seconds / report.tasks_in)] += report.tasks_in
@@ -116,6 +121,8 @@ def snapshots(stages: Sequence[StageProgress]) -> list[dict[str, Any]]:
                 "items_out": stage.items_out,
                 "items_failed": stage.items_failed,
                 "rows_failed": stage.rows_failed,
+                "bytes_in": stage.bytes_in,
+                "bytes_out": stage.bytes_out,
                 "busy_s": round(stage.busy_s, 3),
                 "kind": stage.kind,
                 "queued": max(0, sent - stage.tasks_in) if sent is not None else None,

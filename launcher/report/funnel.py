@@ -112,6 +112,8 @@ def _sum(pipeline: str, found: _Found) -> FunnelStage:
         items_out=given,
         items_failed=failed,
         rows_failed=rows,
+        bytes_in=_known(found.worked, "bytes_in"),
+        bytes_out=_known(found.worked, "bytes_out"),
         dropped=taken - given - failed - rows if same else filtered,
         drops_items=same,
         kept=given / taken if same and taken else None,
@@ -120,6 +122,12 @@ def _sum(pipeline: str, found: _Found) -> FunnelStage:
             (stage.workers_peak for stage in found.worked if stage.workers_peak is not None), default=None
         ),
     )
+
+
+def _known(stages: Sequence[StageReport], name: str) -> int | None:
+    """The sum of what is known."""
+    values = [value for stage in stages if (value := getattr(stage, name)) is not None]
+    return sum(values) if values else None
 
 
 def _total(stages: Sequence[StageReport], name: str) -> int:

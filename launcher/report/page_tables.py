@@ -48,11 +48,14 @@ def funnel_table(stages: Sequence[FunnelStage]) -> Table:
             count(stage.tasks_failed),
             count(stage.rows_failed),
             share(stage.items_out, stage.items_in) if stage.drops_items else _NONE,
+            size(stage.bytes_in),
+            size(stage.bytes_out),
         )
         for stage in stages
     )
     header = ("stage", "tasks in", "out", "items in", "out", "dropped", "tasks failed", "rows left out", "kept")
-    return Table(caption="Tasks, and the items in them, of each stage", header=header, rows=rows)
+    caption = "Tasks, the items in them, and about how many bytes they took, of each stage"
+    return Table(caption=caption, header=(*header, "bytes in", "out"), rows=rows)
 
 
 def document_table(documents: Sequence[ShownDocument]) -> Table:

@@ -39,7 +39,7 @@ class FunnelStage:
 
     `dropped` are items where a stage returns what it takes, else tasks; `kept` is known in the first case alone. Then
     `items_in` is the sum of `items_out`, `dropped`, `items_failed` and `rows_failed`; `tasks_in` always is that of
-    the tasks which were kept, filtered or failed. `busy_s` and `workers_peak` are of interrupted work, too.
+    the tasks which were kept, filtered or failed. Bytes, `busy_s` and `workers_peak` are of interrupted work, too.
     """
 
     pipeline: str
@@ -52,6 +52,9 @@ class FunnelStage:
     items_out: int
     items_failed: int
     rows_failed: int
+    bytes_in: int | None
+    bytes_out: int | None
+    """Estimates."""
     dropped: int
     drops_items: bool
     kept: float | None

@@ -15,7 +15,7 @@ _NODE_FLOATS = ("cpus_job", "cpus_node", "disk_read", "disk_written", "net_in", 
 _NODE_COUNTS = ("memory_job", "memory_node", "shm", "disk_free", "gpu_memory")
 _STAGE_COUNTS = (
     "tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_in", "items_out", "items_failed", "rows_failed",
-    "queued", "workers",
+    "bytes_in", "bytes_out", "queued", "workers",
 )  # fmt: skip
 _STORE_COUNTS = ("store_used", "store_capacity", "store_spilled", "store_restored")
 

@@ -86,6 +86,8 @@ class StageReport:
     items_out: int | None = None
     items_failed: int | None = None
     rows_failed: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
     busy_s: float | None = None
     queued: int | None = None
     workers: int | None = None

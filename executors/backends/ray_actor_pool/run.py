@@ -18,6 +18,7 @@ import ray
 from ray import cloudpickle
 from ray.exceptions import RayError
 
+from curator_slurm.executors.adapter.task_size import size_of
 from curator_slurm.executors.backends.ray_actor_pool.dispatch import bring_local_forward, free_worker
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
 from curator_slurm.executors.backends.ray_actor_pool.queue import (
@@ -39,7 +40,7 @@ from curator_slurm.executors.backends.ray_actor_pool.worker_process import ident
 from curator_slurm.executors.backends.ray_actor_pool.workers import Pending, Workers, run_error
 from curator_slurm.executors.run.blame import RerunDecision, give_up
 from curator_slurm.executors.run.monitor import RunMonitor
-from curator_slurm.executors.run.payload import KEEP_BELOW, is_plain, size_of, split_evenly
+from curator_slurm.executors.run.payload import KEEP_BELOW, is_plain, split_evenly
 from curator_slurm.executors.run.placement import USUAL, NodePatience, NodeWait
 from curator_slurm.executors.run.ray_errors import WORKER_DIED, fetch
 from curator_slurm.executors.run.sources import Sources

@@ -9,9 +9,10 @@ from typing import Any
 import ray
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter.task_size import size_of
 from curator_slurm.executors.backends.ray_actor_pool.queue import CallResult, CallSpec
 from curator_slurm.executors.run.blame import Identity, identity_of
-from curator_slurm.executors.run.payload import merge_reports, size_of, split_evenly
+from curator_slurm.executors.run.payload import merge_reports, split_evenly
 
 
 class PoolWorker:

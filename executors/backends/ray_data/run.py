@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, WorkerMetadata
 from curator_slurm.executors.adapter.deadline import TEARDOWN_S
+from curator_slurm.executors.adapter.task_size import size_of
 from curator_slurm.executors.backends.ray_data.ledger import Ledger, LedgerUpdate, RemoteLedger
 from curator_slurm.executors.backends.ray_data.operators import (
     OperatorPlan,
@@ -28,7 +29,7 @@ from curator_slurm.executors.backends.ray_data.rows import to_table, to_tasks
 from curator_slurm.executors.backends.ray_data.worker_process import Operator, Step, overrides
 from curator_slurm.executors.ray_connection import alive_nodes
 from curator_slurm.executors.ray_internals import step_callback_setting
-from curator_slurm.executors.run.payload import KEEP_BELOW, size_of, split_evenly
+from curator_slurm.executors.run.payload import KEEP_BELOW, split_evenly
 from curator_slurm.executors.task_failures import FailurePolicy
 
 log = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from loguru import logger
 
 from curator_slurm.executors import ray_internals
 from curator_slurm.executors.adapter.adapter import StageAdapter
+from curator_slurm.executors.adapter.task_size import size_of
 from curator_slurm.executors.backends.xenna.chunks import batches_per_chunk, make_chunks
 from curator_slurm.executors.backends.xenna.engine import names
 from curator_slurm.executors.backends.xenna.engine.leftovers import end_worker_processes
@@ -32,7 +33,6 @@ from curator_slurm.executors.base import BaseExecutor
 from curator_slurm.executors.known_options import COMMON_KEYS
 from curator_slurm.executors.ray_connection import dead_nodes, ray_session
 from curator_slurm.executors.run.monitor import RunMonitor
-from curator_slurm.executors.run.payload import size_of
 from curator_slurm.executors.run.placement import NodePatience, need_of
 from curator_slurm.executors.run.ray_errors import executor_error
 from curator_slurm.executors.run.rounds import run_rounds

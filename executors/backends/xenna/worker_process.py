@@ -9,6 +9,7 @@ from typing import Any
 from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
+from curator_slurm.executors.adapter.task_size import size_of
 from curator_slurm.executors.backends.xenna.chunks import (
     Chunk,
     ChunkSlices,
@@ -20,7 +21,7 @@ from curator_slurm.executors.backends.xenna.chunks import (
 from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
 from curator_slurm.executors.backends.xenna.engine.patches import AnyGpuName
 from curator_slurm.executors.ray_internals import is_worker_process
-from curator_slurm.executors.run.payload import KEEP_BELOW, merge_reports, size_of
+from curator_slurm.executors.run.payload import KEEP_BELOW, merge_reports
 
 _KEPT_SLICES = 4
 """Of how many recent calls a worker keeps the references to chunks that other calls get further tasks of.
