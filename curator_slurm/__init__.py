@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 from curator_slurm.launcher._version import __version__
 
 if TYPE_CHECKING:
+    from curator_slurm.common.staged_paths import staged_path
     from curator_slurm.launcher.api import Job, PartialSubmissionError, job, submit
 
-__all__ = ["Job", "PartialSubmissionError", "__version__", "job", "submit"]
+__all__ = ["Job", "PartialSubmissionError", "__version__", "job", "staged_path", "submit"]
 
 _API = frozenset(__all__) - {"__version__"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "staged_path":
+        from curator_slurm.common.staged_paths import staged_path
+
+        return staged_path
     if name in _API:
         from curator_slurm.launcher import api
 

@@ -38,6 +38,9 @@ RUNS_PROCESSES = {
     "launcher.tunnel.tunnel": "runs the step that carries a tunnel",
     "launcher.notify.run_command": "runs the command that tells people of a run",
     "launcher.agent.gpu_health": "asks nvidia-smi or rocm-smi about the GPUs of a node",
+    "launcher.staging.archive_format": "compresses with zstd's program",
+    "launcher.staging.extract": "unpacks with the programs of a node",
+    "launcher.staging.unpack": "tries the interpreter that it has unpacked",
     "launcher.plan.pipeline_check": "makes a pipeline in the Python of the job",
     "launcher.plan.template_overrides": "asks bash about the script that a site's templates make",
 }

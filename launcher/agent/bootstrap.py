@@ -13,6 +13,7 @@ from curator_slurm.launcher.agent.interfaces import at_port
 from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.node_board import NodeBoard
 from curator_slurm.launcher.agent.ray_probe import GcsProbe
+from curator_slurm.launcher.agent.staged_nodes import note_staged
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.files import write_json
@@ -234,6 +235,10 @@ class Bootstrap:
             joined=len(self.joined),
             missing=missing,
         )
+        own = self.context.allocation.node_name
+        names = [name for name in self.context.allocation.nodes if name != own]
+        staged = {name: self._board.status(name).get("staged") or {} for name in names}
+        note_staged(self.events, {own: self.context.status.staged, **staged})
         return None
 
     def _is_complete(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
+from curator_slurm.common.staged_paths import staged_here
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.allocation import Allocation
 from curator_slurm.launcher.agent.credentials import Credentials, credentials_of
@@ -102,6 +103,7 @@ class AgentContext:
             cpus=given.cpus,
             gpus=given.gpus,
             memory=given.memory,
+            staged=staged_here(self.environment),
         )
 
     @property

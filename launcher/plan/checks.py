@@ -12,8 +12,10 @@ from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.inputs.address import local_path
 from curator_slurm.launcher.runs.published import why_kept
 from curator_slurm.launcher.spec.data_sections import IfExists
-from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec
+from curator_slurm.launcher.spec.environment_section import EnvironmentSpec, Stage
+from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.value_types import Backend
+from curator_slurm.launcher.staging.software import is_of_system
 
 
 def problems(
@@ -151,6 +153,23 @@ def _uv(spec: Spec) -> Iterator[tuple[str, str]]:
         yield "environment.uv", message
 
 
+def _stage_paths(spec: Spec) -> Iterator[tuple[str, str]]:
+    environment = spec.environment
+    if environment.stage_paths and environment.stage is Stage.SHARED:
+        yield (
+            "environment.stage_paths",
+            "`environment.stage_paths` go to the nodes with `environment.stage: node_local`; set that, or leave them "
+            "out",
+        )
+    for index, text in enumerate(environment.stage_paths):
+        key, path = f"environment.stage_paths.{index}", Path(text)
+        if is_of_system(text):
+            yield key, f"`{key}`: {text} is a folder that every node has itself"
+        elif path.parent.is_dir() and not path.is_dir():
+            what = "is a file; name its folder" if path.exists() else "does not exist"
+            yield key, f"`{key}`: {text} {what}"
+
+
 def _secrets(environment: EnvironmentSpec, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for index, name in enumerate(environment.secrets):
         if name not in environ:
@@ -229,6 +248,7 @@ _CHECKS: Mapping[str, Callable[[Spec], Iterator[tuple[str, str]]]] = {
     "environment.python": _python,
     "environment.conda": _conda,
     "environment.uv": _uv,
+    "environment.stage_paths": _stage_paths,
     "output.path": _output,
     "storage.runs": _runs_folder,
 }

@@ -162,6 +162,8 @@ def _needed(plan: Plan) -> Iterator[tuple[str, str, bool]]:
         yield "pipeline.checkpoint_path", _existing(spec.pipeline.checkpoint_path), False
     for key, path in _inputs(plan):
         yield key, _folder(path), True
+    for index, path in enumerate(spec.environment.stage_paths if plan.is_staged else ()):
+        yield f"environment.stage_paths.{index}", path, True
 
 
 def _inputs(plan: Plan) -> Iterator[tuple[str, str]]:

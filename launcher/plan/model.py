@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field
 
 from curator_slurm.launcher.spec.container_section import Runtime
+from curator_slurm.launcher.spec.environment_section import Stage
 from curator_slurm.launcher.spec.model import Spec
 from curator_slurm.launcher.spec.node_sections import BY_NEED, ResourcesSpec
 from curator_slurm.launcher.spec.value_types import Section
@@ -172,6 +173,11 @@ class Plan(Section):
         return site if place is None else site.in_partition(place)
 
     @property
+    def is_staged(self) -> bool:
+        """Whether nodes get copies of the software, or of folders; this machine alone has everything already."""
+        return self.cluster is Cluster.SLURM and self.spec.environment.stage is Stage.NODE_LOCAL
+
+    @property
     def array(self) -> bool:
         """Whether it is submitted as job arrays: the spec has `shards`."""
         return self.spec.shards is not None
@@ -187,6 +193,9 @@ class Plan(Section):
             del data["placed_groups"]
         if not self.containers:
             del data["containers"], data["container_env"], data["spec"]["environment"]["container"]
+        if not self.is_staged:
+            for key in ("stage", "stage_paths", "stage_size", "stage_days"):
+                del data["spec"]["environment"][key]
         resources = data["spec"]["resources"]
         for asked in (resources, *resources["groups"]):
             for key in BY_NEED:  # answered, or not there

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks, output_versions
+from curator_slurm.launcher.plan import checks, output_versions, staging
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.local_disk import ON_NODES, too_small, with_local_disk
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -24,9 +24,10 @@ from curator_slurm.launcher.site.layers import Layers
 from curator_slurm.launcher.site.specs import read_spec
 from curator_slurm.launcher.spec import sbatch_options, spec_file
 from curator_slurm.launcher.spec.data_sections import InputSpec
+from curator_slurm.launcher.spec.environment_section import EnvironmentSpec
 from curator_slurm.launcher.spec.locations import absolute, writable
 from curator_slurm.launcher.spec.locks import refuse
-from curator_slurm.launcher.spec.model import EnvironmentSpec, Spec, StorageSpec
+from curator_slurm.launcher.spec.model import Spec, StorageSpec
 from curator_slurm.launcher.spec.node_sections import BY_NEED, ClusterSpec, HeadUse, NodesSpec, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import StageSpec
@@ -79,7 +80,7 @@ def plan_of(
             reading.add_at(*wrong)
         plan = _with_internet(plan, reading)
         plan = _with_container(plan, reading, environ)
-        for key, message in handed_on(plan):
+        for key, message in (*handed_on(plan), *staging.notes(plan)):
             reading.note_at(key, message)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
@@ -268,6 +269,8 @@ def _slurm_bin(environ: Mapping[str, str], locate: _Locator) -> str | None:
 
 
 def _environment(environment: EnvironmentSpec, locate: _Locator) -> EnvironmentSpec:
+    paths = [locate.path(f"environment.stage_paths.{n}", path) for n, path in enumerate(environment.stage_paths)]
+    environment = environment.model_copy(update={"stage_paths": [path for path in paths if path is not None]})
     if environment.container is not None:
         return environment  # paths of the image
     conda = environment.conda

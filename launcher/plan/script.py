@@ -15,6 +15,7 @@ from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.plan.model import Cluster, Plan, SiteTemplate
 from curator_slurm.launcher.plan.restart_choice import restart_choice
 from curator_slurm.launcher.plan.sbatch_lines import Option, collect_lines, outlives_nodes, sbatch_lines
+from curator_slurm.launcher.plan.staging import StagingChoice, staging_choice
 from curator_slurm.launcher.plan.template_blocks import FOLDER
 from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON
 from curator_slurm.launcher.shell import quote, sbatch_quote
@@ -93,9 +94,10 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
         goes_on=str(GOES_ON),
         ends_job=str(ENDS_JOB),
         exports=plan.habits.export is not ExportUse.NEVER,
-        functions=_functions(plan),
+        functions=_functions(plan, agent),
         ulimits=for_bash(plan.spec.environment.ulimits),
         tries_software=_tries_software(plan, agent),
+        staging=_staging(plan, agent),
         agent=agent,
         on_srun=plan.cluster is Cluster.SLURM and any(start.on_srun for start in plan.containers),
     )
@@ -105,9 +107,16 @@ def _text_of(environment: Environment, template: str, plan: Plan, options: Seque
 def _tries_software(plan: Plan, agent: str) -> bool:
     """Whether the first node sets up the software alone before the others start; `doctor` wants to hear of each."""
     software = plan.spec.environment
+    if _staging(plan, agent) is not None:
+        return True
     asked = software.modules or software.ulimits or software.setup or software.conda or software.uv
     several = plan.spec.resources.node_count != 1 or bool(plan.components)
     return plan.cluster is Cluster.SLURM and agent == AGENT and bool(asked) and (several or software.uv is not None)
+
+
+def _staging(plan: Plan, agent: str) -> StagingChoice | None:
+    """How nodes get copies; `doctor` looks at shared storage itself."""
+    return staging_choice(plan) if agent == AGENT else None
 
 
 _OF_CONTAINERS = [
@@ -123,13 +132,15 @@ _OF_CONTAINERS = [
 ]
 
 
-def _functions(plan: Plan) -> list[str]:
+def _functions(plan: Plan, agent: str) -> list[str]:
     """What the nodes run, in the order of the file: what starts it comes last."""
     functions = ["json_text", "node_fail", "run_agent", "prepare_software", "start_agent"]
     if restart_choice(plan).mechanism is not Mechanism.OFF:
         functions[:0] = [*_OF_RESTARTS]
     if plan.cluster is Cluster.SLURM:
         functions[:0] = ["without_job", "id_of_job", "end_job", "after_head"]
+    if _staging(plan, agent) is not None:
+        functions[:0] = ["own_place", "copy_software", "stage_software", "end_staging"]
     software = plan.spec.environment
     if software.modules:
         functions.insert(0, "find_module_command")
@@ -174,9 +185,9 @@ def _quote(value: str | list[str]) -> str:
     return " ".join(map(quote, value)) if isinstance(value, list) else quote(str(value))
 
 
-def _on_node(words: list[str]) -> str:
+def _on_node(words: list[str] | str) -> str:
     """Words of bash in which variables of Slurm's stand for what they are on the node."""
-    return " ".join(map(_word_on_node, words))
+    return " ".join(map(_word_on_node, [words] if isinstance(words, str) else words))
 
 
 def _word_on_node(word: str) -> str:

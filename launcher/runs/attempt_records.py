@@ -53,6 +53,8 @@ class NodeStatus:
     memory_kills: int = 0
     phases: dict[str, float] = field(default_factory=dict)
     """`runs/phases.py`: what was reached, and when."""
+    staged: dict[str, Any] = field(default_factory=dict)
+    """What it has of the software that was staged, and how many seconds that took; empty where nothing was."""
     group: str | None = None
     """The group of `resources.groups` that it belongs to."""
     cpus: int = 0

@@ -10,7 +10,7 @@ from curator_slurm.launcher.runs.attempt_names import EPOCH, STATE, is_attempt, 
 from curator_slurm.launcher.runs.measured_files import DriverFiles
 from curator_slurm.launcher.runs.node_paths import NodePaths
 from curator_slurm.launcher.runs.report_files import ReportFiles
-from curator_slurm.launcher.runs.restart_files import RestartFiles
+from curator_slurm.launcher.runs.restart_files import RestartFiles, SubmissionAnswers
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class RunPaths(ReportFiles):
 
 
 @dataclass(frozen=True)
-class SubmissionPaths:
+class SubmissionPaths(SubmissionAnswers):
     """Files of one sbatch call; `root` is `submissions/<number>`.
 
     The folder is there before sbatch is called: one without a recorded job id was interrupted, and its job may exist.
@@ -207,14 +207,9 @@ class SubmissionPaths:
         return self.root / "job.sbatch"
 
     @property
-    def job_id(self) -> Path:
-        """job-id: of a submission that a job made when it ended, what sbatch printed."""
-        return self.root / "job-id"
-
-    @property
-    def refusal(self) -> Path:
-        """refusal: of such a submission, what sbatch said in place of a job id."""
-        return self.root / "refusal"
+    def staging(self) -> Path:
+        """staging.json: what was to be staged, as it was then."""
+        return self.root / "staging.json"
 
 
 @dataclass(frozen=True)

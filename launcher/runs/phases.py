@@ -19,8 +19,10 @@ class Phase(StrEnum):
     """What was reached; of a node, unless it says otherwise."""
 
     SCRIPT = "script"
+    PACKED = "packed"
     SRUN = "srun"
     SHELL = "shell"
+    STAGED = "staged"
     AGENT = "agent"
     PREFLIGHT = "preflight"
     RAY_IMPORTED = "ray_imported"
@@ -44,8 +46,10 @@ class Phase(StrEnum):
 
 WORDS: Mapping[Phase, str] = {
     Phase.SCRIPT: "batch script started",
+    Phase.PACKED: "software packed, or found packed",
     Phase.SRUN: "srun started",
     Phase.SHELL: "shell on the node started",
+    Phase.STAGED: "software on the node's own disk",
     Phase.AGENT: "agent started",
     Phase.PREFLIGHT: "checks passed",
     Phase.RAY_IMPORTED: "Ray imported",
@@ -68,7 +72,7 @@ WORDS: Mapping[Phase, str] = {
 }
 """For people."""
 
-OF_JOB = frozenset({Phase.SCRIPT, Phase.SRUN})
+OF_JOB = frozenset({Phase.SCRIPT, Phase.PACKED, Phase.SRUN})
 """Phases of the job, which every node has been told."""
 
 NODE_PHASES = "node_phases"

@@ -52,3 +52,18 @@ class RestartFiles:
     def notices(self) -> Path:
         """What the batch script is to tell people by `notify.command`."""
         return self.root / "notices"
+
+class SubmissionAnswers:
+    """What Slurm said of a submission that a job made when it ended. `root` is `submissions/<number>`."""
+
+    root: Path
+
+    @property
+    def job_id(self) -> Path:
+        """job-id: of a submission that a job made when it ended, what sbatch printed."""
+        return self.root / "job-id"
+
+    @property
+    def refusal(self) -> Path:
+        """refusal: of such a submission, what sbatch said in place of a job id."""
+        return self.root / "refusal"

@@ -20,7 +20,8 @@ from curator_slurm.launcher.site.cluster_facts import (
 )
 from curator_slurm.launcher.site.habits import CollectHabits, SlurmHabits
 from curator_slurm.launcher.site.limits import LimitsSpec
-from curator_slurm.launcher.spec.model import EnvironmentSpec, ExecutorSpec, FailuresSpec, Spec
+from curator_slurm.launcher.spec.environment_section import EnvironmentSpec
+from curator_slurm.launcher.spec.model import ExecutorSpec, FailuresSpec, Spec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.report_section import ReportSpec

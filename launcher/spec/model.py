@@ -1,37 +1,31 @@
 """The spec: what a user writes in YAML, as one frozen class per section.
 
-`pipeline_section`, `data_sections` and `node_sections` hold the sections about the pipeline, its data and the nodes,
-this module the others and the checks across sections. The classes hold and check values; `spec_file` reads the YAML,
-gives errors their line numbers and applies `--set`; `plan` resolves and freezes. Units are in the field names or their
-descriptions.
+`pipeline_section`, `data_sections`, `node_sections` and `environment_section` hold the sections about the pipeline, its
+data, the nodes and their software, this module the others and the checks across sections. The classes hold and check
+values; `spec_file` reads the YAML, gives errors their line numbers and applies `--set`; `plan` resolves and freezes.
+Units are in the field names or their descriptions.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from curator_slurm.common.dashboard import Dashboard
-from curator_slurm.launcher.spec.container_section import ContainerSpec, plain_image
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
+from curator_slurm.launcher.spec.environment_section import EnvironmentSpec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 from curator_slurm.launcher.spec.report_section import ReportSpec
 from curator_slurm.launcher.spec.restart_section import RestartSpec
-from curator_slurm.launcher.spec.ulimits import Ulimits
 from curator_slurm.launcher.spec.value_types import (
     Backend,
     BackendName,
-    BashList,
-    EnvName,
-    EnvNameList,
-    EnvValue,
     LineList,
     Name,
     Number,
@@ -49,78 +43,6 @@ class ExecutorSpec(Section):
         default=Backend.XENNA, description="which executor runs the stages, or module:Class of another one"
     )
     config: dict[str, Any] = Field(default={}, description="options of the executor, such as execution_mode")
-
-
-MAX_VARIABLE = 131_072
-"""Bytes that Linux takes in one variable, with its name, `=` and the end."""
-
-
-class EnvironmentSpec(Section):
-    """The software on the nodes: at most one of `python`, `venv`, `conda` and `uv`; default: the submitter's Python, or
-    with `container` that of the image."""
-
-    container: Annotated[ContainerSpec | None, BeforeValidator(plain_image)] = Field(
-        default=None,
-        description="an image that the run's software is in: its name or path, or a section with `image`; nothing of "
-        "curator-slurm needs to be in it",
-    )
-    python: Path | None = Field(
-        default=None, description="an interpreter that has curator-slurm installed; with `container` one of the image"
-    )
-    venv: Path | None = Field(default=None, description="a virtual environment")
-    conda: Path | None = Field(default=None, description="name or prefix of a conda environment")
-    uv: Path | None = Field(
-        default=None, description="folder of a project of uv, with pyproject.toml, uv.lock and .venv: its environment"
-    )
-    modules: LineList = Field(default=[], description="environment modules to load on every node")
-    env: dict[EnvName, EnvValue] = Field(default={}, description="environment variables, passed on unchanged")
-    secrets: EnvNameList = Field(
-        default=[],
-        description="environment variables to pass on from your shell, by name; no values are in script or plan",
-    )
-    setup: BashList = Field(
-        default=[],
-        description="bash commands to run on every node before the agent starts; if one fails, the run fails",
-    )
-    ulimits: Ulimits = Field(
-        default={},
-        description="limits of processes: nofile, nproc and cpu are numbers; stack, memlock, core, fsize, data and as "
-        "are sizes; or unlimited",
-    )
-
-    @model_validator(mode="after")
-    def _at_most_one(self) -> EnvironmentSpec:
-        given = [key for key in ("python", "venv", "conda", "uv") if getattr(self, key) is not None]
-        if len(given) > 1:
-            raise problem(
-                f"`environment` takes one of python, venv, conda and uv; {' and '.join(given)} are set",
-                *(f"environment.{key}" for key in reversed(given)),
-            )
-        if self.uv is not None and self.container is not None:
-            raise problem(
-                "`environment.uv` is an environment of the host, and `environment.container` brings its own; name an "
-                "interpreter of the image with `environment.python`",
-                "environment.uv",
-            )
-        both = sorted(set(self.env) & set(self.secrets))
-        if both:
-            raise problem(
-                f"{' and '.join(both)} must be in `environment.env` or in `environment.secrets`, not in both",
-                f"environment.env.{both[0]}",
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _no_giants(self) -> EnvironmentSpec:
-        for name, value in self.env.items():
-            size = len(os.fsencode(f"{name}={value}\0"))
-            if size > MAX_VARIABLE:
-                raise problem(
-                    f"`environment.env.{name}` takes {size:,} bytes, and Linux passes at most {MAX_VARIABLE:,} in one "
-                    "variable; put the value into a file on shared storage, and its path here",
-                    f"environment.env.{name}",
-                )
-        return self
 
 
 class OnTaskError(StrEnum):

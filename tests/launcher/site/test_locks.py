@@ -14,7 +14,7 @@ from curator_slurm.launcher.spec.model import NOT_YET, Spec
 
 CANDIDATES: list[Any] = [
     *(True, False, 2, 3, 20, 30, 0.2, 0.25, "/a", "/b", "1:00", "2:00", "4G", "8G", "word", "other"),
-    *("nil", "none", "never", "use", "gres", "whole_node", "whole", "shared", "dedicated", "ipv4"),
+    *("nil", "none", "never", "use", "gres", "whole_node", "whole", "shared", "dedicated", "node_local", "ipv4"),
     *("ipv6", "nat", "proxy", "skip", "fail", "xenna", "ray_data", "srun", "sbatch"),
     *(
         [20001, 20099],

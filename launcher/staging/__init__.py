@@ -1,0 +1,1 @@
+"""Software and data that go to the nodes' own disks: packed once, unpacked by every node."""
