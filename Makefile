@@ -29,7 +29,7 @@ PLAIN_WORKERS ?= 5
 SIDE_BY_SIDE   = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor containers stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor containers staging stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -74,6 +74,9 @@ containers: $(DEV) ## Runs inside a Debian image, made once by debootstrap, with
 	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime podman uidmap crun
 	$(BIN)/python tests/image_folder.py
 	$(PYTEST) -m containers -s tests/on_slurm/test_containers_on_slurm.py
+
+staging: packages $(DEV) ## Copies of 20,000 files on three nodes of the real Slurm, and all that can go wrong (five minutes)
+	$(PYTEST) -m staging -s tests/on_slurm/test_staging_on_slurm.py
 
 stalls: packages $(DEV) ## Freeze shared storage and suspend jobs for 100 s on the real Slurm (a quarter of an hour)
 	$(PYTEST) -m stalls -s tests/on_slurm/test_stalls.py

@@ -53,6 +53,7 @@ class RestartFiles:
         """What the batch script is to tell people by `notify.command`."""
         return self.root / "notices"
 
+
 class SubmissionAnswers:
     """What Slurm said of a submission that a job made when it ended. `root` is `submissions/<number>`."""
 

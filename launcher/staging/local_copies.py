@@ -71,7 +71,10 @@ def count(folder: Path) -> tuple[int, int]:
 
 
 def clean(place: Path, but: str, *, most: int, days: int, needed: int = 0) -> None:
-    """Remove copies that nobody uses: those that are too old, and the oldest as long as there are too many bytes."""
+    """Remove copies that nobody uses: those that are too old, and the oldest as long as there are too many bytes.
+
+    A run that keeps nothing of its own (0 days) has no say in how long others keep theirs.
+    """
     found = []
     for folder in place.iterdir():
         if folder.is_dir() and not folder.is_symlink() and folder.name != but:
@@ -80,7 +83,8 @@ def clean(place: Path, but: str, *, most: int, days: int, needed: int = 0) -> No
     free = shutil.disk_usage(place).free
     for used, folder in sorted(found):
         wanted = size > most or (needed and free < needed + SPARE)
-        if not wanted and time.time() - used < days * 86400 and not folder.name.startswith(NEW):
+        is_old = days > 0 and time.time() - used >= days * 86400
+        if not wanted and not is_old and not folder.name.startswith(NEW):
             continue
         before = _size(folder)
         if _remove_unused(place, folder):

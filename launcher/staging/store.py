@@ -123,7 +123,8 @@ def remove_unused(runs: Path, days: int, most: int, now: float) -> None:
         size += takes
         found.append((used, takes, folder))
     for used, takes, folder in sorted(found):
-        if now - used < _DAY or (now - used < days * _DAY and size <= most):
+        is_old = days > 0 and now - used >= days * _DAY
+        if now - used < _DAY or (not is_old and size <= most):
             continue
         doomed = folder.with_name(f"{_NEW}removed-{folder.name.removeprefix(_NEW)}")
         with contextlib.suppress(OSError):

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs what the tests need from Debian: the real Slurm, its database, Lmod, shellcheck, and Chromium.
+# Installs what the tests need from Debian: the real Slurm, its database, Lmod, shellcheck, strace, zstd, and Chromium.
 # Services are not started: the test cluster starts daemons of its own. Does nothing when all is there.
 set -eu
 
 packages="slurmctld slurmd slurm-client slurmdbd slurm-wlm-basic-plugins munge mariadb-server \
-lmod shellcheck chromium-headless-shell iproute2 util-linux procps"
+lmod shellcheck strace zstd chromium-headless-shell iproute2 util-linux procps"
 
 missing=
 for package in $packages "$@"; do
