@@ -12,7 +12,7 @@ from pathlib import Path
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc", "/sys")
 """Folders that every node has itself."""
 _LIBRARIES = ("lib", "lib64")
-_VERSION = re.compile(r"(\d+\.\d+)")
+_VERSION = re.compile(r"([0-9]+\.[0-9]+)")
 _UNUSED = re.compile(r"test|idlelib|turtledemo|config-.*")
 """Parts of a standard library that no run needs."""
 
