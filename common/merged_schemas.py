@@ -66,8 +66,9 @@ def conformed(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
     if table.schema.equals(schema):
         return table
     columns = []
+    there = set(table.column_names)
     for field in schema:
-        if field.name not in table.column_names:
+        if field.name not in there:
             columns.append(pa.nulls(table.num_rows, field.type))
             continue
         column = table.column(field.name)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _EXACT_IN_DOUBLE = 2**53
 _LONGEST_SHOWN = 40
+_MOST_LEVELS = 98
+"""How deep Parquet's readers follow a column: an object is one level, a list two."""
 
 
 def as_table(data: Any, on_unfit: Callable[[str, int, str], None]) -> pa.Table:
@@ -73,7 +75,7 @@ def _failing_columns(data: Any) -> Iterator[str]:
 def unfit_rows(values: Sequence[Any]) -> dict[int, str]:
     """Row -> what is wrong with its value, for those that a column with the other values cannot hold.
 
-    Of two kinds of values the first one counts.
+    Of two kinds of values the first one counts, and a value must fit what the others make of its kind.
     """
     import pyarrow as pa
 
@@ -92,7 +94,7 @@ def unfit_rows(values: Sequence[Any]) -> dict[int, str]:
             own = pa.array([value], pa.uint64() if is_unsigned else None, from_pandas=True).type
             kind = merged_type(kind, own)
         except OverflowError:
-            found[row] = f"a number of more than 64 bits in {_shown(value)}"
+            found[row] = f"{_too_large(value)} in {_shown(value)}"
         except NoCommonTypeError as error:
             place = f", at {error.path}" if error.path else ""
             found[row] = f"{_shown(value)} is {error.other} and a row before is {error.one}{place}"
@@ -101,7 +103,50 @@ def unfit_rows(values: Sequence[Any]) -> dict[int, str]:
         else:
             if has_fraction and type(value) is int and abs(value) > _EXACT_IN_DOUBLE:
                 found[row] = f"{value} would be rounded beside numbers with fractions"
+    for row, value in enumerate(values):
+        if row not in found and isinstance(value, (dict, list, tuple)):
+            try:
+                pa.array([value], kind, from_pandas=True)
+            except (pa.ArrowException, OverflowError) as error:
+                found[row] = f"{_shown(value)}, beside values of other rows: {error}"
     return found
+
+
+def _too_large(value: Any) -> str:
+    """What is wrong with a number in the value."""
+    if max(map(abs, _numbers(value)), default=0) < 2**64:
+        return "a number above 2^63 - 1 (64 bits hold it beside whole numbers from 0 on, not in lists and objects)"
+    return "a number of more than 64 bits"
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    if type(value) is int:
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+
+
+def too_deep_rows(table: pa.Table) -> Iterator[tuple[str, int]]:
+    """Column and row (counted from 1) of each value that is nested deeper than what reads Parquet follows."""
+    for field in table.schema:
+        if _levels_of_type(field.type) > _MOST_LEVELS:
+            for row, value in enumerate(table.column(field.name).to_pylist(), 1):
+                if _levels(value) > _MOST_LEVELS:
+                    yield field.name, row
+
+
+def _levels_of_type(kind: pa.DataType) -> int:
+    import pyarrow.types as kinds
+
+    inner = max((_levels_of_type(kind.field(number).type) for number in range(kind.num_fields)), default=0)
+    return inner + (1 if kinds.is_struct(kind) else 2 if kind.num_fields else 0)
+
+
+def _levels(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_levels, value.values()), default=0)
+    return 2 + max(map(_levels, value), default=0) if isinstance(value, (list, tuple)) else 0
 
 
 def _shown(value: Any) -> str:

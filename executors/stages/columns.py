@@ -98,10 +98,13 @@ def values_of(data: Any, name: str) -> list[Any]:
     Raises:
         ValueError: there is no such column.
     """
-    require(data, [name])
+    try:
+        column = data.column(name) if hasattr(data, "column_names") else data[name]
+    except KeyError:
+        require(data, [name])
+        raise
     if hasattr(data, "column_names"):
-        return list(data.column(name).to_pylist())
-    column = data[name]
+        return list(column.to_pylist())
     if hasattr(column.array, "__arrow_array__"):
         return list(column.array.__arrow_array__().to_pylist())
     return list(column.tolist())

@@ -20,6 +20,7 @@ _FIRST_BYTES = {
     b"\xfd7zXZ\x00": "xz",
     b"\x04\x22\x4d\x18": "lz4",
 }
+_APPENDED = "behind its last whole part is something else: the file is damaged, or something was appended to it"
 _BZIP2_BLOCK = b"1AY&SY"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 """Of a frame that holds something else than content, behind a byte from 0x50 to 0x5f: `pzstd` writes such."""
@@ -50,14 +51,33 @@ def decompress(content: bytes, compression: str) -> bytes:
     functions: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.decompress,
         "zstd": _decompress_zstd,
-        "bz2": bz2.decompress,
-        "xz": lzma.decompress,
+        "bz2": lambda whole: _decompress_streams(whole, bz2.BZ2Decompressor),
+        "xz": lambda whole: _decompress_streams(whole, lzma.LZMADecompressor),
         "lz4": _decompress_lz4,
     }
     try:
         return functions[compression](content)
+    except gzip.BadGzipFile as error:
+        if compression_of(content) == "gzip" and "Not a gzipped file" in str(error):
+            raise ValueError(f"{_APPENDED} ({error})") from error
+        raise
     except (zlib.error, lzma.LZMAError) as error:
         raise ValueError(str(error)) from error
+
+
+def _decompress_streams(content: bytes, new: Callable[[], Any]) -> bytes:
+    """All streams of a bzip2 or xz file; their modules' functions pass over all that follows a damaged header."""
+    parts: list[bytes] = []
+    while content or not parts:
+        stream = new()
+        try:
+            parts.append(stream.decompress(content))
+        except (OSError, lzma.LZMAError) as error:
+            raise ValueError(f"{_APPENDED} ({error})" if parts else str(error)) from error
+        if not stream.eof:
+            raise ValueError("the file is truncated")
+        content = stream.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
 def _decompress_zstd(content: bytes) -> bytes:

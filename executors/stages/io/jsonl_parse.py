@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from curator_slurm.executors.remarks import leave_out
+from curator_slurm.executors.stages.io.compression import compression_of
 
 _FOREIGN = {
     b"PAR1": "is a Parquet file; ParquetReader reads it",
@@ -29,6 +30,8 @@ def documents(content: bytes, path: str) -> list[dict[str, Any]]:
     foreign = next((what for first, what in _FOREIGN.items() if content.startswith(first)), None)
     if foreign:
         raise ValueError(f"{path} {foreign}")
+    if twice := compression_of(content):
+        raise ValueError(f"{path} is compressed twice, or not in the way that it is read: within it is {twice}")
     whole = _whole(content)
     found = list(_parsed_lines(content, path) if whole is None else _elements(whole, path))
     rows = [row for _, row in found if isinstance(row, dict)]

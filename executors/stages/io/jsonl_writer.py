@@ -68,7 +68,7 @@ class JsonlWriter(BaseWriter):
             ensure_ascii=bool(self.write_kwargs.get("force_ascii")), allow_nan=False, default=_plain
         )
         escaping = json.JSONEncoder(ensure_ascii=True, allow_nan=False, default=_plain)
-        columns = [values_of(data, name) for name in names]
+        columns = [_values(data, name) for name in names]
         lines: list[bytes] = []
         number = 0
         with compressed(sink, split_compression(self.file_extension)[1]) as stream:
@@ -84,6 +84,28 @@ class JsonlWriter(BaseWriter):
                     lines.clear()
             if lines:
                 stream.write(b"\n".join(lines) + b"\n")
+
+
+class _Unheld:
+    """A value that Python does not hold, such as a time behind the year 9999; no line can be made of it."""
+
+    def __init__(self, column: str, error: Exception) -> None:
+        self.what = f"column {column!r} has a time that cannot be written, before the year 1 or behind 9999: {error}"
+
+
+def _values(data: Any, name: str) -> list[Any]:
+    try:
+        return values_of(data, name)
+    except (OverflowError, ValueError):
+        column = data.column(name) if hasattr(data, "column_names") else data[name].array.__arrow_array__()
+        return [_held(value, name) for value in column]
+
+
+def _held(value: Any, name: str) -> Any:
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError) as error:
+        return _Unheld(name, error)
 
 
 def _line(row: dict[str, Any], encoder: json.JSONEncoder, escaping: json.JSONEncoder) -> bytes:
@@ -125,4 +147,6 @@ def _plain(value: Any) -> Any:
         return _finite(value.tolist())
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
+    if isinstance(value, _Unheld):
+        raise TypeError(value.what)
     raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")

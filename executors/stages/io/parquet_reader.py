@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -87,6 +88,11 @@ def _read(path: str, options: dict[str, Any], fields: list[str] | None) -> pa.Ta
     with open_to_read(path, options.get("storage_options")) as file:
         try:
             have = pq.read_schema(file).names
+            if twice := [name for name, times in Counter(have).items() if times > 1 and name in (fields or have)]:
+                raise ValueError(
+                    f"{path}: several columns have the name {twice[0]!r}: write the file again with a name for "
+                    "each, or read others alone (fields)"
+                )
             in_folders = partition_names([path]) if _is_hive(options) else []
             file.seek(0)
             wanted = [name for name in fields if name in have] or have[:1] if fields is not None else None
@@ -141,8 +147,9 @@ def _joined(tables: dict[str, pa.Table], fields: list[str] | None, options: dict
     if missing and options.get("missing_fields", "error") == "error":
         found = list(dict.fromkeys([*(name for path in tables for name in _columns_in(path, options)), *have]))
         raise ValueError(missing_message(list(tables), missing, found))
+    there = set(joined.column_names)
     for name in dict.fromkeys([*missing, *have]):
-        if name not in joined.column_names:
+        if name not in there:
             joined = joined.append_column(name, pa.nulls(joined.num_rows))
     return frame_of_table(joined.select(fields) if fields is not None else joined)
 

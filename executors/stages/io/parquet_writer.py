@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from curator_slurm.executors.remarks import leave_out, note
-from curator_slurm.executors.stages.arrow_columns import as_table, with_json_text, without_empty_structs
+from curator_slurm.executors.stages.arrow_columns import (
+    as_table,
+    too_deep_rows,
+    with_json_text,
+    without_empty_structs,
+)
 from curator_slurm.executors.stages.columns import column_names, keep_rows, values_of, with_column
 from curator_slurm.executors.stages.io.pandas_options import keywords
 from curator_slurm.executors.stages.io.writer import BaseWriter
@@ -59,7 +64,7 @@ class ParquetWriter(BaseWriter):
         how = self.write_kwargs.get("lone_surrogates", "error")
         if how != "error":
             data = _without_halves(data, how)
-        table, emptied = without_empty_structs(as_table(data, _leave_out))
+        table, emptied = without_empty_structs(_without_deep(as_table(data, _leave_out)))
         for name in emptied:
             note(
                 f"column {name!r} has objects without keys, which Parquet cannot hold: they are null in the output "
@@ -80,6 +85,18 @@ def _leave_out(column: str, row: int, problem: str) -> None:
     if "surrogate" in problem:
         cure = "'lone_surrogates': 'replace'} puts U+FFFD there, 'drop' leaves out the row"
     leave_out(ValueError(f"row {row}, column {column!r} cannot be Parquet: {problem}; write_kwargs={{{cure}"))
+
+
+def _without_deep(table: Any) -> Any:
+    """The table without values that no reader of Parquet follows to their end."""
+    deep = dict.fromkeys(too_deep_rows(table))
+    for column, row in deep:
+        _leave_out(column, row, "nested deeper than readers of Parquet follow")
+    bad = {row for _, row in deep}
+    table = keep_rows(table, [row not in bad for row in range(1, len(table) + 1)])
+    for name in {column for column, _ in deep}:  # its type has the depth of the values that are left
+        table = with_column(table, name, values_of(table, name))
+    return table
 
 
 def _without_halves(data: Any, how: str) -> Any:

@@ -46,6 +46,11 @@ class BaseReader(ProcessingStage[FileGroupTask, DocumentBatch]):
         self.read_kwargs = read_options(type(self).__name__, self.read_kwargs, self.known_read_kwargs())
         if isinstance(self.fields, str):
             self.fields = [self.fields]
+        if self.fields is not None and len(set(self.fields)) != max(1, len(self.fields)):
+            raise ValueError(
+                f"{type(self).__name__}: fields={self.fields!r}: name each column once, and one at least; without "
+                "fields, all columns are read"
+            )
         self._ids: Any = None
 
     def inputs(self) -> tuple[list[str], list[str]]:

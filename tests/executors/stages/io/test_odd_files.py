@@ -32,6 +32,7 @@ from curator_slurm.executors.stages import (
     TextReader,
     TextReaderStage,
     TextWriter,
+    columns,
 )
 from curator_slurm.executors.stages.columns import frame, keep_rows
 from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, StageError
@@ -270,7 +271,9 @@ UNFIT = [
     ([-1, 2**63], "row 2, .*64 bits"),
     ([2**53 + 1, 0.5], "row 1, .*would be rounded"),
     ([{"a": 1}, {"a": "x"}], r"row 2, .*is string and a row before is int64, at \.a"),
-    ([{"a": 2**63}], "row 1, .*64 bits"),
+    ([{"a": 2**63}], r"row 1, .*above 2\^63 - 1.*64 bits"),
+    ([[1, 2.5], [2**53 + 1]], "row 2, .*beside values of other rows: .*9007199254740993"),
+    ([{"a": 1}, {"a": 2**53 + 1}, {"a": 0.5}], "row 2, .*beside values of other rows: .*9007199254740993"),
     ([[1], {"a": 1}], "row 2, .*struct<a: int64> and a row before is list"),
     ([["x"], [["y"]]], r"row 2, .*at \[\]"),
     ([[1, "a"]], r"row 1, .*\[1, 'a'\]"),
@@ -354,3 +357,77 @@ def test_columns_of_much_text_have_long_offsets(tmp_path: Path, monkeypatch: pyt
     pq.write_table(pa.table({"text": ["z" * 100] * 30}), tmp_path / "b.parquet")
     (task,) = run(ParquetReader([path, str(tmp_path / "b.parquet")], files_per_partition=2))
     assert task.num_items == 45
+
+
+# Times, depths and widths
+
+
+@pytest.mark.parametrize(
+    ("kind", "late"), [(pa.timestamp("us"), 2**60), (pa.timestamp("ms", "UTC"), 2**60), (pa.date32(), 2**23)]
+)
+def test_a_time_that_python_cannot_hold_costs_its_row(tmp_path: Path, kind: Any, late: int) -> None:
+    pq.write_table(pa.table({"t": pa.array([0, late, None], kind)}), tmp_path / "a.parquet")
+    (task,), _ = call(ParquetReaderStage(), tmp_path / "a.parquet")
+    (written,), report = StageAdapter(JsonlWriter(str(tmp_path)), SKIP).process([task])
+    assert len(Path(written.data[0]).read_text().splitlines()) == 2
+    assert left_out(report) == [("a.parquet", None, 1)]
+    with pytest.raises(ValueError, match=r"row 2: column 't' has a time that cannot be written"):
+        JsonlWriter(str(tmp_path)).process(task)
+
+
+def test_what_is_too_deep_for_those_who_read_parquet_costs_its_row(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(60):
+        deep = [deep]
+    (written,), report = StageAdapter(ParquetWriter(str(tmp_path)), SKIP).process([batch({"x": [deep, [[]], None]})])
+    assert pq.read_table(written.data[0]).to_pydict() == {"x": [[[]], None]}
+    assert report.failed_count == 1
+    with pytest.raises(ValueError, match=r"row 1, column 'x' .*deeper.*json_columns"):
+        ParquetWriter(str(tmp_path)).process(batch({"x": [deep, [[]]]}))
+
+
+def test_many_columns_are_not_named_once_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 columns took minutes: their names were made again for each."""
+    asked: list[Any] = []
+    names = columns.column_names
+    monkeypatch.setattr(columns, "column_names", lambda data: asked.append(data) or names(data))
+    JsonlWriter(str(tmp_path)).process(batch(frame({f"c{number}": [number] for number in range(50)}, 1)))
+    assert len(asked) == 0
+
+
+# What lies behind the end, and names that are there twice
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize("rest", [b"garbage", b"BZh9 but no block of it"])
+def test_what_follows_the_last_part_of_a_compressed_file_is_not_passed_over(
+    tmp_path: Path, suffix: str, rest: bytes
+) -> None:
+    """The head of a second part may be damaged: its rows must not be missing in silence."""
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(COMPRESS[suffix](LINES) + rest)
+    with pytest.raises(StageError, match="something was appended"):
+        call(JsonlReaderStage(), path, policy=FailurePolicy(OnTaskError.FAIL))
+    path.write_bytes(COMPRESS[suffix](LINES) + b"\0" * 512)  # as tapes pad
+    assert rows(call(JsonlReaderStage(), path)[0]) == ROWS
+
+
+def test_what_is_compressed_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(zstandard.compress(LINES)))
+    with pytest.raises(StageError, match=r"a\.jsonl\.gz is compressed twice.*zstd"):
+        run(JsonlReader(str(tmp_path)))
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "a", "b"]), path)
+    with pytest.raises(StageError, match=r"several columns have the name 'a'.*fields"):
+        run(ParquetReader(str(path)))
+    assert rows(run(ParquetReader(str(path), fields=["b"]))) == [{"b": 3}]
+
+
+@pytest.mark.parametrize("fields", [["a", "a"], []])
+@pytest.mark.parametrize("reader", [JsonlReader, ParquetReader])
+def test_fields_that_cannot_be_meant(reader: Any, fields: list[str]) -> None:
+    with pytest.raises(ValueError, match="name each column once, and one at least"):
+        reader("/data", fields=fields)
