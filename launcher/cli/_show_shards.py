@@ -103,13 +103,17 @@ def _collect(view: RunView) -> str:
     return ""
 
 
-def failed_lines(rows: Sequence[OpenShard], width: int) -> list[str]:
-    """A table of the shards that are neither done nor active."""
+def failed_lines(rows: Sequence[OpenShard], width: int | None) -> list[str]:
+    """A table of the shards that are neither done nor active; without a width, messages are whole."""
     table = [["SHARD", "CLASS", "JOB", "ATTEMPTS", "MESSAGE"], *map(_cells, rows)]
     sizes = [max(len(row[column]) for row in table) for column in range(4)]
-    rest = max(width - sum(sizes) - 8, 10)
     return [
-        "  ".join([*(cell.ljust(size) for cell, size in zip(row[:4], sizes, strict=True)), words.shorten(row[4], rest)])
+        "  ".join(
+            [
+                *(cell.ljust(size) for cell, size in zip(row[:4], sizes, strict=True)),
+                row[4] if width is None else words.shorten(row[4], max(width - sum(sizes) - 8, 10)),
+            ]
+        )
         for row in table
     ]
 

@@ -6,7 +6,7 @@ import sys
 
 from curator_slurm.launcher.cli._show import status_lines
 from curator_slurm.launcher.cli._show_shards import failed_lines, shard_lines, shards_lines
-from curator_slurm.launcher.cli._terminal import say, say_json, width
+from curator_slurm.launcher.cli._terminal import say, say_json, table_width, width
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
 from curator_slurm.launcher.status.describe import describe, describe_shard, open_shards
@@ -43,7 +43,7 @@ def show_status(run: Run, shard: int | None, failed: bool, as_json: bool) -> Run
             say_json(to_json(rows))
         else:
             nothing = status.message if status.state is RunState.UNKNOWN else "No shard has failed."
-            say("\n".join(failed_lines(rows, width())) if rows else nothing, err=not rows)
+            say("\n".join(failed_lines(rows, table_width())) if rows else nothing, err=not rows)
     else:
         view = describe(run, status, gathered)
         lines = shards_lines if view.array else status_lines

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from curator_slurm.launcher.spec.value_types import EnvName, EnvValue, Line, LineList, Name, Path, Section
+from curator_slurm.launcher.spec.value_types import EnvName, EnvValue, Line, LineList, Name, Path, Section, as_list
 
 
 class Runtime(StrEnum):
@@ -40,16 +40,12 @@ def _mount(text: str) -> str:
 MountText = Annotated[str, Field(min_length=1), AfterValidator(_mount)]
 
 
-def _list_of_one(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def plain_image(value: Any) -> Any:
     """A text is the image, and nothing else is said."""
     return {"image": value} if isinstance(value, str) else value
 
 
-MountList = Annotated[list[MountText], BeforeValidator(_list_of_one)]
+MountList = Annotated[list[MountText], BeforeValidator(as_list)]
 
 
 class ContainerSpec(Section):

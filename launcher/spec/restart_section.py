@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.spec.value_types import Memory, Number, Section, Whole, problem
+from curator_slurm.launcher.spec.value_types import Memory, Number, Section, Whole, as_list, problem
 
 RESTARTABLE: Sequence[FailureClass] = (
     FailureClass.PREEMPTED,
@@ -52,7 +52,13 @@ def _cause(value: Any) -> Any:
     raise ValueError(f"{value} cannot be restarted after: {why}" if why else f"must be among {', '.join(known)}")
 
 
-Cause = Annotated[FailureClass, BeforeValidator(_cause), WithJsonSchema({"enum": [each.value for each in RESTARTABLE]})]
+_NAMES = [each.value for each in RESTARTABLE]
+Cause = Annotated[FailureClass, BeforeValidator(_cause), WithJsonSchema({"enum": _NAMES})]
+CauseList = Annotated[
+    list[Cause],
+    BeforeValidator(as_list),
+    WithJsonSchema({"anyOf": [{"enum": _NAMES}, {"type": "array", "items": {"enum": _NAMES}}]}),
+]
 _GROWTH = re.compile(r"x([0-9]{1,3}(?:\.[0-9]{1,3})?)")
 
 
@@ -86,7 +92,7 @@ class MemoryRule(Section):
 class RestartSpec(Section):
     """When and how a run goes on by itself after its job has ended. It goes on with what is not done."""
 
-    on: list[Cause] = Field(
+    on: CauseList = Field(
         default=list(_DEFAULT),
         description="failure classes after which it goes on; never among them: app_failed, environment, cancelled",
     )

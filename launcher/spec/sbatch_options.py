@@ -1,7 +1,8 @@
 """Options of sbatch that users give under `resources.sbatch`: names checked, values made text.
 
-The names are those of Slurm 22.05 to 25.11. A name that is none of them and looks like one is taken for a typo; any
-other is passed on, because a newer Slurm may have it and sbatch itself refuses what it does not know.
+The names are those of Slurm 22.05 to 25.11. A name that is none of them and looks like one is taken for a typo, and the
+beginning of one is refused, as sbatch takes it for that option: neither locks nor what this module owns would see it.
+Any other is passed on, because a newer Slurm may have it and sbatch itself refuses what it does not know.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ OWNED = {
     "quiet": _SETS_IT,
     "requeue": "restarts are set in `restart`",
     "signal": _SETS_IT,
+    "tasks": "use `resources.nodes`: one task runs on every node",
+    "tasks-per-node": "use `resources.nodes`: one task runs on every node",
     "test-only": "it does not submit a job; `curator-slurm submit --dry-run` shows what would be submitted",
     "time": "use `resources.time`",
     "uid": f"{_SETS_IT}: a job runs as the user who submits it",
@@ -175,6 +178,10 @@ def _problem_of_name(key: str, name: str) -> str | None:
         return f"{label} is not a valid name of an sbatch option"
     if len(name) == 1:
         return f"{label} is not an sbatch option"
+    if longer := sorted(known for known in _NAMES if known.startswith(name)):
+        owner = f" ({OWNED[longer[0]]})" if longer[0] in OWNED else ""
+        meant = f"did you mean `{longer[0]}`{owner}? sbatch takes it so; write it in full"
+        return f"{label} is not an sbatch option; {meant}"
     close = get_close_matches(name, sorted(_NAMES), n=1, cutoff=0.8)
     if close and not key.startswith("--"):
         owner = f" ({OWNED[close[0]]})" if close[0] in OWNED else ""

@@ -83,7 +83,8 @@ def _bash(value: str) -> str:
     return _no_null(value)
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """A single string as the list that it stands for."""
     return [value] if isinstance(value, str) else value
 
 
@@ -185,7 +186,7 @@ EnvValue = Annotated[
     WithJsonSchema({"type": ["string", "number", "boolean"]}),
 ]
 Bash = Annotated[str, AfterValidator(_bash)]
-LineList = Annotated[list[Line], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
+LineList = Annotated[list[Line], BeforeValidator(as_list), _TEXT_LIST_SCHEMA]
 Path = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"})]
 GroupName = Annotated[
@@ -201,8 +202,8 @@ Memory = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_memory
 Time = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_time), _TEXT_SCHEMA]
 Size = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_size), _TEXT_SCHEMA]
 """A number of bytes, written as 10G or 512MiB."""
-EnvNameList = Annotated[list[EnvName], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
-BashList = Annotated[list[Bash], BeforeValidator(_as_list), _TEXT_LIST_SCHEMA]
+EnvNameList = Annotated[list[EnvName], BeforeValidator(as_list), _TEXT_LIST_SCHEMA]
+BashList = Annotated[list[Bash], BeforeValidator(as_list), _TEXT_LIST_SCHEMA]
 
 
 class Section(BaseModel):

@@ -165,6 +165,7 @@ def test_status_in_many_forms(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
         fail(run, shard, f"4711_{shard}.0", "out_of_memory", "killed for its memory", next_step="ask for more memory")
     fail(run, 57, "4711_57.0", "app_failed", "ValueError: [x] is bad")
     fail(run, 57, "4711_57.1", "app_failed", "ValueError: [x] is bad")
+    fail(run, 58, "4711_58.0", "app_failed", f"ValueError: {'long ' * 40}end")
     shown = call("status", run.run_id, expect=7).stdout
     assert re.search(r"incomplete +50 of 60 shards done", shown)
     assert "50 done, 10 failed" in shown
@@ -179,6 +180,7 @@ def test_status_in_many_forms(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     table = call("status", run.run_id, "--failed", expect=7).stdout.splitlines()
     assert len(table) == 11
     assert table[8].split()[:4] == ["57", "app_failed", "4711_57", "2"]
+    assert table[9].endswith("long end")  # nothing is cut where a program reads it
     assert len(call_json("status", run.run_id, "--failed", expect=7)) == 10
     one = call("status", run.run_id, "--shard", 57, expect=7).stdout
     assert "4711_57.1  app_failed" in one

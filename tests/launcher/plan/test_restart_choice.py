@@ -31,6 +31,7 @@ def plan(restart: dict[str, Any], habits: dict[str, Any], cluster: Cluster = Clu
         ({"mechanism": "off"}, {}, "off", {"no-requeue"}),
         ({"mechanism": "off"}, {"no_requeue": "never"}, "off", set()),
         ({"on": []}, {}, "off", {"no-requeue"}),
+        ({"on": "preempted"}, {}, "requeue", {"requeue"}),
         ({"on": [], "on_out_of_memory": {}}, {}, "requeue", {"requeue"}),
     ],
 )

@@ -42,6 +42,13 @@ def test_options_of_the_launcher_are_refused_in_every_spelling(option):
         assert normalise({key: None}) == ({}, [])  # for a plan that has it from an earlier version
 
 
+@pytest.mark.parametrize("key", ["--qo", "qo", "--arra", "partit", "--expor", "mem-per", "--nod", "jo"])
+def test_the_beginning_of_an_option_is_that_option_to_sbatch(key):
+    """`#SBATCH --qo=high` went past a lock of `qos`, `--arra` past what the launcher owns."""
+    assert "write it in full" in only({key: "x"})
+    assert normalise({key: "x"})[0] == {}
+
+
 def test_null_takes_an_option_away_in_every_spelling():
     for key in ("constraint", "--constraint", "C"):
         assert normalise({"constraint": "h100", "qos": "low"} | {key: None}) == ({"qos": "low"}, [])
@@ -62,7 +69,8 @@ def test_the_key_to_use_instead():
     ("options", "part"),
     [
         ({"constrain": "x"}, "did you mean `constraint`?"),
-        ({"mail-typ": "x"}, "write `--mail-typ`"),
+        ({"mail-tipe": "x"}, "write `--mail-tipe`"),
+        ({"mail-typ": "x"}, "did you mean `mail-type`? sbatch takes it so"),
         ({"job_nam": "x"}, "did you mean `job-name` (use `name`)?"),
         ({"z": "x"}, "is not an sbatch option"),
         ({"a b": "x"}, "is not a valid name"),
