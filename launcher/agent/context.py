@@ -25,7 +25,7 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.runs.attempt_records import NodeState, NodeStatus
 from curator_slurm.launcher.runs.node_paths import NodePaths
-from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
+from curator_slurm.launcher.runs.paths import AttemptPaths, ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.phases import Phase
 from curator_slurm.launcher.runs.user_code import CODE
 from curator_slurm.launcher.spec import curator_arrays
@@ -88,6 +88,8 @@ class AgentContext:
     goes_on: bool = False
     """Whether this agent has left a request to go on, because the head is lost."""
     status: NodeStatus = field(init=False)
+    attempt: AttemptPaths | None = None
+    """Of a head: what its last driver is at."""
     fence: Fence = field(default_factory=Fence)
     """Of a head: whether others have begun what it is at."""
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)

@@ -67,6 +67,7 @@ class Drivers:
         is_command = self.context.plan.spec.pipeline.command is not None
         log.info("starting the driver of %s", self.context.plan.spec.name)
         self.events.add("driver_launched", "the driver starts, and imports", shard=attempt.shard)
+        self.context.attempt = attempt
         driver = DriverProcess(
             attempt, self.context.plan_file, environment, cwd, self.context.umask, is_command=is_command
         )

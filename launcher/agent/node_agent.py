@@ -28,6 +28,7 @@ from curator_slurm.launcher.agent.node import Node
 from curator_slurm.launcher.agent.process_limits import raise_limits
 from curator_slurm.launcher.agent.session import SESSION_PREFIX, remove_session
 from curator_slurm.launcher.agent.telling import Telling, telling_of
+from curator_slurm.launcher.agent.textfile import Textfile, remove_textfiles
 from curator_slurm.launcher.agent.worker import fail_worker, run_worker
 from curator_slurm.launcher.errors import BootstrapError, ForeignRunError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -82,13 +83,14 @@ def main(arguments: list[str] | None = None) -> int:
         start_logging(cluster.node(allocation.node_name).agent_log, echo=False)
         steps = [("clean-up", lambda: clean_up(cluster, allocation.node_name))]
         if allocation.is_head:
+            figures = ("the figures for scrapers", lambda: remove_textfiles(cluster, plan))
             secrets = ("removing secrets", lambda: remove_secrets_of(cluster, array=plan.array))
             number = submission.number if submission else None
             said: list[str] = []
             telling = telling_of(cluster, plan)
             request = ("the request to go on", lambda: said.append(_go_on(cluster, plan, number)))
             report = ("the report", lambda: report_head_lost(cluster, allocation, "".join(said), telling))
-            take_steps(request, secrets, report, *steps)  # the outcome last: with it the run has ended
+            take_steps(request, secrets, report, figures, *steps)  # the outcome last: with it the run has ended
         else:
             take_steps(("the report", lambda: report_worker_lost(cluster, allocation)), *steps)
         return 0
@@ -152,9 +154,14 @@ def _measured(context: AgentContext, node: Node) -> Iterator[None]:
     reader = FiguresReader(find_gpus(visible_gpus(os.environ)), lambda: node.session_dir, lambda: node.address)
     measuring = NodeMeasuring(context.node.metrics, reader.read, context.allocation.node_name)
     measuring.start()
+    textfile = Textfile(context, lambda: measuring.last) if context.allocation.is_head else None
+    if textfile is not None:
+        textfile.start()
     try:
         yield
     finally:
+        if textfile is not None:
+            textfile.end()
         measuring.end()
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from curator_slurm.common.measurements import interval_s, line_of, pause_s
+from curator_slurm.common.measurements import NodeSample, interval_s, line_of, pause_s
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.files import append_jsonl
 from curator_slurm.launcher.measuring.node_figures import Figures, line_from
@@ -26,6 +26,8 @@ class NodeMeasuring:
         self._path = path
         self._read = read
         self._node = node
+        self.last: NodeSample | None = None
+        """What the last line says."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="measuring")
 
@@ -59,7 +61,8 @@ class NodeMeasuring:
             readings.append(reading)
             now = time.monotonic()
             if over or now - written >= interval_s(now - began):
-                append_jsonl(self._path, line_of(line_from(self._node, readings)))
+                self.last = line_from(self._node, readings)
+                append_jsonl(self._path, line_of(self.last))
                 readings, written = [reading], now
             if over:
                 return

@@ -216,7 +216,12 @@ def resolve(reading: Reading, folder: Path, cluster: Cluster, environ: Mapping[s
         "resources": _resources(spec),
         "notify": _notify(spec.notify, locate),
         # Kept: a site may give GPUs to groups that ask for none.
-        "cluster": spec.cluster.model_copy(update={"head_group": spec.head_group}),
+        "cluster": spec.cluster.model_copy(
+            update={
+                "head_group": spec.head_group,
+                "openmetrics": locate.path("cluster.openmetrics", spec.cluster.openmetrics),
+            }
+        ),
     }
     if cluster is Cluster.LOCAL:
         sections |= _one_node(spec, sections, origins)
@@ -306,9 +311,9 @@ def _one_node(spec: Spec, sections: dict[str, object], origins: dict[str, str]) 
     """The local cluster is this machine, whatever number of nodes the spec asks Slurm for."""
     resources = sections["resources"]
     assert isinstance(resources, type(spec.resources))
-    cluster: ClusterSpec = spec.cluster.model_copy(
-        update={"min_nodes": None, "head": HeadUse.SHARED, "head_group": None}
-    )
+    cluster = sections["cluster"]
+    assert isinstance(cluster, ClusterSpec)
+    cluster = cluster.model_copy(update={"min_nodes": None, "head": HeadUse.SHARED, "head_group": None})
     only = "local cluster: this machine is the only node"
     if spec.resources.node_count != 1:
         origins["resources.nodes"] = origins["cluster.min_nodes"] = only

@@ -49,6 +49,11 @@ class RestartFiles:
         return self.root / "questions"
 
     @property
+    def textfile(self) -> Path:
+        """metrics.prom: figures of the job as OpenMetrics text, while it runs."""
+        return self.root / "metrics.prom"
+
+    @property
     def notices(self) -> Path:
         """What the batch script is to tell people by `notify.command`."""
         return self.root / "notices"

@@ -8,7 +8,18 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from curator_slurm.launcher.spec import sbatch_options
-from curator_slurm.launcher.spec.value_types import Gpus, GroupName, Line, Memory, Number, Section, Time, Whole, problem
+from curator_slurm.launcher.spec.value_types import (
+    Gpus,
+    GroupName,
+    Line,
+    Memory,
+    Number,
+    Path,
+    Section,
+    Time,
+    Whole,
+    problem,
+)
 
 BY_NEED = ("gpus", "gpu_type", "cpus", "mem_per_cpu")
 """Settings of `resources` that say what a run needs and leave to the site how Slurm is asked for it."""
@@ -231,6 +242,11 @@ class ClusterSpec(Section):
     measure: bool = Field(
         default=True,
         description="false: measure neither nodes nor stages; `report` has no pictures over time then",
+    )
+    openmetrics: Path | None = Field(
+        default=None,
+        description="folder on the head node for a copy of its figures as OpenMetrics text, readable by all, such as "
+        "that of node-exporter's textfile collector; gone when the job has ended",
     )
     check_gpus: bool = Field(
         default=True,
