@@ -23,7 +23,10 @@ from curator_slurm.launcher.runs.paths import RunPaths
 DOCS = Path(__file__).parents[3] / "docs" / "measurements.md"
 STAGE = {
     **dict.fromkeys(("tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_in", "items_out"), 3),
-    "busy_s": 1.5, "expected": 12, "queued": 2, "workers": 1,
+    "busy_s": 1.5,
+    "expected": 12,
+    "queued": 2,
+    "workers": 1,
 }
 PROGRESS = {
     "stages": [{"name": "reader", **STAGE}, {"name": "reader", **STAGE, "expected": None}],
