@@ -43,6 +43,7 @@ def _nodes(result: JobFit, need: JobNeed, place: JobPlace, limits: LimitsSpec) -
         words = f"{result.nodes * result.gpus} GPUs are more than the {limits.gpus} that a job may have there"
         by_gpus = limits.gpus // result.gpus
         fix = _with_nodes(by_gpus, need, place, result) if by_gpus else {"gpus_per_node": limits.gpus}
+        fix |= {"gpus": min(fix["gpus"], limits.gpus)} if "gpus" in fix else {}
         result.short("gpus" if need.gpus else "nodes", words, **fix)
     if most is not None and result.nodes > most:
         words = f"{result.nodes} nodes are more than the {most} that a job may have there"
@@ -55,15 +56,21 @@ def _asks(need: JobNeed) -> str:
 
 
 def _with_nodes(nodes: int, need: JobNeed, place: JobPlace, result: JobFit) -> dict[str, Any]:
-    """The settings with which a job has so many nodes."""
+    """The settings with which a job has so many nodes, and of these as much as it may."""
     fix: dict[str, Any] = {}
     if need.nodes is not None or not (need.gpus or need.cpus):
         fix["nodes"] = nodes
     if need.gpus:
-        fix["gpus"] = max(nodes - need.heads, 1) * (need.gpus_per_node or result.gpus or place.part.gpus)
+        fix["gpus"] = max(nodes - need.heads, 1) * (need.gpus_per_node or place.part.gpus or result.gpus)
     if need.cpus:
-        fix["cpus"] = max(nodes - need.heads, 1) * (need.cpus_per_node or result.cpus or 1)
+        fix["cpus"] = max(nodes - need.heads, 1) * (need.cpus_per_node or _most_cpus(need, place) or result.cpus or 1)
     return fix
+
+
+def _most_cpus(need: JobNeed, place: JobPlace) -> int:
+    """CPUs of a node that a job may have with the memory that it asks for with each."""
+    usable = place.usable or 0
+    return min(usable, place.memory // need.mem_per_cpu) if need.mem_per_cpu and place.memory else usable
 
 
 def _longest(nodes: int, place: JobPlace, limits: LimitsSpec) -> tuple[int, str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 from curator_slurm.launcher.spec.slurm_memory import megabytes
+from curator_slurm.launcher.spec.slurm_time import seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,20 @@ class JobNeed:
             else:
                 fields[name] = value
         return replace(self, **fields)
+
+    def distance(self, changed: JobNeed) -> float:
+        """How far another need is from this one: below 1 for each amount, 1 for another partition or type of GPU."""
+        asked, given = self._amounts(), changed._amounts()
+        amounts = [sorted((asked[name], given[name])) for name in asked.keys() & given.keys()]
+        others = (self.partitions != changed.partitions) + (self.gpu_type != changed.gpu_type)
+        return others + sum(1 - less / more for less, more in amounts)
+
+    def _amounts(self) -> dict[str, int]:
+        found = {name: getattr(self, name) for name in _AMOUNTS} | {"time": seconds(self.time) if self.time else None}
+        return {name: value for name, value in found.items() if value}
+
+
+_AMOUNTS = ("nodes", "gpus", "gpus_per_node", "cpus", "cpus_per_node", "mem_per_cpu", "mem_per_node")
 
 
 def need_of(resources: ResourcesSpec, heads: int = 0) -> JobNeed:

@@ -158,14 +158,15 @@ def _settings(changes: Mapping[str, Any]) -> str:
 
 
 def _nearest(need: JobNeed, site: Site, named: Sequence[str]) -> dict[str, Any]:
-    """The fewest settings with which a partition holds the run, those that the spec names before others."""
+    """The fewest settings with which a partition holds the run, and of these those that take the least away; then
+    partitions that the spec names come before others."""
     found: list[dict[str, Any]] = []
     for name in [*named, *(name for name in _to_choose_from(need, site) if name not in named)]:
         other = {} if name in named or not need.partitions else {"partition": name}
         changes = _made_to_fit(need, site, name, bool(named))
         if changes is not None:
             found.append({**other, **changes} if changes or other else {})
-    return min(found, key=len, default={})
+    return min(found, key=lambda changes: (len(changes), need.distance(need.changed(changes))), default={})
 
 
 def _made_to_fit(need: JobNeed, site: Site, name: str, by_name: bool) -> dict[str, Any] | None:

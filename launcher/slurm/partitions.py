@@ -16,7 +16,8 @@ from curator_slurm.launcher.spec.slurm_time import seconds, time_text
 SINFO_FORMAT = "%P|%D|%c|%m|%l|%s|%G"
 """Partition, nodes, CPUs, MB, time limit, nodes of a job, generic resources: of each group of equal nodes."""
 _NUMBER = re.compile(r"[0-9]{1,12}")
-_GPU = re.compile(r"gpu(?::([A-Za-z][\w.-]*))?:([0-9]{1,6})")
+_GPU = re.compile(r"(?<!\w)gpu(?::(?!no_consume:)([\w.-]+))?(?::no_consume)?:([0-9]{1,6})", re.ASCII)
+"""A type may begin with a digit, or be one number: gpu:2080ti:8, gpu:3090:2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ def _group(row: Mapping[str, str]) -> NodeGroup:
 
 def gpus_of(gres: str) -> tuple[tuple[str, int], ...]:
     """GPUs by type in a list of generic resources, such as gpu:a100:4(S:0-1),nvme:1; the empty type is none."""
-    return tuple((match[1] or "", int(match[2])) for match in _GPU.finditer(gres))
+    return tuple((match[1] or "", int(match[2])) for match in _GPU.finditer(gres) if int(match[2]))
 
 
 def shortfalls(request: Request, groups: Sequence[NodeGroup]) -> list[Shortfall]:

@@ -21,7 +21,7 @@ _SHORT_S = 3600
 
 @dataclass(frozen=True)
 class _Entry:
-    """The nodes of a partition with GPUs of one type, or with none."""
+    """The nodes of a partition with GPUs of one type, or with none; nodes with two types are in two entries."""
 
     name: str
     gpu_type: str | None
@@ -52,7 +52,9 @@ def _entries(partition: str, answers: ClusterAnswers, names: set[str]) -> Iterat
     """Where a partition becomes several, they get names that nothing has yet."""
     by_type: dict[str | None, list[EqualNodes]] = {}
     for group in answers.of(partition):
-        by_type.setdefault(group.gpus[0][0] if group.gpus else None, []).append(group)
+        for kind in dict(group.gpus) or (None,):
+            if group.nodes and group.cpus:  # sinfo has a row of zeros for a partition without nodes
+                by_type.setdefault(kind, []).append(group)
     for kind, groups in by_type.items():
         name = partition
         if len(by_type) > 1:
@@ -132,7 +134,8 @@ def _nodes(entry: _Entry, answers: ClusterAnswers) -> Iterator[Item]:
 def _gpus(entry: _Entry, rules: PartitionRules, probe: Probe | None) -> Iterator[Item]:
     if entry.gpu_type is None:
         return
-    yield Key("gpus", min(sum(count for _, count in group.gpus) for group in entry.groups), "Gres (sinfo)")
+    each = [sum(count for kind, count in group.gpus if kind == entry.gpu_type) for group in entry.groups]
+    yield Key("gpus", min(each), "Gres (sinfo)")
     if entry.gpu_type:
         yield Key("gpu_type", entry.gpu_type.lower())
     else:

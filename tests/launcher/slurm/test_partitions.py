@@ -2,7 +2,7 @@
 
 import pytest
 
-from curator_slurm.launcher.slurm.partitions import Request, parse_partitions, shortfalls
+from curator_slurm.launcher.slurm.partitions import Request, gpus_of, parse_partitions, shortfalls
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.spec.slurm_time import seconds
 
@@ -56,3 +56,28 @@ def test_other_output_is_no_answer():
 )  # fmt: skip
 def test_time_limits(limit, expected):
     assert seconds(limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("gres", "gpus"),
+    [
+        ("gpu:2080ti:8(S:0-1)", (("2080ti", 8),)),
+        ("gpu:3090:2", (("3090", 2),)),
+        ("gpu:1080ti:4,gpu:a100:2(S:1),shard:a100:16", (("1080ti", 4), ("a100", 2))),
+        ("gpu:a100:no_consume:4", (("a100", 4),)),
+        ("gpu:no_consume:4", (("", 4),)),
+        ("gpu:4(S:0,1)", (("", 4),)),
+        ("mygpu:2,gpu:a100:0", ()),
+        ("gres/gpu:h100:4", (("h100", 4),)),
+    ],
+)
+def test_gpus_of_generic_resources(gres: str, gpus: tuple[tuple[str, int], ...]) -> None:
+    """2080 GPUs without a type were seen in gpu:2080ti:8, and jobs that asked for 2080ti:4 refused."""
+    assert gpus_of(gres) == gpus
+
+
+def test_a_job_that_asks_for_a_type_of_digits_can_start() -> None:
+    groups = parse_partitions("old*|4|32|190000|infinite|1-infinite|gpu:2080ti:8(S:0-1)\n")
+    assert shortfalls(Request(gpus=4, gpu_type="2080ti"), groups) == []
+    (short,) = shortfalls(Request(gpus=9, gpu_type="2080ti"), groups)
+    assert "no node of partition old has more than 8 GPUs of type 2080ti" in short.words

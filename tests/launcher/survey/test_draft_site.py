@@ -10,6 +10,7 @@ from survey_answers import answers
 from curator_slurm.launcher.site.model import Site
 from curator_slurm.launcher.site.site_file import read_site_text, without_nulls
 from curator_slurm.launcher.slurm.account_limits import parse_qos
+from curator_slurm.launcher.slurm.node_groups import parse_node_groups
 from curator_slurm.launcher.survey.ask_cluster import ClusterAnswers
 from curator_slurm.launcher.survey.draft_site import Written, draft
 from curator_slurm.launcher.survey.habit_trials import TrialResults
@@ -104,3 +105,26 @@ def test_options_that_are_refused_are_habits() -> None:
     assert (site.slurm.no_kill, site.slurm.whole_node_mem) == ("never", "0")
     assert "DECIDE: whole_node_mem: --mem=0: no; which amount is taken" in text
     assert "taken by sbatch --test-only in main: --exclusive" in text
+
+
+def with_groups(rows: str) -> ClusterAnswers:
+    found = answers("mixed")
+    return replace(found, groups=parse_node_groups(rows), partitions=found.partitions[:2], extras={})
+
+
+def test_a_node_with_gpus_of_two_types_is_in_two_entries() -> None:
+    rows = "gpu|2|64|500000|gpu:a100:4(S:0-1),gpu:2080ti:2|x|0/2/0/2|n[1-2]\nmain|1|4|3000|(null)|x|0/1/0/1|n3\n"
+    site, _ = drafted(with_groups(rows))
+    entries = {name: (each.slurm_name, each.gpu_type, each.gpus) for name, each in site.partitions.items()}
+    assert entries == {
+        "main": (None, None, 0),
+        "gpu-a100": ("gpu", "a100", 4),
+        "gpu-2080ti": ("gpu", "2080ti", 2),
+    }
+
+
+def test_a_partition_without_nodes_is_named_and_leaves_a_file_that_can_be_read() -> None:
+    site, text = drafted(with_groups("gpu|0|0|0|(null)|(null)|0/0/0/0|\nmain|1|0|3000|(null)|x|0/0/1/1|n3\n"))
+    assert not site.partitions
+    assert "DECIDE: gpu: sinfo shows none of its nodes" in text
+    assert "DECIDE: main: sinfo shows none of its nodes" in text
