@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ def command(
     from curator_slurm.launcher.cli._steps import open_steps
     from curator_slurm.launcher.cli._terminal import say, say_json, width
     from curator_slurm.launcher.errors import StorageError
+    from curator_slurm.launcher.operations.staged_software import look_at_software
     from curator_slurm.launcher.plan.resolve import choose_cluster, make_plan
     from curator_slurm.launcher.runs.manifest import read_manifest, write_manifest
     from curator_slurm.launcher.sharding.changes import find_changes
@@ -56,6 +58,7 @@ def command(
         preview = make_preview(plan, steps.show)
     finally:
         steps.close()
+    preview = replace(preview, notes=[*preview.notes, *look_at_software(plan).notes()])
     if output is not None:
         try:
             write_manifest(output, preview.shards)

@@ -3,5 +3,5 @@
 `examine`, `shared_folder` and `meeting` look; `node_process` is what runs on every node; the modules named `check_*`
 only compute, from facts to checks, each with what it is about, its result, and how to mend it.
 
-It may import `agent`, `survey`, `slurm`, `plan`, `site`, `runs`, `spec`, the ground floor and `common`.
+It may import `agent`, `survey`, `slurm`, `plan`, `site`, `staging`, `runs`, `spec`, the ground floor and `common`.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.doctor.check_nodes import free_space, semantics
 from curator_slurm.launcher.doctor.machine_facts import LoginFacts
 from curator_slurm.launcher.doctor.report import Check, check, failed, ok, skipped, warning
@@ -18,6 +19,7 @@ def check_login(facts: LoginFacts) -> Iterator[Check]:
         yield check("slurm", ok(f"Slurm {facts.slurm_version} answers"))
     yield from _site(facts)
     yield from _spec(facts)
+    yield from _staging(facts)
     folder = facts.runs
     if folder is None:
         yield check("runs-folder", skipped("its place is not known, because a file above is wrong"))
@@ -28,6 +30,22 @@ def check_login(facts: LoginFacts) -> Iterator[Check]:
         yield check("runs-folder", ok(f"{folder.path} can be written"))
         yield from (check("storage-semantics", verdict) for verdict in semantics(folder))
         yield from (check("free-space", verdict) for verdict in free_space(folder))
+
+
+def _staging(facts: LoginFacts) -> Iterator[Check]:
+    staging = facts.staging
+    if staging is None:
+        return
+    if staging.problem:
+        step = "every job would look at all files; put the environment where this machine sees it, or name it by path"
+        yield check("staging", warning(staging.problem, step))
+        return
+    packed = "is packed" if staging.is_packed else "is packed by the first job"
+    amount = f"{staging.files:,} files, {format_size(staging.room)}"
+    yield check("staging", ok(f"what goes to the nodes' own disks, {amount}, {packed}"))
+    if staging.outside:
+        where, step = ", ".join(staging.outside[:5]), "add them to environment.stage_paths, if they are imported much"
+        yield check("staging", warning(f"{where} lie outside of what is staged, and are used where they are", step))
 
 
 def _site(facts: LoginFacts) -> Iterator[Check]:

@@ -10,6 +10,7 @@ from curator_slurm.launcher.agent import preflight, ray_process
 from curator_slurm.launcher.doctor.machine_facts import FolderFacts, NodeFacts
 from curator_slurm.launcher.doctor.report import Check, Judgement, failed, of_nodes, ok, skipped, warning
 from curator_slurm.launcher.errors import BootstrapError
+from curator_slurm.launcher.staging.local_copies import SPARE
 
 _LITTLE_SPACE, _SOME_SPACE = 1 << 30, 10 << 30
 _FEW_FILES = 10_000
@@ -27,6 +28,8 @@ class NodeNeeds:
     check_gpus: bool = True
     image: str = ""
     """Of the spec's container; empty without one."""
+    staged: int | None = None
+    """Bytes of what goes to the nodes' own disks; None where nothing does."""
 
 
 def check_nodes(facts: Mapping[str, NodeFacts], wanted: NodeNeeds) -> list[Check]:
@@ -44,6 +47,7 @@ def check_nodes(facts: Mapping[str, NodeFacts], wanted: NodeNeeds) -> list[Check
         "ports": lambda node: _ports(node, wanted),
         "ray": lambda node: _ray(node, wanted),
         "limits": _limits,
+        "staging": lambda node: _staging(node, wanted),
         "containers": lambda node: _containers(node, wanted),
     }
 
@@ -204,6 +208,24 @@ def _limits(node: NodeFacts) -> Iterator[Judgement]:
         yield warning(said, step)
     if not node.limits:
         yield ok("limits of open files and processes are high enough")
+
+
+def _staging(node: NodeFacts, wanted: NodeNeeds) -> Iterator[Judgement]:
+    local = node.local
+    if wanted.staged is None or local.problem:
+        yield skipped("the spec stages nothing" if wanted.staged is None else "the node-local folder cannot be used")
+        return
+    if not node.has_zstd and not wanted.image:
+        step = "have zstd installed, or use Python 3.14, or pyarrow in the environment"
+        yield warning("there is no zstd: archives are made with gzip, and those made with zstd cannot be read", step)
+    if local.free_bytes is not None and local.free_bytes < wanted.staged + SPARE:
+        yield warning(
+            f"{local.path} has {format_size(local.free_bytes)} free, and what is staged takes "
+            f"{format_size(wanted.staged)}: the node would use shared storage",
+            "make room, or name another folder with storage.node_local",
+        )
+    else:
+        yield ok(f"{local.path} has room for what is staged, {format_size(wanted.staged)}")
 
 
 def _containers(node: NodeFacts, wanted: NodeNeeds) -> Iterator[Judgement]:

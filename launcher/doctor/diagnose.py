@@ -26,10 +26,10 @@ def diagnose(asked: Asked, environ: Mapping[str, str], *, wait_s: float, say: Ca
     if not asked.nodes or plan is None or not usable:
         return make_report(login.host, (), "", check_login(login))
     seen = run_job(for_doctor(plan, asked.nodes), runs_folder(plan, environ), Slurm(), wait_s=wait_s, say=say)
-    return judge(login, seen, wanted(plan))
+    return judge(login, seen, wanted(plan, login))
 
 
-def wanted(plan: Plan) -> NodeNeeds:
+def wanted(plan: Plan, login: LoginFacts) -> NodeNeeds:
     """What a plan asks of nodes."""
     spec = plan.spec
     return NodeNeeds(
@@ -38,6 +38,7 @@ def wanted(plan: Plan) -> NodeNeeds:
         runtimes=() if plan.site is None else plan.at_site().container.runtimes,
         check_gpus=spec.cluster.check_gpus,
         image=spec.environment.container.image if plan.containers and spec.environment.container else "",
+        staged=login.staging.room if login.staging is not None else None,
     )
 
 

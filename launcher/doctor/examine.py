@@ -38,6 +38,7 @@ from curator_slurm.launcher.plan import checks
 from curator_slurm.launcher.plan.local_disk import local_disk
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.plan.node_facts import addressing
+from curator_slurm.launcher.staging.archive_format import ZSTD, best_format
 
 RUNTIMES = ("apptainer", "singularity", "enroot", "podman", "podman-hpc", "shifter", "ch-run")
 PACKAGES = ("cosmos-xenna", "nemo-curator", "numpy", "pandas", "pyarrow", "pydantic", "PyYAML", "torch")
@@ -77,6 +78,7 @@ def examine(plan: Plan, given: Allocation, group: str | None, environ: Mapping[s
         modules=tuple(sorted(filter(None, environ.get("LOADEDMODULES", "").split(":")))),
         proxies=proxies(environ),
         runtimes=tuple(name for name in RUNTIMES if shutil.which(name)),
+        has_zstd=best_format() == ZSTD,
         places=tuple(_places(plan, environ)),
     )
 

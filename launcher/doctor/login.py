@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.doctor.examine import host, proxies
-from curator_slurm.launcher.doctor.machine_facts import FolderFacts, LoginFacts
+from curator_slurm.launcher.doctor.machine_facts import FolderFacts, LoginFacts, StagingFacts
 from curator_slurm.launcher.doctor.shared_folder import look_at
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecError
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.resolve import plan_of
+from curator_slurm.launcher.plan.staging import staged_roots, staging_choice
 from curator_slurm.launcher.runs.known_folders import default_folder
 from curator_slurm.launcher.site.layers import load
 from curator_slurm.launcher.site.specs import read_spec, read_spec_text
@@ -26,6 +28,8 @@ from curator_slurm.launcher.spec import spec_file
 from curator_slurm.launcher.spec.data_sections import OutputSpec
 from curator_slurm.launcher.spec.node_sections import HeadUse
 from curator_slurm.launcher.spec.restart_section import Mechanism, RestartSpec
+from curator_slurm.launcher.staging import store
+from curator_slurm.launcher.staging.tree import tree_of
 
 TIME_LIMIT = "0:10:00"
 NAME = "curator-slurm-doctor"
@@ -67,6 +71,7 @@ def look_at_login(asked: Asked, environ: Mapping[str, str]) -> tuple[LoginFacts,
         spec_problems=tuple(problems),
         spec_warnings=tuple(warnings),
         runs=runs,
+        staging=_staging(plan) if plan is not None else None,
         proxies=proxies(os.environ),
     )
     return facts, plan
@@ -113,6 +118,23 @@ def _runs(plan: Plan | None, asked: Asked, environ: Mapping[str, str]) -> Folder
     if plan is None and (asked.spec or asked.overrides):
         return None
     return look_at(runs_folder(plan, environ))
+
+
+def _staging(plan: Plan) -> StagingFacts | None:
+    """What goes to the nodes' own disks, looked at as `submit` does it."""
+    if staging_choice(plan) is None:
+        return None
+    if plan.python is None:
+        return StagingFacts(problem="the prefix of the conda environment is not known here")
+    try:
+        roots = staged_roots(plan, plan.python)
+        tree = tree_of(roots)
+    except OSError as error:
+        return StagingFacts(problem=f"what is staged cannot be seen here: {storage_errors.what(error)}")
+    if not roots:
+        return None
+    is_packed = (store.folder_of(Path(plan.spec.storage.runs or "")) / tree.key / store.INDEX).is_file()
+    return StagingFacts(files=tree.files, room=tree.room, is_packed=is_packed, outside=tree.outside)
 
 
 def runs_folder(plan: Plan | None, environ: Mapping[str, str]) -> Path:

@@ -64,6 +64,18 @@ class AddressFacts(Facts):
     listens: tuple[int, ...] = ()
 
 
+class StagingFacts(Facts):
+    """What goes to the nodes' own disks, as the login node sees it; `problem` is why it cannot be seen."""
+
+    files: int = 0
+    room: int = 0
+    """Bytes that it takes on a node."""
+    is_packed: bool = False
+    problem: str = ""
+    outside: tuple[str, ...] = ()
+    """What it leads to that is not copied."""
+
+
 class NodeFacts(Facts):
     """One node of the job."""
 
@@ -93,6 +105,7 @@ class NodeFacts(Facts):
     modules: tuple[str, ...] = ()
     proxies: dict[str, str] = {}
     runtimes: tuple[str, ...] = ()
+    has_zstd: bool = True
     places: tuple[tuple[str, str], ...] = ()
     """Key of the spec and message, of what it names and this node does not have."""
 
@@ -143,6 +156,8 @@ class LoginFacts(Facts):
     spec_problems: tuple[str, ...] = ()
     spec_warnings: tuple[str, ...] = ()
     runs: FolderFacts | None = None
+    staging: StagingFacts | None = None
+    """None where the spec stages nothing."""
     proxies: dict[str, str] = {}
 
 

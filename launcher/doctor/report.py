@@ -42,6 +42,7 @@ CHECKS: Mapping[str, str] = {
     "ray": "Ray is there, and new enough",
     "limits": "open files and processes suffice for Ray",
     "proxies": "all nodes have the same proxies",
+    "staging": "what is staged can be seen, and nodes can unpack it",
     "containers": "the spec's container starts, or the runtimes that the site names are there",
 }
 """Name -> what it is about; the order in which they are shown."""

@@ -21,7 +21,7 @@ from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, Storage
 from curator_slurm.launcher.operations.can_start import check_can_start
 from curator_slurm.launcher.operations.kept_out import kept_out
 from curator_slurm.launcher.operations.refused_options import name_settings
-from curator_slurm.launcher.operations.staged_software import look_at_software
+from curator_slurm.launcher.operations.staged_software import look_at_software, remove_old_archives
 from curator_slurm.launcher.operations.unclear import unclear
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.restart_choice import restart_choice
@@ -126,6 +126,7 @@ def launch(run: Run, order: Order, lock: RunLock) -> Launched:
             return done
     exclude = _kept_out(done, order)
     number = max((submission.record.number for submission in read_submissions(run.paths)), default=-1) + 1
+    remove_old_archives(order.plan)
     staged = look_at_software(order.plan)
     done.notes += staged.notes()
     for whole in order.arrays:

@@ -52,11 +52,10 @@ class StagedSoftware:
 
 
 def look_at_software(plan: Plan) -> StagedSoftware:
-    """What a plan stages, as it is now; archives that nobody uses any more are removed."""
+    """What a plan stages, as it is now."""
     if staging_choice(plan) is None:
         return StagedSoftware()
     environment, runs = plan.spec.environment, Path(plan.spec.storage.runs or "")
-    store.remove_unused(runs, environment.stage_days, parse_size(environment.stage_size), time.time())
     if environment.container is None and plan.python is None:
         return StagedSoftware(
             problem="environment.stage: the prefix of the conda environment is not known here, so that every job looks "
@@ -71,3 +70,11 @@ def look_at_software(plan: Plan) -> StagedSoftware:
             f"({storage_errors.what(error)}), so that every job looks at all of it"
         )
     return StagedSoftware(tree if roots else None, store.find(runs, tree.key) is not None)
+
+
+def remove_old_archives(plan: Plan) -> None:
+    """Remove archives that no job uses any more, by what this plan says about that."""
+    environment = plan.spec.environment
+    if staging_choice(plan) is not None:
+        most = parse_size(environment.stage_size)
+        store.remove_unused(Path(plan.spec.storage.runs or ""), environment.stage_days, most, time.time())

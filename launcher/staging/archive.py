@@ -24,7 +24,6 @@ _SMALL = 1 << 20
 _AHEAD = 64
 _LOOKS_AT = 8192
 """Bytes in which a file that is no text has a zero."""
-_BLOCK = 4096
 _SAMPLE = 200
 
 
@@ -75,7 +74,7 @@ def index_of(tree: Tree, written: ArchiveContent, kind: str, python: str | None,
         "format": kind,
         "files": tree.files,
         "bytes": tree.size,
-        "room": sum(-(-entry.size // _BLOCK) * _BLOCK + (0 if entry.source else _BLOCK) for entry in tree.entries),
+        "room": tree.room,
         "roots": [{"kind": root.kind.value, "names": list(root.names)} for root in tree.roots],
         "texts": written.texts,
         "binaries": [list(each) for each in _binaries(tree)],

@@ -23,6 +23,7 @@ FORMAT = 1
 THREADS = 16
 """Network file systems answer slowly, but many requests at once."""
 CACHE = "__pycache__"
+_BLOCK = 4096
 _ABSOLUTE = re.compile(r"""['"](/[^'"\n]+)['"]""")
 _MOST_SHOWN = 1 << 20
 """Bytes of a file that says where editable packages are."""
@@ -64,6 +65,11 @@ class Tree:
     @property
     def size(self) -> int:
         return sum(entry.size for entry in self.entries)
+
+    @property
+    def room(self) -> int:
+        """Bytes that a copy takes on a disk."""
+        return sum(-(-entry.size // _BLOCK) * _BLOCK + (0 if entry.source else _BLOCK) for entry in self.entries)
 
 
 def tree_of(roots: Sequence[Root]) -> Tree:

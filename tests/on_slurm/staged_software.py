@@ -82,15 +82,25 @@ def found(runs: Runs) -> list[dict[str, str]]:
     return result
 
 
-def event(runs: Runs) -> dict[str, Any]:
-    """The event about the nodes' software, of the newest job of the newest run."""
-    lines = (runs.element() / "events.jsonl").read_text().splitlines()
+def slow_tar(folder: Path, gate: Path) -> str:
+    """A setup command with which unpacking holds still, just before it is done, until there is a gate."""
+    tar = folder / "slow/tar"
+    tar.parent.mkdir()
+    tar.write_text(f'#!/bin/sh\n/usr/bin/tar "$@"\nwhile [ ! -e {gate} ]; do sleep 0.1; done\n')
+    tar.chmod(0o755)
+    return f"export PATH={tar.parent}:$PATH"
+
+
+def event(runs: Runs, run: Path | None = None) -> dict[str, Any]:
+    """The event about the nodes' software, of the newest job of a run, or of the newest run."""
+    (path,) = [runs.element() / "events.jsonl"] if run is None else run.glob("elements/*/events.jsonl")
+    lines = path.read_text().splitlines()
     return next(each for each in map(json.loads, lines) if each["event"] == "software_staged")
 
 
-def how(runs: Runs) -> list[str]:
+def how(runs: Runs, run: Path | None = None) -> list[str]:
     """How each node has got its software, by the names of nodes."""
-    nodes = event(runs)["nodes"]
+    nodes = event(runs, run)["nodes"]
     return [nodes[name]["how"] for name in sorted(nodes)]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 from slurm_cluster import SlurmCluster
+from slurm_cluster.waiting import wait_for
 
-from on_slurm.runs import Runs
-from on_slurm.staged_software import PROGRAM, event, found, how, make_environment, staged_spec
+from on_slurm.runs import WAIT_S, Runs
+from on_slurm.staged_software import PROGRAM, copies, event, found, how, make_environment, slow_tar, staged_spec
+
+NODES = ("n1", "n2", "n3")
 
 
 def test_nodes_run_their_own_copies_which_the_next_run_finds(runs: Runs, slurm_cluster: SlurmCluster) -> None:
@@ -46,6 +51,103 @@ def test_nodes_run_their_own_copies_which_the_next_run_finds(runs: Runs, slurm_c
     assert "had it from earlier runs" in event(runs)["message"]
     left = {Path(name).name for name in slurm_cluster.files() if name.count("/") == 3 and "cs-staged" in name}
     assert len([name for name in left if not name.endswith(".lock")]) == 1, left  # that of stage_days: 0 is gone
+
+
+@pytest.fixture
+def empty_disks(slurm_cluster: SlurmCluster) -> None:
+    """No copies on the nodes."""
+    for node in NODES:
+        slurm_cluster.run(["bash", "-c", "rm -rf /tmp/cs-staged-*"], node=node, check=True)
+
+
+@pytest.mark.staging
+@pytest.mark.usefixtures("empty_disks")
+def test_20000_files_on_three_nodes_and_what_later_runs_find(runs: Runs) -> None:
+    """The second run finds the copies; after something was installed, the third does not."""
+    venv = make_environment(runs.folder, 20_000)
+    kinds = []
+    for number in range(3):
+        if number == 2:
+            (venv / "installed").touch()
+        done = runs.run(staged_spec(venv, PROGRAM))
+        assert done.returncode == 0, done.output
+        kinds.append(how(runs))
+        assert sorted(each["node"] for each in found(runs)) == list(NODES)
+        assert all(each["many"].startswith("/tmp/cs-staged-") for each in found(runs))
+        print(event(runs)["message"], event(runs)["nodes"])
+        print(runs.command("status", "--timeline").stdout)
+    assert kinds == [["unpacked"] * 3, ["reused"] * 3, ["unpacked"] * 3]
+
+
+@pytest.mark.staging
+@pytest.mark.usefixtures("empty_disks")
+def test_a_killed_unpacking_is_repaired(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    venv, gate = make_environment(runs.folder, 2000), runs.folder / "gate"
+    spec = staged_spec(venv, setup=[slow_tar(runs.folder, gate)])
+    runs.submit(spec)
+    wait_for("half a copy on all nodes", lambda: all(_new(runs, node) for node in NODES), WAIT_S)
+    runs.command("cancel", runs.latest().name)
+    runs.job_is_over()
+    killed = {node: _new(runs, node) for node in NODES}
+    assert all(killed.values()), "nothing was left to be repaired"
+    gate.touch()
+    done = runs.run(spec)
+    assert done.returncode == 0, done.output
+    assert how(runs) == ["unpacked"] * 3
+    assert not any(_new(runs, node) for node in NODES)
+
+
+@pytest.mark.staging
+@pytest.mark.usefixtures("empty_disks")
+def test_two_runs_at_once_unpack_once(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    """The first holds still while it unpacks, so that the second is there meanwhile."""
+    venv, gate = make_environment(runs.folder, 2000), runs.folder / "gate"
+    spec = staged_spec(venv, setup=[slow_tar(runs.folder, gate)])
+    ids = [runs.submit({**spec, "name": name})["run_id"] for name in ("first", "second")]
+
+    def both_are_there() -> bool:
+        programs = [each for each in slurm_cluster.processes(node="n1") if "unpack.pyz" in each.command]
+        return len(programs) == 2
+
+    wait_for("both runs at their copies", both_are_there, WAIT_S)
+    gate.touch()
+    kinds = []
+    for run_id in ids:
+        assert runs.watch(run_id).returncode == 0
+        (folder,) = runs.runs_dir.glob(f"[!.]*/{run_id}")
+        kinds.append(how(runs, folder))
+    assert [sorted(pair) for pair in zip(*kinds, strict=True)] == [["reused", "unpacked"]] * 3
+    assert all(len(copies(runs, node)) == 1 for node in NODES)
+
+
+@pytest.fixture
+def small_disk(slurm_cluster: SlurmCluster) -> Iterator[Callable[[], None]]:
+    """Puts a small file system over /var/tmp of n2."""
+    yield lambda: slurm_cluster.run(
+        ["mount", "-t", "tmpfs", "-o", "size=90m,mode=1777", "small", "/var/tmp"], user=None, node="n2", check=True
+    )
+    slurm_cluster.run(["umount", "-l", "/var/tmp"], user=None, node="n2")
+
+
+@pytest.mark.staging
+def test_a_full_disk_falls_back_to_shared_storage(runs: Runs, small_disk: Callable[[], None]) -> None:
+    venv = make_environment(runs.folder, 2000)
+    small_disk()
+    done = runs.run({**staged_spec(venv, PROGRAM), "storage": {"node_local": "/var/tmp"}})
+    assert done.returncode == 0, done.output
+    assert how(runs) == ["unpacked", "shared", "unpacked"]
+    assert "/var/tmp has" in event(runs)["message"]
+    assert "n2: the software is used from shared storage" in runs.read("slurm-*.log")
+    prefixes = {each["node"]: each["prefix"] for each in found(runs)}
+    assert prefixes["n2"] == str(venv)
+    assert prefixes["n1"].startswith("/var/tmp/cs-staged-")
+    for node in NODES:
+        runs.cluster.run(["bash", "-c", "rm -rf /var/tmp/cs-staged-*"], node=node)
+
+
+def _new(runs: Runs, node: str) -> list[str]:
+    """Half copies on a node."""
+    return [name for name in copies(runs, node) if name.startswith(".new-")]
 
 
 def _uid(cluster: SlurmCluster) -> str:

@@ -20,6 +20,7 @@ from curator_slurm.launcher.doctor.machine_facts import (
     JobFacts,
     LocalFacts,
     PeerFacts,
+    StagingFacts,
 )
 from curator_slurm.launcher.doctor.report import CHECKS, Check, Result, make_report
 from curator_slurm.launcher.doctor.shared_folder import RACES
@@ -121,6 +122,20 @@ def test_a_missing_runtime_of_containers() -> None:
     assert (found.name, found.nodes) == ("containers", ("n2",))
     inside = report(needs=NodeNeeds(image="curator.sif"))
     assert any(each.name == "containers" and "curator.sif" in each.message for each in inside.checks)
+
+
+def test_what_is_staged() -> None:
+    staging = StagingFacts(files=20_000, room=60 * GIB, outside=("/shared/project",))
+    found = report(at_login=login(staging=staging), needs=NodeNeeds(staged=60 * GIB))
+    here, nodes = [each for each in found.checks if each.name == "staging" and each.result is Result.WARNING]
+    assert "/shared/project" in here.message
+    assert "/tmp has 50.0 GiB free" in nodes.message
+    assert nodes.nodes == ("n1", "n2")
+    without = the_one(report(node("n1", has_zstd=False), node("n2"), needs=NodeNeeds(staged=GIB)))
+    assert (without.name, without.nodes) == ("staging", ("n1",))
+    assert "zstd" in without.message
+    unseen = the_one(report(at_login=login(staging=StagingFacts(problem="it cannot be seen here"))))
+    assert unseen.name == "staging"
 
 
 def test_files_that_the_others_do_not_see() -> None:

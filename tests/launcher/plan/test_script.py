@@ -38,6 +38,10 @@ VARIANTS = {
         },
     },
     "conda": {"environment": {"conda": "my env"}},
+    "staged": {
+        "environment": {"stage": "node_local", "stage_days": 0, "modules": ["x"]},
+        "storage": {"runs": "/shared/runs", "node_local": "/local $x/${SLURM_JOB_ID}"},
+    },
     "uv": {"environment": {"uv": "/my $project", "ulimits": {"nofile": 4096, "stack": "unlimited"}}},
     "groups": {
         "resources": {
