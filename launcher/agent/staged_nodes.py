@@ -7,7 +7,7 @@ from typing import Any
 
 from curator_slurm.launcher.runs.attempt_records import EventLog
 
-_WORDS = {"unpacked": "have unpacked it", "reused": "had it from earlier runs", "shared": "use shared storage"}
+_WORDS = {"unpacked": "unpacked on", "reused": "found on", "shared": "used from shared storage on"}
 
 
 def note_staged(events: EventLog, found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -20,9 +20,9 @@ def note_staged(events: EventLog, found: Mapping[str, Mapping[str, Any]]) -> Non
         those = [each for each in nodes.values() if each["how"] == how]
         if those:
             longest = max(float(each.get("seconds") or 0.0) for each in those)
-            parts.append(f"{len(those)} {words}" + (f" (at most {longest:.1f} s)" if how != "shared" else ""))
+            parts.append(f"{words} {len(those)}" + (f" (at most {longest:.1f} s)" if how != "shared" else ""))
     saved = [float(each.get("saved") or 0.0) for each in nodes.values()]
-    message = f"software on {len(nodes)} nodes' own disks: {', '.join(parts)}"
+    message = f"software on the nodes' own disks, of {len(nodes)} nodes: {', '.join(parts)}"
     if max(saved) > 0:
         message += f"; each was spared up to {max(saved):.0f} s of reading files one by one from shared storage"
     reasons = sorted({str(each["why"]) for each in nodes.values() if each.get("why")})

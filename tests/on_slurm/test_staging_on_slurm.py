@@ -48,7 +48,7 @@ def test_nodes_run_their_own_copies_which_the_next_run_finds(runs: Runs, slurm_c
     done = runs.run(staged_spec(venv, nodes=2))
     assert done.returncode == 0, done.output
     assert how(runs) == ["reused", "reused"]
-    assert "had it from earlier runs" in event(runs)["message"]
+    assert "found on 2" in event(runs)["message"]
     left = {Path(name).name for name in slurm_cluster.files() if name.count("/") == 3 and "cs-staged" in name}
     assert len([name for name in left if not name.endswith(".lock")]) == 1, left  # that of stage_days: 0 is gone
 

@@ -16,8 +16,8 @@ def test_the_event(tmp_path):
     (event,) = read_jsonl(tmp_path / "events.jsonl")
     assert event["event"] == "software_staged"
     assert event["message"] == (
-        "software on 3 nodes' own disks: 1 have unpacked it (at most 2.5 s), 1 had it from earlier runs (at most "
-        "0.2 s), 1 use shared storage; each was spared up to 30 s of reading files one by one from shared storage; "
+        "software on the nodes' own disks, of 3 nodes: unpacked on 1 (at most 2.5 s), found on 1 (at most 0.2 s), used "
+        "from shared storage on 1; each was spared up to 30 s of reading files one by one from shared storage; "
         "/tmp has 3 MiB free"
     )
     assert event["nodes"]["n2"] == shared
