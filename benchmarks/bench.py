@@ -57,6 +57,7 @@ BENCHMARKS = (
         Plot("Time over ideal time", "shape", "who", "time / ideal"),
     ),
     Benchmark("executors", "executors.py", ("--output", "{results}", *PEER)),
+    Benchmark("measuring", "measuring.py"),
     Benchmark("startup", "startup.py", PEER),
     Benchmark("shards", "shards.py"),
     Benchmark("storage", "storage_operations.py"),

@@ -63,6 +63,8 @@ class JobRecord:
     outcome: OutcomeReport | None
     last_sign: float | None
     """When its head was last seen alive."""
+    lost: Mapping[str, float] = field(default_factory=dict)
+    """Node -> when the head took it for lost."""
     nodes: Sequence[NodeRecord] = ()
 
 
@@ -156,14 +158,14 @@ def _sizes(run: Run) -> dict[int, int]:
 
 
 def _job(cluster: ClusterPaths) -> JobRecord:
-    draining = []
+    draining: list[float] = []
+    lost: dict[str, float] = {}
     for event in read_jsonl(cluster.events):
-        if (
-            isinstance(event, dict)
-            and event.get("event") == "draining"
-            and (at := moment(event.get("time"))) is not None
-        ):
+        at = moment(event.get("time")) if isinstance(event, dict) else None
+        if at is not None and event.get("event") == "draining":
             draining.append(at)
+        elif at is not None and event.get("event") == "node_lost" and isinstance(event.get("node"), str):
+            lost.setdefault(event["node"], at)
     last = None
     with contextlib.suppress(OSError):
         last = cluster.heartbeat.stat().st_mtime
@@ -173,6 +175,7 @@ def _job(cluster: ClusterPaths) -> JobRecord:
         draining=draining,
         outcome=read_outcome(cluster.outcome),
         last_sign=last,
+        lost=lost,
         nodes=[NodeRecord(name=node.name, status=read_node_status(node)) for node in cluster.existing_nodes()],
     )
 
@@ -190,7 +193,7 @@ def _with_measurements(elements: Sequence[ClusterPaths], jobs: Sequence[JobRecor
         found.append(
             JobRecord(
                 name=job.name, phases=job.phases, draining=job.draining, outcome=job.outcome, last_sign=job.last_sign,
-                nodes=nodes,
+                lost=job.lost, nodes=nodes,
             )
         )  # fmt: skip
     return found, omitted

@@ -88,8 +88,9 @@ def _spans_of(job: JobRecord, end: float | None) -> Iterator[Span]:
         own = {phase: at for phase, name, _, at in job.phases if name == node}
         if script is not None:
             own.setdefault(Phase.SCRIPT, script)
-        left = own.get(Phase.LEFT, end)
-        points = _points(own, common)
+        lost = job.lost.get(node)
+        left = own.get(Phase.LEFT, end if lost is None else lost)
+        points = [point for point in _points(own, common) if lost is None or point[0] <= lost]
         if not points:
             continue
         last = max(left if left is not None else points[-1][0], points[-1][0])

@@ -34,14 +34,22 @@
     var whole = Math.round(value), days = Math.floor(whole / 86400), hours = Math.floor(whole / 3600) % 24;
     var minutes = Math.floor(whole / 60) % 60, rest = whole % 60;
     if (days) { return days + "d " + hours + "h"; }
-    if (hours) { return hours + "h " + minutes + "m"; }
-    if (minutes) { return minutes + "m " + rest + "s"; }
+    if (hours) { return hours + "h" + (minutes ? " " + minutes + "m" : ""); }
+    if (minutes) { return minutes + "m" + (rest ? " " + rest + "s" : ""); }
     return (value < 10 ? Math.round(value * 10) / 10 : rest) + "s";
   }
   function bytes(value) {
     var units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], at = 0;
     while (value >= 1024 && at < units.length - 1) { value /= 1024; at += 1; }
-    return (at ? value.toFixed(1) : String(Math.round(value))) + " " + units[at];
+    return (at ? value.toFixed(1).replace(".0", "") : String(Math.round(value))) + " " + units[at];
+  }
+  // The next larger of 1, 2, 5, ... 500 bytes, KiB, MiB and so on.
+  function byteStep(least) {
+    for (var unit = 1; ; unit *= 1024) {
+      for (var step = 1; step < 1000; step *= 10) {
+        for (var many of [1, 2, 5]) { if (many * step * unit >= least) { return many * step * unit; } }
+      }
+    }
   }
   function figure(value, unit) {
     if (value === null || value === undefined) { return "-"; }
@@ -76,8 +84,14 @@
       nameTextStyle: { color: look.ink }
     }, more);
   }
-  function timeAxis(look, more) {
-    var found = axis(look, Object.assign({ type: "value", min: 0 }, more));
+  // From 0 to `end`, where that is known: then the marks are at whole minutes or hours.
+  var STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+  function timeAxis(look, end, narrow) {
+    var found = axis(look, { type: "value", min: 0 }), most = narrow ? 4 : 9;
+    if (end > 1) {
+      found.max = end;
+      found.interval = STEPS.find(function (step) { return end / step <= most; }) || Math.ceil(end / most / 86400) * 86400;
+    }
     found.axisLabel = { color: look.ink, hideOverlap: true, formatter: seconds };
     return found;
   }
@@ -137,7 +151,8 @@
         option.tooltip.trigger = "axis";
         option.tooltip.valueFormatter = function (value) { return figure(value, picture.unit); };
         option.tooltip.axisPointer = { label: { formatter: function (at) { return seconds(at.value); } } };
-        option.xAxis = timeAxis(look);
+        var ends = picture.series.map(function (one) { return one.points.length ? one.points[one.points.length - 1][0] : 0; });
+        option.xAxis = timeAxis(look, Math.max.apply(null, ends), narrow);
         option.yAxis = axis(look, { type: "value", min: 0, name: picture.unit === "share" ? "" : picture.unit,
           max: picture.unit === "share" ? 1 : null });
         option.yAxis.axisLabel = { color: look.ink, formatter: function (value) {
@@ -159,11 +174,12 @@
       option: function (picture, look, narrow) {
         var option = base(look, narrow), end = 0;
         picture.spans.forEach(function (span) { end = Math.max(end, span[3]); });
-        option.xAxis = timeAxis(look, { max: end || 1 });
+        option.xAxis = timeAxis(look, end, narrow);
         option.yAxis = picture.numbered ?
           axis(look, { type: "value", inverse: true, min: 0, max: picture.numbered, name: "shard", nameLocation: "start" }) :
           rowAxis(look, picture.rows, narrow);
-        option.grid.top = picture.numbered ? 64 : 40;
+        option.grid.top = picture.numbered || picture.kinds.length > 6 ? 64 : 40;
+        if (!narrow) { option.legend.type = "plain"; }
         option.tooltip.formatter = function (at) {
           var span = at.value, row = picture.numbered ? "shard " + span[0] : picture.rows[span[0]];
           return escaped(row) + "<br>" + escaped(at.seriesName) + ": " + seconds(span[2] - span[1]) +
@@ -224,7 +240,12 @@
         option.grid.bottom = 30;
         option.xAxis = axis(look, { type: "value", name: "input", nameLocation: "middle", nameGap: 28, scale: true });
         option.xAxis.axisLabel = { color: look.ink, hideOverlap: true, formatter: bytes };
-        option.yAxis = timeAxis(look, { name: "took" });
+        var sizes = picture.points.map(function (point) { return point[0]; });
+        var step = byteStep(Math.max(Math.max.apply(null, sizes) - Math.min.apply(null, sizes), Math.max.apply(null, sizes) / 10) / (narrow ? 3 : 7));
+        option.xAxis.interval = step;
+        option.xAxis.min = Math.floor(Math.min.apply(null, sizes) / step) * step;
+        option.xAxis.max = Math.ceil((Math.max.apply(null, sizes) + 1) / step) * step;
+        option.yAxis = Object.assign(timeAxis(look), { name: "took" });
         option.tooltip.formatter = function (at) {
           return "shard " + at.value[2] + "<br>" + bytes(at.value[0]) + " in " + seconds(at.value[1]);
         };

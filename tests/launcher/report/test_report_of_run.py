@@ -22,6 +22,7 @@ from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.report.make_report import report_of
 from curator_slurm.launcher.report.page_sections import sections_of
 from curator_slurm.launcher.report.report_model import RunReport
+from curator_slurm.launcher.runs.attempt_records import read_node_status
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.view_schema import schema_of
 from curator_slurm.launcher.status.views import to_json
@@ -192,6 +193,21 @@ def test_draining_is_shown(run: Run) -> None:
     seconds = report_of(run).timeline.seconds
     assert seconds["draining"] == 20
     assert seconds["working"] == 120
+
+
+def test_a_node_that_was_lost_works_until_then(run: Run) -> None:
+    cluster = run.paths.existing_elements()[0]
+    events = cluster.events.read_text().splitlines(keepends=True)
+    cluster.events.write_text("".join(line for line in events if '"left"' not in line or '"n2"' not in line))
+    status = read_node_status(cluster.node("n2"))
+    phases = {phase: at for phase, at in status["phases"].items() if phase in ("script", "agent", "joined")}
+    write_json(cluster.node("n2").status, {**status, "phases": phases})
+    before = max(span.end for span in report_of(run).timeline.spans if span.row == "n2")
+    append_jsonl(cluster.events, {"time": T0 + 70, "event": "node_lost", "node": "n2", "message": "was lost"})
+    spans = [span for span in report_of(run).timeline.spans if span.row == "n2"]
+    assert max(span.end for span in spans) == pytest.approx(T0 + 70)
+    assert before > T0 + 100
+    assert spans[-1].what == "working"
 
 
 def test_values_of_variables_are_not_in_it(tmp_path: Path) -> None:
