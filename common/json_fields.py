@@ -7,6 +7,7 @@ surface as a TypeError somewhere else, nor a count of 10**12 as a command that n
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -18,7 +19,15 @@ END_OF_TIME = 253_402_300_799
 
 
 def text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """A string that can be written, and be part of a path: half a surrogate pair, which no name of a file has, is
+    replaced."""
+    if not isinstance(value, str):
+        return None
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
 
 
 def whole(value: object) -> int | None:

@@ -92,6 +92,13 @@ def leave_out(error: Exception, file: str = "", line: int | None = None, *, aske
     remarks.add(_Row(file, line, short_error(error)))
 
 
+def described(task: Any) -> str:
+    """A task in a message, with the files that its rows come from."""
+    files = list(task._metadata.get("source_files") or [])
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"task {task.task_id}" + (f" of {files[0]}{more}" if files else "")
+
+
 def leave_out_files(wrong: Mapping[str, ValueError], paths: Sequence[str]) -> None:
     """Leave out files of a group that cannot be read, where failures are skipped and there are others in the group.
 

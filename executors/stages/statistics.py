@@ -13,6 +13,7 @@ from typing import Any
 from curator_slurm.executors.document_samples import show_documents
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import keep_rows, values_of, with_data
+from curator_slurm.executors.stages.not_text import results_of
 from curator_slurm.executors.stages.text_parts import line_count
 from curator_slurm.executors.stages.word_splitter import WordSplitter
 from curator_slurm.executors.tasks import DocumentBatch
@@ -44,10 +45,13 @@ class DocumentStatistics(ProcessingStage[DocumentBatch, DocumentBatch]):
         return ["data"], [self.text_field]
 
     def process(self, task: DocumentBatch) -> DocumentBatch:
-        texts = [text for text in values_of(task.data, self.text_field) if text is not None]
-        words = [len(self._words(text)) for text in texts]
+        given = values_of(task.data, self.text_field)
+        found, stays = results_of(self._word_count, given, self.text_field, task)
+        data = keep_rows(task.data, stays)
+        words = [count for count in found if count is not None]
+        texts = [text for text, stay in zip(given, stays, strict=True) if stay and text is not None]
         counted = {
-            "documents": task.num_items,
+            "documents": len(data),
             "characters": sum(map(len, texts)),
             "bytes": sum(len(text.encode("utf-8", "surrogatepass")) for text in texts),
             "words": sum(words),
@@ -55,7 +59,10 @@ class DocumentStatistics(ProcessingStage[DocumentBatch, DocumentBatch]):
             "words_min": min(words, default=None),
             "words_max": max(words, default=None),
         }
-        return with_data(task, task.data, **{STATISTICS: counted})
+        return with_data(task, data, **{STATISTICS: counted})
+
+    def _word_count(self, text: str | None) -> int | None:
+        return None if text is None else len(self._words(text))
 
 
 def add_dropped(batch: DocumentBatch, reason: str, count: int) -> None:

@@ -27,3 +27,9 @@ def test_fields_of_their_type_are_taken_and_those_of_a_later_version_ignored() -
     assert checked(Record, record) == {"count": MOST, "name": "x", "time": None}
     with pytest.raises(ValueError, match="`name` must be a string; found 7"):
         checked(Record, record | {"name": 7})
+
+
+def test_a_text_can_be_part_of_a_path() -> None:
+    """A job id with half a surrogate pair, in a damaged record, made `retry` end as by a bug."""
+    assert checked(Record, {"name": "a\ud83d"})["name"] == "a\ufffd"
+    assert checked(Record, {"name": "a\udcff"})["name"] == "a\udcff"  # a name of a file that is not UTF-8

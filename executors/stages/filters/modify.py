@@ -7,8 +7,9 @@ from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.callables import as_list, name_of, one_each
-from curator_slurm.executors.stages.columns import column_names, values_of, with_column, with_data
+from curator_slurm.executors.stages.columns import column_names, keep_rows, values_of, with_column, with_data
 from curator_slurm.executors.stages.filters.score_filter import method_of, needed
+from curator_slurm.executors.stages.not_text import results_of
 from curator_slurm.executors.tasks import DocumentBatch
 
 
@@ -57,7 +58,8 @@ class Modify(ProcessingStage[DocumentBatch, DocumentBatch]):
         for modify, sources, target in zip(self._modifiers, self._inputs, self._outputs, strict=True):
             columns = [values_of(data, source) for source in sources]
             if len(sources) == 1:
-                values = [modify(value) for value in columns[0]]
+                values, stays = results_of(modify, columns[0], sources[0], batch)
+                data = keep_rows(data, stays)
             else:
                 rows = zip(*columns, strict=True)
                 keyword: Any = modify

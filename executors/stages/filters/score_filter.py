@@ -9,7 +9,8 @@ from typing import Any
 
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.callables import as_list, name_of, one_each
-from curator_slurm.executors.stages.columns import values_of, with_column, with_data
+from curator_slurm.executors.stages.columns import keep_rows, values_of, with_column, with_data
+from curator_slurm.executors.stages.not_text import results_of
 from curator_slurm.executors.stages.statistics import drop_rows
 from curator_slurm.executors.tasks import DocumentBatch
 
@@ -82,7 +83,8 @@ class Score(_FunctionStage):
     def process(self, batch: DocumentBatch) -> DocumentBatch | None:
         data = batch.data
         for score, source, target in zip(self._scorers, self._text_fields, self._score_fields, strict=True):
-            data = with_column(data, target, [score(value) for value in values_of(data, source)])
+            scores, stays = results_of(score, values_of(data, source), source, batch)
+            data = with_column(keep_rows(data, stays), target, scores)
         return with_data(batch, data)
 
 
@@ -171,9 +173,9 @@ class ScoreFilter(_FunctionStage):
         for function, source, target, invert in zip(
             self._functions, self._text_fields, self._score_fields, self._inverts, strict=True
         ):
-            scores = [function.score_document(text) for text in texts_of(batch.data, source)]
-            if target is not None:
-                batch = with_data(batch, with_column(batch.data, target, scores))
+            scores, stays = results_of(function.score_document, texts_of(batch.data, source), source, batch)
+            data = keep_rows(batch.data, stays)
+            batch = with_data(batch, data if target is None else with_column(data, target, scores))
             keep = [bool(function.keep_document(score)) is not invert for score in scores]
             batch = drop_rows(batch, keep, name_of(function), scores)
         self._report(batch, before)

@@ -6,10 +6,10 @@ import codecs
 from dataclasses import dataclass
 from typing import IO, Any
 
-from curator_slurm.executors.remarks import leave_out
+from curator_slurm.executors.remarks import described, leave_out
 from curator_slurm.executors.stages.columns import values_of
 from curator_slurm.executors.stages.io import storage
-from curator_slurm.executors.stages.io.writer import BaseWriter, described, file_stem, origin_mark
+from curator_slurm.executors.stages.io.writer import BaseWriter, file_stem, origin_mark
 from curator_slurm.executors.tasks import DocumentBatch
 
 

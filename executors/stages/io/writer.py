@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.executors.remarks import described
 from curator_slurm.executors.resumed_run import is_resumed
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.columns import select
@@ -124,13 +125,6 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
     @abstractmethod
     def write_rows(self, data: Any, sink: IO[bytes]) -> None:
         """Write the payload, which has rows, to an open file."""
-
-
-def described(task: Any) -> str:
-    """A task in a message, with the files that its rows come from."""
-    files = list(task._metadata.get("source_files") or [])
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"task {task.task_id}" + (f" of {files[0]}{more}" if files else "")
 
 
 def origin_mark(task: Any) -> str:

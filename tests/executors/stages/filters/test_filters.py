@@ -8,18 +8,24 @@ import pytest
 from stage_loop import batch, rows
 
 from curator_slurm.executors import DocumentBatch
+from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.stages import (
     AddId,
     DocumentFilter,
     DocumentModifier,
+    DocumentStatistics,
     Filter,
     FilterStage,
     MapStage,
     Modify,
+    NewlineNormalizer,
     Score,
     ScoreFilter,
     WordCountFilter,
 )
+from curator_slurm.executors.stages.columns import values_of
+from curator_slurm.executors.stages.statistics import DROPPED
+from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, StageError
 
 TEXTS = ["one", "one two", "", None, "one two three"]
 
@@ -223,3 +229,40 @@ def test_verbose_stages_log_how_many_rows_are_kept(stage: Any, caplog: pytest.Lo
 def test_a_batch_without_data_is_an_empty_table() -> None:
     empty = DocumentBatch("x")
     assert (empty.num_items, empty.get_columns(), type(empty.data)) == (0, [], pa.Table)
+
+
+# Values that are no texts
+
+STAGES: list[Any] = [
+    ScoreFilter(WordCountFilter(min_words=1)),
+    ScoreFilter(WordCountFilter(min_words=1), score_field="words"),
+    Score(WordCountFilter(), score_field="words"),
+    Modify(NewlineNormalizer()),
+    DocumentStatistics(),
+]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: type(stage).__name__)
+@pytest.mark.parametrize("value", [5, ["x"], {"a": 1}, 0.5])
+def test_a_value_that_is_no_text_costs_its_row(stage: Any, value: Any) -> None:
+    """It cost all documents of its file, with AttributeError: 'int' object has no attribute 'strip'."""
+    given = batch({"text": ["a b", value, "c"], "id": [1, 2, 3]})
+    given._metadata["source_files"] = ["/in/a.jsonl"]
+    (left,), report = StageAdapter(stage, FailurePolicy(OnTaskError.SKIP)).process([given])
+    assert values_of(left.data, "id") == [1, 3]
+    assert [(record.file, record.rows) for _, record in report.rows_left_out] == [("/in/a.jsonl", 1)]
+    assert not left._metadata.get(DROPPED)
+    with pytest.raises(StageError, match=r"of /in/a\.jsonl, row 2, column 'text': failed at .*, which is no text"):
+        StageAdapter(stage, FailurePolicy(OnTaskError.FAIL)).process([given])
+
+
+def test_an_error_on_a_text_is_that_of_the_stage() -> None:
+    def fails(text: str) -> float:
+        raise ValueError(f"no model for {text}")
+
+    (record,) = (
+        StageAdapter(Score(fails, score_field="s"), FailurePolicy(OnTaskError.SKIP))
+        .process([batch({"text": ["a", "b"]})])[1]
+        .failures
+    )
+    assert "no model for a" in record.error
