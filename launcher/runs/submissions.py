@@ -23,6 +23,8 @@ from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.shard_records import Element
 
 _JOB_ID = re.compile(r"[0-9]{1,18}")
+_KNOWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Of Slurm or of this machine; it is part of paths."""
 RESTARTING_S = 900.0
 """A batch script that goes on after the end of its job does not try for longer."""
 
@@ -102,6 +104,8 @@ class SubmissionRecord:
         """Keys of later versions are ignored; a wrong shape is a ValueError."""
         try:
             known = checked(cls, value, "cancelled")
+            if not _KNOWN_ID.fullmatch("0" if known.get("job_id") is None else known["job_id"]):
+                raise ValueError(f"`job_id` must be the id of a job; found {ascii(known['job_id'])[:60]}")
             requests = tuple(CancelRequest(**checked(CancelRequest, item)) for item in known.get("cancelled", ()))
             return cls(**{**known, "cancelled": requests})
         except (TypeError, KeyError) as error:
