@@ -219,6 +219,7 @@ def _leave_reason(context: AgentContext, watch: HeadWatch, reason: str, lives: t
         )
         lost.write(context.cluster)
         telling.end(lost)
+        telling.finish(hurries=True)
     log.error("the head node %s is lost: %s", allocation.head_name, reason)
 
 

@@ -24,6 +24,7 @@ from curator_slurm.launcher.files import read_json
 from curator_slurm.launcher.runs.attempt_records import EventLog, NodeState, NodeStatus, Outcome, read_node_status
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 from curator_slurm.launcher.runs.restart_request import ENDS_JOB, GOES_ON, How, RestartRequest
+from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.states import RunState
 
 ALLOCATION = Allocation(job_id="7", restart=0, node_id=0, nodes=("n1", "n2"), cpus=1, memory=1, gpus=0)
@@ -100,7 +101,7 @@ def give_up(cluster: ClusterPaths, *, lives: bool = False, signalled: bool = Fal
         cluster=cluster,
         stop=StopRequest(),
         allocation=replace(ALLOCATION, node_id=1),
-        plan=SimpleNamespace(array=False),
+        plan=SimpleNamespace(array=False, spec=SimpleNamespace(notify=NotifySpec())),
         submission=None,
         goes_on=False,
     )
