@@ -29,7 +29,7 @@ PLAIN_WORKERS ?= 5
 SIDE_BY_SIDE   = $(if $(TESTS),,--numprocesses=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor containers staging stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
+.PHONY: help quickstart check test test-curator lint unit examples matrix faults chaos scale shapes doctor bottlenecks containers staging stalls damage bench packages venv cluster cluster-down docs docs-tables docs-picture fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -69,6 +69,9 @@ shapes: packages $(DEV) ## One spec on the real Slurm in fourteen shapes of site
 
 doctor: packages $(DEV) ## Plant twenty faults in the real Slurm, of which `curator-slurm doctor` must find each (five minutes)
 	$(PYTEST) -m doctor -s tests/on_slurm/test_doctor_on_slurm.py
+
+bottlenecks: $(DEV) ## Plant five bottlenecks in pipelines on a real Ray, which a report must name, on three executors (five minutes)
+	CURATOR_SLURM_BOTTLENECKS=all $(PYTEST) -s tests/executors/run/test_planted_bottlenecks.py
 
 containers: $(DEV) ## Runs inside a Debian image, made once by debootstrap, with several runtimes on the real Slurm (ten minutes)
 	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime podman uidmap crun

@@ -81,7 +81,7 @@ def store_lines(attempt: AttemptPaths, start: float, used: float, spilled: float
     """The object store of 1000 bytes, filled to this share for a minute."""
     for second in range(0, 62, 2):
         line = {"time": start + second, "store_used": int(1000 * used), "store_capacity": 1000}
-        append_jsonl(attempt.metrics, {**line, "store_spilled": int(1000 * spilled), "store_restored": 0})
+        append_jsonl(attempt.metrics, {**line, "store_spilled": int(1000 * spilled * second / 60), "store_restored": 0})
 
 
 def failed_lines(attempt: AttemptPaths, count: int) -> None:

@@ -44,10 +44,16 @@ def advice_lines(view: AdviceView, limit: int) -> list[str]:
 
 
 def settings_like(run: Run) -> tuple[str, ...]:
-    """The advised settings, each said on stderr: those of the command line count more."""
+    """The advised settings, each said on stderr: those of the command line count more.
+
+    Those of stages are only said: the spec may list others, or in another order.
+    """
     view = advice_about(run)
+    taken = tuple(each.setting for each in view.advice if not each.key.startswith("pipeline."))
     for each in view.advice:
-        say(f"Like {view.run_id}: --set {shlex.quote(each.setting)} (was {each.before}): {each.evidence}", err=True)
+        how = "" if each.setting in taken else "not set, as your stages may be others: "
+        said = f"--set {shlex.quote(each.setting)} (was {each.before}): {each.evidence}"
+        say(f"Like {view.run_id}: {how}{said}", err=True)
     if not view.advice:
         say(f"Like {view.run_id}: nothing is set differently: {view.why_none}", err=True)
-    return tuple(each.setting for each in view.advice)
+    return taken

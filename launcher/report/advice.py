@@ -16,7 +16,8 @@ from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.report.bottleneck import full_store
 from curator_slurm.launcher.report.gather_report import NodeRecord, Records
 from curator_slurm.launcher.report.over_time import allotted, busy_gpus, mean_of
-from curator_slurm.launcher.report.report_model import RunReport
+from curator_slurm.launcher.report.report_model import Advice, RunReport
+from curator_slurm.launcher.report.stage_advice import stage_advice
 from curator_slurm.launcher.report.time_spent import WORK
 from curator_slurm.launcher.spec import slurm_memory, slurm_time
 from curator_slurm.launcher.states import RunState
@@ -39,22 +40,6 @@ _SHORT_SHARD = 5.0
 _LONG_ENOUGH = 20.0
 _LARGER_STORE = 0.5
 _GPU_IDLE = 0.01
-
-
-@dataclass(frozen=True, kw_only=True)
-class Advice:
-    """A setting, what it was, the figures that speak for another value, and what that would have saved."""
-
-    key: str
-    value: str
-    before: str
-    evidence: str
-    saves: str
-
-    @property
-    def setting(self) -> str:
-        """KEY=VALUE, for --set."""
-        return f"{self.key}={self.value}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +87,7 @@ def _all(records: Records, report: RunReport, plan: Plan) -> Iterator[Advice]:
             yield from _fewer_nodes(nodes, report, plan)
             yield from _shorter_limit(records, plan)
         yield from _longer_elements(records, report, plan)
+        yield from stage_advice(report, plan, nodes)
     elif plan.cluster is Cluster.SLURM:
         yield from _after_failure(nodes, report, plan)
     yield from _larger_store(records, plan)

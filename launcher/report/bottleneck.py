@@ -1,6 +1,7 @@
 """What the speed of a run depended on, and the figures that show it. Pure.
 
-The causes are looked for in this order: nothing ran; one shard was late; the object store was full; a stage; the start.
+The causes are looked for in this order: nothing ran; one shard was late; the object store was full; the start took
+longer than the work; a stage; an object store that is too small for the tasks.
 """
 
 from __future__ import annotations
@@ -14,25 +15,35 @@ from curator_slurm.launcher.report.report_model import Limit, Measured, ShardBar
 from curator_slurm.launcher.report.time_spent import PIPELINE, WORK
 
 NOT_KNOWN = "not known"
-_LATE = 3.0
+_LATE = 1.5
 """A shard that takes so many times as long as the median."""
 _ALONE = 0.3
 """And with which alone this share of the time is spent."""
 _FULL = 0.9
 _SPILLED = 0.2
 """Of the object store's size, written to disk."""
+_FEW = 2
+"""Readings of the object store that say nothing yet."""
+_PLACES = 2
+"""Tasks of a stage in the object store: one that is worked on, and one that waits."""
 _BUSY = 0.5
 """Workers of a stage that limits are busier than that."""
+_WAITING = 2.0
+"""Tasks that wait for a worker of a stage which limits, though it is less busy than that."""
 _LITTLE_WORK = 0.4
 """Share of the nodes' time below which no stage is to blame."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageUse:
-    """A stage while there was work for it: how busy its workers were, and what waited for it on average."""
+    """A stage while there was work for it: how busy its workers were, and what waited for it on average.
+
+    `seconds` are those in which its workers were busy, of one of them on average: what the pipeline takes at least.
+    """
 
     stage: str
     busy: float
+    seconds: float
     queued: float
     workers: float
 
@@ -42,11 +53,10 @@ def limit_of(records: Records, measured: Measured, timeline: Timeline, shards: S
     if not records.drivers:
         return Limit(stage=None, reason="nothing has run", evidence=())
     found = late_shard(shards) or full_store(records.drivers) or slow_start(timeline)
-    return (
-        found
-        or limiting_stage(measured.stages, _cpus(measured))
-        or Limit(stage=None, reason=NOT_KNOWN, evidence=("no stage was measured long enough",))
-    )
+    stage = None if found else limiting_stage(measured.stages, _cpus(measured))
+    if stage is not None and stage.stage is None:
+        stage = small_store(records.drivers) or stage
+    return found or stage or Limit(stage=None, reason=NOT_KNOWN, evidence=("no stage was measured long enough",))
 
 
 def late_shard(shards: Sequence[ShardBar]) -> Limit | None:
@@ -72,22 +82,61 @@ def late_shard(shards: Sequence[ShardBar]) -> Limit | None:
 
 
 def full_store(drivers: Sequence[DriverRecord]) -> Limit | None:
-    """Ray's object store was full, or went to disk."""
-    stores = [each for driver in drivers for each in driver.stores if each.store_capacity]
+    """Ray's object store was full, or went to disk, while there was anything in it."""
+    largest = max((size for driver in drivers for size in _task_bytes(driver)), default=0)
+    stores = [each for driver in drivers for each in driver.stores if each.store_capacity and each.store_used]
     if not stores:
         return None
-    full = [each for each in stores if (each.store_used or 0) > _FULL * (each.store_capacity or 0)]
-    spilled = max(each.store_spilled or 0 for each in stores)
+    full = [each for each in stores if _is_full(each.store_used or 0, each.store_capacity or 0, largest)]
+    spilled = max(_spilled(driver) for driver in drivers)
     capacity = max(each.store_capacity or 0 for each in stores)
-    if len(full) < len(stores) / 4 and spilled < _SPILLED * capacity:
+    if len(full) < max(len(stores) / 4, _FEW) and spilled < _SPILLED * capacity:
         return None
     evidence = (
-        f"{len(full)} of {len(stores)} readings found it more than {_FULL:.0%} full",
+        f"{len(full)} of {len(stores)} readings found it more than {_FULL:.0%} full, or without room for another task"
+        f"{f' of {largest:,} bytes' if largest else ''}",
         f"{spilled:,} bytes went to disk; it has {capacity:,}",
     )
     return Limit(
         stage=None, reason="the object store was full: stages waited for room in it, or for the disk", evidence=evidence
     )
+
+
+def _spilled(driver: DriverRecord) -> int:
+    """Since it began: its Ray may have served others before."""
+    known = [each.store_spilled for each in driver.stores if each.store_spilled is not None]
+    return max(known) - known[0] if known else 0
+
+
+def _is_full(used: int, capacity: int, task: int) -> bool:
+    return used > _FULL * capacity or (used > capacity / 2 and capacity - used < task)
+
+
+def small_store(drivers: Sequence[DriverRecord]) -> Limit | None:
+    """Where no stage had enough to do: the object store holds so few tasks that stages wait for each other.
+
+    Ray Data and our actor pool leave some of it free, so that it is never full then.
+    """
+    for driver in drivers:
+        capacity = max((each.store_capacity or 0 for each in driver.stores), default=0)
+        sizes = _task_bytes(driver)
+        if capacity and sizes and capacity < _PLACES * len(sizes) * max(sizes):
+            return Limit(
+                stage=None,
+                reason="the object store holds too few tasks: stages waited for room in it",
+                evidence=(
+                    f"it has {capacity:,} bytes, and the largest tasks take about {max(sizes):,}: "
+                    f"{capacity // max(sizes)} of them for {len(sizes)} stages",
+                ),
+            )
+    return None
+
+
+def _task_bytes(driver: DriverRecord) -> list[int]:
+    """About how many bytes a task has that each stage puts out, on average."""
+    last = {(each.pipeline, each.position): each for each in driver.stages}
+    known = [(each.bytes_out, each.tasks_out) for each in last.values()]
+    return [round(size / tasks) for size, tasks in known if size is not None and tasks]
 
 
 def slow_start(timeline: Timeline) -> Limit | None:
@@ -113,9 +162,11 @@ def use_of(series: StageSeries) -> StageUse | None:
     workers = [series.workers[index] or 0 for index in active]
     weights = [max(each, 1) for each in workers]
     busy = sum((series.busy[index] or 0.0) * weight for index, weight in zip(active, weights, strict=True))
+    steps = [after - before for before, after in zip(series.times, series.times[1:], strict=False)]
     return StageUse(
         stage=series.stage,
         busy=busy / sum(weights),
+        seconds=sum(share for share, _ in pairs) * (median(steps) if steps else 1.0),
         queued=sum(series.queued[index] or 0 for index in active) / len(active),
         workers=sum(workers) / len(active),
     )
@@ -132,8 +183,9 @@ def limiting_stage(stages: Sequence[StageSeries], cpus: float | None = None) -> 
     chosen = [(each, use) for each in stages if each.pipeline == longest and (use := use_of(each)) is not None]
     if not chosen:
         return None
-    series, use = max(chosen, key=lambda pair: pair[1].busy)
-    if use.busy < _BUSY:
+    series, use = max(chosen, key=lambda pair: pair[1].seconds)
+    waited = use.queued > _WAITING * max(use.workers, 1.0)
+    if use.busy < _BUSY and not waited:
         return Limit(
             stage=None,
             reason="no stage: workers of all of them waited most of the time",
@@ -146,6 +198,8 @@ def limiting_stage(stages: Sequence[StageSeries], cpus: float | None = None) -> 
         *(f"{its.stage}, after it: busy for {its.busy:.0%}, {its.queued:,.1f} tasks waited" for its in after[:2]),
     ]
     reason = f"stage {series.stage}: its workers had most to do"
+    if use.busy < _BUSY:
+        reason = f"stage {series.stage}: most tasks waited for it, while its workers were started or waited"
     if cpus is not None:
         evidence.append(f"{cpus:.0%} of the CPUs were busy")
         reason += (

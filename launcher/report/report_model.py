@@ -168,6 +168,22 @@ class Limit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Advice:
+    """A setting, what it was, the figures that speak for another value, and what that would have saved."""
+
+    key: str
+    value: str
+    before: str
+    evidence: str
+    saves: str
+
+    @property
+    def setting(self) -> str:
+        """KEY=VALUE, for --set."""
+        return f"{self.key}={self.value}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class FailureGroup:
     """Failures of one cause: tasks and rows, one traceback, some of the sources."""
 

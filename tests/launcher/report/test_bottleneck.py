@@ -9,7 +9,8 @@ import pytest
 import reported_runs
 from reported_runs import T0
 
-from curator_slurm.launcher.report.bottleneck import full_store, late_shard, limiting_stage, slow_start
+from curator_slurm.launcher.files import append_jsonl
+from curator_slurm.launcher.report.bottleneck import full_store, late_shard, limiting_stage, slow_start, small_store
 from curator_slurm.launcher.report.gather_report import DriverRecord
 from curator_slurm.launcher.report.over_time import stage_series
 from curator_slurm.launcher.report.report_model import ShardBar, Timeline
@@ -77,6 +78,59 @@ def test_a_full_object_store(attempt: AttemptPaths, used: float, spilled: float,
     assert (found is not None) is full
     if found is not None:
         assert "object store" in found.reason
+
+
+def measured(attempt: AttemptPaths, stage: str, position: int, **columns: list[float]) -> None:
+    """Lines of a stage, two seconds apart."""
+    for number, values in enumerate(zip(*columns.values(), strict=True)):
+        line = {"time": T0 + 2 * number, "pipeline": "p", "stage": stage, "position": position}
+        append_jsonl(attempt.metrics, {**line, **dict(zip(columns, values, strict=True))})
+
+
+def test_a_stage_that_was_busy_for_a_moment_is_not_the_one(attempt: AttemptPaths) -> None:
+    measured(attempt, "read", 0, busy_s=[0, 2, 4, *[4] * 8], workers=[1, 1, 1, *[0] * 8], queued=[9, 9, 0, *[0] * 8])
+    busy = [0, 0, 0, *(10.2 * number for number in range(1, 9))]
+    measured(attempt, "filter", 1, busy_s=busy, workers=[6] * 11, queued=[0, 50, 90, 80, 70, 60, 50, 40, 30, 20, 9])
+    found = limiting_stage(stage_series([driver(attempt)]))
+    assert found is not None
+    assert found.stage == "filter"
+    assert "read" not in found.reason
+
+
+def test_a_stage_that_tasks_waited_for_while_its_workers_started(attempt: AttemptPaths) -> None:
+    measured(attempt, "filter", 0, busy_s=[0, 0, 0, 0, 0, 12, 24], workers=[6] * 7, queued=[90] * 7)
+    found = limiting_stage(stage_series([driver(attempt)]))
+    assert found is not None
+    assert found.stage == "filter"
+    assert "its workers were started or waited" in found.reason
+    attempt.metrics.unlink()
+    measured(attempt, "filter", 0, busy_s=[0, 0, 0, 0, 0, 12, 24], workers=[6] * 7, queued=[1] * 7)
+    found = limiting_stage(stage_series([driver(attempt)]))
+    assert found is not None
+    assert found.stage is None
+
+
+@pytest.mark.parametrize(("task", "full", "small"), [(300, True, True), (100, False, False), (200, False, True)])
+def test_an_object_store_without_room_for_another_task(
+    attempt: AttemptPaths, task: int, full: bool, small: bool
+) -> None:
+    reported_runs.store_lines(attempt, T0, 0.75)
+    for position in range(3):
+        size = 10.0 * task if position else 10.0
+        measured(attempt, f"stage {position}", position, tasks_out=[0, 10], bytes_out=[0, size])
+    found = full_store([driver(attempt)])
+    assert (found is not None) is full
+    found = small_store([driver(attempt)])
+    assert (found is not None) is small
+    if found is not None:
+        assert f"{1000 // task} of them for 3 stages" in found.evidence[0]
+
+
+def test_what_went_to_disk_before_counts_for_nothing(attempt: AttemptPaths) -> None:
+    for second in range(3):
+        line = {"time": T0 + second, "store_used": 300, "store_capacity": 1000, "store_spilled": 900}
+        append_jsonl(attempt.metrics, line)
+    assert full_store([driver(attempt)]) is None
 
 
 def bar(shard: int, started: float, ended: float, size: int = 1000) -> ShardBar:
