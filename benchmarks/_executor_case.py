@@ -36,11 +36,13 @@ class Case:
 def main() -> None:
     case = Case(**json.loads(sys.argv[1]))
     measure = measure_floor if case.side == "floor" else measure_executor
+    before = time.process_time()
     seconds, outputs = measure(case)
+    cpu = time.process_time() - before
     if len(set(outputs)) != case.tasks or {len(data) for data in outputs} != {case.payload}:
         raise SystemExit(f"{len(outputs)} wrong results")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(json.dumps({"seconds": round(seconds, 3), "driver_peak_mb": peak}))
+    print(json.dumps({"seconds": round(seconds, 3), "driver_peak_mb": peak, "driver_cpu_s": round(cpu, 3)}))
 
 
 def payloads(case: Case) -> list[bytes]:
