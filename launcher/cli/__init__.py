@@ -198,11 +198,17 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+_HELP = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""No verb is given: its message is the help, without an error; click has it since 8.2."""
+
+
 @contextmanager
 def _visible_usage_errors() -> Iterator[None]:
     """click prints its own errors, which quote what it was given."""
     try:
         yield
+    except _HELP:
+        raise
     except click.UsageError as error:
         raise click.UsageError(visible(error.format_message()), error.ctx) from error
 

@@ -37,7 +37,8 @@ def command(spec_path: Path, kind: str, shards: bool, name: str | None, force: b
     name = name or starters.name_for(spec_path)
     text = starters.starter(kind, name, _as_text(spec_path), shards=shards)
     if spec_path.is_dir():
-        raise UsageError(f"{spec_path} is a folder; give the name of the file to write, such as {spec_path}/spec.yaml")
+        example = spec_path / "spec.yaml"
+        raise UsageError(f"{spec_path} is a folder; give the name of the file to write, such as {example}")
     if spec_path.exists() and not force:
         raise UsageError(f"{spec_path} exists; give another name, or --force to overwrite it")
     _write(spec_path, text)

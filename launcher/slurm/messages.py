@@ -46,6 +46,12 @@ def _advice(pattern: str, key: str, hint: str = "") -> _Advice:
     return _Advice(re.compile(pattern, re.IGNORECASE), key, hint)
 
 
+_NO_CLUSTER = _advice(
+    r"configuration source|slurm\.conf|resolve_ctls|Unable to determine this slurmd|cluster name",
+    "",
+    "This machine has Slurm's commands, and no cluster that they know (no slurm.conf). Work on a login node of your "
+    "cluster; to run on this machine without Slurm, use --cluster local",
+)
 _SBATCH_ADVICE = (
     _advice(r"invalid partition", "resources.partition", "`sinfo` lists the partitions"),
     _advice(
@@ -77,12 +83,7 @@ _SBATCH_ADVICE = (
         "The job exceeds what your account may use: request less, or wait for your other jobs to end",
     ),
     _advice(r"not permitted to use this partition", "resources.partition", "Your group may not use this partition"),
-    _advice(
-        r"configuration source|slurm\.conf|resolve_ctls|Unable to determine this slurmd|cluster name",
-        "",
-        "This machine has Slurm's commands, and no cluster that they know (no slurm.conf). Submit on a login node of "
-        "your cluster; to run on this machine without Slurm, use --cluster local",
-    ),
+    _NO_CLUSTER,
     _advice(r"permission denied", "", "You do not have the permission; ask the administrators of the cluster"),
 )
 
@@ -133,7 +134,8 @@ def not_found(command: str, search_path: str) -> str:
 
 def failed(command: str, returncode: int, stderr: str) -> str:
     """The message for any other failure."""
-    return f"{command} failed with exit code {returncode}: {reason(stderr) or 'it printed no error message'}"
+    message = f"{command} failed with exit code {returncode}: {reason(stderr) or 'it printed no error message'}"
+    return f"{message}\n{_NO_CLUSTER.hint}." if _NO_CLUSTER.pattern.search(stderr) else message
 
 
 def _lines(stderr: str) -> list[str]:

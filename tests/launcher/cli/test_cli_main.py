@@ -151,3 +151,13 @@ def test_shell_completion():
             check=False,
         )
         assert "_curator_slurm_completion" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("group", [(), ("site",)])
+def test_without_a_verb_the_help_is_printed_and_no_error(run, group):
+    """It was printed behind `Error:`, the first that a new user saw."""
+    result = run(*group)
+    assert result.exit_code in (0, 2)  # with click before 8.2, and since
+    assert result.output.startswith("Usage: ")
+    assert "Error" not in result.output
+    assert result.output.count("Usage:") == 1

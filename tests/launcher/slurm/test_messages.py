@@ -127,3 +127,9 @@ def test_why_a_job_was_ended_by_its_own_log(line: str, failure: str | None) -> N
 def test_an_end_that_the_log_proves_has_a_class_and_a_message(state: SlurmState) -> None:
     assert state.failure_class is not None
     assert messages.ending(state)[0]
+
+
+def test_no_cluster_is_named_by_every_command() -> None:
+    said = "scontrol: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host\n"
+    assert "no cluster that they know" in messages.failed("scontrol", 1, said)
+    assert "no cluster" not in messages.failed("scontrol", 1, "scontrol: error: something else")
