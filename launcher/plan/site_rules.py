@@ -92,9 +92,11 @@ def _options(part: JobPart) -> Iterator[tuple[str, str, str]]:
 
 def _limits(part: JobPart, site: Site) -> Iterator[tuple[str, str, str]]:
     """Each component of a heterogeneous job counts as a job."""
-    for name, limit, words in site.limits.exceeded(part.resources.nodes, part.resources.time):
+    asked = part.resources
+    for name, limit, words in site.limits.exceeded(asked.nodes, asked.gpu_count, asked.time):
         key = part.key(name)
-        yield key, f"limits.{limit}", f"`{key}`: {words}, which this site allows one job"
+        which = "which a job must have here at least" if limit == "min_nodes" else "which this site allows one job"
+        yield key, f"limits.{limit}", f"`{key}`: {words}, {which}"
 
 
 def _running_shards(plan: Plan, site: Site) -> Iterator[tuple[str, str, str]]:

@@ -57,10 +57,18 @@ class LimitsSpec(Section):
                 update[key] = min(ours, theirs if theirs is not None else ours)
         return self.model_copy(update=update)
 
-    def exceeded(self, nodes: int, time: str | None) -> Iterator[tuple[str, str, str]]:
-        """(key of the spec, limit, words) of everything that one job of this size has too much of."""
+    def exceeded(self, nodes: int, gpus_per_node: int, time: str | None) -> Iterator[tuple[str, str, str]]:
+        """(key of the spec, limit, words) of everything that one job of this size has too much or too little of."""
         if self.nodes is not None and nodes > self.nodes:
             yield "resources.nodes", "nodes", f"{nodes} nodes are more than {self.nodes}"
+        if self.min_nodes is not None and nodes < self.min_nodes:
+            yield "resources.nodes", "min_nodes", f"{nodes} node(s) are less than {self.min_nodes}"
+        if self.gpus is not None and (gpus := nodes * gpus_per_node) > self.gpus:
+            yield (
+                "resources.gpus_per_node",
+                "gpus",
+                f"{gpus} GPUs, {gpus_per_node} on each node, are more than {self.gpus}",
+            )
         asked = seconds(time) if time else None
         if asked is None:
             return
