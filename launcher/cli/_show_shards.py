@@ -95,7 +95,8 @@ def _collect(view: RunView) -> str:
         rows = f", {words.several(collected.rows, 'row')}" if collected.rows is not None else ""
         what = "published" if collected.complete else "published in part"
         files = f"{words.several(collected.files, 'file')}{rows}, {words.size(collected.bytes)}"
-        return f"{what} to {collected.target} ({files})"
+        failed = words.failed_in_words(collected.tasks_failed, collected.rows_failed)
+        return f"{what} to {collected.target} ({files})" + (f"; {failed} failed, in _failures.jsonl" if failed else "")
     if view.state == RunState.COMPLETED:
         jobs = view.collect_jobs
         waits = f"job {jobs[-1]} will publish the outputs; " if jobs else ""

@@ -257,6 +257,7 @@ def _collected(run: Run) -> CollectedView | None:
         rows=whole(value.get("rows")),
         bytes=whole(value.get("bytes")),
         tasks_failed=whole(value.get("tasks_failed")),
+        rows_failed=whole(value.get("rows_failed")),
     )
 
 

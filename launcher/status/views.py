@@ -164,6 +164,7 @@ class CollectedView:
     rows: int | None
     bytes: int | None
     tasks_failed: int | None
+    rows_failed: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -147,6 +147,10 @@ def test_collect_auto_is_a_small_job_after_the_arrays(fake_slurm: FakeSlurm, tmp
         run.paths.collect_log(str(third.id))
     ).read_text()
     assert run.paths.collected.exists()
+    assert "failed" not in call("status", "demo").stdout
+    record = read_json(run.paths.collected)
+    write_json(run.paths.collected, {**record, "tasks_failed": 1, "rows_failed": 8})
+    assert "1 task and 8 rows failed, in _failures.jsonl" in " ".join(call("status", "demo").stdout.split())
 
 
 def test_status_in_many_forms(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
