@@ -109,6 +109,22 @@ class Noted:
         texts = [path.read_text() for path in (run / "outputs").rglob("*.jsonl")]
         return Counter(json.loads(line)["number"] for text in texts for line in text.splitlines())
 
+    def assert_counted_once(self, run_id: str) -> None:
+        """The funnel of the report, the figures of `status` and a plain count of the outputs say the same."""
+        done = self.runs.command("report", run_id, "--json")
+        assert done.returncode == 0, done.output
+        funnel, status = json.loads(done.stdout)["funnel"], self.runs.status(run_id)
+        stages = {stage["stage"]: stage for stage in funnel["stages"]}
+        rows = sum(self.rows(self.runs.runs_dir / self.name / run_id).values())
+        partitions, slowly, reader, writer = stages.values()
+        assert partitions["tasks_out"] == slowly["tasks_in"] == reader["tasks_in"] == self.sources, stages
+        assert reader["items_out"] == writer["items_in"] == funnel["rows"] == rows == self.sources * ROWS, stages
+        assert funnel["uncounted"] == 0
+        names = ("tasks_in", "tasks_out", "tasks_filtered", "items_in", "items_out")
+        of_status = {stage["name"]: [stage[name] for name in names] for stage in status["stages"]}
+        if len(status["stages"]) == len(stages):  # of an array, `status` has shards in their place
+            assert of_status == {name: [stage[each] for each in names] for name, stage in stages.items()}
+
     def lost(self, run: Path) -> int:
         return len(set(range(self.sources * ROWS)) - set(self.rows(run)))
 

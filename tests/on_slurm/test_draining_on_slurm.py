@@ -57,4 +57,5 @@ def test_a_run_that_slurm_ends_twice_does_nothing_twice(runs: Runs, slurm_cluste
     assert done.returncode == 0, done.output
     assert noted.twice() == 0, "files were read twice"
     assert (noted.lost(runs.latest()), noted.doubled(runs.latest())) == (0, 0)
+    noted.assert_counted_once(run_id)
     runs.assert_nothing_left()

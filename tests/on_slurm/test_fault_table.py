@@ -118,4 +118,5 @@ def test_a_fault(
     assert (row["rows lost"], row["rows twice"], processes, jobs) == (0, 0, 0, 0), f"{row}\n{history}"
     assert restarts >= cell.fault.interrupts, f"it came too late: {row}\n{history}"
     assert finished(runs, run_id) <= SOURCES, f"sources that were finished were done again: {row}\n{history}"
+    noted.assert_counted_once(run_id)
     assert cell.fault.by_itself in (None, ended == "by itself"), f"{row}\n{history}"

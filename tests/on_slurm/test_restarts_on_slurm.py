@@ -39,6 +39,7 @@ def assert_complete(noted: Noted, run_id: str, seconds: float) -> str:
     attempts = [json.loads(path.read_text()) for path in sorted(folder.glob("attempts/*/*/outcome.json"))]
     assert [each["failure_class"] for each in attempts].count("time_limit") == len(attempts) - 1 > 0, history
     assert (noted.lost(folder), noted.doubled(folder)) == (0, 0)
+    noted.assert_counted_once(run_id)
     twice = noted.twice()
     assert twice <= AT_MOST_TWICE * noted.sources, f"{twice} sources were done twice\n{history}"
     return f"{noted.name}: {len(attempts)} attempts, {twice} of {noted.sources} sources done twice"
