@@ -21,7 +21,7 @@ def read_table(content: bytes) -> pa.Table | None:
     """
     import pyarrow as pa
 
-    if not content.strip():
+    if not content.strip(b" \t\r\n"):
         return pa.table({})
     if b"\0" in content or not _is_utf8(content):
         return None
