@@ -56,7 +56,7 @@ def language_code(lang: str) -> str:
     Raises:
         ValueError: it is a name, or the code of a country; the message suggests what may be meant.
     """
-    code = re.split("[-_]", lang.strip().lower())[0]
+    code = re.split("[-_]", lang.strip().lower())[0] if isinstance(lang, str) else ""
     if code in _MISTAKES or not re.fullmatch("[a-z]{2,3}", code):
         meant = _MISTAKES.get(code)
         hint = f"did you mean {meant!r}?" if meant else "give one such as en, zh or ja"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Any
 
 
@@ -58,12 +59,37 @@ class DocumentFilter(ABC):
         """Whether a document with this score is kept."""
 
 
+def limit(owner: object, name: str, value: float) -> float:
+    """A limit of a filter: a number, so that a mistake is told when the filter is made and not by its first document.
+
+    Raises:
+        ValueError: it is something else, such as a number in quotes.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or value != value:
+        raise ValueError(f"{type(owner).__name__}: {name} must be a number, not {value!r}")
+    return value
+
+
+def limits(owner: object, least: tuple[str, float], most: tuple[str, float]) -> tuple[float, float]:
+    """The lower and upper limit of a filter, each with its name.
+
+    Raises:
+        ValueError: one is no number, or no document could be between them.
+    """
+    low, high = limit(owner, *least), limit(owner, *most)
+    if low > high:
+        raise ValueError(
+            f"{type(owner).__name__}: {least[0]}={low} is above {most[0]}={high}: no document would be kept"
+        )
+    return low, high
+
+
 class RatioFilter(DocumentFilter):
     """Keeps documents whose ratio of something is at most a limit; an empty document has the ratio 1."""
 
     def __init__(self, name: str, most: float) -> None:
         self._name = name
-        self._most = most
+        self._most = limit(self, "its limit", most)
 
     def keep_document(self, score: float) -> bool:
         return score <= self._most

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, RatioFilter
+from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, RatioFilter, limit, limits
 from curator_slurm.executors.stages.word_splitter import WordSplitter
 
 _NOT_COUNTED_AS_TEXT = re.compile(r"[^a-zA-Z0-9\n?!,.]")
@@ -25,7 +25,7 @@ class WordCountFilter(DocumentFilter):
     def __init__(self, min_words: int = 50, max_words: int = 100000, lang: str = "en") -> None:
         self._name = "word_count"
         self._words = WordSplitter(lang)
-        self._least, self._most = min_words, max_words
+        self._least, self._most = limits(self, ("min_words", min_words), ("max_words", max_words))
 
     def score_document(self, text: str) -> int:
         return len(self._words(text))
@@ -40,7 +40,9 @@ class MeanWordLengthFilter(DocumentFilter):
     def __init__(self, min_mean_word_length: float = 3, max_mean_word_length: float = 10, lang: str = "en") -> None:
         self._name = "mean_word_length"
         self._words = WordSplitter(lang)
-        self._least, self._most = min_mean_word_length, max_mean_word_length
+        self._least, self._most = limits(
+            self, ("min_mean_word_length", min_mean_word_length), ("max_mean_word_length", max_mean_word_length)
+        )
 
     def score_document(self, text: str) -> float:
         words = self._words(text)
@@ -56,7 +58,7 @@ class LongWordFilter(DocumentFilter):
     def __init__(self, max_word_length: int = 1000, lang: str = "en") -> None:
         self._name = "max_word_length"
         self._words = WordSplitter(lang)
-        self._most = max_word_length
+        self._most = limit(self, "max_word_length", max_word_length)
 
     def score_document(self, text: str) -> int:
         return max(map(len, self._words(text)), default=0)
@@ -153,7 +155,7 @@ class CommonEnglishWordsFilter(DocumentFilter):
 
     def __init__(self, min_num_common_words: int = 2, stop_at_false: bool = True) -> None:
         self._name = "common_english_words"
-        self._least = min_num_common_words
+        self._least = limit(self, "min_num_common_words", min_num_common_words)
         self._stop = stop_at_false
 
     def score_document(self, text: str) -> int:
@@ -174,7 +176,7 @@ class WordsWithoutAlphabetsFilter(DocumentFilter):
     def __init__(self, min_words_with_alphabets: float = 0.8, lang: str = "en") -> None:
         self._name = "words_without_alphabets"
         self._words = WordSplitter(lang)
-        self._least = min_words_with_alphabets
+        self._least = limit(self, "min_words_with_alphabets", min_words_with_alphabets)
 
     def score_document(self, text: str) -> float:
         words = self._words(text)

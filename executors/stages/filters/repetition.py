@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from curator_slurm.executors.stages import text_parts
-from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, RatioFilter
+from curator_slurm.executors.stages.filters.document_filter import DocumentFilter, RatioFilter, limit
 from curator_slurm.executors.stages.text_parts import Ngram
 from curator_slurm.executors.stages.word_splitter import WordSplitter
 
@@ -21,7 +21,7 @@ class _DistinctFilter(DocumentFilter):
 
     def __init__(self, name: str, least: float) -> None:
         self._name = name
-        self._least = least
+        self._least = limit(self, "its limit", least)
 
     def keep_document(self, score: float) -> bool:
         return score >= self._least
@@ -77,8 +77,8 @@ class _NgramFilter(RatioFilter):
     """Keeps documents of which repeated runs of `n` words are at most a fraction, in characters."""
 
     def __init__(self, name: str, n: int, most: float, lang: str) -> None:
-        if n < 1:
-            raise ValueError(f"n must be 1 or more, not {n}")
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"n must be 1 or more, not {n!r}")
         super().__init__(name, most)
         self._n = n
         self._words = WordSplitter(lang)

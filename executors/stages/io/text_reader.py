@@ -65,6 +65,8 @@ class TextReaderStage(BaseReader):
                 text = content.decode(encoding, errors)
             except UnicodeDecodeError as error:
                 cure = "read_kwargs={'errors': 'replace'} reads it anyway"
+                if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                    cure = "it begins as UTF-16 does, which read_kwargs={'encoding': 'utf-16'} reads"
                 wrong[path] = ValueError(f"{path}: not {encoding}: {error}; {cure}")
                 continue
             except ValueError as error:

@@ -71,3 +71,41 @@ def test_names_are_different_and_filters_travel(quality: DocumentFilter) -> None
 def test_any_text_has_a_score(text: str) -> None:
     for quality in FILTERS:
         assert quality.keep_document(quality.score_document(text)) in (True, False)
+
+
+NUMBERS = [
+    (stages.WordCountFilter, "min_words"),
+    (stages.WordCountFilter, "max_words"),
+    (stages.MeanWordLengthFilter, "max_mean_word_length"),
+    (stages.LongWordFilter, "max_word_length"),
+    (stages.NonAlphaNumericFilter, "max_non_alpha_numeric_to_text_ratio"),
+    (stages.CommonEnglishWordsFilter, "min_num_common_words"),
+    (stages.WordsWithoutAlphabetsFilter, "min_words_with_alphabets"),
+    (stages.BulletsFilter, "max_bullet_lines_ratio"),
+    (stages.BoilerPlateStringFilter, "max_boilerplate_string_ratio"),
+    (stages.RepeatedLinesFilter, "max_repeated_line_fraction"),
+    (stages.RepeatingTopNGramsFilter, "max_repeating_ngram_ratio"),
+    (stages.RepeatingTopNGramsFilter, "n"),
+]
+
+
+@pytest.mark.parametrize(("filter_class", "name"), NUMBERS)
+@pytest.mark.parametrize("value", ["5", None, [5], float("nan"), True])
+def test_a_limit_that_is_no_number_is_told_when_the_filter_is_made(filter_class: Any, name: str, value: Any) -> None:
+    """A number in quotes was a TypeError of the first document, on the cluster."""
+    if name == "n" and value is True:
+        return
+    with pytest.raises(ValueError, match="must be"):
+        filter_class(**{name: value})
+
+
+def test_limits_between_which_there_is_nothing() -> None:
+    with pytest.raises(ValueError, match="min_words=5 is above max_words=1: no document would be kept"):
+        stages.WordCountFilter(min_words=5, max_words=1)
+    stages.WordCountFilter(min_words=5, max_words=5)
+
+
+@pytest.mark.parametrize("lang", ["", None, 5])
+def test_a_language_that_is_none(lang: Any) -> None:
+    with pytest.raises(ValueError, match="is not the code of a language"):
+        stages.WordCountFilter(lang=lang)

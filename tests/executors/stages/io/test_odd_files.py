@@ -431,3 +431,11 @@ def test_columns_of_one_name(tmp_path: Path) -> None:
 def test_fields_that_cannot_be_meant(reader: Any, fields: list[str]) -> None:
     with pytest.raises(ValueError, match="name each column once, and one at least"):
         reader("/data", fields=fields)
+
+
+def test_a_text_in_utf16_is_told_how_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("h\u00e9llo".encode("utf-16"))
+    with pytest.raises(StageError, match=r"as UTF-16 does, which read_kwargs=\{'encoding': 'utf-16'\} reads"):
+        call(TextReaderStage(), path, policy=FailurePolicy(OnTaskError.FAIL))
+    assert rows(call(TextReaderStage(read_kwargs={"encoding": "utf-16"}), path)[0])[0]["text"] == "h\u00e9llo"
