@@ -94,7 +94,7 @@ def leave_out(error: Exception, file: str = "", line: int | None = None, *, aske
 
 def described(task: Any) -> str:
     """A task in a message, with the files that its rows come from."""
-    files = list(task._metadata.get("source_files") or [])
+    files = list(getattr(task, "_metadata", {}).get("source_files") or [])
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return f"task {task.task_id}" + (f" of {files[0]}{more}" if files else "")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import UnionType
 from typing import Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from curator_slurm.executors.missing_input import missing_input, refusal
 from curator_slurm.executors.requested_workers import fixed_workers
 from curator_slurm.executors.resources import Resources
 from curator_slurm.executors.tasks import Task
@@ -71,7 +72,7 @@ class ProcessingStage(ABC, Generic[X, Y]):
         results: list[Y | None] = []
         for task in tasks:
             if not self.validate_input(task):
-                raise ValueError(f"{task!r} does not have what stage {self.name!r} requires: {self.inputs()}")
+                raise refusal(self, task)
             result = self.process(task)
             if isinstance(result, list):
                 results.extend(result)
@@ -156,18 +157,9 @@ class ProcessingStage(ABC, Generic[X, Y]):
 
     def validate_input(self, task: Any) -> bool:
         """Whether the task has what `inputs()` asks for; what is missing is logged."""
-        try:
-            attributes, columns = self.input_spec_for_task(task)
-        except TypeError as error:
-            log.error("%s", error)
-            return False
-        missing = [name for name in attributes if not hasattr(task, name)]
-        if columns:
-            get_columns = getattr(task, "get_columns", None)
-            have = get_columns() if callable(get_columns) else getattr(task.data, "column_names", ())
-            missing += [name for name in columns if name not in have and not hasattr(task.data, name)]
+        missing = missing_input(self, task)
         if missing:
-            log.error("task %s is missing %s, which stage %r requires", task.task_id, missing, self.name)
+            log.error("%s", missing)
         return not missing
 
     # -- changes -----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from curator_slurm.executors.adapter.sendable import check_sendable
 from curator_slurm.executors.adapter.snapshot import Snapshot
 from curator_slurm.executors.adapter.task_size import Weigher
 from curator_slurm.executors.document_samples import SampleLimits, SampleTaker, showing
+from curator_slurm.executors.missing_input import refusal
 from curator_slurm.executors.remarks import Remarks, listening
 from curator_slurm.executors.resume.tracker import Account, Given, Tracking, items_of, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
@@ -222,7 +223,7 @@ class StageAdapter:
         (task,) = tasks
         validate = getattr(self.stage, "validate_input", None)
         if validate is not None and not validate(task):
-            raise ValueError(f"{task!s} is not a valid input of stage {self.name!r}; see the log of the worker")
+            raise refusal(self.stage, task)
         limit = deadline(self.policy.task_timeout_s, f"{self.name}, task {task.task_id}", kill=self._kill)
         items, rows = [items_of(task)], self._rows(tasks)
         with listening(skips=self.policy.skips) as heard, showing(self._taker), limit:

@@ -85,8 +85,9 @@ class FuzzyDeduplicationPipeline(Pipeline):
         description: str | None = None,
         jaccard_threshold: float | None = None,
     ) -> None:
-        if jaccard_threshold is not None and not 0 < jaccard_threshold <= 1:
-            raise ValueError(f"jaccard_threshold must be above 0 and at most 1, not {jaccard_threshold}")
+        is_number = isinstance(jaccard_threshold, (int, float))
+        if jaccard_threshold is not None and not (is_number and 0 < jaccard_threshold <= 1):
+            raise ValueError(f"jaccard_threshold must be above 0 and at most 1, not {jaccard_threshold!r}")
         if buckets_per_band < 1:
             raise ValueError(f"buckets_per_band must be 1 or more, not {buckets_per_band}")
         self.reader = reader

@@ -36,8 +36,10 @@ class MinHasher:
     def __init__(self, count: int, char_ngrams: int = 24, seed: int = 42) -> None:
         import numpy as np
 
-        if count < 1 or char_ngrams < 1:
-            raise ValueError(f"count and char_ngrams must be 1 or more, not {count} and {char_ngrams}")
+        if not isinstance(count, int) or not isinstance(char_ngrams, int) or count < 1 or char_ngrams < 1:
+            raise ValueError(f"count and char_ngrams must be 1 or more, not {count!r} and {char_ngrams!r}")
+        if not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"seed must be a whole number from 0 on, not {seed!r}")
         self.count = count
         self.char_ngrams = char_ngrams
         chance = np.random.Generator(np.random.PCG64(seed))

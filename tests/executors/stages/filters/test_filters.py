@@ -266,3 +266,14 @@ def test_an_error_on_a_text_is_that_of_the_stage() -> None:
         .failures
     )
     assert "no model for a" in record.error
+
+
+def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
+    """The message was the head of the batch itself, cut at its first line."""
+    given = batch({"content": ["a b"], "id": [1]})
+    given._metadata["source_files"] = ["/in/a.jsonl"]
+    words = r"of /in/a\.jsonl lacks 'text', which stage 'word_count' needs; its columns are 'content', 'id'"
+    with pytest.raises(StageError, match=words):
+        StageAdapter(ScoreFilter(WordCountFilter()), FailurePolicy(OnTaskError.FAIL)).process([given])
+    with pytest.raises(ValueError, match=words):
+        ScoreFilter(WordCountFilter()).process_batch([given])
