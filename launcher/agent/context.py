@@ -53,6 +53,10 @@ class StopRequest:
         for signum in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(signum, signal.SIG_IGN)
 
+    def request(self, signum: int) -> None:
+        """As if this signal had come."""
+        self._on_signal(signum, None)
+
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is None:
             self.signum = signum

@@ -168,6 +168,8 @@ class Head:
         nothing_to_do = self.restarts.begin() or self.runner.prepare()
         if nothing_to_do is not None:
             return nothing_to_do
+        if context.stop.requested:
+            return self.outcomes.stopped(None)
         context.environment = job_environment(context.environment, context.run, context.plan, context.code)
         if context.plan.spec.cluster.ray:
             make_credentials(context.cluster, tls=context.plan.spec.cluster.tls)

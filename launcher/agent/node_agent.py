@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-id", help="what the job was submitted for; not known of a script submitted by hand")
     parser.add_argument("--submission", help="number of the submission, the name of its folder")
     parser.add_argument("--clean-up", action="store_true", help="after an agent that was killed")
+    parser.add_argument("--stopped", action="store_true", help="a signal came before: only say how the run goes on")
     options = parser.parse_args(arguments)
     run = RunPaths(options.run_dir)
     submission = SubmissionPaths(run.submissions / options.submission, run) if options.submission else None
@@ -96,6 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     stop = StopRequest()
     stop.install()
+    if options.stopped:
+        stop.request(signal.SIGTERM)
     users_umask = os.umask(0o077)
     processes.become_subreaper()
     try:

@@ -123,7 +123,7 @@ def remove_unused(runs: Path, days: int, most: int, now: float) -> None:
         size += takes
         found.append((used, takes, folder))
     for used, takes, folder in sorted(found):
-        is_old = days > 0 and now - used >= days * _DAY
+        is_old = (days > 0 and now - used >= days * _DAY) or folder.name.startswith(_NEW)
         if now - used < _DAY or (not is_old and size <= most):
             continue
         doomed = folder.with_name(f"{_NEW}removed-{folder.name.removeprefix(_NEW)}")

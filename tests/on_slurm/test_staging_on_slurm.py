@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
-from on_slurm.runs import WAIT_S, Runs
+from on_slurm.runs import SMALL, WAIT_S, Runs
 from on_slurm.staged_software import PROGRAM, copies, event, found, how, make_environment, slow_tar, staged_spec
 
 NODES = ("n1", "n2", "n3")
@@ -143,6 +144,28 @@ def test_a_full_disk_falls_back_to_shared_storage(runs: Runs, small_disk: Callab
     assert prefixes["n1"].startswith("/var/tmp/cs-staged-")
     for node in NODES:
         runs.cluster.run(["bash", "-c", "rm -rf /var/tmp/cs-staged-*"], node=node)
+
+
+@pytest.mark.staging
+def test_a_job_that_ends_while_its_software_is_tried_goes_on(runs: Runs, slurm_cluster: SlurmCluster) -> None:
+    """At its time limit of two minutes; packing may take longer. The next job gets through."""
+    gate = runs.folder / "gate"
+    spec: dict[str, Any] = {
+        "name": "tried",
+        "pipeline": {"command": ["echo", "done"]},
+        "cluster": {"ray": False},
+        "environment": {"setup": [f"[[ ! ${{CURATOR_SLURM_TRIAL:-}} || -e {gate} ]] || sleep 600"]},
+        "restart": {"mechanism": "resubmit", "backoff_s": 0},
+        "resources": {**SMALL, "nodes": 2, "partition": "short", "time": 2},
+    }
+    run_id = runs.submit(spec)["run_id"]
+    outcomes = runs.runs_dir / "tried" / run_id / "elements"
+    wait_for("the end of the first job", lambda: list(outcomes.glob("*/outcome.json")), WAIT_S)
+    gate.touch()
+    assert runs.watch(run_id).returncode == 0
+    attempts = runs.command("status", run_id, "--attempts").stdout
+    print(attempts)
+    assert "time limit" in attempts
 
 
 def _new(runs: Runs, node: str) -> list[str]:

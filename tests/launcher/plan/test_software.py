@@ -72,6 +72,35 @@ def test_what_is_right_is_tried_once_and_leaves_nothing_running(lab: ScriptLab, 
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
+def test_notice_of_the_end_does_not_end_the_trial(lab: ScriptLab, tmp_path: Path) -> None:
+    """The agents find the file, and drain."""
+    setup = f'[[ ! ${{CURATOR_SLURM_TRIAL:-}} ]] || {{ kill -s USR1 $$; sleep 0.5; echo >>"{tmp_path}/tried"; }}'
+    done = lab.run(plan_of(lab, setup=[setup]))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tried").exists()
+    assert "--stopped" not in done.argv
+    assert [path.name for path in lab.run_dir.glob("elements/*/drain")] == ["drain"]
+
+
+def test_a_trial_that_fails_after_a_notice_still_fails(lab: ScriptLab) -> None:
+    setup = "[[ ! ${CURATOR_SLURM_TRIAL:-} ]] || { kill -s USR1 $$; sleep 0.5; false; }"
+    assert_refused(lab, plan_of(lab, setup=[setup]), "this command failed")
+
+
+def test_a_signal_ends_the_trial_and_the_agent_says_how_the_run_goes_on(lab: ScriptLab, tmp_path: Path) -> None:
+    """On the first node alone, and without srun."""
+    setup = f'[[ ! ${{CURATOR_SLURM_TRIAL:-}} ]] || {{ echo $BASHPID >"{tmp_path}/pid"; kill -s TERM $$; sleep 600; }}'
+    done = lab.run(plan_of(lab, setup=[setup]))
+    assert done.returncode == 143, done.stderr
+    words = (lab.run_dir / ".argv").read_text().split("\0")  # without environment.env, which says another place
+    assert words[:2] == ["-m", "curator_slurm.launcher.agent.node_agent"]
+    assert "--stopped" in words
+    assert done.argv == []
+    assert not (lab.bin / "srun.argv").exists()
+    state = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
 def test_one_node_tries_nothing_first(lab: ScriptLab, tmp_path: Path) -> None:
     done = lab.run(plan_of(lab, nodes=1, setup=[f'echo x >>"{tmp_path}/setups"']))
     assert done.returncode == 0, done.stderr
