@@ -165,7 +165,7 @@ def test_a_job_that_ends_while_its_software_is_tried_goes_on(runs: Runs, slurm_c
     assert runs.watch(run_id).returncode == 0
     attempts = runs.command("status", run_id, "--attempts").stdout
     print(attempts)
-    assert "time limit" in attempts
+    assert "time_limit" in attempts
 
 
 def _new(runs: Runs, node: str) -> list[str]:
