@@ -73,7 +73,9 @@ def test_a_job_tells_of_its_failure_and_ends_as_it_would(
 ) -> None:
     """Nobody watches; the command is run by the batch script, whose own failure is one line of the log."""
     keep_element(fake_slurm)
-    broken = {"command": f"cat >>{tmp_path}/told; test -z $SLURM_JOB_ID || exit 3; echo no mail here >&2; exit 4"}
+    broken = {
+        "command": f"cat >>{tmp_path}/told; test -z $SLURM_JOB_ID || exit 3; sleep 3; echo no mail here >&2; exit 4"
+    }
     result = call("submit", spec(tmp_path, "exit 3", notify=broken), "--json")
     assert result.exit_code == 0, result.output
     job = json.loads(result.stdout)["job_ids"][0]
@@ -157,3 +159,13 @@ def test_a_run_that_goes_on_tells_of_its_last_end_alone(tmp_path: Path, fake_slu
     assert [job.id for job in fake_slurm.jobs][-1] == int(notice["job_id"])
     assert len(fake_slurm.jobs) == 2
     assert len(hook.got) == 1
+
+
+@pytest.mark.long
+def test_a_job_that_nobody_watched_tells_that_it_has_waited(tmp_path: Path, fake_slurm: FakeSlurm, hook: Hook) -> None:
+    keep_element(fake_slurm)
+    result = call("submit", spec(tmp_path, "sleep 3", notify={"waiting_hours": 1e-9}), "--json")
+    assert result.exit_code == 0, result.output
+    fake_slurm.wait(int(json.loads(result.stdout)["job_ids"][0]), "COMPLETED")
+    assert [notice["event"] for notice in told(tmp_path)] == ["waiting", "ended"]
+    assert [json.loads(got.body)["event"] for got in hook.got] == ["waiting", "ended"]
