@@ -86,7 +86,7 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         self._paths = JobPaths(self.run_dir, task_id=self.task_id)
 
     @classmethod
-    def from_run(cls, run: str | os.PathLike[str] | None = None, *, runs_dir: str | Path | None = None) -> Job:
+    def from_run(cls, run: str | int | os.PathLike[str] | None = None, *, runs_dir: str | Path | None = None) -> Job:
         """The handle of a run that exists: by its id or the beginning of one, its name (the latest run of it), a job
         id of Slurm's, or its path; without any, the latest run.
 
@@ -94,7 +94,8 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
             RunNotFoundError: there is no such run.
         """
         folders = [expanded(runs_dir).absolute()] if runs_dir else known_folders(os.environ)
-        found = registry.latest_run(folders) if run is None else registry.find_run(os.fspath(run), folders)
+        text = str(run) if isinstance(run, int) else "" if run is None else os.fspath(run)
+        found = registry.latest_run(folders) if run is None else registry.find_run(text, folders)
         return cls(found.paths.root)
 
     def _register_in_watcher(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from numbers import Number
 from os import PathLike, fspath
 from typing import Any
 
@@ -31,6 +32,8 @@ def set_options(overrides: Overrides | None) -> list[str]:
     Raises:
         UsageError: a key or a value cannot be part of a spec.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise UsageError(f"overrides: a mapping is expected, such as {{'resources.nodes': 8}}, not {overrides!r:.60}")
     return [f"{key}={_yaml(key, value)}" for key, value in _leaves("", overrides or {})]
 
 
@@ -48,9 +51,7 @@ def _leaves(prefix: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any
 def _yaml(key: str, value: Any) -> str:
     """A value on one line of YAML."""
     try:
-        text = yaml.dump(
-            _plain(value), Dumper=_OneLine, default_flow_style=True, width=float("inf"), allow_unicode=True
-        )
+        text = yaml.dump(plain(value), Dumper=_OneLine, default_flow_style=True, width=float("inf"), allow_unicode=True)
     except yaml.YAMLError as error:
         raise UsageError(
             f"overrides: the value of `{key}` cannot be part of a spec: {type(value).__name__} {value!r:.60}"
@@ -58,14 +59,16 @@ def _yaml(key: str, value: Any) -> str:
     return text.removesuffix("...\n").strip()
 
 
-def _plain(value: Any) -> Any:
-    """The value in YAML's own types: paths and enums as text, tuples as lists."""
+def plain(value: Any) -> Any:
+    """The value in YAML's own types: paths and enums as text, tuples as lists, NumPy's numbers as Python's."""
     if isinstance(value, Enum):
-        return _plain(value.value)
+        return plain(value.value)
     if isinstance(value, PathLike):
         return fspath(value)
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
+    if isinstance(value, Number) and hasattr(value, "item"):
+        return value.item()
     return value

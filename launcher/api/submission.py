@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from curator_slurm.launcher.api.handle import Job, PartialSubmissionError
-from curator_slurm.launcher.api.settings import Overrides, set_options
+from curator_slurm.launcher.api.settings import Overrides, plain, set_options
 from curator_slurm.launcher.errors import UsageError
 from curator_slurm.launcher.files import expanded
 from curator_slurm.launcher.operations import submit as operation
@@ -70,7 +70,13 @@ def _text(spec: str | os.PathLike[str] | Mapping[str, Any]) -> str | None:
     """The YAML of a spec that is no file."""
     if isinstance(spec, Mapping):
         try:
-            return yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
-        except yaml.YAMLError as error:
-            raise UsageError(f"the spec has a value that YAML cannot hold: {error}") from error
+            return yaml.safe_dump(plain(spec), sort_keys=False, allow_unicode=True)
+        except yaml.representer.RepresenterError as error:
+            found = error.args[-1]
+            raise UsageError(
+                f"the spec has a value that YAML cannot hold, a {type(found).__name__}: {found!r:.60}; write it as a "
+                "text, a number, a list or a mapping"
+            ) from error
+        except RecursionError as error:
+            raise UsageError("the spec has a list or mapping that is part of itself") from error
     return spec if isinstance(spec, str) and "\n" in spec else None

@@ -98,7 +98,7 @@ def _report(files: Sequence[str], found: Sequence[SiteFinding], *, as_json: bool
     counts = f"{words.several(errors, 'error')}, {words.several(warnings, 'warning')}"
     if left := sum(each.message.startswith("left to decide") for each in found):
         counts += f"; {left} to decide: do, and delete the comments"
-    say(f"{', '.join(files)}: {counts}")
+    say(f"{', '.join(files) or 'site files'}: {counts}")
 
 
 def _as_json(each: SiteFinding) -> dict[str, Any]:

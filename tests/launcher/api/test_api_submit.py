@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from fake_slurm import FakeSlurm
 from run_dirs import fake_python, keep_element, own_home, write_spec
 
 import curator_slurm
-from curator_slurm import Job, PartialSubmissionError, submit
+from curator_slurm import Job, PartialSubmissionError, job, submit
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, SpecError, UsageError
 from curator_slurm.launcher.plan.model import Plan
 
@@ -56,6 +57,18 @@ def test_overrides_change_the_spec(spec: dict[str, Any], fake_slurm: FakeSlurm) 
     assert (job.job_ids, job.job_id) == ([str(fake_slurm.jobs[0].id)], str(fake_slurm.jobs[0].id))
 
 
+def test_values_of_python_are_those_of_yaml(spec: dict[str, Any], tmp_path: Path, fake_slurm: FakeSlurm) -> None:
+    """A Path in a mapping was no value of YAML, though one in `overrides` was."""
+    nodes, output = np.int64(2), {"path": tmp_path / "out"}
+    made = submit(
+        {**spec, "resources": {"nodes": nodes}, "output": output}, overrides={"resources.cpus_per_node": nodes}
+    )
+    asked = plan(made).spec
+    assert (asked.resources.nodes, asked.resources.cpus_per_node) == (2, 2)
+    assert asked.output.path == str(tmp_path / "out")
+    assert job(fake_slurm.jobs[0].id).run_dir == made.run_dir
+
+
 def test_secrets_come_from_the_environment_given(spec: dict[str, Any]) -> None:
     spec["environment"]["secrets"] = ["TOKEN"]
     with pytest.raises(CuratorSlurmError, match="TOKEN"):
@@ -70,8 +83,14 @@ def test_every_error_of_a_spec_is_told_and_nothing_is_written(spec: dict[str, An
     assert {problem.key for problem in caught.value.problems} == {"nmae", "resources.nodes"}
     with pytest.raises(SpecError, match="no such file"):
         submit(tmp_path / "missing.yaml")
-    with pytest.raises(UsageError, match="YAML cannot hold"):
+    with pytest.raises(UsageError, match="YAML cannot hold, a object: <object"):
         submit({**spec, "name": object()})
+    itself: dict[str, Any] = {}
+    itself["args"] = itself
+    with pytest.raises(UsageError, match="part of itself"):
+        submit({**spec, "pipeline": itself})
+    with pytest.raises(UsageError, match="overrides: a mapping is expected"):
+        submit(spec, overrides=["resources.nodes=2"])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="'pbs'"):
         submit(spec, cluster="pbs")
     assert not (tmp_path / "runs").exists()
