@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,6 +56,23 @@ def test_what_unfinished_sources_gave_is_forgotten() -> None:
     assert sources.outputs == ["0", "1"]
     assert sources.unfinished == []
     assert sources.settled[0] == Tally(3, 2, 0, 1)
+
+
+def test_items_and_rows_of_settled_sources_are_theirs() -> None:
+    sources = Sources(1, tasks(3))
+    left_out = FailedTaskRecord("stage", "0_1", "", 1, "bad", "", "file", 3, 4)
+    whole = replace(
+        report(3, [0, 1], failed=(2,)), items_in=21, items_out=8, items_failed=9, items_of_inputs=(5, 7, 9),
+        items_of_outputs=(5, 3), rows_left_out=((1, left_out),),
+    )  # fmt: skip
+    groups = sources.record(0, [0, 1, 2], whole)
+    assert sources.settled[0] == Tally(1, 0, 0, 1, 9, 0, 9, 0)  # the third one, by its failure
+    sources.finish(["out"], groups[1:])
+    assert sources.settled[0] == Tally(2, 1, 0, 1, 16, 3, 9, 4)
+    sources.restart()  # the first one is lost
+    again = replace(report(1, [0]), items_in=5, items_out=5)
+    sources.finish(["out"], sources.record(0, [0], again))
+    assert sources.settled[0] == Tally(3, 2, 0, 1, 21, 8, 9, 4)
 
 
 def test_tasks_without_a_known_parent_tie_their_sources_together() -> None:
