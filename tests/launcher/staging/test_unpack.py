@@ -81,6 +81,7 @@ def test_an_environment_is_at_home_in_its_copy(kind, request, node, pack):
     assert json.loads(after[STAGED])["how"] == "reused"
 
 
+@pytest.mark.long
 def test_an_editable_package_stays_where_it_is(venv, node, pack):
     code, after, said = node.call(pack(venv / "bin/python"))
     assert code == 0, said
@@ -88,6 +89,7 @@ def test_an_editable_package_stays_where_it_is(venv, node, pack):
     assert seen == str(venv.parent / "project/editable.py")
 
 
+@pytest.mark.long
 def test_one_that_is_staged_with_it_does_not(venv, node, pack):
     code, after, said = node.call(pack(venv / "bin/python", [venv.parent / "project"]))
     assert code == 0, said
@@ -145,6 +147,7 @@ def test_a_copy_that_is_not_whole_is_made_again(models, node, pack, harm):
     assert (node.place / archive.name / "0/weights").read_text() == "weights\n"
 
 
+@pytest.mark.long
 def test_a_killed_unpacking_is_repaired(tmp_path, node, pack):
     """Killed while it unpacks: nobody finds the half of it, and the next one removes that."""
     data = tmp_path / "data"
@@ -194,6 +197,7 @@ def _wait(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_several_at_once_unpack_once(models, node, pack):
     archive = pack(None, [models])
     node.place.mkdir(mode=0o700, parents=True)
