@@ -1,7 +1,7 @@
 """Stands in for an array element: does to the run directory what a real one does, without a cluster.
 
 It obeys $ORDERS or, where there is one, `orders.json` of the run: shard -> a failure class, "die" (leave without a
-word), or seconds to take.
+word), seconds to take, or the path of a file to wait for.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ for shard in shards:
     (folder / "driver.log").write_text(f"driver of shard {shard}\n")
     if order == "die":
         os._exit(9)
+    if isinstance(order, str) and order.startswith("/"):
+        while not os.path.exists(order):
+            time.sleep(0.05)
+        order = 0
     if isinstance(order, str):
         shard_endings.fail(run, shard, attempt, order)
         failed.append(shard)

@@ -159,9 +159,12 @@ def test_what_takes_the_last_room_is_collected_all_the_same(fake_slurm: FakeSlur
     """Of a limit that only Slurm knows, the elements may leave no room for the job that collects."""
     fake_slurm.configure(max_submit_jobs=1)
     there = plan(tmp_path, output={"collect": "auto", "path": str(tmp_path / "dataset")})
-    submitted = submit_shards(tmp_path, 2, there.model_copy(update={"slurm_bin": str(fake_slurm.bin)}))
+    asked = tmp_path / "asked"
+    what = {0: str(asked)}
+    submitted = submit_shards(tmp_path, 2, there.model_copy(update={"slurm_bin": str(fake_slurm.bin)}), what)
     run = submitted.run
     assert (windows(run)[-1], collect_jobs(run.paths)) == (1, [])
+    asked.touch()
     assert any("was not accepted" in note for note in submitted.notes)
     told: list[Fed] = []
     last = feed(run, os.environ, told.append, stops_after(9, lambda: end_all(fake_slurm)))
