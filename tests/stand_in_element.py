@@ -51,7 +51,7 @@ for shard in shards:
     if order == "die":
         os._exit(9)
     if isinstance(order, str) and order.startswith("/"):
-        while not os.path.exists(order):
+        while not Path(order).exists():
             time.sleep(0.05)
         order = 0
     if isinstance(order, str):
