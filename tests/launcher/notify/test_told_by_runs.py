@@ -51,6 +51,7 @@ def told(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines() if line] if file.exists() else []
 
 
+@pytest.mark.long
 def test_a_run_on_this_machine_tells_of_its_end_once(tmp_path: Path, hook: Hook) -> None:
     result = call("run", spec(tmp_path), "--cluster", "local")
     assert result.exit_code == 0, result.output
