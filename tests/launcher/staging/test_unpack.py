@@ -286,3 +286,13 @@ def test_a_copy_that_is_used_stays(models, node, pack):
         assert (node.place / first.name).is_dir()
     node.call(first, "--release")
     assert not (node.place / first.name).exists()
+
+
+def test_a_run_that_keeps_nothing_leaves_others_copies(models, node, pack):
+    first = pack(None, [models])
+    node.call(first)
+    (models / "more").write_text("more")
+    second = pack(None, [models])
+    node.call(second, days=0)
+    node.call(second, "--release", days=0)
+    assert sorted(path.name for path in node.place.iterdir()) == [first.name, f"{first.name}.lock"]
