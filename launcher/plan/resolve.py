@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks, output_versions, staging
+from curator_slurm.launcher.plan import checks, nested_folders, output_versions, staging
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.local_disk import ON_NODES, too_small, with_local_disk
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -92,6 +92,8 @@ def plan_of(
             reading.add_at(key, message)
         if publishes and (said := output_versions.note(plan, asked)):
             reading.note_at("output.path", said)
+        for key, message in nested_folders.notes(plan.spec):
+            reading.note_at(key, message)
         if imports:
             _look_at_pipeline(reading, plan, environ)
     reading.finish()
