@@ -3,13 +3,11 @@
 import json
 
 import pytest
-from sharded_runs import plan as plan_of
+from staged_models import models_in, plan_with
 
 from curator_slurm.launcher.agent.pack_software import archive_of, main
-from curator_slurm.launcher.plan.model import Cluster
 from curator_slurm.launcher.runs.paths import RunPaths, SubmissionPaths
 from curator_slurm.launcher.runs.staging_record import submitted_key
-from curator_slurm.launcher.spec.environment_section import Stage
 from curator_slurm.launcher.staging import store
 from curator_slurm.launcher.staging.software import roots_of
 from curator_slurm.launcher.staging.tree import tree_of
@@ -17,21 +15,12 @@ from curator_slurm.launcher.staging.tree import tree_of
 
 @pytest.fixture
 def models(tmp_path):
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (folder / "weights").write_text("1 2 3")
-    return folder
+    return models_in(tmp_path)
 
 
 @pytest.fixture
 def plan(tmp_path, models):
-    """A plan that stages models, and the system's Python, of which there is nothing to stage."""
-    made = plan_of(tmp_path)
-    update = {"stage": Stage.NODE_LOCAL, "stage_paths": [str(models)]}
-    environment = made.spec.environment.model_copy(update=update)
-    storage = made.spec.storage.model_copy(update={"runs": str(tmp_path / "runs")})
-    spec = made.spec.model_copy(update={"environment": environment, "storage": storage})
-    return made.model_copy(update={"cluster": Cluster.SLURM, "spec": spec})
+    return plan_with(tmp_path, models)
 
 
 def key_of(folder):

@@ -4,31 +4,21 @@ import json
 import os
 
 import pytest
-from sharded_runs import plan as plan_of
 from sharded_runs import submit_shards
+from staged_models import models_in, plan_with
 
 from curator_slurm.launcher.operations.staged_software import look_at_software, remove_old_archives
-from curator_slurm.launcher.spec.environment_section import Stage
 from curator_slurm.launcher.staging import store
 
 
 @pytest.fixture
 def models(tmp_path):
-    folder = tmp_path / "models"
-    folder.mkdir()
-    (folder / "weights").write_text("1 2 3")
-    return folder
+    return models_in(tmp_path)
 
 
 @pytest.fixture
 def plan(tmp_path, models):
-    """A plan that stages models, and the system's Python, of which there is nothing to stage."""
-    made = plan_of(tmp_path)
-    update = {"stage": Stage.NODE_LOCAL, "stage_paths": [str(models)]}
-    environment = made.spec.environment.model_copy(update=update)
-    storage = made.spec.storage.model_copy(update={"runs": str(tmp_path / "runs")})
-    spec = made.spec.model_copy(update={"environment": environment, "storage": storage})
-    return made.model_copy(update={"spec": spec, "python": "/usr/bin/python3"})
+    return plan_with(tmp_path, models)
 
 
 def test_a_submission_has_the_key(fake_slurm, tmp_path, plan):
