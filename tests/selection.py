@@ -25,6 +25,13 @@ LONG = (
 """Plain modules that take longest: before all others, or a single worker is busy with one of them in the end."""
 ON_ONE_SLURM = ("tests/slurm_cluster/", "tests/on_slurm/")
 CLUSTER_OF_THEIR_OWN = ("test_arrays_on_slurm.py", "test_failures_on_slurm.py", "test_scale.py", "test_chaos.py")
+BESIDE = (
+    "test_dashboard_on_slurm.py",
+    "test_notices_on_slurm.py",
+    "test_restarts_on_slurm.py",
+    "test_staging_on_slurm.py",
+)
+"""On a second Slurm, which these share: on one for all, a single worker is busy with it alone in the end."""
 ON_TWO_CPUS = (
     "tests/executors/adapter/test_joined_batches.py",
     "tests/executors/backends/test_backends.py",
@@ -98,5 +105,5 @@ def group_of(nodeid: str) -> str:
     """Tests that one worker runs, one after the other."""
     module = nodeid.partition("::")[0]
     if module.startswith(ON_ONE_SLURM) and not module.endswith(CLUSTER_OF_THEIR_OWN):
-        return "slurm"
+        return "slurm beside" if module.endswith(BESIDE) else "slurm"
     return next((ray for ray, modules in SHARED_RAYS.items() if module in modules), module)

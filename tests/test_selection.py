@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from selection import CLUSTER_OF_THEIR_OWN, LONG, SHARED_RAYS, group_of
+from selection import BESIDE, CLUSTER_OF_THEIR_OWN, LONG, SHARED_RAYS, group_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,7 +16,8 @@ def test_groups():
     assert group_of("tests/on_slurm/test_runs_on_slurm.py::test_b[xenna]") == "slurm"
     arrays = "tests/on_slurm/test_arrays_on_slurm.py"
     assert group_of(f"{arrays}::test_c") == arrays
-    assert all((ROOT / "tests" / "on_slurm" / name).exists() for name in CLUSTER_OF_THEIR_OWN)
+    assert all((ROOT / "tests" / "on_slurm" / name).exists() for name in (*CLUSTER_OF_THEIR_OWN, *BESIDE))
+    assert {group_of(f"tests/on_slurm/{name}::test_d") for name in BESIDE} == {"slurm beside"}
     assert all((ROOT / name).exists() for name in LONG)
 
 
