@@ -110,18 +110,19 @@ def test_submit_to_slurm_and_follow(slurm_jobs: FakeSlurm, tmp_path: Path) -> No
 
 
 def test_a_run_in_the_folder_of_one_shell_is_found_by_the_next(
-    fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = spec(tmp_path)
     path.write_text(json.dumps({**json.loads(path.read_text()), "storage": {}}))
     monkeypatch.setenv("CURATOR_SLURM_RUNS", str(tmp_path / "elsewhere"))
     run_id = call_json("submit", path)["run_id"]
     monkeypatch.delenv("CURATOR_SLURM_RUNS")
+    slurm_jobs.wait(slurm_jobs.jobs[0].id)
     assert call_json("status", "demo")["run_id"] == run_id
 
 
 def test_commands_name_the_folder_that_cannot_be_remembered(
-    fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm_jobs: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()  # in the place of ~/.local/state
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
@@ -130,6 +131,7 @@ def test_commands_name_the_folder_that_cannot_be_remembered(
     run_dir = tmp_path / "runs" / "demo" / run_id
     for verb in ("watch", "status", "logs -f", "cancel"):
         assert f"curator-slurm {verb} {run_dir}\n" in result.stdout
+    slurm_jobs.wait(slurm_jobs.jobs[0].id)
     assert call_json("status", run_dir)["run_id"] == run_id
 
 
