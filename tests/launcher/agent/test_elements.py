@@ -140,7 +140,8 @@ def test_a_job_that_slurm_starts_twice(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.elements.iterdir()) == [f"{job}.0", f"{job}.1"]
     gave_way, went_on = (json.loads((run.elements / f"{job}.{each}" / "outcome.json").read_text()) for each in (0, 1))
     assert (went_on["state"], went_on["shards_done"]) == ("completed", [0, 1, 2, 3])
-    assert (gave_way["failure_class"], gave_way["shards_done"]) == ("superseded", [])
+    assert gave_way["failure_class"] == "superseded"
+    assert gave_way["shards_done"] in ([], [0]), "shard 0 may be there by now, from the other one"
     assert rows(run) == [0, 1, 2, 3]
     assert not list(run.attempts.glob("*/*/work"))
     wait_for("the end of all processes", lambda: not processes(run, ""))
