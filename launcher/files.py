@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.appended_files import append_text
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.plain_files import plain_lines, read_plain
 from curator_slurm.launcher.errors import UsageError
@@ -94,13 +95,8 @@ def read_object(path: Path | str) -> dict[str, Any] | None:
 
 
 def append_jsonl(path: Path, value: Any) -> None:
-    """Append one JSON line with a single write, so that lines of several writers do not mix."""
-    line = json.dumps(value, ensure_ascii=False) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    """Add a line of JSON; lines of several writers do not mix."""
+    append_text(path, json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def read_jsonl(path: Path, limit: int = LIST_BYTES) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.appended_files import append_text
 from curator_slurm.common.atomic_files import write_atomic
 from curator_slurm.common.plain_files import open_plain
 from curator_slurm.executors.adapter.adapter import StageAdapter
@@ -119,7 +120,7 @@ class RunMonitor:
                 kept = stream.read(self._before)
         except FileNotFoundError:
             kept = b""
-        write_atomic(self._path, kept + _lines(failures), durable=False)
+        write_atomic(self._path, kept + _lines(failures).encode("utf-8", "replace"), durable=False)
 
     def check_counts(self, initial: int, outputs: int) -> None:
         """Every task that left a stage must have reached the next one, and those of the last stage must be the outputs.
@@ -154,13 +155,8 @@ class RunMonitor:
     def _append(self, records: Sequence[FailedTaskRecord]) -> None:
         if self._path is None or not records:
             return
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
-        try:
-            os.write(descriptor, _lines(records))
-        finally:
-            os.close(descriptor)
+        append_text(self._path, _lines(records))
 
 
-def _lines(records: Sequence[FailedTaskRecord]) -> bytes:
-    lines = "".join(json.dumps(record.to_json(), ensure_ascii=False) + "\n" for record in records)
-    return lines.encode("utf-8", "replace")
+def _lines(records: Sequence[FailedTaskRecord]) -> str:
+    return "".join(json.dumps(record.to_json(), ensure_ascii=False) + "\n" for record in records)

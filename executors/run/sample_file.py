@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.appended_files import append_text
 from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.document_samples import DocumentSample, SampleLimits
 
@@ -51,11 +52,7 @@ class SampleFile:
     def _append(self, text: str) -> None:
         assert self._path is not None
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
-            try:
-                os.write(descriptor, text.encode("utf-8", "replace"))
-            finally:
-                os.close(descriptor)
+            append_text(self._path, text, 0o600)
         except OSError as error:
             log.warning("no more documents are kept to be looked at: %s: %s", self._path, error.strerror)
             self._path = None

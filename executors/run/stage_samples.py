@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.appended_files import append_text
 from curator_slurm.common.measurements import StageSample, StoreSample, interval_s, line_of
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,7 @@ class StageSamples:
         if self._broken:
             return
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
-            try:
-                os.write(descriptor, text.encode("utf-8", "replace"))
-            finally:
-                os.close(descriptor)
+            append_text(self._path, text)
         except OSError as error:
             self._broken = True
             log.warning("stages are measured no more: %s: %s", self._path, error.strerror)
