@@ -122,8 +122,8 @@ docs: $(DEV) ## Build the documentation as a site in site/, strictly; open site/
 docs-tables: $(DEV) ## Write again what the docs have from the code: tables, schemas, the picture of the packages
 	@$(BIN)/python tests/generated_docs.py
 
-screenshots: packages $(DEV) ## Reports of runs of many kinds in a real browser, and pictures of them into docs/pictures
-	@$(BIN)/python tests/screenshots.py $(RUNS)
+screenshots: packages $(DEV) ## Reports of runs of every kind on the real Slurm in a browser, pictures into docs/pictures: make screenshots RUNS=lost
+	$(PYTEST) -m screenshots -s tests/on_slurm/test_reports_on_slurm.py $(if $(RUNS),-k "$(RUNS)")
 
 docs-picture: ## Write docs/packages.toml into its picture and the packages' docstrings
 	@$(PYTHON) docs/packages.py

@@ -57,13 +57,9 @@ class NodeSample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageSample:
-    """A stage at a moment: counts since the pipeline began, and what is true of that moment."""
+class StageCounts:
+    """Figures of a stage, in measurements and in progress.json: counts since its pipeline began, and how it is now."""
 
-    time: float
-    pipeline: str
-    stage: str
-    position: int
     tasks_in: int | None = None
     tasks_out: int | None = None
     tasks_filtered: int | None = None
@@ -81,6 +77,22 @@ class StageSample:
     """Tasks that wait for it at this moment."""
     workers: int | None = None
     """Its workers at this moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageMoment:
+    """Which stage of which pipeline, and when."""
+
+    time: float
+    pipeline: str
+    stage: str
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSample(StageCounts, StageMoment):
+    """A stage at a moment; the moment comes first in a line."""
+
     task_seconds: Mapping[str, int] | None = None
     """How many tasks took up to so many seconds each; in the last line of a stage alone."""
 

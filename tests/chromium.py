@@ -15,24 +15,41 @@ import pytest
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 _WAIT_MS = 60_000
 _DRAWN = "document.documentElement.dataset.drawn !== undefined"
-_MARKS = """() => Object.fromEntries([...document.querySelectorAll('.picture')].map(place => {
-    const canvas = place.querySelector('canvas');
-    if (!canvas) { return [place.id, place.querySelectorAll('svg path').length]; }
-    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-    return [place.id, pixels.reduce((sum, value, at) => sum + (at % 4 === 3 && value > 0), 0)];
-}))"""
-"""Of each picture the shapes that it is made of, or of one on a canvas the pixels that are not empty."""
+_MARKS = """() => {
+    const probe = document.body.appendChild(document.createElement('i'));
+    const neutral = new Set(['none', 'rgba(0, 0, 0, 0)']);
+    for (const name of ['--ink', '--soft', '--line', '--card', '--back']) {
+        probe.style.color = `var(${name})`;
+        neutral.add(getComputedStyle(probe).color);
+    }
+    probe.remove();
+    const ofLegend = 36, coloured = path => {
+        const style = getComputedStyle(path);
+        return !neutral.has(style.fill) || !neutral.has(style.stroke);
+    };
+    return Object.fromEntries([...document.querySelectorAll('.picture')].map(place => {
+        const canvas = place.querySelector('canvas'), top = place.getBoundingClientRect().top;
+        if (canvas) {
+            const scale = canvas.height / place.clientHeight, from = Math.round(ofLegend * scale);
+            const pixels = canvas.getContext('2d').getImageData(0, from, canvas.width, canvas.height - from).data;
+            return [place.id, pixels.reduce((sum, value, at) => sum + (at % 4 === 3 && value > 0), 0)];
+        }
+        const low = path => { const box = path.getBoundingClientRect(); return (box.top + box.bottom) / 2 - top; };
+        const paths = [...place.querySelectorAll('svg path')];
+        return [place.id, paths.filter(path => coloured(path) && low(path) > ofLegend).length];
+    }));
+}"""
+"""Of each picture the shapes below its legend with a colour of their own, or of one on a canvas all pixels there."""
 
 
 @dataclass
 class Seen:
-    """What came of opening a page: what it said and asked for, marks of each picture, width, findings of axe."""
+    """What came of opening a page: what it said and asked for, marks of each picture, width."""
 
     said: list[str] = field(default_factory=list)
     asked_for: list[str] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
     wide: int = 0
-    findings: list[str] = field(default_factory=list)
 
 
 def need_chromium() -> str:
@@ -83,6 +100,17 @@ def opened(browser: Any, page: Path, width: int, scheme: str = "light") -> Itera
         yield tab, seen
     finally:
         context.close()
+
+
+def wrong_with(tab: Any, seen: Seen, page: Path, width: int) -> list[str]:
+    """What nobody should find on a page that was opened in a window of this width."""
+    return [
+        *seen.said,
+        *(f"asks for {url}" for url in seen.asked_for if url != page.as_uri()),
+        *(f"{name} is empty" for name, count in seen.marks.items() if not count),
+        *([f"{seen.wide} wide at {width}"] if seen.wide > width else []),
+        *findings_of_axe(tab),
+    ]
 
 
 def findings_of_axe(tab: Any) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from curator_slurm.common.in_words import several
@@ -19,18 +21,20 @@ from curator_slurm.launcher.status.views import to_json
 
 def show_report(run: Run, output: Path | None, *, opens: bool, as_json: bool) -> None:
     """Make the report, and the page unless JSON alone was asked for."""
-    path = expanded(output).absolute() if output is not None else None
-    if path is None and (opens or not as_json):
-        path = page_path(run)
-    _show(report_of(run), path, opens=opens, as_json=as_json)
+    page = partial(page_path, run) if opens or not as_json else None
+    _show(report_of(run), _target(output, page), opens=opens, as_json=as_json)
 
 
 def show_comparison(first: Run, second: Run, output: Path | None, *, opens: bool, as_json: bool) -> None:
     """The same of two runs."""
-    path = expanded(output).absolute() if output is not None else None
-    if path is None and (opens or not as_json):
-        path = Path("comparison.html").absolute()
-    _show(comparison_of(first, second), path, opens=opens, as_json=as_json)
+    page = partial(Path, "comparison.html") if opens or not as_json else None
+    _show(comparison_of(first, second), _target(output, page), opens=opens, as_json=as_json)
+
+
+def _target(output: Path | None, page: Callable[[], Path] | None) -> Path | None:
+    """Where the page goes: to `output` if that was given, else where one is, if any is wanted."""
+    path = expanded(output) if output is not None else page() if page is not None else None
+    return path.absolute() if path is not None else None
 
 
 def _show(report: RunReport | Comparison, path: Path | None, *, opens: bool, as_json: bool) -> None:

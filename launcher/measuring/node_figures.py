@@ -140,12 +140,13 @@ def line_from(node: str, readings: Sequence[Figures]) -> NodeSample:
     seconds = max(last.time - first.time, 1e-3)
     after = readings[1:] or readings
     gpus = [each.gpus for each in after]
+    cpus_node = _rate(first.cpu_node, last.cpu_node, seconds)
     return NodeSample(
         time=last.time,
         node=node,
         seconds=seconds,
-        cpus_job=_rate(first.cpu_job, last.cpu_job, seconds),
-        cpus_node=_rate(first.cpu_node, last.cpu_node, seconds),
+        cpus_job=_no_more_than(cpus_node, _rate(first.cpu_job, last.cpu_job, seconds)),
+        cpus_node=cpus_node,
         memory_job=_most([each.memory_job for each in after]),
         memory_node=_most([each.memory_node for each in after]),
         shm=_most([each.shm for each in after]),
@@ -166,6 +167,11 @@ def _rate(before: float | None, after: float | None, seconds: float) -> float | 
     if before is None or after is None or after < before:
         return None
     return (after - before) / seconds
+
+
+def _no_more_than(whole: float | None, part: float | None) -> float | None:
+    """Seconds of a process that has ended may be seen late, with its parent: they are of an earlier line."""
+    return part if whole is None or part is None else min(part, whole)
 
 
 def _busy(gpus: Sequence[Sequence[GpuReading]]) -> tuple[float, ...] | None:

@@ -67,7 +67,7 @@ def _footer(made: float) -> str:
 def _rendered(values: dict[str, Any], pictures: dict[str, Picture]) -> str:
     text: str = _template().render(
         **_visible(values),
-        pictures=_raw(_embedded(pictures)),
+        pictures=_raw(_embedded(_visible(pictures))),
         style=_raw(_read("report.css")),
         script=_raw(_read("report.js")),
         echarts=_raw(_read("echarts/echarts.min.js")),

@@ -192,11 +192,11 @@ def _failures(report: RunReport, _: dict[str, Picture]) -> PageSection | None:
         return None
     texts = [f"{count(omitted)} more records are not shown."] if omitted else []
     rows = tuple(
-        (each.stage, count(each.tasks), count(each.rows), count(each.shards), each.error[:300], " ".join(each.sources))
+        (each.stage, each.error[:300], " ".join(each.sources), count(each.tasks), count(each.rows), count(each.shards))
         for each in groups
     )
-    header = ("stage", "tasks", "rows", "shards", "error", "sources")
-    table = Table(caption="What failed, by cause", header=header, rows=rows)
+    header = ("stage", "error", "sources", "tasks", "rows", "shards")
+    table = Table(caption="What failed, by cause", header=header, rows=rows, text=3)
     blocks = [PageBlock(table=table)]
     blocks += [
         PageBlock(caption=f"Traceback: {each.stage}, {each.error[:100]}", lines=each.traceback)

@@ -15,6 +15,7 @@ from curator_slurm.launcher.report.report_model import (
     ShownDocument,
     StageSeries,
 )
+from curator_slurm.launcher.report.stage_labels import stage_labels
 from curator_slurm.launcher.report.time_spent import QUEUE
 from curator_slurm.launcher.status.shard_status import ShardState
 
@@ -36,10 +37,9 @@ class Table:
 
 def funnel_table(stages: Sequence[FunnelStage]) -> Table:
     """What each stage took, kept, dropped and failed."""
-    several = len({stage.pipeline for stage in stages}) > 1
     rows = tuple(
         (
-            f"{stage.pipeline}: {stage.stage}" if several else stage.stage,
+            label,
             count(stage.tasks_in),
             count(stage.tasks_out),
             count(stage.items_in),
@@ -51,7 +51,7 @@ def funnel_table(stages: Sequence[FunnelStage]) -> Table:
             size(stage.bytes_in),
             size(stage.bytes_out),
         )
-        for stage in stages
+        for label, stage in zip(stage_labels(stages), stages, strict=True)
     )
     header = ("stage", "tasks in", "out", "items in", "out", "dropped", "tasks failed", "rows left out", "kept")
     caption = "Tasks, the items in them, and about how many bytes they took, of each stage"
@@ -90,7 +90,8 @@ def time_table(report: RunReport) -> Table:
 
 
 def attempts_table(report: RunReport) -> Table:
-    """Every attempt, the newest where there are too many."""
+    """Every attempt, the newest where there are too many; finished sources where any attempt counts them."""
+    counted = any(each.sources_finished for each in report.attempts)
     rows = tuple(
         (
             str(each.shard),
@@ -101,7 +102,7 @@ def attempts_table(report: RunReport) -> Table:
             duration(each.ended - each.started) if each.started and each.ended else _NONE,
             _hours(each.node_hours),
             _hours(each.wasted_node_hours),
-            count(each.sources_finished) if each.sources_finished is not None else _NONE,
+            count(each.sources_finished) if counted else _NONE,
         )
         for each in report.attempts[-MOST_SHARDS:]
     )
@@ -114,14 +115,14 @@ def attempts_table(report: RunReport) -> Table:
 def stage_table(stages: Sequence[StageSeries]) -> Table:
     """Each stage over the whole time."""
     rows = []
-    for each in stages:
+    for label, each in zip(stage_labels(stages), stages, strict=True):
         rates = [value for value in each.rate if value is not None]
         busy = [value for value in each.busy if value is not None]
         queued = [value for value in each.queued if value is not None]
         workers = [value for value in each.workers if value is not None]
         rows.append(
             (
-                each.stage,
+                label,
                 f"{max(rates):,.1f}" if rates else _NONE,
                 count(max(queued)) if queued else _NONE,
                 count(max(workers)) if workers else _NONE,
@@ -138,9 +139,9 @@ def moments_table(name: str, caption: str, stages: Sequence[StageSeries]) -> Tab
     times = sorted({at for each in stages for at in each.times})
     chosen = times[:: -(-len(times) // _MOMENTS) or 1]
     rows = []
-    for each in stages:
+    for label, each in zip(stage_labels(stages), stages, strict=True):
         known = dict(zip(each.times, getattr(each, name), strict=True))
-        rows.append((each.stage, *(_figure(name, known.get(at)) for at in chosen)))
+        rows.append((label, *(_figure(name, known.get(at)) for at in chosen)))
     header = ("stage", *(f"after {duration(at - times[0])}" for at in chosen))
     return Table(caption=caption, header=header, rows=tuple(rows))
 
@@ -156,6 +157,11 @@ def _longest(each: StageSeries) -> str:
     return f"up to {_seconds(float([*each.task_seconds][-1]))}" if each.task_seconds else _NONE
 
 
+def bucket_label(key: str) -> str:
+    """The column of tasks that took up to so many seconds."""
+    return f"≤ {_seconds(float(key))}"
+
+
 def _seconds(value: float) -> str:
     return duration(value) if value >= 10 else f"{value:g} s" if value >= 1 else f"{value * 1000:.3g} ms"
 
@@ -164,11 +170,11 @@ def task_time_table(stages: Sequence[StageSeries]) -> Table:
     """How many tasks of each stage took how long."""
     keys = sorted({key for each in stages for key in each.task_seconds}, key=float)
     rows = tuple(
-        (each.stage, *(count(each.task_seconds[key]) if key in each.task_seconds else "" for key in keys))
-        for each in stages
+        (label, *(count(each.task_seconds[key]) if key in each.task_seconds else "" for key in keys))
+        for label, each in zip(stage_labels(stages), stages, strict=True)
         if each.task_seconds
     )
-    header = ("stage", *(f"≤ {_seconds(float(key))}" for key in keys))
+    header = ("stage", *map(bucket_label, keys))
     return Table(caption="Number of tasks by the time that they took", header=header, rows=rows)
 
 
@@ -207,20 +213,19 @@ def shard_table(shards: Sequence[ShardBar], now: float) -> Table:
         (
             str(bar.shard),
             str(bar.failure_class or bar.state),
-            count(bar.attempts),
+            bar.message[:200],
             clock(bar.started),
+            count(bar.attempts),
             duration(_took(bar, now)),
             size(bar.bytes),
             count(bar.rows) if bar.rows is not None else _NONE,
-            bar.message[:200],
         )
         for bar in ordered[:MOST_SHARDS]
     )
     of = f"{count(len(rows))} of {count(len(shards))} shards: " if len(rows) < len(shards) else ""
-    header = ("shard", "state", "attempts", "started", "took", "input", "rows", "message")
-    return Table(
-        caption=f"{of}those that are not done first, then by the time that they took", header=header, rows=rows
-    )
+    header = ("shard", "state", "message", "started", "attempts", "took", "input", "rows")
+    caption = f"{of}those that are not done first, then by the time that they took"
+    return Table(caption=caption, header=header, rows=rows, text=4)
 
 
 def _took(bar: ShardBar, now: float) -> float | None:
@@ -238,7 +243,6 @@ def cost_table(report: RunReport) -> Table:
             f"{_hours(usage.wasted_node_hours)} of them lost with interrupted work",
         ),
         ("CPU-hours", _hours(costs.cpu_hours), _idle(costs.cpu_hours, costs.cpu_hours_busy)),
-        ("GPU-hours", _hours(costs.gpu_hours), _idle(costs.gpu_hours, costs.gpu_hours_busy)),
         ("waiting in the queue", duration(costs.queue_s), ""),
         (
             "memory on one node, at most",
@@ -251,6 +255,8 @@ def cost_table(report: RunReport) -> Table:
             f"measured of {costs.energy_of}: an estimate of what the nodes took" if costs.energy_of else "not measured",
         ),
     ]
+    if costs.gpu_hours:
+        rows.insert(2, ("GPU-hours", _hours(costs.gpu_hours), _idle(costs.gpu_hours, costs.gpu_hours_busy)))
     return Table(caption="What the run has taken", header=("what", "how much", "of which"), rows=tuple(rows), text=3)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from curator_slurm.launcher.report.page_tables import bucket_label
 from curator_slurm.launcher.report.report_model import FunnelStage, NodeSeries, RunReport, ShardBar, Span, StageSeries
+from curator_slurm.launcher.report.stage_labels import stage_labels
 from curator_slurm.launcher.report.time_spent import ORDER
 
 MOST_CELLS = 12_000
@@ -22,7 +24,7 @@ def funnel_picture(stages: Sequence[FunnelStage]) -> Picture | None:
     chosen = items or [stage for stage in stages if stage.tasks_in]
     if not chosen:
         return None
-    several = len({stage.pipeline for stage in chosen}) > 1
+    labels = dict(zip(map(id, stages), stage_labels(stages), strict=True))
     kept = [
         stage.items_out if items else stage.tasks_in - stage.tasks_filtered - stage.tasks_failed for stage in chosen
     ]
@@ -30,7 +32,7 @@ def funnel_picture(stages: Sequence[FunnelStage]) -> Picture | None:
     return {
         "kind": "bars",
         "unit": "items" if items else "tasks",
-        "rows": [f"{stage.pipeline}: {stage.stage}" if several else stage.stage for stage in chosen],
+        "rows": [labels[id(stage)] for stage in chosen],
         "series": [
             {"name": "kept", "values": kept},
             {"name": "dropped", "values": [stage.dropped for stage in chosen]},
@@ -76,13 +78,13 @@ def stage_pictures(stages: Sequence[StageSeries]) -> dict[str, Picture]:
             "start": min(each.times[0] for each in stages if each.times),
             "series": [
                 {
-                    "name": each.stage,
+                    "name": label,
                     "points": [
                         [round(at - min(one.times[0] for one in stages if one.times), 1), value]
                         for at, value in zip(each.times, getattr(each, name), strict=True)
                     ],
                 }
-                for each in stages
+                for label, each in zip(stage_labels(stages), stages, strict=True)
             ],
         }
         for name, unit in names.items()
@@ -98,10 +100,10 @@ def task_time_picture(stages: Sequence[StageSeries]) -> Picture | None:
     return {
         "kind": "columns",
         "unit": "tasks",
-        "columns": [f"{float(key):g} s" for key in keys],
+        "columns": [bucket_label(key) for key in keys],
         "series": [
-            {"name": each.stage, "values": [each.task_seconds.get(key, 0) for key in keys]}
-            for each in stages
+            {"name": label, "values": [each.task_seconds.get(key, 0) for key in keys]}
+            for label, each in zip(stage_labels(stages), stages, strict=True)
             if each.task_seconds
         ],
     }

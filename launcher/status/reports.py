@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from curator_slurm.common.json_fields import moment, number, whole
+from curator_slurm.common.measurements import StageCounts
 from curator_slurm.launcher.failure_classes import FailureClass, failure_class_of
 from curator_slurm.launcher.files import read_jsonl, read_object
 from curator_slurm.launcher.runs.paths import ClusterPaths
@@ -72,25 +73,18 @@ class NodeReport:
         return self.state == "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageReport:
-    """Figures of one stage; docs/executors.md says what each means."""
+@dataclass(frozen=True, kw_only=True)
+class StageName:
+    """What a stage is called, and what its tasks hold: first in a report."""
 
     name: str = "?"
     kind: str = ""
-    tasks_in: int | None = None
-    tasks_out: int | None = None
-    tasks_filtered: int | None = None
-    tasks_failed: int | None = None
-    items_in: int | None = None
-    items_out: int | None = None
-    items_failed: int | None = None
-    rows_failed: int | None = None
-    bytes_in: int | None = None
-    bytes_out: int | None = None
-    busy_s: float | None = None
-    queued: int | None = None
-    workers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageReport(StageCounts, StageName):
+    """Figures of one stage; docs/executors.md says what each means."""
+
     workers_peak: int | None = None
     expected: int | None = None
     expected_about: int | None = None

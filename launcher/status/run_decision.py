@@ -116,7 +116,7 @@ def _warnings(facts: RunFacts) -> list[str]:
     """Doubts about what the facts prove."""
     found = []
     if facts.query_error:
-        found.append(f"{facts.query_error.splitlines()[0]} Shown is what the files of the run say.")
+        found.append(f"{facts.query_error.splitlines()[0].rstrip('.')}. Shown is what the files of the run say.")
     if facts.query_doubt and facts.open_shards:
         found.append(
             f"{facts.query_doubt.splitlines()[0]} How jobs ended that its controller has forgotten is unknown."

@@ -13,7 +13,7 @@ from slurm_cluster.layout import default_directory
 
 from on_slurm.runs import Runs
 
-ASKED_FOR_ONLY = ("chaos", "containers", "doctor", "faults", "scale", "shapes", "staging", "stalls")
+ASKED_FOR_ONLY = ("chaos", "containers", "doctor", "faults", "scale", "screenshots", "shapes", "staging", "stalls")
 """Markers of tests that run for so long that one must name them."""
 
 

@@ -9,11 +9,11 @@
   // Okabe and Ito's colours, which people with any colour vision tell apart; lighter ones on dark ground.
   var LIGHT = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7f4fc9", "#666666", "#b8860b", "#17375e", "#a0304a"];
   var DARK = ["#56b4e9", "#ff9d5c", "#3dd6a3", "#f0a6cf", "#f0e442", "#9fd8ff", "#c3a6ff", "#c0c0c0", "#ffcc66", "#8fb4ff", "#ff9db0"];
-  var OF_KIND = {
+  var OF_KIND = Object.assign(Object.create(null), {
     "kept": 0, "dropped": 4, "failed": 1, "working": 2, "waiting in the queue": 7, "script and shell": 9, "checks": 5,
     "Ray starts": 0, "waiting for nodes": 4, "pipeline starts": 3, "draining": 6, "publishing": 8, "between shards": 10,
     "teardown": 1, "done": 2, "at work": 0, "failed or cancelled": 1
-  };
+  });
 
   function palette() {
     var isDark = dark.matches && !printing;
@@ -60,6 +60,10 @@
     return (Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 100) / 100).toLocaleString("en") +
       (unit ? " " + unit : "");
   }
+  // On an axis: `15K` and `2.5M`, which fit below each other's marks.
+  function inShort(value) {
+    return value.toLocaleString("en", Math.abs(value) < 10000 ? {} : { notation: "compact", maximumFractionDigits: 2 });
+  }
   function escaped(text) {
     return String(text).replace(/[&<>"']/g, function (c) { return "&#" + c.charCodeAt(0) + ";"; });
   }
@@ -72,7 +76,7 @@
       animation: !still.matches && !printing, backgroundColor: "transparent", color: look.colours,
       aria: { enabled: true }, textStyle: { color: look.ink, fontFamily: "inherit" },
       grid: { left: 8, right: narrow ? 16 : 28, top: 40, bottom: 8, containLabel: true },
-      legend: { type: "scroll", top: 0, left: 0, textStyle: { color: look.ink }, pageTextStyle: { color: look.ink },
+      legend: { type: "scroll", top: 0, left: 0, formatter: function (name) { return shortened(name, narrow ? 22 : 44); }, textStyle: { color: look.ink }, pageTextStyle: { color: look.ink },
         pageIconColor: look.ink, pageIconInactiveColor: look.line },
       tooltip: { confine: true, backgroundColor: look.card, borderColor: look.line, textStyle: { color: look.ink } }
     };
@@ -107,6 +111,7 @@
 
   // One function for each kind of picture: its height, and its option
 
+  var WHOLE = ["tasks", "workers"];
   var kinds = {
     bars: {
       height: function (picture) { return heightOf(picture.rows.length, picture.beside ? 48 : 34, 160, 900); },
@@ -117,8 +122,8 @@
         option.tooltip.axisPointer = { type: "shadow" };
         option.tooltip.valueFormatter = function (value) { return figure(value, picture.unit); };
         option.xAxis = axis(look, { type: "value", name: picture.unit === "s" ? "" : picture.unit,
-          nameLocation: "middle", nameGap: 26 });
-        if (picture.unit === "s") { option.xAxis.axisLabel.formatter = seconds; }
+          nameLocation: "middle", nameGap: 26, minInterval: picture.unit === "s" ? 0 : 1 });
+        option.xAxis.axisLabel.formatter = picture.unit === "s" ? seconds : inShort;
         option.grid.bottom = 28;
         option.yAxis = rowAxis(look, picture.rows, narrow);
         option.series = picture.series.map(function (one, number) {
@@ -135,7 +140,8 @@
         option.aria = { enabled: true, decal: { show: true } };
         option.tooltip.trigger = "axis";
         option.xAxis = axis(look, { type: "category", data: picture.columns });
-        option.yAxis = axis(look, { type: "value", name: picture.unit });
+        option.yAxis = axis(look, { type: "value", name: picture.unit, minInterval: 1 });
+        option.yAxis.axisLabel.formatter = inShort;
         option.grid.top = 64;
         option.series = picture.series.map(function (one, number) {
           return { type: "bar", name: one.name, stack: "all", data: one.values,
@@ -154,9 +160,9 @@
         var ends = picture.series.map(function (one) { return one.points.length ? one.points[one.points.length - 1][0] : 0; });
         option.xAxis = timeAxis(look, Math.max.apply(null, ends), narrow);
         option.yAxis = axis(look, { type: "value", min: 0, name: picture.unit === "share" ? "" : picture.unit,
-          max: picture.unit === "share" ? 1 : null });
+          max: picture.unit === "share" ? 1 : null, minInterval: WHOLE.indexOf(picture.unit) < 0 ? 0 : 1 });
         option.yAxis.axisLabel = { color: look.ink, formatter: function (value) {
-          return figure(value, picture.unit === "share" ? "share" : "");
+          return picture.unit === "share" ? figure(value, "share") : inShort(value);
         } };
         option.grid.top = 64;
         option.series = picture.series.map(function (one, number) {

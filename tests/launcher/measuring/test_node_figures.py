@@ -43,6 +43,14 @@ def test_a_counter_that_begins_anew_gives_no_rate() -> None:
     assert found.cpus_node is None
 
 
+@pytest.mark.parametrize(("whole", "busy"), [(12.0, 1.0), (None, 8.0)])
+def test_a_job_keeps_no_more_cpus_busy_than_the_node(whole: float | None, busy: float) -> None:
+    """The time of processes that have ended may come late, all at once, as their parent's."""
+    first = Figures(time=1.0, cpu_job=5.0, cpu_node=None if whole is None else 11.0)
+    found = line_from("n1", [first, Figures(time=2.0, cpu_job=13.0, cpu_node=whole)])
+    assert found.cpus_job == busy
+
+
 def test_a_reading_of_this_machine(tmp_path: Path) -> None:
     reader = FiguresReader(NoGpus(), lambda: tmp_path, lambda: "127.0.0.1")
     found = reader.read()

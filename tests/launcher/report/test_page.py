@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reported_runs
 import run_dirs
 from hostile import MULTI_LINE_VALUES, ONE_LINE_VALUES
 
-from curator_slurm.launcher.files import append_jsonl
+from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.report.make_report import report_of
 from curator_slurm.launcher.report.page import page_of
+from curator_slurm.launcher.report.page_tables import attempts_table
+from curator_slurm.launcher.report.stage_labels import stage_labels
 from curator_slurm.launcher.runs.registry import Run
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "own_home")
@@ -30,16 +34,20 @@ class Elements(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.cells: list[str] = []
+        self.whole: list[tuple[str, str]] = []
+        """Text of each cell, and its class."""
         self._in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         self._in_cell = tag in ("td", "th")
+        self._class = dict(attrs).get("class") or ""
 
     def handle_data(self, data: str) -> None:
         if self._in_cell and data.strip():
             self.cells.append(data.strip())
+            self.whole.append((data.strip(), self._class))
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -50,9 +58,9 @@ def run(tmp_path: Path) -> Run:
     return reported_runs.measured_run(tmp_path)
 
 
-def pictures(page: str) -> dict[str, object]:
+def pictures(page: str) -> dict[str, Any]:
     [text] = re.findall(r'<script type="application/json" id="pictures">(.*?)</script>', page, re.DOTALL)
-    found: dict[str, object] = json.loads(text)
+    found: dict[str, Any] = json.loads(text)
     return found
 
 
@@ -91,6 +99,66 @@ def test_text_of_others_stays_text(tmp_path: Path, text: str) -> None:
     assert len(elements.named("script")) == 3
     assert "\x1b" not in page
     assert isinstance(pictures(page), dict)
+
+
+def test_no_text_of_others_gets_into_pictures(tmp_path: Path) -> None:
+    """An override of the writing direction would turn the names of stages around there, too."""
+    page = page_of(report_of(odd_names(tmp_path)))
+    names = [one["name"] for one in pictures(page)["rate"]["series"]]
+    assert names == [r"\u202eevil\x07", "quality <filter>", "writer"]
+    assert [one["name"] for one in pictures(page)["task-times"]["series"]] == names
+
+
+def odd_names(folder: Path) -> Run:
+    run = reported_runs.measured_run(folder)
+    for path in [*run.paths.root.rglob("progress.json"), *run.paths.root.rglob("metrics.jsonl")]:
+        path.write_text(path.read_text().replace('"reader"', '"\\u202eevil\\u0007"'))
+    return run
+
+
+def test_stages_of_several_pipelines_or_of_one_name_are_told_apart(run: Run) -> None:
+    report = report_of(run)
+    first, *others = report.measured.stages
+    twice = [first, replace(first, pipeline="q"), replace(others[0], stage="reader"), *others]
+    assert stage_labels(report.measured.stages) == ["reader", "quality <filter>", "writer"]
+    assert stage_labels(twice) == ["p: reader", "q: reader", "p: reader (2)", "p: quality <filter>", "p: writer"]
+    measured = replace(report.measured, stages=tuple(twice))
+    page = page_of(replace(report, measured=measured))
+    for name in ("rate", "queued", "workers", "busy", "task-times"):
+        assert [one["name"] for one in pictures(page)[name]["series"]] == stage_labels(twice), name
+    assert Elements(page).cells.count("q: reader") == 6  # over the whole run, each of four figures, task times
+
+
+def test_long_texts_are_no_figures(tmp_path: Path) -> None:
+    """Which stand at the right, and on one line."""
+    run = reported_runs.many_shards(tmp_path, 3)
+    run.paths.done(1).unlink()
+    (outcome,) = (run.paths.attempts / "00001").glob("*/outcome.json")
+    failed = {"state": "failed", "failure_class": "app_failed", "message": "a long message " * 30, "exit_code": 1}
+    write_json(outcome, {**json.loads(outcome.read_text()), **failed})
+    (attempt,) = (each for each in run.paths.existing_attempts() if each.shard == 2)
+    reported_runs.failed_lines(attempt, 3)
+    figures = [text for text, attributes in Elements(page_of(report_of(run))).whole if "figure" in attributes]
+    assert len(figures) > 50
+    assert max(map(len, figures)) < 25
+
+
+def test_gpus_are_spoken_of_where_there_are_any(run: Run) -> None:
+    report = report_of(run)
+    assert "GPU-hours" not in page_of(report)
+    costs = replace(report.costs, gpu_hours=2.0, gpu_hours_busy=0.5)
+    assert "75% idle" in page_of(replace(report, costs=costs))
+
+
+def test_columns_of_task_times_say_up_to_when(run: Run) -> None:
+    assert pictures(page_of(report_of(run)))["task-times"]["columns"] == ["≤ 500 ms", "≤ 2 s"]
+
+
+def test_finished_sources_are_shown_where_any_attempt_counts_them(run: Run) -> None:
+    report = report_of(run)
+    assert attempts_table(report).rows[0][-1] == "-"
+    counted = replace(report.attempts[0], sources_finished=1200)
+    assert attempts_table(replace(report, attempts=(counted,))).rows[0][-1] == "1,200"
 
 
 def test_documents_are_shown_once_as_text(run: Run) -> None:

@@ -183,7 +183,7 @@ def test_without_slurms_answer_files_tell_what_they_can() -> None:
     assert only(attempts=attempts, query_error="no answer").state is ShardState.FAILED
     decision = decide(facts(total=2, done=1, query_error="no answer\nmore"))
     assert decision.counts == {ShardState.DONE: 1, ShardState.UNKNOWN: 1}
-    assert decision.warnings == ["no answer Shown is what the files of the run say."]
+    assert decision.warnings == ["no answer. Shown is what the files of the run say."]
 
 
 def test_elements_that_will_never_start_are_told() -> None:
