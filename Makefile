@@ -73,10 +73,10 @@ doctor: packages $(DEV) ## Plant twenty faults in the real Slurm, of which `cura
 bottlenecks: $(DEV) ## Plant five bottlenecks in pipelines on a real Ray, which a report must name, on three executors (five minutes)
 	CURATOR_SLURM_BOTTLENECKS=all $(PYTEST) -s tests/executors/run/test_planted_bottlenecks.py
 
-containers: $(DEV) ## Runs inside a Debian image, made once by debootstrap, with several runtimes on the real Slurm (ten minutes)
+containers: $(DEV) ## Runs inside Debian images, made once by debootstrap, by three runtimes on the real Slurm (half an hour)
 	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime podman uidmap crun
 	$(BIN)/python tests/image_folder.py
-	$(PYTEST) -m containers -s tests/on_slurm/test_containers_on_slurm.py
+	$(PYTEST) -m containers -s --durations=0 tests/on_slurm $(CONTAINERS)
 
 staging: packages $(DEV) ## Copies of 20,000 files on three nodes of the real Slurm, and all that can go wrong (five minutes)
 	$(PYTEST) -m staging -s tests/on_slurm/test_staging_on_slurm.py

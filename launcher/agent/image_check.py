@@ -12,6 +12,8 @@ PYTHON = (3, 11)
 NEEDS = (("yaml", "PyYAML", ""), ("pydantic", "pydantic", "2.7"), ("psutil", "psutil", ""), ("ray", "ray", "2.52"))
 """Modules, their distributions, and the lowest version."""
 _VENDORED = "thirdparty_files"
+_USUAL = ("/opt/venv", "/opt/conda", "/venv", "/usr/local", "/usr")
+"""Where images have their Python: NVIDIA's in the first."""
 
 
 def problem() -> "tuple[str, ...]":
@@ -20,14 +22,15 @@ def problem() -> "tuple[str, ...]":
     if sys.version_info < PYTHON:
         return (
             "the Python of the container is too old: " + here + f"; at least {PYTHON[0]}.{PYTHON[1]} is needed",
-            "name another interpreter of the image with environment.python, or take a newer image",
+            "name another interpreter of the image with environment.python" + with_ray() + ", or take a newer image",
         )
     missing = [name for module, name, _ in NEEDS if not has(module)]
     if missing:
         return (
             "the Python of the container has no " + ", ".join(missing) + ": " + here,
-            "name the interpreter that has them with environment.python, such as /opt/venv/bin/python, or add them to "
-            "the image: pip install 'ray[default]' pyyaml pydantic psutil",
+            "name the interpreter that has them with environment.python"
+            + (with_ray() or ", such as /opt/venv/bin/python")
+            + ", or add them to the image: pip install 'ray[default]' pyyaml pydantic psutil",
         )
     for _, name, lowest in NEEDS:
         found = version(name)
@@ -37,6 +40,19 @@ def problem() -> "tuple[str, ...]":
                 f"take a newer image, or update it there: pip install '{name}>={lowest}'",
             )
     return ()
+
+
+def with_ray() -> str:
+    """Which other interpreters of the image have Ray, behind the name of the setting; empty where none was found."""
+    import glob
+
+    found = []
+    for prefix in _USUAL:
+        python = os.path.join(prefix, "bin", "python3")  # noqa: PTH118
+        is_other = prefix != sys.prefix and os.access(python, os.X_OK)
+        if is_other and glob.glob(prefix + "/lib/python3*/*-packages/ray/_version.py"):  # noqa: PTH207
+            found.append(python)
+    return ": " + " or ".join(found) if found else ""
 
 
 def has(module: str) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -28,6 +31,8 @@ _LINKED = ("ray", "tmp")
 """Folders of a session that hold much."""
 _OWNER = "owner.json"
 _DATA = "data"
+_held: dict[Path, int] = {}
+"""The locks on this process's own folders."""
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _LEAST_FREE = 1 << 30
 _FULL = 0.95
@@ -91,6 +96,8 @@ def remove_session(session: Path) -> None:
     """Remove a session folder, and what it links to; never raises."""
     data = _data_of(session)
     for folder in (session, data):
+        if folder in _held:
+            os.close(_held.pop(folder))
         if folder is not None and folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -101,8 +108,7 @@ def sweep_sessions(parent: Path) -> None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
             if session.is_symlink() or session.stat().st_uid != os.getuid():
                 continue
-            owner = read_json(session / _OWNER) or {}
-            if owner["scope"] == _pid_scope() and not _lives(int(owner["pid"]), float(owner["started"])):
+            if _is_left(session / _OWNER):
                 remove_session(session)
 
 
@@ -159,7 +165,11 @@ def _folder(parent: Path, tag: str, data: Path | None = None) -> Path:
     owner: dict[str, object] = {"pid": os.getpid(), "started": psutil.Process().create_time(), "scope": _pid_scope()}
     if data is not None:
         owner[_DATA] = str(data)
-    (session / _OWNER).write_text(json.dumps(owner))
+    with (session / _OWNER).open("w") as file:
+        if _lock(file):
+            owner["host"] = socket.gethostname()
+            _held[session] = os.dup(file.fileno())
+        file.write(json.dumps(owner))
     return session
 
 
@@ -177,6 +187,29 @@ def _unusable(parent: Path, error: OSError) -> BootstrapError:
         f"cannot create a folder for Ray's session in {str(parent)!r}: {error.strerror}",
         "set storage.node_local to a folder that exists on every node and that you can write to",
     )
+
+
+def _is_left(owner_file: Path) -> bool:
+    """Whether a session's agent is dead: by its process id where that means something, else by its lock.
+
+    It means nothing in another container, nor after a power cut. A lock is that of this node alone on some file
+    systems, so that those of other nodes' sessions say nothing.
+    """
+    owner = read_json(owner_file) or {}
+    if owner["scope"] == _pid_scope():
+        return not _lives(int(owner["pid"]), float(owner["started"]))
+    if owner.get("host") != socket.gethostname():
+        return False
+    with owner_file.open() as file:
+        return _lock(file)
+
+
+def _lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _pid_scope() -> str:

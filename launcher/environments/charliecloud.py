@@ -8,7 +8,7 @@ from curator_slurm.launcher.environments.images import ImageKind
 
 TAKES = frozenset({ImageKind.SQUASHFS, ImageKind.FOLDER, ImageKind.REGISTRY})
 PROGRAM = "ch-run"
-_SHARED = ("/tmp", "/dev")
+SHARED = ("/tmp", "/dev")
 """Folders of the host that every container has, so that they are no mounts; of /tmp, $TMPDIR would be another."""
 
 
@@ -20,7 +20,7 @@ def start(container: Container) -> Start:
     if container.remap_root:
         words += ["--uid=0", "--gid=0"]
     for mount in container.mounts:
-        if not (mount.source == mount.target and any(is_below(mount.source, each) for each in _SHARED)):
+        if not (mount.source == mount.target and any(is_below(mount.source, each) for each in SHARED)):
             words.append(f"--bind={mount.source}:{mount.target}")
     if container.home:
         words.append("--bind=${HOME}:${HOME}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.environments import images, runtimes, site_command
 from curator_slurm.launcher.environments.container import Container, Mount
+from curator_slurm.launcher.environments.images import ImageKind
 from curator_slurm.launcher.environments.mounts import folder_of, missing, without_doubles
 from curator_slurm.launcher.inputs.address import local_path
+from curator_slurm.launcher.plan.container_paths import named_paths, without_place
 from curator_slurm.launcher.plan.local_disk import ON_NODES, local_disk
 from curator_slurm.launcher.plan.model import Cluster, ContainerStart, Plan
 from curator_slurm.launcher.site.cluster_facts import ContainerFacts, ContainerPlace
@@ -21,8 +22,15 @@ from curator_slurm.launcher.spec.locations import absolute
 KEY = "environment.container"
 _SHARED_MEMORY = "/dev/shm"
 """Of Ray's object store."""
-_OF_IMAGES = ("/usr", "/opt", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/var")
-"""Folders whose names a host and an image both have: a path in them may mean the image's."""
+_GIVE_DEVICES = (Runtime.PODMAN, Runtime.PODMAN_HPC)
+"""Runtimes that do not start with the option for GPUs where there are none."""
+
+_OF_RUNTIMES = (
+    *("APPTAINER", "SINGULARITY", "ENROOT_", "PYXIS_", "CH_", "PODMAN_", "CONTAINER", "STORAGE_", "SHIFTER"),
+    *("BUILDAH_", "NVIDIA_", "MELLANOX_", "SLURM_", "SPANK_", "XDG_", "TMPDIR", "PATH", "LD_", "SSL_", "FUSE_"),
+    *("REGISTRY_", "HTTP", "http", "NO_PROXY", "no_proxy"),
+)
+"""How variables begin that a runtime reads."""
 
 Wrong = tuple[str, str]
 """Dotted key, and message."""
@@ -65,7 +73,8 @@ def with_container(plan: Plan, environ: Mapping[str, str]) -> tuple[Plan, list[W
     )
     starts = [_start(runtime, container) for runtime in wanted]
     update = {"containers": starts, "container_env": {**facts.env, **asked.env}}
-    return plan.model_copy(update=update), list(_uncovered(plan, container))
+    wrong = [*_uncovered(plan, container), *_without_place(container, wanted)]
+    return plan.model_copy(update=update), wrong
 
 
 def _facts(plan: Plan) -> ContainerFacts:
@@ -129,11 +138,68 @@ def _wrong(plan: Plan, facts: ContainerFacts, wanted: list[Runtime], image: str)
                 "`environment.modules`: with pyxis all that runs on a node is in the container, where there is no "
                 "module command; bring the software with the image, or leave modules out",
             )
+    yield from _groups_apart(plan, facts, wanted)
     path = next((path for _, path in _paths(plan) if _unmountable(path)), None)
     if path is not None:
         yield KEY, f"`{KEY}`: {path} cannot be mounted: container runtimes take no :, comma or blank in paths"
-    if images.is_path(image) and Path(image).parent.is_dir() and not Path(image).exists():
-        yield f"{KEY}.image", f"`{KEY}.image`: {image} does not exist"
+    if Runtime.COMMAND not in wanted:
+        yield from _not_an_image(plan, image)
+
+
+def _not_an_image(plan: Plan, image: str) -> Iterator[Wrong]:
+    """What is seen here of an image that a runtime of ours would have to start."""
+    key, path = f"{KEY}.image", Path(image)
+    if not images.is_path(image):
+        if os.path.isdir(folder := os.path.join(plan.spec_dir, image)):  # noqa: PTH112, PTH118 (any text)
+            yield key, f"`{key}`: {image} is a name in a registry; if {folder} is meant, write ./{image}"
+    elif path.parent.is_dir() and not path.exists():
+        yield key, f"`{key}`: {image} does not exist"
+    elif images.kind_of(image) is not ImageKind.FOLDER:
+        if path.is_dir():
+            yield key, f"`{key}`: {image} is a folder, and its name that of {images.kind_of(image).value}"
+    elif path.is_file():
+        yield key, f"`{key}`: {image} is a file, and its name does not say of which form: .sif, .sqsh or .squashfs"
+    elif os.access(path, os.X_OK) and not os.path.lexists(path / "bin"):
+        yield key, f"`{key}`: {image} is no root file system: it has no bin"
+
+
+def notes(plan: Plan, environ: Mapping[str, str]) -> Iterator[Wrong]:
+    """What looks like a mistake, and may be none."""
+    asked, facts = plan.spec.environment.container, _facts(plan)
+    if asked is None:
+        return
+    image = _image(asked.image, facts, plan, environ)
+    if images.is_path(image) and not Path(image).parent.is_dir():
+        yield f"{KEY}.image", f"`{KEY}.image`: {image} is not there on this machine; nodes must have it"
+    others = [name for name in asked.env if not name.startswith(_OF_RUNTIMES)]
+    if others:
+        yield (
+            f"{KEY}.env",
+            f"`{KEY}.env` is for the program that starts the container; what runs inside gets {', '.join(others)} "
+            "from `environment.env`",
+        )
+
+
+def _groups_apart(plan: Plan, facts: ContainerFacts, wanted: list[Runtime]) -> Iterator[Wrong]:
+    """What the nodes of one group have and those of another have not: all start the container with the same words."""
+    groups = [] if plan.cluster is Cluster.LOCAL else [group.name for group in plan.spec.resources.groups]
+    folders = {name: local_disk(plan, name).path or "/tmp" for name in groups}
+    if len(set(folders.values())) > 1:
+        said = ", ".join(f"{folder} in group {name}" for name, folder in folders.items())
+        yield (
+            "storage.node_local",
+            f"`storage.node_local` is {said} by the site, and all nodes of a run mount the same folders into its "
+            "container: name one that each of them has, such as storage.node_local: /tmp",
+        )
+    parts = [part for part in plan.parts() if part.group is not None] if groups else []
+    without = {groups[part.group or 0] for part in parts if not part.resources.wants_gpus}
+    if all(each in _GIVE_DEVICES for each in wanted) and facts.gpu_options != [] and 0 < len(without) < len(groups):
+        yield (
+            f"{KEY}.runtime",
+            f"`{KEY}.runtime`: {wanted[0]} gives a container the GPUs as devices, which nodes of group "
+            f"{', '.join(sorted(without))} have not, and all nodes start it with the same options: take another "
+            "runtime, or a site file with container.gpu_options: [] where GPUs come in another way",
+        )
 
 
 def _unmountable(path: str) -> bool:
@@ -193,40 +259,26 @@ def _paths(plan: Plan) -> list[tuple[str, str]]:
     return [(key, path) for key, path, _ in _needed(plan)]
 
 
+def _without_place(container: Container, wanted: list[Runtime]) -> Iterator[Wrong]:
+    """Mounts for which Charliecloud does not find the target in a folder, where it makes none."""
+    if wanted == [Runtime.CHARLIECLOUD] and images.kind_of(container.image) is ImageKind.FOLDER:
+        places = [] if container.writable else list(without_place(container.image, container.mounts))
+        if places:
+            folders = " ".join(f"{container.image}{place}" for place in places)
+            yield (
+                f"{KEY}.image",
+                f"`{KEY}.image`: {container.image} has no {', '.join(places)}, and Charliecloud mounts only where "
+                f"there is something: mkdir -p {folders}; or {KEY}.writable: true, or another runtime",
+            )
+
+
 def _uncovered(plan: Plan, container: Container) -> Iterator[Wrong]:
     """Paths of the spec that are not there inside."""
     needed = [(key, path) for key, path in _paths(plan) if "${" not in path]
-    others = [(key, path) for key, path in _named(plan) if Path(path).exists()]
-    for key, path in missing([*needed, *others], container.mounts):
+    for key, path in missing([*needed, *named_paths(plan)], container.mounts):
         folder = path if Path(path).is_dir() else os.path.dirname(path)  # noqa: PTH120 (text)
         yield (
             key,
             f"`{key}`: {path} is not in the container, because no mount covers it; add it with "
             f"{KEY}.mounts: [{folder}]",
         )
-
-
-def _named(plan: Plan) -> Iterator[tuple[str, str]]:
-    """(key, path) where a value of the pipeline or of a variable is a path that can only be the host's."""
-    spec = plan.spec
-    values: list[tuple[str, Any]] = [("pipeline.args", spec.pipeline.args), ("environment.env", spec.environment.env)]
-    values += [(f"pipeline.stages.{index}.with", stage.with_) for index, stage in enumerate(spec.pipeline.stages or ())]
-    for key, value in values:
-        for below, text in _texts(key, value):
-            if text.startswith("/") and text.count("/") > 1 and not _may_be_of_image(text):
-                yield below, text.rstrip("/")
-
-
-def _may_be_of_image(path: str) -> bool:
-    return any(path == each or path.startswith(f"{each}/") for each in _OF_IMAGES) or ":" in path or "\0" in path
-
-
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _texts(f"{key}.{name}", item)
-    elif isinstance(value, Iterable):
-        for index, item in enumerate(value):
-            yield from _texts(f"{key}.{index}", item)

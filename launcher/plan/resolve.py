@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.errors import SpecProblem
-from curator_slurm.launcher.plan import checks, nested_folders, output_versions, staging
+from curator_slurm.launcher.plan import checks, literal_values, nested_folders, output_versions, staging
 from curator_slurm.launcher.plan.in_partitions import place
 from curator_slurm.launcher.plan.local_disk import ON_NODES, too_small, with_local_disk
 from curator_slurm.launcher.plan.model import Cluster, Plan
@@ -80,7 +80,7 @@ def plan_of(
             reading.add_at(*wrong)
         plan = _with_internet(plan, reading)
         plan = _with_container(plan, reading, environ)
-        for key, message in (*handed_on(plan), *staging.notes(plan)):
+        for key, message in (*handed_on(plan), *staging.notes(plan), *literal_values.notes(plan.spec)):
             reading.note_at(key, message)
     refusals: list[SpecProblem] = []
     if plan is not None and plan.site is not None and cluster is Cluster.SLURM:
@@ -118,11 +118,14 @@ def _with_container(plan: Plan, reading: Reading, environ: Mapping[str, str]) ->
     """With what starts the container; without one, no model of site files is loaded."""
     if plan.spec.environment.container is None:
         return plan
-    from curator_slurm.launcher.plan.containers import with_container
+    from curator_slurm.launcher.plan.containers import notes, with_container
 
     plan, wrong = with_container(plan, environ)
     for key, message in wrong:
         reading.add_at(key, message)
+    if not wrong:
+        for key, message in notes(plan, environ):
+            reading.note_at(key, message)
     return plan
 
 

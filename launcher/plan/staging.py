@@ -60,5 +60,9 @@ def notes(plan: Plan) -> Iterator[tuple[str, str]]:
     elif environment.container is None and plan.python is not None and not roots_of(plan.python):
         yield key, f"`{key}`: {plan.python} belongs to the system, which every node has itself; it is not staged"
     disk = local_disk(plan)
+    folder = disk.path or "/tmp"
+    for name in (group.name for group in plan.spec.resources.groups):
+        if (local_disk(plan, name).path or "/tmp") != folder:
+            yield key, f"`{key}`: nodes of group {name}, too, have their copies in {folder}, if they have that folder"
     if disk.is_memory:
         yield key, f"`{key}`: {disk.path or '/tmp'} is memory here, and so what is staged takes some of the nodes'"

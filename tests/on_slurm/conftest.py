@@ -11,6 +11,7 @@ from slurm_cluster import Options, SlurmCluster
 from slurm_cluster.api import this_session
 from slurm_cluster.layout import default_directory
 
+from on_slurm.contained_runs import make_ready_for_podman
 from on_slurm.runs import Runs
 
 ASKED_FOR_ONLY = ("chaos", "containers", "doctor", "faults", "scale", "screenshots", "shapes", "staging", "stalls")
@@ -63,3 +64,9 @@ def array_runs(array_cluster: SlurmCluster, request: pytest.FixtureRequest) -> I
     os.chown(folder, array_cluster.uid(), array_cluster.uid())
     yield Runs(array_cluster, folder)
     array_cluster.heal()
+
+
+@pytest.fixture
+def ready_for_podman(slurm_cluster: SlurmCluster) -> None:
+    """Nodes as administrators prepare them for it."""
+    make_ready_for_podman(slurm_cluster)

@@ -9,26 +9,14 @@ from typing import Any
 
 import image_folder
 import pytest
-import yaml
 from slurm_cluster import SlurmCluster
 
 from curator_slurm.launcher.plan import script
-from on_slurm.runs import SMALL, Done, Runs
+from on_slurm.contained_runs import RUNTIMES, Before, make_ready_for_podman, run, where
+from on_slurm.runs import SMALL, Runs
 from on_slurm.staged_software import how
 
-pytestmark = pytest.mark.containers
-
-ENTER = Path(__file__).with_name("enter-image.sh")
-RUNTIMES: dict[str, dict[str, Any]] = {
-    "charliecloud": {"runtimes": ["charliecloud"]},
-    "podman": {"runtimes": ["podman"]},
-    "command": {
-        "runtimes": ["command"],
-        "place": "command",
-        "command": [str(ENTER), "{image}", "{source}:{target}", "--"],
-    },
-}
-"""What the site file says of containers."""
+pytestmark = [pytest.mark.containers, pytest.mark.usefixtures("ready_for_podman")]
 
 PROGRAM = f"""
 import glob, json, os, socket, sys, time
@@ -77,33 +65,6 @@ def spec(runs: Runs) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(autouse=True)
-def ready_for_podman(slurm_cluster: SlurmCluster) -> None:
-    """Nodes as administrators prepare them: ids for alice, and no control groups of both versions at once."""
-    for node in ("n1", "n2", "n3"):
-        commands = "echo alice:100000:65536 | tee /etc/subuid >/etc/subgid; umount -q -l /sys/fs/cgroup/unified"
-        slurm_cluster.run(["bash", "-c", f"{commands}; true"], user=None, node=node, check=True)
-
-
-def in_image(runs: Runs, spec: dict[str, Any], runtime: str) -> dict[str, Any]:
-    """The spec with the image, on a site that has this runtime."""
-    (runs.folder / "site.yaml").write_text(yaml.safe_dump({"container": RUNTIMES[runtime]}))
-    environment = {**spec.get("environment", {}), "container": {"image": str(image_folder.IMAGE), "runtime": runtime}}
-    return {**spec, "environment": environment}
-
-
-def run(runs: Runs, spec: dict[str, Any], runtime: str, verb: str = "run", *options: str) -> Done:
-    path = runs.write(in_image(runs, spec, runtime))
-    return runs.command(verb, str(path), "--site", "./site.yaml", *options)
-
-
-def where(runs: Runs) -> list[list[object]]:
-    """(host, whether in the image) of all tasks of the newest run."""
-    (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if line.startswith("WHERE ")]
-    found: list[list[object]] = json.loads(line.removeprefix("WHERE "))
-    return found
-
-
 @pytest.fixture
 def rows(spec: dict[str, Any]) -> bytes:
     """What the outputs must be."""
@@ -125,11 +86,42 @@ def test_a_run_without_a_container_has_these_rows(runs: Runs, spec: dict[str, An
 def test_a_run_in_the_image_has_the_same_on_all_nodes(
     runs: Runs, spec: dict[str, Any], rows: bytes, runtime: str
 ) -> None:
+    before = Before(runs.cluster)
     done = run(runs, spec, runtime)
     assert done.returncode == 0, done.output
     assert where(runs) == [["n1", True], ["n2", True], ["n3", True]]
     assert (runs.latest() / "outputs/rows.jsonl").read_bytes() == rows
     assert f"{runtime} starts the container" in runs.read("slurm-*.log")
+    runs.assert_nothing_left()
+    before.assert_no_trace()
+
+
+@pytest.mark.skipif(not image_folder.NEWER.is_dir(), reason=f"no image with Python 3.13: {image_folder.NO_NEWER}")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_python_of_the_image_may_be_newer_than_the_one_that_submits(
+    runs: Runs, spec: dict[str, Any], rows: bytes, runtime: str
+) -> None:
+    """3.13 in /opt/venv, as in NVIDIA's images."""
+    before = Before(runs.cluster)
+    spec["environment"] = {"venv": image_folder.VENV}
+    spec["pipeline"]["command"][2] += "print('PYTHON', sys.version_info[:2], sys.prefix, flush=True)\n"
+    done = run(runs, spec, runtime, image=image_folder.NEWER)
+    assert done.returncode == 0, done.output
+    assert where(runs) == [["n1", True], ["n2", True], ["n3", True]]
+    assert (runs.latest() / "outputs/rows.jsonl").read_bytes() == rows
+    assert f"PYTHON (3, 13) {image_folder.VENV}" in runs.read("attempts/*/*/driver.log")
+    runs.assert_nothing_left()
+    before.assert_no_trace()
+
+
+def test_groups_of_nodes_run_in_one_image(runs: Runs, spec: dict[str, Any], rows: bytes) -> None:
+    nodes = {key: value for key, value in SMALL.items() if key not in ("nodes", "time")}
+    groups = [{"name": "few", "nodes": 1, **nodes}, {"name": "many", "nodes": 2, **nodes}]
+    spec["resources"] = {"time": SMALL["time"], "groups": groups}
+    done = run(runs, spec, "charliecloud")
+    assert done.returncode == 0, done.output
+    assert where(runs) == [["n1", True], ["n2", True], ["n3", True]]
+    assert (runs.latest() / "outputs/rows.jsonl").read_bytes() == rows
     runs.assert_nothing_left()
 
 
@@ -171,46 +163,68 @@ def test_models_go_to_the_nodes_of_an_image(runs: Runs, runtime: str) -> None:
 def test_nothing_is_left_after_scancel(
     runs: Runs, spec: dict[str, Any], runtime: str, slurm_cluster: SlurmCluster
 ) -> None:
+    before = Before(slurm_cluster)
+    run_id = submit_a_run_that_waits(runs, spec, runtime)
+    slurm_cluster.run(["scancel", str(runs.status(run_id)["job_id"])], check=True)
+    assert runs.watch(run_id).returncode != 0
+    assert runs.status(run_id)["state"] == "cancelled"
+    runs.assert_nothing_left()
+    before.assert_no_trace()
+
+
+def submit_a_run_that_waits(runs: Runs, spec: dict[str, Any], runtime: str) -> str:
     (runs.folder / "in" / "wait").touch()
     done = run(runs, spec, runtime, "submit", "--json")
     assert done.returncode == 0, done.output
     runs.wait_for_event("driver_started")
-    slurm_cluster.run(["scancel", str(runs.status(done.json["run_id"])["job_id"])], check=True)
-    assert runs.watch(done.json["run_id"]).returncode != 0
-    assert runs.status(done.json["run_id"])["state"] == "cancelled"
-    runs.assert_nothing_left()
+    run_id: str = done.json["run_id"]
+    return run_id
 
 
-def test_a_worker_that_loses_its_head_node_ends_the_job(
-    runs: Runs, spec: dict[str, Any], slurm_cluster: SlurmCluster
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_nothing_is_left_after_a_power_cut(
+    runs: Runs, spec: dict[str, Any], rows: bytes, runtime: str, slurm_cluster: SlurmCluster
 ) -> None:
-    """Its agent is in the image, where there is no scancel."""
-    (runs.folder / "in" / "wait").touch()
+    """A worker, in the image, where there is no scancel, loses its head node and ends the job.
+
+    When that node is back, with its disk as it was, the next run on it removes what it finds.
+    """
+    before = Before(slurm_cluster)
     spec["cluster"] = {**spec["cluster"], "min_nodes": 2, "heartbeat_timeout_s": 20}
-    done = run(runs, spec, "charliecloud", "submit", "--json")
-    assert done.returncode == 0, done.output
-    runs.wait_for_event("driver_started")
+    run_id = submit_a_run_that_waits(runs, spec, runtime)
     slurm_cluster.kill_node("n1")
-    assert runs.watch(done.json["run_id"]).returncode == 6
-    assert runs.status(done.json["run_id"])["failure_class"] == "node_failed"
-    slurm_cluster.heal()
-    assert slurm_cluster.processes() == []
+    assert runs.watch(run_id).returncode == 6
+    assert runs.status(run_id)["failure_class"] == "node_failed"
+    before.assert_no_trace("n2", "n3")
+    assert slurm_cluster.files(node="n1") != []
 
-
-def test_a_time_limit_is_known_by_its_moment_inside_the_image(
-    runs: Runs, spec: dict[str, Any], slurm_cluster: SlurmCluster
-) -> None:
-    """The agent has asked Slurm, by way of the batch script: the log has not said when."""
-    (runs.folder / "in" / "wait").touch()
-    spec["resources"] = {**SMALL, "nodes": 1}
-    done = run(runs, spec, "charliecloud", "submit", "--json")
+    (runs.folder / "in" / "wait").unlink()
+    slurm_cluster.restore_node("n1")
+    slurm_cluster.run(["scontrol", "update", "NodeName=n1", "State=RESUME"], user=None)
+    slurm_cluster.wait_until_idle()
+    make_ready_for_podman(slurm_cluster)
+    before.boot("n1")
+    done = run(runs, spec, runtime)
     assert done.returncode == 0, done.output
-    runs.wait_for_event("driver_started")
-    job = runs.status(done.json["run_id"])["job_id"]
-    slurm_cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now+2"], check=True)
-    assert runs.watch(done.json["run_id"]).returncode == 6
-    assert runs.status(done.json["run_id"])["failure_class"] == "time_limit"
+    assert where(runs) == [["n1", True], ["n2", True], ["n3", True]]
     runs.assert_nothing_left()
+    before.assert_no_trace()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_nothing_is_left_after_a_time_limit(
+    runs: Runs, spec: dict[str, Any], runtime: str, slurm_cluster: SlurmCluster
+) -> None:
+    """The agent has asked Slurm for its moment, by way of the batch script: the log has not said when."""
+    before = Before(slurm_cluster)
+    spec["resources"] = {**SMALL, "nodes": 1}
+    run_id = submit_a_run_that_waits(runs, spec, runtime)
+    job = runs.status(run_id)["job_id"]
+    slurm_cluster.run(["scontrol", "update", f"JobId={job}", "EndTime=now+2"], check=True)
+    assert runs.watch(run_id).returncode == 6
+    assert runs.status(run_id)["failure_class"] == "time_limit"
+    runs.assert_nothing_left()
+    before.assert_no_trace()
 
 
 def test_the_real_environment_modules_says_what_it_does_not_know() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from click.testing import CliRunner, Result
 from fake_slurm import FakeSlurm
 from run_dirs import keep_element, own_home
 
+from curator_slurm.launcher.agent import image_check
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.runs.registry import Run, load_run, run_directories
 from curator_slurm.launcher.runs.travelling_package import LINK
@@ -43,7 +48,7 @@ def runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("CONTAINER_STAND_IN_LOG", str(tmp_path / "called"))
     (tmp_path / "image.sif").write_text("")
-    (tmp_path / "image").mkdir()
+    (tmp_path / "image/bin").mkdir(parents=True)
     return folder
 
 
@@ -83,6 +88,28 @@ def test_the_package_and_the_environment_are_there_inside(tmp_path: Path, runtim
     assert list(done.paths.root.glob("elements/*/nodes/*/container.env")) == []
     if runtime == "podman":  # the folder on the node that it was given
         assert not Path(called.partition("--root=")[2].partition("/root\n")[0]).exists()
+
+
+@pytest.mark.usefixtures("runtimes")
+def test_what_podman_has_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
+    """Where nobody has cleaned up, as after a power cut; another run's folder, and another node's, stay."""
+    node = subprocess.run(["hostname", "-s"], capture_output=True, text=True, check=True).stdout
+    left, used, others = (Path(tempfile.mkdtemp(prefix="cs-container-", dir="/tmp")) for _ in range(3))
+    try:
+        for folder in (left, used, others):
+            (folder / "root/overlay/work").mkdir(parents=True)
+            (folder / "owner").write_text("elsewhere\n" if folder == others else node)
+        (left / "root/overlay/work").chmod(0)
+        with (used / "owner").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            result, _ = run(tmp_path, {"image": str(tmp_path / "image"), "runtime": "podman"})
+        assert result.exit_code == 0, result.output
+        assert not left.exists()
+        assert (used / "root").is_dir()
+        assert (others / "root").is_dir()
+    finally:
+        for folder in (left, used, others):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.usefixtures("runtimes")
@@ -173,3 +200,47 @@ def test_with_pyxis_the_step_is_the_container(tmp_path: Path, fake_slurm: FakeSl
     assert result.exit_code == 0, result.output
     module, _ = seen(done)
     assert module == str((done.paths.root / LINK) / "curator_slurm" / "__init__.py")
+
+
+def test_an_interpreter_of_the_image_that_has_ray_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a shell finds the system's Python first, as it does in an image as a folder."""
+    monkeypatch.setattr(image_check, "_USUAL", (sys.prefix, str(tmp_path / "without"), str(tmp_path / "venv")))
+    monkeypatch.setattr(image_check, "has", lambda module: module != "ray")
+    for name in ("without", "venv"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin/python3").symlink_to(sys.executable)
+    assert "with environment.python, such as /opt/venv/bin/python, or add" in image_check.problem()[1]
+    (tmp_path / "venv/lib/python3.13/site-packages/ray").mkdir(parents=True)
+    (tmp_path / "venv/lib/python3.13/site-packages/ray/_version.py").touch()
+    assert f"with environment.python: {tmp_path}/venv/bin/python3, or add" in image_check.problem()[1]
+
+
+@pytest.mark.usefixtures("runtimes")
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ({"PATH": "/no/where"}, "PATH in the container is /no/where, where there is no bash"),
+        ({"PYTHONHOME": "/no/where"}, "the Python of the container does not run"),
+    ],
+)
+def test_variables_with_which_nothing_runs_are_said(tmp_path: Path, variable: dict[str, str], expected: str) -> None:
+    result, _ = run(tmp_path, {"image": str(tmp_path / "image.sif"), "runtime": "apptainer"}, env=variable)
+    assert result.exit_code == 6
+    assert expected in " ".join(result.output.split())
+    assert "environment.setup" in result.output
+
+
+@pytest.mark.parametrize(
+    ("lacks", "version", "expected"),
+    [
+        ("pydantic", "9", "the Python of the container has no pydantic: "),
+        ("", "2.9.3", "ray 2.9.3 in the container is too old: at least 2.52 is needed"),
+    ],
+)
+def test_what_the_image_lacks_is_said_by_name(
+    monkeypatch: pytest.MonkeyPatch, lacks: str, version: str, expected: str
+) -> None:
+    monkeypatch.setattr(image_check, "has", lambda module: module != lacks)
+    monkeypatch.setattr(image_check, "version", lambda _: version)
+    assert image_check.problem()[0].startswith(expected)
+    assert "pip install '" in image_check.problem()[1]

@@ -141,3 +141,20 @@ def test_a_session_of_a_dead_owner_in_another_namespace_stays(short: Path) -> No
     (made / "owner.json").write_text(json.dumps({"pid": os.getpid(), "started": 1.0, "scope": "elsewhere"}))
     session.sweep_sessions(short)
     assert made.is_dir()
+
+
+@pytest.mark.parametrize(("host", "is_held", "stays"), [("", False, False), ("", True, True), ("another", False, True)])
+def test_a_session_of_another_namespace_or_boot_is_judged_by_its_lock(
+    short: Path, host: str, is_held: bool, stays: bool
+) -> None:
+    """As after a power cut, and as from one container to the next."""
+    made = session.make_session_dir(short, "1")
+    owner = json.loads((made / "owner.json").read_text())
+    assert owner["host"]
+    (made / "owner.json").write_text(json.dumps({**owner, "scope": "elsewhere", "host": host or owner["host"]}))
+    if not is_held:
+        os.close(session._held.pop(made))
+    session.sweep_sessions(short)
+    assert made.is_dir() == stays
+    session.remove_session(made)
+    assert made not in session._held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from curator_slurm.launcher.environments import charliecloud
 from curator_slurm.launcher.errors import SpecError
-from curator_slurm.launcher.plan import containers
+from curator_slurm.launcher.plan import container_paths, containers
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.resolve import plan_of
 from curator_slurm.launcher.plan.script import render
@@ -21,11 +23,17 @@ Make = Callable[..., Plan]
 
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+def said() -> list[str]:
+    """What has been noted of the newest plan."""
+    return []
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Make:
     monkeypatch.setattr(layers, "SYSTEM_FILE", tmp_path / "none")
     monkeypatch.setattr(containers, "_SHARED_MEMORY", "/shared-memory")  # tests may lie in the real one
-    monkeypatch.setattr(containers, "_OF_IMAGES", ("/usr", "/opt"))
-    for name in ("runs", "in", "models", "images/root"):
+    monkeypatch.setattr(container_paths, "_OF_IMAGES", ("/usr", "/opt"))
+    for name in ("runs", "in", "models", "images/root/bin", "images/empty"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "in" / "a.jsonl").write_text("{}\n")
     (tmp_path / "images" / "a.sqsh").write_text("")
@@ -45,7 +53,9 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
         }
         spec["environment"] = {**spec.get("environment", {}), "container": container}
         reading, below = read_spec_text(yaml.safe_dump(spec), "s.yaml", tmp_path, (), environ)
-        return plan_of(reading, tmp_path, cluster, environ, layers=below)
+        made = plan_of(reading, tmp_path, cluster, environ, layers=below)
+        said[:] = [note.message for note in reading.warnings()]
+        return made
 
     return make
 
@@ -137,6 +147,69 @@ def test_a_path_that_no_mount_covers_is_an_error_that_names_the_mount(plan: Make
     )
 
 
+@pytest.mark.parametrize(
+    "command", [["python", "{}/models/x.py"], "python {}/models/x.py --quiet", "run --file={}/models/x.py"]
+)
+def test_words_of_a_command_may_be_such_paths(plan: Make, tmp_path: Path, command: Any) -> None:
+    (tmp_path / "models/x.py").touch()
+    text = json.loads(json.dumps(command).replace("{}", str(tmp_path)))
+    said = refused(plan, {"image": "a.io/x:1", "runtime": "apptainer"}, pipeline={"command": text})
+    assert f"`pipeline.command`: {tmp_path}/models/x.py is not in the container" in said
+    assert f"environment.container.mounts: [{tmp_path}/models]" in said
+    mounted = {"image": "a.io/x:1", "runtime": "apptainer", "mounts": ["models"]}
+    assert plan(mounted, pipeline={"command": text})
+
+
+def test_a_file_beside_the_spec_is_not_in_the_container_by_itself(plan: Make, tmp_path: Path) -> None:
+    (tmp_path / "x.py").touch()
+    image = {"image": "a.io/x:1", "runtime": "apptainer"}
+    said = refused(plan, image, pipeline={"command": ["python", "x.py"]})
+    assert f"{tmp_path}/x.py is not in the container" in said
+    assert plan({**image, "mounts": [str(tmp_path)]}, pipeline={"command": ["python", "x.py"]})
+    assert plan(image, pipeline={"command": ["python", "-c", f"open('x.py'), '{tmp_path}/in'", "y.py", "x" * 5000]})
+
+
+def test_charliecloud_must_find_the_targets_of_mounts_in_a_folder(
+    plan: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charliecloud, "SHARED", ("/shared-memory", "/local"))
+    image = {"image": "./images/root", "runtime": "charliecloud", "mounts": ["models:/models"]}
+    said = refused(plan, image)
+    root = f"{tmp_path}/images/root"
+    assert f"mkdir -p {root}/models {root}{tmp_path}/runs;" in said
+    (tmp_path / "images/root/models").mkdir()
+    Path(f"{root}{tmp_path}/runs").mkdir(parents=True)
+    assert plan(image)
+    Path(f"{root}{tmp_path}/runs").rmdir()
+    assert plan({**image, "writable": True})
+    assert plan({**image, "runtime": "podman"})
+
+
+def test_a_variable_may_be_a_list_of_paths(plan: Make, tmp_path: Path) -> None:
+    env = {"PYTHONPATH": f"/usr/lib:{tmp_path}/models"}
+    said = refused(plan, {"image": "a.io/x:1", "runtime": "apptainer"}, environment={"env": env})
+    assert f"`environment.env.PYTHONPATH`: {tmp_path}/models is not in the container" in said
+
+
+@pytest.mark.parametrize(
+    ("container", "env", "expected"),
+    [
+        ("/no/such/folder/a.sif", {}, "/no/such/folder/a.sif is not there on this machine"),
+        (
+            {"image": "a.io/x:1", "env": {"TOKEN": "x", "NVIDIA_VISIBLE_DEVICES": "all"}},
+            {},
+            "what runs inside gets TOKEN",
+        ),
+        ("a.io/x:1", {"HF_HOME": "$HOME/models"}, "`environment.env.HF_HOME` is passed on as it stands, $HOME and all"),
+    ],
+)
+def test_what_looks_like_a_mistake_is_noted(
+    plan: Make, container: Any, env: dict[str, str], expected: str, said: list[str]
+) -> None:
+    plan(container, "container: {runtimes: [apptainer]}", environment={"env": env})
+    assert [line for line in said if expected in line], said
+
+
 def test_words_of_the_site_without_mounts_must_have_them_all(plan: Make, tmp_path: Path) -> None:
     site = "container: {runtimes: [command], command: ['--environment={image}']%s}"
     said = refused(plan, "edf", site % "")
@@ -160,6 +233,9 @@ def test_words_of_the_site_without_mounts_must_have_them_all(plan: Make, tmp_pat
         ({"image": "a.io/x", "runtime": "pyxis"}, "", {"environment": {"modules": ["m"]}}, "no module command"),
         ({"image": "a.io/x", "runtime": "pyxis"}, "", {"cluster": Cluster.LOCAL}, "this runs without"),
         ({"image": "images/b.sqsh", "runtime": "enroot"}, "", {}, "images/b.sqsh does not exist"),
+        ({"image": "images/root", "runtime": "podman"}, "", {}, "/images/root is meant, write ./images/root"),
+        ({"image": "./images/empty", "runtime": "podman"}, "", {}, "is no root file system: it has no bin"),
+        ({"image": "./in/a.jsonl", "runtime": "podman"}, "", {}, "a.jsonl is a file, and its name does not say"),
         ({"image": "a.io/x", "mounts": ["/a:/b:z"]}, "", {}, "must be a path, or source:target"),
         ({"image": "a.io/x", "mounts": ["/a b"]}, "", {}, "has a comma or a blank"),
         ({"image": "a.io/x", "mounts": ["/a:b"]}, "", {}, "must begin with /"),
@@ -179,3 +255,36 @@ def test_an_image_has_its_own_paths(plan: Make) -> None:
     assert "python=/opt/venv/bin/python" in render(made)
     assert made.python is not None
     assert Path(made.python).is_absolute()  # of what runs outside, such as the collect job
+
+
+GROUPS = {
+    "groups": [
+        {"name": "cpu", "nodes": 2, "partition": "batch"},
+        {"name": "gpu", "nodes": 1, "partition": "gpu", "gpus_per_node": 4},
+    ]
+}
+DISKS = "partitions: {batch: {}, gpu: {gpus: 4, node_local: /nvme}}"
+
+
+def test_groups_share_the_words_that_start_their_containers(plan: Make) -> None:
+    """What only the nodes of one have is refused before a runtime refuses it there, without a word of why."""
+    storage = {"node_local": "/local"}
+    apptainer, podman = ({"image": "a.io/x:1", "runtime": name} for name in ("apptainer", "podman"))
+    assert "--nv" in words(plan(apptainer, resources=GROUPS, storage=storage))
+    assert "podman gives a container the GPUs as devices, which nodes of group cpu have not" in refused(
+        plan, podman, resources=GROUPS, storage=storage
+    )
+    everywhere = [{**group, "gpus_per_node": 4} for group in GROUPS["groups"]]
+    assert "--device=nvidia.com/gpu=all" in words(plan(podman, resources={"groups": everywhere}, storage=storage))
+    assert plan(podman, "container: {runtimes: [podman], gpu_options: []}", resources=GROUPS, storage=storage)
+
+
+def test_groups_with_other_folders_on_their_nodes_share_no_mounts(plan: Make) -> None:
+    image = {"image": "a.io/x:1", "runtime": "apptainer"}
+    assert "`storage.node_local` is /tmp in group cpu, /nvme in group gpu by the site" in refused(
+        plan, image, DISKS, resources=GROUPS, storage={}
+    )
+    named = words(plan(image, DISKS, resources=GROUPS, storage={"node_local": "/tmp"}))
+    assert "--bind /tmp:/tmp" in named
+    assert "/nvme" not in named
+    assert plan(image, DISKS, resources=GROUPS, storage={}, cluster=Cluster.LOCAL)

@@ -65,7 +65,7 @@ def test_copies_that_go_with_the_run(plan, text):
 
 def test_the_job_of_an_image_copies_data_alone(plan, tmp_path):
     (tmp_path / "models").mkdir()
-    (tmp_path / "image").mkdir()
+    (tmp_path / "image/bin").mkdir(parents=True)
     made = plan(f"{STAGED}, stage_paths: models, container: ./image}}\n")
     assert not staging_choice(made).has_software
     assert [root.path for root in staged_roots(made, sys.executable)] == [str(tmp_path / "models")]
@@ -73,7 +73,7 @@ def test_the_job_of_an_image_copies_data_alone(plan, tmp_path):
 
 
 def test_an_image_alone_is_said_to_be_staged_by_its_runtime(plan, tmp_path):
-    (tmp_path / "image").mkdir()
+    (tmp_path / "image/bin").mkdir(parents=True)
     made = plan(f"{STAGED}, container: ./image}}\n")
     assert staging_choice(made) is None
     assert "the software is in the image" in dict(notes(made))["environment.stage"]
