@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from curator_slurm.launcher.cli import _words as words
+from curator_slurm.launcher.cli._notifying import onlooker_of
 from curator_slurm.launcher.cli._terminal import say
 from curator_slurm.launcher.errors import CuratorSlurmError
 from curator_slurm.launcher.operations.collect_job import collects_itself
@@ -16,11 +17,14 @@ from curator_slurm.launcher.operations.feed import Fed, feed, unsubmitted
 from curator_slurm.launcher.operations.revised_plan import read_plan
 from curator_slurm.launcher.runs.known_folders import reference
 from curator_slurm.launcher.runs.registry import Run, load_run
+from curator_slurm.launcher.status.gather import Level, observe
 from curator_slurm.launcher.waiting import SignalFlag
 
 
 def feed_to_end(run: Run) -> None:
     """Submit what is left of a run as there is room, and say so; nothing where all of it is submitted.
+
+    Before each wait, people are told of a run that has waited for long, where it asks for that (`notify`).
 
     Raises:
         KeyboardInterrupt: by Ctrl-C, after a submission that was under way, and with what is left said.
@@ -40,9 +44,16 @@ def feed_to_end(run: Run) -> None:
             say(line, err=True)
         said = line
 
+    onlooker = onlooker_of(run, "feed")
+
+    def stops(seconds: float) -> bool:
+        if onlooker.is_asked:
+            onlooker.see(observe(run, level=Level.STATE)[1])
+        return stopped.wait(seconds)
+
     with _interrupts() as stopped:
         try:
-            fed = feed(run, os.environ, tell, stopped.wait)
+            fed = feed(run, os.environ, tell, stops)
         except CuratorSlurmError:
             say(_what_remains(run), err=True)
             raise

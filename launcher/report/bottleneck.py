@@ -56,7 +56,8 @@ def limit_of(records: Records, measured: Measured, timeline: Timeline, shards: S
     stage = None if found else limiting_stage(measured.stages, _cpus(measured))
     if stage is not None and stage.stage is None:
         stage = small_store(records.drivers) or stage
-    return found or stage or Limit(stage=None, reason=NOT_KNOWN, evidence=("no stage was measured long enough",))
+    nothing = Limit(stage=None, reason=NOT_KNOWN, evidence=("no stage was measured long enough",))
+    return found or stage or unknown_workers(records.drivers) or nothing
 
 
 def late_shard(shards: Sequence[ShardBar]) -> Limit | None:
@@ -151,6 +152,27 @@ def slow_start(timeline: Timeline) -> Limit | None:
         f"most of the rest was: {most}, {on_nodes.get(most, 0.0):,.0f} s",
     )
     return Limit(stage=None, reason="starting and ending took longer than the work", evidence=evidence)
+
+
+def unknown_workers(drivers: Sequence[DriverRecord]) -> Limit | None:
+    """No stage has ever said how many workers it has: how long these worked is all that can be told."""
+    worked: dict[str, float] = {}
+    for driver in drivers:
+        last = {(each.pipeline, each.position): each for each in driver.stages}
+        if any(each.workers is not None for each in driver.stages):
+            return None
+        for each in last.values():
+            worked[each.stage] = worked.get(each.stage, 0.0) + (each.busy_s or 0.0)
+    if not any(worked.values()):
+        return None
+    return Limit(
+        stage=None,
+        reason=f"{NOT_KNOWN}: the executor does not tell how many workers its stages have",
+        evidence=tuple(
+            f"all workers of {stage} together worked for {seconds:,.1f} s"
+            for stage, seconds in sorted(worked.items(), key=lambda item: -item[1])
+        ),
+    )
 
 
 def use_of(series: StageSeries) -> StageUse | None:

@@ -160,7 +160,17 @@ def _stages(report: RunReport, pictures: dict[str, Picture]) -> PageSection | No
     times = tables.task_time_table(stages)
     if times.rows:
         blocks += _block(pictures, "task-times", "How many tasks took how long", times)
-    return PageSection(id="stages", title="Stages over time", texts=_unread(report), blocks=tuple(blocks))
+    texts = (*_unread(report), *_untold(report, pictures))
+    return PageSection(id="stages", title="Stages over time", texts=texts, blocks=tuple(blocks))
+
+
+def _untold(report: RunReport, pictures: dict[str, Picture]) -> tuple[str, ...]:
+    """Why there is no picture of what executors that are not ours do not say."""
+    missing = [f"{caption[:1].lower()}{caption[1:]}" for name, caption in _OVER_TIME.items() if name not in pictures]
+    if not missing:
+        return ()
+    by = f" ({report.ran.executor})" if report.ran.executor else ""
+    return (f"Not measured, because the executor{by} does not tell: {'; '.join(missing)}.",)
 
 
 def _unread(report: RunReport) -> tuple[str, ...]:

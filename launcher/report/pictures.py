@@ -69,7 +69,7 @@ def timeline_picture(spans: Sequence[Span]) -> Picture | None:
 
 
 def stage_pictures(stages: Sequence[StageSeries]) -> dict[str, Picture]:
-    """Lines over time: rates, queues, workers, and how busy these are."""
+    """Lines over time: rates, queues, workers, and how busy these are; what is known of any stage."""
     names = {"rate": "tasks/s", "queued": "tasks", "workers": "workers", "busy": "share"}
     return {
         name: {
@@ -88,7 +88,7 @@ def stage_pictures(stages: Sequence[StageSeries]) -> dict[str, Picture]:
             ],
         }
         for name, unit in names.items()
-        if any(each.times for each in stages)
+        if any(value is not None for each in stages for value in getattr(each, name))
     }
 
 

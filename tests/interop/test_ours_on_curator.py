@@ -26,6 +26,16 @@ OUR_STAGES = """
     - use: curator_slurm.executors.stages:JsonlWriter
       with: {path: "${output_dir}"}
 """
+OURS_AND_A_FILTER = """
+  stages:
+    - use: curator_slurm.executors.stages:JsonlReader
+      with: {file_paths: "${input.files}", files_per_partition: 2}
+    - _target_: nemo_curator.stages.text.filters.score_filter.ScoreFilter
+      filter_obj: {_target_: nemo_curator.stages.text.filters.heuristic.string.WordCountFilter, min_words: 5}
+      text_field: text
+    - use: curator_slurm.executors.stages:JsonlWriter
+      with: {path: "${output_dir}"}
+"""
 MIXED_STAGES = """
   stages:
     - _target_: nemo_curator.stages.text.io.reader.JsonlReader
@@ -90,9 +100,25 @@ def long_enough() -> list[int]:
 
 
 @pytest.mark.parametrize("backend", THEIRS)
-def test_our_stages_on_its_executors(backend: str, untidy: Any, files: list[str], tmp_path: Path) -> None:
-    given = spec(OUR_STAGES, f"{{backend: 'nemo_curator.backends.{backend}'}}")
-    assert run(given, files, tmp_path / "out") == list(range(ROWS))
+def test_our_stages_on_its_executors(
+    backend: str, untidy: Any, files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one of its filters between them; its workers count what goes in and out."""
+    monkeypatch.setenv("CURATOR_SLURM_PROGRESS", str(tmp_path / "progress.json"))
+    settings = {"file": str(tmp_path / "samples"), "documents": 2, "characters": 50, "fields": [], "hidden": ["id"]}
+    monkeypatch.setenv("CURATOR_SLURM_SAMPLES", json.dumps(settings))
+    given = spec(OURS_AND_A_FILTER, f"{{backend: 'nemo_curator.backends.{backend}'}}")
+    assert run(given, files, tmp_path / "out") == long_enough()
+    _, reader, words, writer = json.loads((tmp_path / "progress.json").read_text())["stages"]
+    assert reader["items_out"] == words["items_in"] == ROWS
+    assert words["items_out"] == writer["items_in"] == len(long_enough())
+    assert all(each["bytes_in"] > 0 and each["bytes_out"] > 0 and each["busy_s"] > 0 for each in (reader, words))
+    shown = [json.loads(line) for line in (tmp_path / "samples").read_text().splitlines()]
+    kept = {
+        (line["kept"], len(line["fields"]["text"].split()) >= 5) for line in shown if line["stage"] == words["name"]
+    }
+    assert kept == {(True, True), (False, False)}
+    assert not any("id" in line["fields"] for line in shown)
 
 
 def test_stages_of_both_mix(connected: Any, files: list[str], tmp_path: Path) -> None:

@@ -340,14 +340,18 @@ def five_shards(tmp_path: Path, site: str) -> tuple[list[str], dict[str, str]]:
 def test_json_has_the_jobs_that_were_submitted_later(
     fake_slurm: FakeSlurm, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And whoever feeds a run tells people that it waits."""
     fake_slurm.pause()
-    command, environment = five_shards(tmp_path, "limits: {submitted_jobs: 3}\n")
+    notices = tmp_path / "notices"
+    notify = f"notify: {{command: 'echo $CURATOR_SLURM_NOTICE_EVENT >>{notices}', waiting_hours: 1e-9}}\n"
+    command, environment = five_shards(tmp_path, f"limits: {{submitted_jobs: 3}}\n{notify}")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(feed_module, "FEED_S", 0.1)
 
     def make_room() -> None:
         wait_for("the first jobs", lambda: fake_slurm.jobs, 60)
+        wait_for("a notice", notices.exists, 60)
         subprocess.run(["scancel", str(fake_slurm.jobs[0].id)], check=True, env=environment)
 
     with concurrent.futures.ThreadPoolExecutor() as beside:
@@ -357,6 +361,7 @@ def test_json_has_the_jobs_that_were_submitted_later(
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["job_ids"] == [str(job.id) for job in fake_slurm.jobs]
     assert [len(job.elements) for job in fake_slurm.jobs] == [3, 2]
+    assert notices.read_text().splitlines()[0] == "waiting"
 
 
 @pytest.mark.long

@@ -129,6 +129,21 @@ def test_stages_of_several_pipelines_or_of_one_name_are_told_apart(run: Run) -> 
     assert Elements(page).cells.count("q: reader") == 6  # over the whole run, each of four figures, task times
 
 
+def test_what_an_executor_does_not_tell_is_said_and_not_drawn(run: Run) -> None:
+    """As NeMo Curator's own do: nobody knows how many workers their stages have."""
+    (attempt,) = run.paths.existing_attempts()
+    lines = [json.loads(line) for line in attempt.metrics.read_text().splitlines()]
+    kept = [{name: value for name, value in line.items() if name != "workers"} for line in lines]
+    attempt.metrics.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    report = report_of(run)
+    assert (report.limit.stage, report.limit.reason.partition(":")[0]) == (None, "not known")
+    assert report.limit.evidence[0] == "all workers of quality <filter> together worked for 114.0 s"
+    page = page_of(report)
+    assert {"rate", "queued"} <= set(pictures(page))
+    assert not {"workers", "busy"} & set(pictures(page))
+    assert "does not tell: workers of each stage; share of the time" in page
+
+
 def test_long_texts_are_no_figures(tmp_path: Path) -> None:
     """Which stand at the right, and on one line."""
     run = reported_runs.many_shards(tmp_path, 3)
