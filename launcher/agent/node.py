@@ -86,6 +86,8 @@ class Node:
         self._others_spill = any(local_disk(context.plan, group.name).is_memory for group in spec.resources.groups)
         folder = session.folder_of(self.disk.path, os.environ)
         self.session_dir = session.make_session_dir(folder, tag)
+        if context.environment.pop(session.NO_HOME, ""):
+            context.environment["HOME"] = str(self.session_dir / "tmp")
         session.check_room(folder, self.disk)
         self._spilling = session.spilling(folder, self.disk, context.node.spill)
         if self.disk.is_memory:

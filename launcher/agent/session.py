@@ -25,6 +25,8 @@ from curator_slurm.launcher.plan.local_disk import ON_NODES, LocalDisk
 MAX_TEMP_DIR = 40
 """Characters of Ray's --temp-dir: it appends up to 66 more, and the path of a socket ends at 107 bytes."""
 
+NO_HOME = "CURATOR_SLURM_NO_HOME"
+"""A variable where a container does not show the home folder: what programs put there goes with the session."""
 SESSION_PREFIX = "cs-"
 _SHORT = Path("/tmp")
 _LINKED = ("ray", "tmp")

@@ -30,6 +30,8 @@ def count(text):
     is_image = os.path.exists("/{image_folder.MARK}")
     return {{"text": text, "words": len(text.split())}}, socket.gethostname(), is_image
 
+cache = os.path.expanduser("~/.cache/of-a-library")
+os.makedirs(cache, exist_ok=True)
 nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
 texts = [json.loads(line)["text"] for path in sorted(glob.glob(sys.argv[1] + "/*.jsonl")) for line in open(path)]
 found = ray.get([

@@ -113,6 +113,19 @@ def test_what_podman_has_left_is_removed_by_the_next_run(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("runtimes")
+def test_what_programs_put_into_a_home_that_is_not_there_goes_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/proc/nobody")  # where not even root can make one
+    result, done = run(tmp_path, {"image": str(tmp_path / "image.sif"), "runtime": "apptainer"})
+    assert result.exit_code == 0, result.output
+    _, environ = seen(done)
+    assert environ["HOME"] == environ["TMPDIR"]
+    assert "CURATOR_SLURM_NO_HOME" not in environ
+    assert not Path(environ["HOME"]).exists()
+
+
+@pytest.mark.usefixtures("runtimes")
 def test_auto_says_which_runtime_it_takes(tmp_path: Path) -> None:
     result, done = run(tmp_path, str(tmp_path / "image.sif"))
     assert result.exit_code == 0, result.output

@@ -7,9 +7,10 @@ import yaml
 
 from curator_slurm.launcher.errors import SpecError
 from curator_slurm.launcher.plan.model import Cluster, Plan
-from curator_slurm.launcher.plan.resolve import make_plan
+from curator_slurm.launcher.plan.resolve import make_plan, plan_of
 from curator_slurm.launcher.plan.script import render
 from curator_slurm.launcher.plan.staging import notes, staged_roots, staging_choice
+from curator_slurm.launcher.site.specs import read_spec_text
 
 STAGED = "environment: {stage: node_local"
 
@@ -100,3 +101,17 @@ def test_what_is_wrong(plan, tmp_path, text, message):
     (tmp_path / "data").mkdir()
     with pytest.raises(SpecError, match=message):
         plan(text + "\n")
+
+
+def test_groups_have_their_copies_in_one_folder(tmp_path):
+    """That of the run, which the nodes of a group may not have: it is said."""
+    site = tmp_path / "site.yaml"
+    site.write_text("partitions: {batch: {}, fast: {node_local: /nvme}}\n")
+    site.chmod(0o644)
+    environ = {"HOME": str(tmp_path), "CURATOR_SLURM_SITE": str(site)}
+    groups = "resources: {groups: [{name: cpu, partition: batch}, {name: io, partition: fast}]}\n"
+    spec = f"name: demo\npipeline: {{command: echo hi}}\n{STAGED}}}\n{groups}"
+    reading, below = read_spec_text(spec, "s.yaml", tmp_path, (), environ)
+    made = plan_of(reading, tmp_path, Cluster.SLURM, environ, layers=below)
+    said = [message for key, message in notes(made) if "group" in message]
+    assert said == ["`environment.stage`: nodes of group io, too, have their copies in /tmp, if they have that folder"]
