@@ -76,7 +76,8 @@ bottlenecks: $(DEV) ## Plant five bottlenecks in pipelines on a real Ray, which 
 containers: $(DEV) ## Runs inside Debian images, made once by debootstrap, by three runtimes on the real Slurm (half an hour)
 	@tests/slurm_cluster/install-packages.sh debootstrap charliecloud-runtime podman uidmap crun
 	$(BIN)/python tests/image_folder.py
-	$(PYTEST) -m containers -s --durations=0 tests/on_slurm $(CONTAINERS)
+	$(PYTEST) -m containers -s --durations=0 tests/on_slurm/test_curator_in_image.py \
+	    tests/on_slurm/test_containers_on_slurm.py tests/on_slurm/test_mistakes_in_images.py $(CONTAINERS)
 
 staging: packages $(DEV) ## Copies of 20,000 files on three nodes of the real Slurm, and all that can go wrong (five minutes)
 	$(PYTEST) -m staging -s tests/on_slurm/test_staging_on_slurm.py

@@ -127,40 +127,6 @@ def test_groups_of_nodes_run_in_one_image(runs: Runs, spec: dict[str, Any], rows
     runs.assert_nothing_left()
 
 
-MODELS = (
-    "import curator_slurm, json, os; path = curator_slurm.staged_path(os.environ['ASKED'].lstrip('x') + '/weights'); "
-    "there = [path, os.environ['MODELS'], open(path).read()]; "
-    f"print('FOUND', json.dumps([*there, os.path.exists('/{image_folder.MARK}')]))"
-)
-
-
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_models_go_to_the_nodes_of_an_image(runs: Runs, runtime: str) -> None:
-    """Packed outside, unpacked by the image's Python, and found there by the second run."""
-    models = runs.folder / "models"
-    models.mkdir()
-    (models / "weights").write_text("1 2 3")
-    staged = {"stage": "node_local", "stage_paths": [str(models)]}
-    spec = {
-        "name": "models",
-        "pipeline": {"command": ["python3", "-c", MODELS]},
-        "environment": {**staged, "env": {"MODELS": str(models), "ASKED": f"x{models}"}},
-        "resources": {**SMALL, "nodes": 2},
-        "cluster": {"ray": False},
-    }
-    for wanted in ("unpacked", "reused"):
-        done = run(runs, spec, runtime)
-        assert done.returncode == 0, done.output
-        assert how(runs) == [wanted, wanted]
-        (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if line.startswith("FOUND ")]
-        path, variable, text, is_image = json.loads(line.removeprefix("FOUND "))
-        assert path == f"{variable}/weights"
-        assert path.startswith("/tmp/cs-staged-")
-        assert (text, is_image) == ("1 2 3", True)
-    for node in ("n1", "n2"):
-        runs.cluster.run(["bash", "-c", "rm -rf /tmp/cs-staged-*"], node=node)
-
-
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_nothing_is_left_after_scancel(
     runs: Runs, spec: dict[str, Any], runtime: str, slurm_cluster: SlurmCluster
@@ -261,3 +227,37 @@ def test_our_executors_run_in_an_image_that_has_what_they_need(runs: Runs, spec:
     assert done.returncode == 0, done.output
     texts = [path.read_text() for path in (runs.latest() / "outputs").glob("*.jsonl")]
     assert sum(len(text.splitlines()) for text in texts) == 4 * 30
+
+
+MODELS = (
+    "import curator_slurm, json, os; path = curator_slurm.staged_path(os.environ['ASKED'].lstrip('x') + '/weights'); "
+    "there = [path, os.environ['MODELS'], open(path).read()]; "
+    f"print('FOUND', json.dumps([*there, os.path.exists('/{image_folder.MARK}')]))"
+)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_models_go_to_the_nodes_of_an_image(runs: Runs, runtime: str) -> None:
+    """Packed outside, unpacked by the image's Python, and found there by the second run."""
+    models = runs.folder / "models"
+    models.mkdir()
+    (models / "weights").write_text("1 2 3")
+    staged = {"stage": "node_local", "stage_paths": [str(models)]}
+    spec = {
+        "name": "models",
+        "pipeline": {"command": ["python3", "-c", MODELS]},
+        "environment": {**staged, "env": {"MODELS": str(models), "ASKED": f"x{models}"}},
+        "resources": {**SMALL, "nodes": 2},
+        "cluster": {"ray": False},
+    }
+    for wanted in ("unpacked", "reused"):
+        done = run(runs, spec, runtime)
+        assert done.returncode == 0, done.output
+        assert how(runs) == [wanted, wanted]
+        (line,) = [line for line in runs.read("attempts/*/*/driver.log").splitlines() if line.startswith("FOUND ")]
+        path, variable, text, is_image = json.loads(line.removeprefix("FOUND "))
+        assert path == f"{variable}/weights"
+        assert path.startswith("/tmp/cs-staged-")
+        assert (text, is_image) == ("1 2 3", True)
+    for node in ("n1", "n2"):
+        runs.cluster.run(["bash", "-c", "rm -rf /tmp/cs-staged-*"], node=node)
