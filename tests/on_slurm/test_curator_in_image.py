@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.containers, pytest.mark.usefixtures("ready_for_podman"
 
 FILES, ROWS = 24, 20
 PIPELINE = f"""
-import os, socket, sys
+import os, socket, sys, time
 from dataclasses import dataclass
 
 from nemo_curator.pipeline import Pipeline
@@ -35,6 +35,7 @@ class Witness(ProcessingStage[DocumentBatch, DocumentBatch]):
     name: str = "witness"
 
     def process(self, task):
+        time.sleep(1)  # so that one node alone has too much to do
         frame = task.to_pandas().copy()
         frame["node"] = socket.gethostname()
         frame["image"] = os.path.exists("/{image_folder.MARK}")
@@ -42,9 +43,6 @@ class Witness(ProcessingStage[DocumentBatch, DocumentBatch]):
         return DocumentBatch(
             dataset_name=task.dataset_name, data=frame, _metadata=task._metadata, _stage_perf=task._stage_perf
         )
-
-    def num_workers(self):
-        return 3
 
     def xenna_stage_spec(self):
         return {{"num_workers_per_node": 1}}
@@ -56,7 +54,7 @@ def build(files, output):
         JsonlReader(file_paths=files, files_per_partition=1, fields=["id", "text"]),
         Modify([NewlineNormalizer(), UrlRemover()], input_fields="text").with_(resources=small),
         ScoreFilter(WordCountFilter(min_words=8), text_field="text", score_field="words").with_(resources=small),
-        Witness().with_(resources=small),
+        Witness(),
         JsonlWriter(path=output).with_(resources=small),
     ]
     return Pipeline(name="documents", stages=stages)
