@@ -117,8 +117,8 @@ def test_the_python_of_the_image_may_be_newer_than_the_one_that_submits(
 
 
 def test_groups_of_nodes_run_in_one_image(runs: Runs, spec: dict[str, Any], rows: bytes) -> None:
-    nodes = {key: value for key, value in SMALL.items() if key not in ("nodes", "time")}
-    groups = [{"name": "few", "nodes": 1, **nodes}, {"name": "many", "nodes": 2, **nodes}]
+    whole = {"cpus_per_node": 4, "mem_per_node": SMALL["mem_per_node"]}
+    groups = [{"name": "few", "nodes": 1, **whole}, {"name": "many", "nodes": 2, **whole}]
     spec["resources"] = {"time": SMALL["time"], "groups": groups}
     done = run(runs, spec, "charliecloud")
     assert done.returncode == 0, done.output
