@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,12 @@ def _with_outputs(funnel: Mapping[str, Any], outputs: Path) -> Iterator[str]:
 def not_on_the_page(report: Mapping[str, Any], looked: Looked) -> list[str]:
     """Figures of the funnel that the page shows in another way, or not."""
     stages = report["funnel"]["stages"]
-    several = len({each["pipeline"] for each in stages}) > 1
+    homes = {(each["pipeline"], each["stage"]) for each in stages}
+    several = Counter(stage for _, stage in homes)
     shown = {row[0]: row[1:] for row in looked.rows.get("funnel", [])}
     wrong = []
     for each in stages:
-        name = f"{each['pipeline']}: {each['stage']}" if several else each["stage"]
+        name = f"{each['pipeline']}: {each['stage']}" if several[each["stage"]] > 1 else each["stage"]
         figures = [f"{each[key]:,}" for key in ("tasks_in", "tasks_out", "items_in", "items_out")]
         if shown.get(name, [])[:4] != figures:
             wrong.append(f"{name}: {figures}, the page has {shown.get(name)}")

@@ -7,6 +7,7 @@ from curator_slurm.launcher.report.compare_runs import ComparedFigure, Compariso
 from curator_slurm.launcher.report.page_sections import PageBlock, PageSection
 from curator_slurm.launcher.report.page_tables import Table
 from curator_slurm.launcher.report.pictures import Picture
+from curator_slurm.launcher.report.stage_labels import stage_labels
 
 _NONE = "-"
 
@@ -26,7 +27,7 @@ def comparison_pictures(found: Comparison) -> dict[str, Picture]:
     stages = [each for each in found.stages if any(each.items_out)]
     if stages:
         pictures["items"] = {
-            "kind": "bars", "unit": "items", "beside": True, "rows": [each.stage for each in stages],
+            "kind": "bars", "unit": "items", "beside": True, "rows": stage_labels(stages),
             "series": [
                 {"name": name, "values": [each.items_out[place] or 0 for each in stages]}
                 for place, name in enumerate(names)
@@ -70,11 +71,11 @@ def comparison_sections(found: Comparison, pictures: dict[str, Picture]) -> list
 def _stage_section(found: Comparison, pictures: dict[str, Picture]) -> PageSection:
     rows = tuple(
         (
-            each.stage,
+            label,
             *(_count(value) for value in (*each.items_in, *each.items_out, *each.tasks_failed)),
             *(duration(value) if value is not None else _NONE for value in each.busy_s),
         )
-        for each in found.stages
+        for label, each in zip(stage_labels(found.stages), found.stages, strict=True)
     )
     pairs = ("items in", "items out", "tasks failed", "workers at work")
     header = ("stage", *(f"{name}, {which}" for name in pairs for which in ("first", "second")))
@@ -101,7 +102,8 @@ def _figure(value: float | None, unit: str) -> str:
         return size(value)
     if unit == "share":
         return f"{value:.0%}"
-    return f"{value:,.3f}" if unit in ("hours", "kWh") and value < 10 else count(round(value, 1))
+    text = f"{value:,.3f}" if unit in ("hours", "kWh") and value < 10 else count(round(value, 1))
+    return f"{text} {unit}" if unit == "kWh" else text
 
 
 def _change(each: ComparedFigure) -> str:

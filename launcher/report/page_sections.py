@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from curator_slurm.common.in_words import clock, count, duration, several, share, size
+from curator_slurm.launcher.failure_classes import Blame, FailureClass
 from curator_slurm.launcher.report import page_tables as tables
 from curator_slurm.launcher.report.page_tables import Table
 from curator_slurm.launcher.report.pictures import Picture
@@ -23,6 +24,8 @@ class PageBlock:
     folded: bool = False
     """Whether a table alone has to be unfolded; one beside a picture always has."""
     lines: str = ""
+    open: bool = False
+    """Whether they are unfolded already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,9 @@ def _block(pictures: dict[str, Picture], name: str, caption: str, table: Table |
 def _outcome(report: RunReport, _: dict[str, Picture]) -> PageSection:
     status, funnel = report.status, report.funnel
     texts = []
-    if status.failure_class and status.failure_class.value != status.state.value:
-        blame = f"; to blame: {status.blame}" if status.blame else ""
+    known = status.failure_class not in (None, FailureClass.UNKNOWN)
+    if status.failure_class and known and status.failure_class.value != status.state.value:
+        blame = f"; to blame: {status.blame}" if status.blame not in (None, Blame.UNKNOWN) else ""
         texts.append(f"Failure class: {status.failure_class}{blame}.")
     if status.next_step:
         texts.append(f"Next: {status.next_step}")
@@ -67,7 +71,7 @@ def _outcome(report: RunReport, _: dict[str, Picture]) -> PageSection:
         texts.append(f"It took {several(len(report.attempts), 'attempt')}, {several(status.restarts, 'restart')}.")
     points = (*status.warnings, *(f"Note: {note}" for note in status.notes))
     evidence = "\n".join(status.evidence)
-    blocks = (PageBlock(caption="The lines that prove it", lines=evidence),) if evidence else ()
+    blocks = (PageBlock(caption="The lines that prove it", lines=evidence, open=True),) if evidence else ()
     return PageSection(id="outcome", title="Outcome", texts=tuple(texts), points=points, blocks=blocks)
 
 

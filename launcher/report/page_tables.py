@@ -269,7 +269,7 @@ def _idle(whole: float | None, busy: float | None) -> str:
 def _hours(hours: float | None) -> str:
     if hours is None:
         return _NONE
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.1f}" if hours >= 10 else f"{hours:.3f}"
+    return f"{hours:,.0f}" if hours >= 100 or not hours else f"{hours:.1f}" if hours >= 10 else f"{hours:.3f}"
 
 
 def settings_table(report: RunReport) -> Table:

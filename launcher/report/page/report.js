@@ -99,6 +99,13 @@
     found.axisLabel = { color: look.ink, hideOverlap: true, formatter: seconds };
     return found;
   }
+  // The longest bar, whether they are beside or behind each other.
+  function longest(picture) {
+    return Math.max.apply(null, picture.rows.map(function (_, row) {
+      var all = picture.series.map(function (one) { return one.values[row] || 0; });
+      return picture.beside ? Math.max.apply(null, all) : all.reduce(function (sum, value) { return sum + value; }, 0);
+    }));
+  }
   function rowAxis(look, rows, narrow) {
     var found = axis(look, { type: "category", data: rows, inverse: true });
     found.axisLabel = {
@@ -121,9 +128,12 @@
         option.tooltip.trigger = "axis";
         option.tooltip.axisPointer = { type: "shadow" };
         option.tooltip.valueFormatter = function (value) { return figure(value, picture.unit); };
-        option.xAxis = axis(look, { type: "value", name: picture.unit === "s" ? "" : picture.unit,
-          nameLocation: "middle", nameGap: 26, minInterval: picture.unit === "s" ? 0 : 1 });
-        option.xAxis.axisLabel.formatter = picture.unit === "s" ? seconds : inShort;
+        if (picture.unit === "s") {
+          option.xAxis = timeAxis(look, longest(picture), narrow);
+        } else {
+          option.xAxis = axis(look, { type: "value", name: picture.unit, nameLocation: "middle", nameGap: 26, minInterval: 1 });
+          option.xAxis.axisLabel.formatter = inShort;
+        }
         option.grid.bottom = 28;
         option.yAxis = rowAxis(look, picture.rows, narrow);
         option.series = picture.series.map(function (one, number) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from reported_runs import T0
 from curator_slurm.launcher.cli import main
 from curator_slurm.launcher.cli.schema import documents
 from curator_slurm.launcher.report.compare_runs import Comparison
+from curator_slurm.launcher.report.comparison_page import comparison_pictures, comparison_sections
 from curator_slurm.launcher.report.make_report import comparison_of
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.status.view_schema import schema_of
@@ -56,6 +58,20 @@ def test_another_attempt_costs_more(two: tuple[Run, Run]) -> None:
         pytest.approx(0.0556, abs=1e-3),
         pytest.approx(0.111, abs=1e-3),
     )
+
+
+def test_stages_of_one_name_and_units_on_the_page(two: tuple[Run, Run]) -> None:
+    found = comparison_of(*two)
+    stages = (*found.stages, replace(found.stages[0], pipeline="q"))
+    pictures = comparison_pictures(replace(found, stages=stages))
+    assert pictures["items"]["rows"] == ["p: reader", "quality <filter>", "writer", "q: reader"]
+    figures, _, of_stages, _ = comparison_sections(replace(found, stages=stages), pictures)
+    (table,) = (block.table for block in of_stages.blocks)
+    assert table is not None
+    assert [row[0] for row in table.rows] == pictures["items"]["rows"]
+    (table,) = (block.table for block in figures.blocks)
+    assert table is not None
+    assert {row[0]: row[1] for row in table.rows}["energy"] == "0.003 kWh"
 
 
 def test_a_run_that_never_started_beside_one_that_did(two: tuple[Run, Run], tmp_path: Path) -> None:

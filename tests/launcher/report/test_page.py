@@ -121,7 +121,7 @@ def test_stages_of_several_pipelines_or_of_one_name_are_told_apart(run: Run) -> 
     first, *others = report.measured.stages
     twice = [first, replace(first, pipeline="q"), replace(others[0], stage="reader"), *others]
     assert stage_labels(report.measured.stages) == ["reader", "quality <filter>", "writer"]
-    assert stage_labels(twice) == ["p: reader", "q: reader", "p: reader (2)", "p: quality <filter>", "p: writer"]
+    assert stage_labels(twice) == ["p: reader", "q: reader", "p: reader (2)", "quality <filter>", "writer"]
     measured = replace(report.measured, stages=tuple(twice))
     page = page_of(replace(report, measured=measured))
     for name in ("rate", "queued", "workers", "busy", "task-times"):
@@ -156,6 +156,14 @@ def test_long_texts_are_no_figures(tmp_path: Path) -> None:
     figures = [text for text, attributes in Elements(page_of(report_of(run))).whole if "figure" in attributes]
     assert len(figures) > 50
     assert max(map(len, figures)) < 25
+
+
+def test_what_proves_a_failure_is_unfolded(tmp_path: Path) -> None:
+    run = run_dirs.submitted_run(tmp_path)
+    run_dirs.outcome(run_dirs.new_attempt(run), "failed", failure_class="app_failed", evidence=["ValueError: no"])
+    page = page_of(report_of(run))
+    assert "Failure class: app_failed; to blame: application." in page
+    assert re.search("<details open><summary>The lines that prove it</summary><pre[^>]*>ValueError: no", page)
 
 
 def test_gpus_are_spoken_of_where_there_are_any(run: Run) -> None:
@@ -198,6 +206,7 @@ def test_documents_are_shown_once_as_text(run: Run) -> None:
 def test_a_run_that_has_not_started_has_a_page(tmp_path: Path) -> None:
     page = page_of(report_of(run_dirs.new_run(tmp_path)))
     assert "What ran" in page
+    assert "unknown" not in page.partition("<script")[0], "neither a class of failure nor who is to blame"
     assert pictures(page) == {}
 
 
