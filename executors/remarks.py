@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from curator_slurm.executors.task_failures import FailedTaskRecord, short_error
-from curator_slurm.executors.tasks import source_of
+from curator_slurm.executors.tasks import files_of, source_of
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Remarks:
     def failed_rows(self, stage: str, task: Any) -> list[FailedTaskRecord]:
         """A record for each row; one for all behind the thousandth of a file, at the line of the first of these."""
         records = []
-        source = next(iter(getattr(task, "_metadata", {}).get("source_files") or []), None)
+        source = next(iter(files_of(task)), None)
         for file, rows in self._rows.items():
             for number, row in enumerate(rows):
                 count = 1 + (self._more.get(file, 0) if number == _MOST_LINES else 0)
@@ -89,12 +89,12 @@ def leave_out(error: Exception, file: str = "", line: int | None = None, *, aske
     if remarks is None:
         log.warning("left out: %s", error)
         return
-    remarks.add(_Row(file, line, short_error(error)))
+    remarks.add(_Row(file, line, short_error(error, [file])))
 
 
 def described(task: Any) -> str:
     """A task in a message, with the files that its rows come from."""
-    files = list(getattr(task, "_metadata", {}).get("source_files") or [])
+    files = files_of(task)
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return f"task {task.task_id}" + (f" of {files[0]}{more}" if files else "")
 

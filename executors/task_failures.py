@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -105,9 +105,9 @@ class StageError(ExecutorError):
         self.details = details
 
     @classmethod
-    def from_exception(cls, stage: str, what: str, error: BaseException) -> StageError:
-        """Wrap the exception that is being handled; `what` says in which call it came up."""
-        return cls(stage, what, short_error(error), "".join(traceback.format_exception(error)))
+    def from_exception(cls, stage: str, what: str, error: BaseException, files: Iterable[str] = ()) -> StageError:
+        """Wrap the exception that is being handled; `what` says in which call it came up, of which files."""
+        return cls(stage, what, short_error(error, files), "".join(traceback.format_exception(error)))
 
     def __str__(self) -> str:
         return f"stage {self.stage!r} failed in {self.what}: {self.error}\n\n{self.details}"
@@ -155,7 +155,10 @@ class LostTasksError(ExecutorError):
     """Tasks were neither output nor filtered nor failed: they are never lost silently."""
 
 
-def short_error(error: BaseException) -> str:
-    """Class and first line of an exception."""
+def short_error(error: BaseException, files: Iterable[str] = ()) -> str:
+    """Class and first line of an exception; names of `files` in it do not end that line, whatever is in them."""
     text = str(error).strip()
+    for file in files:
+        if not file.isprintable():
+            text = text.replace(file, ascii(file))
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

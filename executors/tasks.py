@@ -80,6 +80,11 @@ def source_of(task: Any) -> str:
     return own or "_".join(str(getattr(task, "task_id", "")).split("_")[:2])
 
 
+def files_of(task: Any) -> list[str]:
+    """The files that the rows of a task were read from, as far as it says so."""
+    return [str(file) for file in getattr(task, "_metadata", {}).get("source_files") or []]
+
+
 def content_id(parts: Iterable[str]) -> str:
     """Twelve hexadecimal digits that depend on the texts and their order alone."""
     digest = hashlib.sha256()

@@ -27,7 +27,7 @@ from curator_slurm.executors.missing_input import refusal
 from curator_slurm.executors.remarks import Remarks, listening
 from curator_slurm.executors.resume.tracker import Account, Given, Tracking, items_of, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
-from curator_slurm.executors.tasks import is_failed_marker, is_none_marker, source_of
+from curator_slurm.executors.tasks import files_of, is_failed_marker, is_none_marker, source_of
 
 _MOST_NAMED = 8
 _NODE = socket.gethostname().split(".", 1)[0]
@@ -307,7 +307,8 @@ class StageAdapter:
 
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
         details = "".join(traceback.format_exception(error))
-        return FailedTaskRecord(self.name, task.task_id, source_of(task), attempt, short_error(error), details)
+        line = short_error(error, files_of(task))
+        return FailedTaskRecord(self.name, task.task_id, source_of(task), attempt, line, details)
 
     def _stage_error(self, tasks: Sequence[Any], error: BaseException) -> StageError:
         if isinstance(error, StageError):
@@ -315,9 +316,9 @@ class StageAdapter:
         named = ", ".join(task.task_id or "?" for task in tasks[:_MOST_NAMED])
         if len(tasks) > _MOST_NAMED:
             named += f" and {len(tasks) - _MOST_NAMED} more"
-        return StageError.from_exception(
-            self.name, f"process_batch of task{'s' if len(tasks) > 1 else ''} {named}", error
-        )
+        files = [file for task in tasks for file in files_of(task)]
+        what = f"process_batch of task{'s' if len(tasks) > 1 else ''} {named}"
+        return StageError.from_exception(self.name, what, error, files)
 
 
 @dataclass

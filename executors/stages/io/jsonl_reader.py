@@ -136,7 +136,10 @@ def _read(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
     tables = _read_fast(list(contents.values())) if not wrong else None
     if tables is not None:
         counts = dict(zip(contents, (table.num_rows for table in tables), strict=True))
-        data = frame_of_table(_joined(tables)) if any(counts.values()) else None
+        total = sum(counts.values())
+        data = frame_of_table(_joined(tables)) if total else None
+        if data is not None and not len(data.columns):
+            data = frame({}, total)  # of rows without keys
     else:
         rows: list[dict[str, Any]] = []
         counts = {}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curator_slurm.executors.remarks import note
 from curator_slurm.executors.stage import CompositeStage, ProcessingStage
 from curator_slurm.executors.stages.columns import column_names, frame, with_column
 from curator_slurm.executors.stages.io.file_partitioning import FilePartitioningStage
@@ -83,9 +84,15 @@ class BaseReader(ProcessingStage[FileGroupTask, DocumentBatch]):
         """The documents of the group.
 
         Raises:
-            ValueError: there are none, and `allow_empty` is not set.
+            ValueError: there are none, or nothing is in any of them, and `allow_empty` is not set.
         """
         data: Any = self.read_data(task.data, dict(self.read_kwargs), self.fields)
+        if data is not None and len(data) and not column_names(data):
+            what = f"nothing is in any of the {len(data)} rows of {named(task.data)}"
+            if not self.allow_empty:
+                raise ValueError(f"{what}; allow_empty=True passes over such files")
+            note(f"passed over: {what}")
+            return None
         if data is None or len(data) == 0:
             if not self.allow_empty:
                 raise ValueError(f"no rows in {named(task.data)}; allow_empty=True accepts files without rows")

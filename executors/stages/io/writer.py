@@ -15,7 +15,7 @@ from curator_slurm.common.addresses import is_remote
 from curator_slurm.executors.remarks import described
 from curator_slurm.executors.resumed_run import is_resumed
 from curator_slurm.executors.stage import ProcessingStage
-from curator_slurm.executors.stages.columns import select
+from curator_slurm.executors.stages.columns import column_names, select
 from curator_slurm.executors.stages.io import storage
 from curator_slurm.executors.stages.option_checks import check_options
 from curator_slurm.executors.tasks import DocumentBatch, FileGroupTask
@@ -96,6 +96,8 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
             return []
         data = select(task.data, self.fields) if self.fields is not None else task.data
         try:
+            if not column_names(data):
+                raise ValueError(f"its {task.num_items} rows have no column, so that a file would hold none of them")
             data = self.ready_rows(data)
             if len(data) == 0:
                 storage.remove(path, self.storage_options)

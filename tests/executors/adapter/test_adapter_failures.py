@@ -18,7 +18,7 @@ from curator_slurm.executors import Task
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.adapter.batch_report import shift
 from curator_slurm.executors.task_failures import FailurePolicy, OnTaskError, StageError
-from curator_slurm.executors.tasks import FailedTask, assign_root_task_ids
+from curator_slurm.executors.tasks import FailedTask, FileGroupTask, assign_root_task_ids
 
 
 def batch(count: int) -> list[Any]:
@@ -55,6 +55,21 @@ def test_a_failing_batch_is_retried_then_halved_until_one_task_stands_alone() ->
     }  # fmt: skip
     assert (report.tasks_in, report.tasks_out, report.tasks_filtered) == (8, 7, 0)
     assert (list(report.parents), list(report.failed_inputs)) == ([0, 1, 2, 3, 4, 5, 6], [7])
+
+
+def test_the_name_of_a_file_does_not_end_the_first_line_of_an_error() -> None:
+    class Reader(Raise):
+        def process_batch(self, tasks: list[Any]) -> list[Any]:
+            raise ValueError(f"{tasks[0].data[0]}, line 3: not JSON\nmore")
+
+    name = "/data/a\nb\r.jsonl"
+    task = FileGroupTask("data", [name], _metadata={"source_files": [name]})
+    said = r"ValueError: '/data/a\nb\r.jsonl', line 3: not JSON"
+    with pytest.raises(StageError) as caught:
+        StageAdapter(Reader("reader"), FailurePolicy(OnTaskError.FAIL, 0, None, None)).process([task])
+    assert caught.value.error == said
+    _, report = StageAdapter(Reader("reader"), skip()).process([task])
+    assert [each.error for each in report.failures] == [said]
 
 
 def test_with_fail_the_error_names_the_one_task_if_there_are_retries() -> None:

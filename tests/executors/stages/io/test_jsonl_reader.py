@@ -93,6 +93,18 @@ def test_a_group_without_rows_is_an_error(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"{}\n{}\n", b"[{}, {}]", b"{}\n\n{ }"])
+def test_rows_without_keys_are_told_from_no_rows(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.jsonl").write_bytes(content)
+    said = r"nothing is in any of the 2 rows of .*a\.jsonl"
+    with pytest.raises(Exception, match=said + "; allow_empty=True passes over such files"):
+        read(tmp_path)
+    assert run(JsonlReader(str(tmp_path), allow_empty=True)) == []
+    assert read(tmp_path, fields=["n"], read_kwargs={"missing_fields": "null"}) == [{"n": None}, {"n": None}]
+    (tmp_path / "b.jsonl").write_bytes(b'{"n": 1}')
+    assert read(tmp_path, files_per_partition=2) == [{"n": None}, {"n": None}, {"n": 1}]
+
+
 def test_a_group_without_rows_is_let_through_where_that_is_allowed(tmp_path: Path) -> None:
     for name, content in (("a", b""), ("b", b'{"text": "x"}'), ("c", b"\n\n")):
         (tmp_path / f"{name}.jsonl").write_bytes(content)

@@ -84,6 +84,14 @@ def test_a_batch_without_rows_leaves_no_file_and_removes_an_old_one(tmp_path: Pa
 
 
 @pytest.mark.parametrize("writer", [JsonlWriter, ParquetWriter])
+def test_rows_without_columns_are_not_lost_silently(tmp_path: Path, writer: type[Any]) -> None:
+    task = batch({"text": ["a", "b"]})
+    task.data = pd.DataFrame(index=pd.RangeIndex(2))
+    with pytest.raises(ValueError, match=r"task 0_a_0.*its 2 rows have no column"):
+        writer(str(tmp_path)).process(task)
+
+
+@pytest.mark.parametrize("writer", [JsonlWriter, ParquetWriter])
 def test_an_error_leaves_what_was_there_and_no_temporary_file(tmp_path: Path, writer: type[Any]) -> None:
     stage = writer(str(tmp_path))
     (path,) = stage.process(batch({"text": ["a"]})).data
