@@ -17,6 +17,7 @@ from curator_slurm.launcher.spec.value_types import (
     Line,
     LineList,
     Memory,
+    OrPlain,
     Path,
     Section,
     Size,
@@ -112,7 +113,7 @@ class NetworkFacts(NetworkSpec):
 class StorageFacts(StorageSpec):
     """Where run directories and node-local files are kept, and for how long."""
 
-    node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder)] = Field(  # type: ignore[assignment]
+    node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder), OrPlain({"type": "string"})] = Field(  # type: ignore[assignment]
         default=None,
         description="node-local folder for Ray's session, temporary files and spilling: a path, or a section with "
         "`path`",
@@ -180,7 +181,7 @@ class PartitionSpec(Section):
     limits: LimitsSpec = LimitsSpec()
     preempted: bool = Field(default=False, description="whether jobs there may be preempted")
     internet: Internet | None = Field(default=None, description="as network.internet, for its nodes")
-    node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder)] = Field(
+    node_local: Annotated[NodeLocalSpec | None, BeforeValidator(_local_folder), OrPlain({"type": "string"})] = Field(
         default=None, description="as storage.node_local, for its nodes"
     )
 

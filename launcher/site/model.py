@@ -25,7 +25,7 @@ from curator_slurm.launcher.spec.model import ExecutorSpec, FailuresSpec, Spec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.report_section import ReportSpec
-from curator_slurm.launcher.spec.restart_section import RestartSpec
+from curator_slurm.launcher.spec.restart_section import RestartSection, RestartSpec
 from curator_slurm.launcher.spec.value_types import Line, LineList, Path, Section, Whole
 
 
@@ -98,7 +98,7 @@ class Site(Section):
     cluster: ClusterSpec = ClusterSpec()
     failures: FailuresSpec = FailuresSpec()
     report: ReportSpec = ReportSpec()
-    restart: RestartSpec = RestartSpec()
+    restart: RestartSection = RestartSpec()
     notify: NotifySpec = NotifySpec()
     shards: ShardDefaults = ShardDefaults()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from curator_slurm.launcher.spec.value_types import LineList, Path, Section, Size, Whole, problem
+from curator_slurm.launcher.spec.value_types import LineList, OrPlain, Path, Section, Size, Whole, problem
 
 
 class InputSpec(Section):
@@ -110,7 +110,7 @@ class OutputSpec(Section):
         default=CollectMode.MANUAL,
         description="for sharded runs: manual waits for `curator-slurm collect`, auto submits a small job that runs it",
     )
-    merge: Annotated[MergeSpec | None, BeforeValidator(_merge)] = Field(
+    merge: Annotated[MergeSpec | None, BeforeValidator(_merge), OrPlain({"type": "boolean"})] = Field(
         default=None,
         description="for sharded runs: merge JSONL, text and Parquet files; `true`, or a section with `target_size`",
     )

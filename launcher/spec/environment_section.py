@@ -16,6 +16,7 @@ from curator_slurm.launcher.spec.value_types import (
     EnvNameList,
     EnvValue,
     LineList,
+    OrPlain,
     Path,
     Section,
     Size,
@@ -38,7 +39,7 @@ class EnvironmentSpec(Section):
     """The software on the nodes: at most one of `python`, `venv`, `conda` and `uv`; default: the submitter's Python, or
     with `container` that of the image."""
 
-    container: Annotated[ContainerSpec | None, BeforeValidator(plain_image)] = Field(
+    container: Annotated[ContainerSpec | None, BeforeValidator(plain_image), OrPlain({"type": "string"})] = Field(
         default=None,
         description="an image that the run's software is in: its name or path, or a section with `image`; nothing of "
         "curator-slurm needs to be in it",

@@ -34,7 +34,8 @@ EXCLUSIVE: tuple[tuple[Path, ...], ...] = (
 )
 """Settings of which one counts."""
 CONTAINER: Path = ("environment", "container")
-SHORT: dict[Path, str] = {CONTAINER: "image", ("storage", "node_local"): "path"}
+RESTART: Path = ("restart",)
+SHORT: dict[Path, str] = {CONTAINER: "image", ("storage", "node_local"): "path", RESTART: "mechanism"}
 """Sections that may be written as a plain text, and the key that it stands for."""
 
 
@@ -78,7 +79,7 @@ def merge(below: Document, above: Document, root: type[BaseModel], source: str =
     Both have mappings at their tops. What is wrong in either is left for the check of the whole.
     """
     below = _in_full(below, [path for path in SHORT if section_at(path, root)])
-    above = _in_full(above, [CONTAINER])
+    above = _in_full(above, [CONTAINER, RESTART])
     sources = {**dict.fromkeys(above.lines, source), **above.sources} if source else dict(above.sources)
     result = Document(lines=dict(above.lines), written=dict(above.written), problems=above.problems, sources=sources)
     gone = {
@@ -95,14 +96,24 @@ def merge(below: Document, above: Document, root: type[BaseModel], source: str =
 def in_full(value: Any, paths: Iterable[Path] = tuple(SHORT)) -> Any:
     """The same with sections in place of the texts that stand for them; `value` stays as it is."""
     for path in paths:
-        text = value_at(value, path)
-        if isinstance(text, str):
-            value = {**value, path[0]: {**value[path[0]], path[1]: {SHORT[path]: text}}}
+        if _is_short(value, path):
+            value = _with_section(value, path, SHORT[path])
     return value
 
 
+def _is_short(value: Any, path: Path) -> bool:
+    """Whether a text stands there for a section; other readers of YAML make false of `restart: off`."""
+    text = value_at(value, path)
+    return isinstance(text, str) or (path == RESTART and text is False)
+
+
+def _with_section(value: Any, path: Path, key: str) -> Any:
+    first, *rest = path
+    return {**value, first: _with_section(value[first], tuple(rest), key) if rest else {key: value[first]}}
+
+
 def _in_full(document: Document, paths: Iterable[Path]) -> Document:
-    short = [path for path in paths if isinstance(value_at(document.value, path), str)]
+    short = [path for path in paths if _is_short(document.value, path)]
     if not short:
         return document
     result = replace(

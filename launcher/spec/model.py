@@ -22,7 +22,7 @@ from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, Reso
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
 from curator_slurm.launcher.spec.report_section import ReportSpec
-from curator_slurm.launcher.spec.restart_section import RestartSpec
+from curator_slurm.launcher.spec.restart_section import RestartSection, RestartSpec
 from curator_slurm.launcher.spec.value_types import (
     Backend,
     BackendName,
@@ -139,7 +139,7 @@ class Spec(Section):
     cluster: ClusterSpec = ClusterSpec()
     failures: FailuresSpec = FailuresSpec()
     report: ReportSpec = ReportSpec()
-    restart: RestartSpec = RestartSpec()
+    restart: RestartSection = RestartSpec()
     network: NetworkSpec = NetworkSpec()
     storage: StorageSpec = StorageSpec()
     output: OutputSpec = OutputSpec()

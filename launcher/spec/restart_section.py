@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.spec.value_types import Memory, Number, Section, Whole, as_list, problem
+from curator_slurm.launcher.spec.value_types import Memory, Number, OrPlain, Section, Whole, as_list, problem
 
 RESTARTABLE: Sequence[FailureClass] = (
     FailureClass.PREEMPTED,
@@ -42,6 +42,18 @@ class Mechanism(StrEnum):
     RESUBMIT = "resubmit"
     CHAIN = "chain"
     OFF = "off"
+
+
+_MECHANISM_SCHEMA = {"enum": [*(each.value for each in Mechanism), False]}
+
+
+def plain_mechanism(value: Any) -> Any:
+    """A text is the mechanism, and nothing else is said; other readers of YAML make false of `off`."""
+    return {"mechanism": value} if isinstance(value, str) or value is False else value
+
+
+def _off(value: Any) -> Any:
+    return Mechanism.OFF if value is False else value
 
 
 def _cause(value: Any) -> Any:
@@ -90,7 +102,8 @@ class MemoryRule(Section):
 
 
 class RestartSpec(Section):
-    """When and how a run goes on by itself after its job has ended. It goes on with what is not done."""
+    """When and how a run goes on by itself after its job has ended. It goes on with what is not done; `restart: off`
+    is `mechanism: off`."""
 
     on: CauseList = Field(
         default=list(_DEFAULT),
@@ -106,7 +119,7 @@ class RestartSpec(Section):
         ge=0,
         description=f"restarts in all; default: {MAX_RESTARTS}, and with `mechanism: chain` {CHAIN_LINKS}",
     )
-    mechanism: Mechanism = Field(
+    mechanism: Annotated[Mechanism, BeforeValidator(_off), WithJsonSchema(_MECHANISM_SCHEMA)] = Field(
         default=Mechanism.AUTO,
         description="requeue: the same job again; resubmit: a new job; chain: all jobs at once, each of which waits "
         "for the end of the one before; off; auto: requeue, or resubmit where the site does not requeue",
@@ -143,3 +156,7 @@ class RestartSpec(Section):
         if self.max_restarts is not None:
             return self.max_restarts
         return CHAIN_LINKS if self.mechanism is Mechanism.CHAIN else MAX_RESTARTS
+
+
+RestartSection = Annotated[RestartSpec, BeforeValidator(plain_mechanism), OrPlain(_MECHANISM_SCHEMA)]
+"""A plain text, such as off, is the mechanism."""

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from curator_slurm.common.sizes import parse_size
 
@@ -204,6 +214,16 @@ Size = Annotated[str, BeforeValidator(_scalar_to_text), AfterValidator(_size), _
 """A number of bytes, written as 10G or 512MiB."""
 EnvNameList = Annotated[list[EnvName], BeforeValidator(as_list), _TEXT_LIST_SCHEMA]
 BashList = Annotated[list[Bash], BeforeValidator(as_list), _TEXT_LIST_SCHEMA]
+
+
+@dataclass(frozen=True)
+class OrPlain:
+    """Beside its validator: says in the JSON schema that a section may be written as a plain value, too."""
+
+    plain: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(core), dict(self.plain)]}
 
 
 class Section(BaseModel):

@@ -72,6 +72,19 @@ def test_a_container_written_as_a_text_is_its_image_and_nothing_else(places):
     )
 
 
+@pytest.mark.parametrize("written", ["off", "false", "{mechanism: off}"])
+def test_restarts_switched_off_are_one_setting_among_others(places, written):
+    places.write("system", f"restart: {written}\n")
+    places.write("spec", f"{SPEC}restart: {{max_restarts: 7}}\n")
+    plan = places.plan()
+    assert (plan.spec.restart.mechanism.value, plan.spec.restart.max_restarts) == ("off", 7)
+    places.write("system", "restart: {max_restarts: 9}\n")
+    places.write("spec", f"{SPEC}restart: {written}\n")
+    plan = places.plan()
+    assert (plan.spec.restart.mechanism.value, plan.spec.restart.max_restarts) == ("off", 9)
+    assert plan.origins["restart.mechanism"] == f"{places.spec}:3"
+
+
 def test_null_takes_a_setting_away_and_an_empty_section_nothing(places):
     places.write("system", "resources: {account: abc, time: 5, sbatch: {qos: low}}\nenvironment: {env: {A: 1}}\n")
     places.write("spec", f"{SPEC}resources:\n  time: null\n  sbatch: {{qos: null}}\nenvironment:\n")

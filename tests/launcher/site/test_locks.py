@@ -169,6 +169,21 @@ def test_a_container_is_the_same_however_it_is_written(places: Places, locked: s
     assert refuses(places, "environment.container=null")
 
 
+@pytest.mark.parametrize("locked", ["restart", "restart.mechanism"])
+@pytest.mark.parametrize("site", ["requeue", "{mechanism: requeue}"])
+def test_restarts_are_the_same_however_they_are_written(places: Places, locked: str, site: str) -> None:
+    places.write("system", f"{{locked: [{locked}], site: {{contact: help@lab}}, restart: {site}}}")
+    for same in ("requeue", "{mechanism: requeue}"):
+        places.write("spec", f"{SPEC}restart: {same}\n")
+        places.plan()
+    for other in ("off", "false", "{mechanism: off}", "{mechanism: false}"):
+        places.write("spec", f"{SPEC}restart: {other}\n")
+        assert refuses(places), other
+    places.write("spec", SPEC)
+    assert refuses(places, "restart=off")
+    assert refuses(places, "restart.mechanism=off")
+
+
 @pytest.mark.parametrize("locked", ["storage.node_local", "storage.node_local.path"])
 @pytest.mark.parametrize("site", ["/fast", "{path: /fast, size: 9G}"])
 def test_a_locked_folder_is_that_of_specs_too(places: Places, locked: str, site: str) -> None:

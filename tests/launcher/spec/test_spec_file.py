@@ -2,10 +2,14 @@
 
 import re
 
+import jsonschema
 import pytest
+import yaml
 
 from curator_slurm.launcher.errors import SpecError
+from curator_slurm.launcher.spec.json_schema import schema
 from curator_slurm.launcher.spec.model import NOT_YET
+from curator_slurm.launcher.spec.restart_section import Mechanism
 from curator_slurm.launcher.spec.spec_file import origins, read, read_string
 
 GOOD = "name: demo\npipeline: {command: echo hi}\n"
@@ -46,6 +50,40 @@ def test_all_errors_at_once_in_the_order_of_the_file():
     ]
     assert str(caught.value).startswith("s.yaml: 5 errors\n  s.yaml:1: `name` must be at most 63 letters")
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("written", ["off", "false", "{mechanism: off}", "{mechanism: false}"])
+def test_restarts_are_switched_off_by_one_word(written):
+    """Other readers of YAML make false of `off`, as for a spec that is a mapping in Python."""
+    spec = read_string(f"{GOOD}restart: {written}\n", "s.yaml").spec
+    assert spec.restart.mechanism is Mechanism.OFF
+    assert read_string(GOOD, "s.yaml", [f"restart={written}"]).spec.restart == spec.restart
+
+
+def test_what_restart_may_be_is_named_where_it_is_another_word():
+    words = "`restart.mechanism` must be one of auto, requeue, resubmit, chain, off; found the string 'never'"
+    assert only(f"{GOOD}restart: never").message == words
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"restart": "off"},
+        {"restart": False},
+        {"restart": {"mechanism": False}},
+        {"restart": {"max_restarts": 3}},
+        {"environment": {"container": "curator.sqsh"}},
+        {"environment": {"container": {"image": "curator.sqsh"}}},
+        {"output": {"merge": True}},
+        {"output": {"merge": {"target_size": "1G"}}},
+    ],
+)
+def test_editors_accept_short_forms(section):
+    spec = {**section, "name": "demo", "pipeline": {"command": "true"}, "input": {"paths": "a"}, "shards": {"count": 2}}
+    assert not problems(yaml.safe_dump(spec))
+    jsonschema.validate(spec, schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**spec, next(iter(section)): 3}, schema())
 
 
 @pytest.mark.parametrize(
