@@ -14,32 +14,9 @@ from dataclasses import dataclass, field
 
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
+from curator_slurm.launcher.port_blocks import SERVICES, SLOT, fewest_ports, guards, ports_wanted
 
-SERVICES = (
-    "gcs",
-    "client_server",
-    "dashboard",
-    "dashboard_metrics",
-    "node_manager",
-    "object_manager",
-    "agent_grpc",
-    "agent_http",
-    "runtime_env_agent",
-    "metrics_export",
-)
 _NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOPROTOOPT)
-_SLOT = 50
-"""Ports are handed out in slots of this many, each with a guard, so that no block lies unseen inside a larger one."""
-
-
-def guards(first: int, last: int) -> list[int]:
-    """Ports of a block that are bound and not used: both ends, and the first of every slot.
-
-    Two blocks that overlap have one of these in common, or the end of one lies inside the other. Slots are counted
-    from port 0, so that all ranges agree on them.
-    """
-    slots = range(-(-first // _SLOT) * _SLOT, last + 1, _SLOT)
-    return sorted({first, last, *slots})
 
 
 @dataclass(frozen=True)
@@ -67,13 +44,6 @@ class PortBlock:
         _close(self._locks)
 
 
-def ports_wanted(cpus: int) -> int:
-    """Ports a node needs: the services, and for each CPU room for many small workers."""
-    workers = max(100, 16 * cpus)
-    slots = -(-(len(SERVICES) + workers) // _SLOT)
-    return slots * _SLOT
-
-
 def reserve_ports(port_range: tuple[int, int], cpus: int, seed: int | None = None) -> PortBlock:
     """Find and lock a block of ports inside `port_range` (both ends included).
 
@@ -85,10 +55,10 @@ def reserve_ports(port_range: tuple[int, int], cpus: int, seed: int | None = Non
     first, last = port_range
     available = last - first + 1
     size = min(ports_wanted(cpus), available)
-    smallest = len(SERVICES) + 2 * cpus + 8 + len(guards(first, first + size - 1))
+    smallest = fewest_ports(first, last, cpus)
     if available < smallest:
         raise _exhausted(port_range, f"it has {available} ports, and Ray needs {smallest} on a node of {cpus} CPUs")
-    starts = list(range(first, last - size + 2, _SLOT))
+    starts = list(range(first, last - size + 2, SLOT))
     offset = random.Random(seed).randrange(len(starts))
     for start in starts[offset:] + starts[:offset]:
         locks = _lock(start, start + size - 1)

@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field
 from curator_slurm.launcher.site.habits import GpuUse, MemoryUse
 from curator_slurm.launcher.site.limits import LimitsSpec
 from curator_slurm.launcher.spec.container_section import MountList
-from curator_slurm.launcher.spec.model import NetworkSpec, StorageSpec
+from curator_slurm.launcher.spec.model import StorageSpec
+from curator_slurm.launcher.spec.network_section import NetworkSpec
 from curator_slurm.launcher.spec.value_types import (
     EnvName,
     EnvValue,

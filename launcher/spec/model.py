@@ -1,14 +1,13 @@
 """The spec: what a user writes in YAML, as one frozen class per section.
 
-`pipeline_section`, `data_sections`, `node_sections` and `environment_section` hold the sections about the pipeline, its
-data, the nodes and their software, this module the others and the checks across sections. The classes hold and check
-values; `spec_file` reads the YAML, gives errors their line numbers and applies `--set`; `plan` resolves and freezes.
-Units are in the field names or their descriptions.
+`pipeline_section`, `data_sections`, `node_sections`, `environment_section` and the like hold the sections about the
+pipeline, its data, the nodes and their software, this module the others and the checks across sections. The classes
+hold and check values; `spec_file` reads the YAML, gives errors their line numbers and applies `--set`; `plan` resolves
+and freezes. Units are in the field names or their descriptions.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +17,7 @@ from curator_slurm.common.dashboard import Dashboard
 from curator_slurm.launcher.spec.curator_arrays import CURATOR_ARRAYS, ENABLED
 from curator_slurm.launcher.spec.data_sections import CollectMode, InputSpec, OutputSpec, ShardsSpec
 from curator_slurm.launcher.spec.environment_section import EnvironmentSpec
+from curator_slurm.launcher.spec.network_section import NetworkSpec
 from curator_slurm.launcher.spec.node_sections import ClusterSpec, HeadUse, ResourcesSpec
 from curator_slurm.launcher.spec.notify_section import NotifySpec
 from curator_slurm.launcher.spec.pipeline_section import PipelineSpec
@@ -26,7 +26,6 @@ from curator_slurm.launcher.spec.restart_section import RestartSection, RestartS
 from curator_slurm.launcher.spec.value_types import (
     Backend,
     BackendName,
-    LineList,
     Name,
     Number,
     Path,
@@ -79,42 +78,6 @@ class FailuresSpec(Section):
         return self.model_dump(mode="json", exclude_none=True, exclude={"fail_if_empty"})
 
 
-def _is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-class NetworkSpec(Section):
-    """Addresses and ports of the Ray cluster."""
-
-    interface: LineList = Field(
-        default=[],
-        description="interfaces in order of preference, by name (ib0, hsn*) or by network (10.1.0.0/16, fd00::/8); "
-        "default: the default route's",
-    )
-    port_range: tuple[Whole, Whole] = Field(default=(20000, 29999), description="first and last port that Ray may use")
-
-    @model_validator(mode="after")
-    def _networks(self) -> NetworkSpec:
-        for index, pattern in enumerate(self.interface):
-            if "/" in pattern and not _is_network(pattern):
-                key = f"network.interface.{index}"
-                raise problem(f"`{key}` is {pattern}, which is no network such as 10.1.0.0/16 or fd00::/8", key)
-        return self
-
-    @model_validator(mode="after")
-    def _ordered(self) -> NetworkSpec:
-        first, last = self.port_range
-        if not 1024 <= first <= last <= 65535:
-            raise problem(
-                "`network.port_range` must be [first, last] with 1024 <= first <= last <= 65535", "network.port_range"
-            )
-        return self
-
-
 class StorageSpec(Section):
     """Where run directories and node-local files are kept."""
 
@@ -164,11 +127,20 @@ class Spec(Section):
             )
         if self.cluster.tls and not self.cluster.ray:
             raise problem("`cluster.tls` encrypts Ray's traffic; `cluster.ray: false` starts no Ray", "cluster.tls")
+        if self.cluster.ray:
+            self._refuse_few_ports()
         if self.shards is not None and self.input is None:
             raise problem("`shards` requires `input`", "shards")
         if self.shards is not None:
             self._refuse_second_split()
         return self
+
+    def _refuse_few_ports(self) -> None:
+        for key, part in [
+            ("resources", self.resources),
+            *((f"resources.groups.{index}", group) for index, group in enumerate(self.resources.groups)),
+        ]:
+            self.network.refuse_few_ports(part.cpus_per_node or 1, f"{key}.cpus_per_node")
 
     @property
     def _nodes_by_need(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from curator_slurm.launcher.site.model import WITHOUT_EFFECT, Site
 from curator_slurm.launcher.spec.keys import section_at, settings
-from curator_slurm.launcher.spec.model import NetworkSpec
+from curator_slurm.launcher.spec.network_section import NetworkSpec
 from curator_slurm.launcher.survey.commented_yaml import DECIDE, Block, Item, Key, Words, decide
 from curator_slurm.launcher.survey.probe_report import NodeDisk, ProbeReport
 

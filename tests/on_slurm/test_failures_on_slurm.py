@@ -189,9 +189,11 @@ def test_a_folder_that_no_node_has(runs: Runs) -> None:
 
 
 def test_a_port_range_that_is_exhausted(runs: Runs) -> None:
-    done = runs.run({**SLEEPER, "network": {"port_range": [21000, 21019]}})
+    """It has enough for one CPU; how many whole nodes have is known there alone."""
+    whole = {"nodes": 2, "time": 20, "sbatch": {"exclusive": True}}
+    done = runs.run({**SLEEPER, "resources": whole, "network": {"port_range": [21000, 21023]}})
     assert done.returncode == 6, done.output
-    failed(runs, "port_conflict", "network.port_range", "21000-21019")
+    failed(runs, "port_conflict", "network.port_range", "21000-21023")
 
 
 def test_an_interface_that_no_node_has(runs: Runs) -> None:

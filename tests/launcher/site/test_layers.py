@@ -165,6 +165,7 @@ def test_a_file_builds_on_others(places):
         ("partitions: {gpu: {gpus: 4, gpu_type: h100}}\n", "is h100, which is not in `gpu_types` (empty)"),
         ("slurm: {gpus: gres, gres: never}\n", "`slurm.gres: never` forbids that"),
         ("network: {interface: [ib0, 10.1.0.0/33]}\n", "`network.interface.1` is 10.1.0.0/33, which is no network"),
+        ("network: {port_range: [20000, 20001]}\n", "`network.port_range` has 2 ports, and Ray needs 22 on a node"),
         ("resources: {sbatch: {mem: 4G}}\n", "use `resources.mem_per_node`"),
         ("a: b: c\n", "is not valid YAML"),
     ],

@@ -52,6 +52,13 @@ def test_all_errors_at_once_in_the_order_of_the_file():
     assert caught.value.exit_code == 2
 
 
+def test_few_ports_are_enough_for_a_small_node_and_for_a_run_without_ray():
+    few = f"{GOOD}network: {{port_range: [20000, 20022]}}\n"
+    assert not problems(few)
+    assert not problems(f"{few}resources: {{cpus_per_node: 1}}")
+    assert not problems(f"{few}resources: {{cpus_per_node: 2}}\ncluster: {{ray: false}}")
+
+
 @pytest.mark.parametrize("written", ["off", "false", "{mechanism: off}", "{mechanism: false}"])
 def test_restarts_are_switched_off_by_one_word(written):
     """Other readers of YAML make false of `off`, as for a spec that is a mapping in Python."""
@@ -144,6 +151,17 @@ def test_unknown_keys_get_a_suggestion(line, key, part):
         ("shards: {count: 2}", "`shards` requires `input`"),
         ("network: {port_range: [1, 2, 3]}", "`network.port_range` must be a list of two numbers; found a list"),
         ("network: {port_range: 3}", "`network.port_range` must be a list of two numbers; found 3"),
+        ("network: {port_range: [3, 2]}", "`network.port_range` must be [first, last] with 1024 <= first"),
+        ("network: {port_range: [20000, 20001]}", "`network.port_range` has 2 ports, and Ray needs 22 on a node"),
+        ("network: {port_range: [20000, 20000]}", "`network.port_range` has 1 port, and Ray needs 21 on a node"),
+        (
+            "network: {port_range: [20000, 20022]}\nresources: {cpus_per_node: 2}",
+            "`network.port_range` has 23 ports, and Ray needs 24 on a node of 2 CPUs",
+        ),
+        (
+            "network: {port_range: [20000, 20059]}\nresources: {groups: [{name: a, nodes: 1, cpus_per_node: 64}]}",
+            "`network.port_range` has 60 ports, and Ray needs 149 on a node of 64 CPUs",
+        ),
         ("environment: {env: {A: null}}", "`environment.env.A` must be a string; found nothing"),
         ("environment: {env: {A: [1]}}", "`environment.env.A` must be a string; found a list"),
         (
