@@ -36,7 +36,18 @@ def count(number: object) -> str:
 
 def several(number: object, what: str) -> str:
     """`1 file`, `1,200 files`."""
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+    shown = f"{number:g}" if isinstance(number, float) and not number.is_integer() else count(number)
+    return f"{shown} {what}{'' if number == 1 else 's'}"
+
+
+def are(number: object) -> str:
+    """The verb behind `several`."""
+    return "is" if number == 1 else "are"
+
+
+def all_of(number: object, what: str) -> str:
+    """`all 12 files`, `the only file`."""
+    return f"the only {what}" if number == 1 else f"all {several(number, what)}"
 
 
 def share(part: float, whole: float) -> str:

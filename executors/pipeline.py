@@ -7,6 +7,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.resume.checkpoint import check_resumable, checkpointing
 from curator_slurm.executors.resume.log import CheckpointError
 from curator_slurm.executors.run.progress import pipeline_name
@@ -106,9 +107,9 @@ class Pipeline:
         ]
         for number, stage in enumerate(self.stages, 1):
             lines += ["", f"Stage {number}: {stage.name}"]
-            resources = f"  Resources: {stage.resources.cpus:g} CPUs"
+            resources = f"  Resources: {several(stage.resources.cpus, 'CPU')}"
             if stage.resources.requires_gpu:
-                resources += f", {stage.resources.gpus:g} GPUs"
+                resources += f", {several(stage.resources.gpus, 'GPU')}"
             lines += [resources, f"  Batch size: {stage.batch_size}"]
             for title, spec in (("Inputs", stage.inputs()), ("Outputs", stage.outputs())):
                 if isinstance(spec, tuple) and any(spec):

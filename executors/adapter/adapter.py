@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.adapter.batch_report import BatchReport, Parent, shift
 from curator_slurm.executors.adapter.deadline import deadline
 from curator_slurm.executors.adapter.dropped_documents import Before, Comparer
@@ -248,7 +249,9 @@ class StageAdapter:
         seconds = self.policy.task_timeout_s
         given = list(tasks)  # a stage may empty its list, or sort it
         items = [items_of(task) for task in tasks]
-        limit = deadline(seconds and seconds * len(tasks), f"{self.name}, {len(tasks)} tasks", kill=self._kill)
+        limit = deadline(
+            seconds and seconds * len(tasks), f"{self.name}, {several(len(tasks), 'task')}", kill=self._kill
+        )
         rows = self._rows(tasks)
         with listening(skips=self.policy.skips) as heard, showing(self._taker), limit:
             outputs = self.stage.process_batch(given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.common.named_objects import import_named
 
 _METHODS = ("score_document", "keep_document", "modify_document")
@@ -53,7 +54,10 @@ def one_each(key: str, given: Any, count: int) -> list[Any]:
     if len(values) == 1:
         return values * count
     if len(values) != count:
-        raise ValueError(f"{key} has {len(values)} values for {count} functions; give one value, or one per function")
+        raise ValueError(
+            f"{key} has {several(len(values), 'value')} for "
+            f"{several(count, 'function')}; give one value, or one per function"
+        )
     return values
 
 

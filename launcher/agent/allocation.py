@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.agent.memory import control_group_limit
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
@@ -98,7 +99,7 @@ def _slurm_allocation(environ: Mapping[str, str]) -> Allocation:
     given = [(name, cpus, number) for number, part in enumerate(_components(environ)) for name, cpus in part]
     nodes = tuple(name for name, _, _ in given)
     if not 0 <= node_id < len(nodes):
-        raise ValueError(f"node {node_id} of {len(nodes)} nodes")
+        raise ValueError(f"node {node_id} of {several(len(nodes), 'node')}")
     if len(set(nodes)) < len(nodes):
         twice = next(name for name in nodes if nodes.count(name) > 1)
         raise ValueError(
@@ -156,13 +157,13 @@ def local_allocation(environ: Mapping[str, str], host: str, gpus_wanted: int) ->
     cpus = max(real, MIN_LOCAL_CPUS)
     notes = []
     if cpus > real:
-        notes.append(f"{real} CPUs here; the local cluster shows {cpus}, so that stages take turns on them")
+        notes.append(f"{several(real, 'CPU')} here; the local cluster shows {cpus}, so that stages take turns on them")
     found = len(visible_gpus(environ)) or len(list(Path("/dev").glob("nvidia[0-9]*")))
     gpus = min(found, gpus_wanted) if found else gpus_wanted
     if gpus > found:
         notes.append(f"no GPU here; {gpus} logical ones stand in, which no program can compute on")
     elif gpus < gpus_wanted:
-        notes.append(f"{gpus} GPUs here; the spec asks for {gpus_wanted} on a node")
+        notes.append(f"{several(gpus, 'GPU')} here; the spec asks for {gpus_wanted} on a node")
     return Allocation(
         job_id=environ.get(LOCAL_JOB_ID) or f"local-{os.getpid()}",
         restart=0,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from curator_slurm.common.dashboard import Dashboard
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.interfaces import at_port
 from curator_slurm.launcher.agent.node import Node
@@ -127,7 +128,7 @@ class Bootstrap:
                 lost = sorted(set(self.context.allocation.nodes) - {names.get(address, "") for address in left})
                 raise BootstrapError(
                     FailureClass.NODE_FAILED,
-                    f"only {len(left)} of {len(self.context.allocation.nodes)} nodes are left, and {enough} are "
+                    f"only {len(left)} of {several(len(self.context.allocation.nodes), 'node')} left, and {enough} "
                     f"needed (cluster.min_nodes); lost: {', '.join(lost)}",
                     "retry the shards that are left; exclude the node (resources.sbatch.exclude) if it is lost again",
                 )
@@ -231,7 +232,7 @@ class Bootstrap:
             self.events.add("node_missing", "did not join; the run continues without it", node=name)
         self.events.add(
             "cluster_ready",
-            f"{len(self.joined)} of {wanted} nodes are in the {kind} after {time.time() - self._started:.1f} s",
+            f"{len(self.joined)} of {several(wanted, 'node')} in the {kind} after {time.time() - self._started:.1f} s",
             joined=len(self.joined),
             missing=missing,
         )
@@ -291,8 +292,8 @@ class Bootstrap:
         logs = self.context.cluster.nodes
         return BootstrapError(
             str(failure),
-            f"only {len(self.joined)} of {len(self.context.allocation.nodes)} nodes joined, and {enough} are needed; "
-            + "; ".join(reasons),
+            f"only {len(self.joined)} of {several(len(self.context.allocation.nodes), 'node')} "
+            f"joined, and {enough} are needed; " + "; ".join(reasons),
             str((known or {}).get("next_step") or f"read the agents' logs in {logs}, or lower cluster.min_nodes"),
         )
 

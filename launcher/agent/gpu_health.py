@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.ranges import whole_number
@@ -169,7 +170,7 @@ def problems(report: GpuReport, promised: int, visible: Sequence[str]) -> list[s
     if any(gpu.is_divided for gpu in report.gpus):
         return _faults(report.gpus)
     if len(report.gpus) < promised:
-        missing = f"Slurm has given {promised} GPUs, and {report.tool} sees {len(report.gpus)}"
+        missing = f"Slurm has given {several(promised, 'GPU')}, and {report.tool} sees {len(report.gpus)}"
         return [missing, *_faults(report.gpus)]
     return _faults(ours(report.gpus, visible))
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.bootstrap import Bootstrap
 from curator_slurm.launcher.agent.context import AgentContext, job_environment, log
@@ -163,7 +164,7 @@ class Head:
     def _attempt(self) -> Outcome:
         context = self.context
         allocation = context.allocation
-        self.events.add("agent_started", f"{len(allocation.nodes)} nodes: {', '.join(allocation.nodes)}")
+        self.events.add("agent_started", f"{several(len(allocation.nodes), 'node')}: {', '.join(allocation.nodes)}")
         take_steps(("telling of the wait", lambda: self.telling.began(context.submission)))
         nothing_to_do = self.restarts.begin() or self.runner.prepare()
         if nothing_to_do is not None:

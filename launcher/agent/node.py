@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.agent import (
     ephemeral_ports,
     gpu_health,
@@ -256,8 +257,8 @@ class Node:
         if self.starts >= START_ATTEMPTS:
             raise BootstrapError(
                 FailureClass.ENVIRONMENT,
-                f"Ray died {self.starts} times while starting on {self.context.allocation.node_name}; last output: "
-                + (lines[-1] if lines else "nothing"),
+                f"Ray died {several(self.starts, 'time')} while starting on "
+                f"{self.context.allocation.node_name}; last output: " + (lines[-1] if lines else "nothing"),
                 f"read {self.context.node.ray_output}",
             )
         self._kill_leftovers(but=self.waiting)

@@ -11,6 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import CuratorSlurmError
@@ -67,7 +68,7 @@ def archive_of(plan: Plan, python: str | None, key: str) -> Path | None:
     packed = store.pack(runs, tree, python, in_image=in_image)
     if packed.seconds:
         say(
-            f"packed {tree.files:,} files, {format_size(tree.size)}, into {format_size(packed.size)} in "
+            f"packed {several(tree.files, 'file')}, {format_size(tree.size)}, into {format_size(packed.size)} in "
             f"{packed.seconds:.1f} s: {packed.folder}"
         )
     return packed.folder

@@ -12,6 +12,7 @@ import random
 import socket
 from dataclasses import dataclass, field
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.port_blocks import SERVICES, SLOT, fewest_ports, guards, ports_wanted
@@ -57,7 +58,10 @@ def reserve_ports(port_range: tuple[int, int], cpus: int, seed: int | None = Non
     size = min(ports_wanted(cpus), available)
     smallest = fewest_ports(first, last, cpus)
     if available < smallest:
-        raise _exhausted(port_range, f"it has {available} ports, and Ray needs {smallest} on a node of {cpus} CPUs")
+        raise _exhausted(
+            port_range,
+            f"it has {several(available, 'port')}, and Ray needs {smallest} on a node of {several(cpus, 'CPU')}",
+        )
     starts = list(range(first, last - size + 2, SLOT))
     offset = random.Random(seed).randrange(len(starts))
     for start in starts[offset:] + starts[:offset]:
@@ -65,7 +69,9 @@ def reserve_ports(port_range: tuple[int, int], cpus: int, seed: int | None = Non
         if locks is not None:
             return PortBlock(start, start + size - 1, locks)
     raise _exhausted(
-        port_range, f"each of the {len(starts)} blocks of {size} ports has a port that another run or program uses"
+        port_range,
+        f"each of the {several(len(starts), 'block')} of {several(size, 'port')} has a "
+        f"port that another run or program uses",
     )
 
 

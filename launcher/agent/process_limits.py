@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.agent.cluster_scale import LARGE
 
 RECOMMENDED_FILES = 65_535
@@ -29,7 +30,8 @@ def shortages(files: int | None, processes: int | None, nodes: int) -> list[str]
     found = []
     if files is not None and files < wanted:
         found.append(
-            f"at most {files:,} open files (ulimit -n), and Ray needs {wanted:,} on {nodes} nodes: processes may fail "
+            f"at most {several(files, 'open file')} (ulimit -n), and Ray needs {wanted:,} on "
+            f"{several(nodes, 'node')}: processes may fail "
             "with 'Too many open files'; ask the administrators for a higher hard limit"
         )
     if processes is not None and processes < FEWEST_PROCESSES:

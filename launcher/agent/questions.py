@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.in_words import several
 from curator_slurm.common.plain_files import read_plain
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.files import RECORD_BYTES
@@ -71,7 +72,7 @@ class SlurmQuestion:
         while code is None:
             left = self._asked + self._within_s - time.monotonic()
             if left <= 0:
-                reason = f"the batch shell has not answered within {self._within_s:g} seconds"
+                reason = f"the batch shell has not answered within {several(self._within_s, 'second')}"
                 raise SlurmError(messages.unreachable(self._command[0], reason), self._command)
             time.sleep(min(LOOK_S, left))
             code = whole_number(_text(self._files["code"]).strip())

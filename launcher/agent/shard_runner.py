@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.context import AgentContext, log
 from curator_slurm.launcher.agent.credentials import remove_credentials
@@ -333,7 +334,8 @@ class ShardRunner:
             first = next(o for o in self._failed.values() if o.failure_class is worst)
             outcome = self._outcomes.outcome(
                 RunState.FAILED,
-                f"{len(failed)} of {self._total} shards failed; shard {failed[0]}: {self._failed[failed[0]].message}",
+                f"{len(failed)} of {several(self._total, 'shard')} failed; shard {failed[0]}: "
+                f"{self._failed[failed[0]].message}",
                 1,
                 worst,
                 evidence=first.evidence,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.runs.attempt_records import EventLog
 
 _WORDS = {"unpacked": "unpacked on", "reused": "found on", "shared": "used from shared storage on"}
@@ -22,7 +23,7 @@ def note_staged(events: EventLog, found: Mapping[str, Mapping[str, Any]]) -> Non
             longest = max(float(each.get("seconds") or 0.0) for each in those)
             parts.append(f"{words} {len(those)}" + (f" (at most {longest:.1f} s)" if how != "shared" else ""))
     saved = [float(each.get("saved") or 0.0) for each in nodes.values()]
-    message = f"software on the nodes' own disks, of {len(nodes)} nodes: {', '.join(parts)}"
+    message = f"software on the nodes' own disks, of {several(len(nodes), 'node')}: {', '.join(parts)}"
     if max(saved) > 0:
         message += f"; each was spared up to {max(saved):.0f} s of reading files one by one from shared storage"
     reasons = sorted({str(each["why"]) for each in nodes.values() if each.get("why")})

@@ -10,6 +10,7 @@ from typing import ClassVar, cast
 
 from submitit.core import core, utils
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.api.ended import error_of
 from curator_slurm.launcher.api.notebook import job_html
 from curator_slurm.launcher.api.settings import Overrides, set_options
@@ -204,7 +205,9 @@ class Job(core.Job[RunView]):  # type: ignore[misc]
         while not self.done():
             left = poll_s if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise WaitTimeoutError(f"run {self.run_id} has not ended after {timeout:g} seconds: {self.state}")
+                raise WaitTimeoutError(
+                    f"run {self.run_id} has not ended after {several(timeout, 'second')}: {self.state}"
+                )
             time.sleep(min(poll_s, left))
         return self
 

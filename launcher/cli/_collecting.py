@@ -73,13 +73,17 @@ def _goes_on(run: Run) -> bool:
         return False
     if fed.submitted:
         say(
-            f"Submitted {fed.submitted:,} shards for which there was no room in the queue before, {fed.left:,} are left"
+            f"Submitted {words.several(fed.submitted, 'shard')} for which there was no room in the "
+            f"queue before, {fed.left:,} {words.are(fed.left)} left"
         )
         if fed.why:
             say(fed.why, err=True)
     elif fed.left:
         retry = f"`curator-slurm retry {run.run_id}` submits them"
-        say(f"{fed.left:,} shards are not submitted ({fed.why.rstrip('.')}): {retry}", err=True)
+        say(
+            f"{words.several(fed.left, 'shard')} {words.are(fed.left)} not submitted ({fed.why.rstrip('.')}): {retry}",
+            err=True,
+        )
     return bool(fed.submitted) or not fed.left
 
 

@@ -24,7 +24,7 @@ def shards_lines(view: RunView, width: int) -> list[str]:
     shards = view.shards
     lines = [*entry("Run", f"{view.run_id}  ({view.name})")]
     done, total = words.count(shards.done), words.count(shards.total)
-    lines += entry("State", f"{coloured_state(view.state)}  {done} of {total} shards done")
+    lines += entry("State", f"{coloured_state(view.state)}  {done} of {words.several(total, 'shard')} done")
     for warning in view.warnings:
         lines += wrapped("Warning", warning, width)
     lines += wrapped("", view.message, width)
@@ -53,7 +53,7 @@ def _progress(view: RunView) -> str:
     parts = [f"[{'#' * filled}{'-' * (_BAR - filled)}] {int(share * 100)}%"]
     if not view.state.is_final:
         rate, eta = shards.rate_per_hour, shards.eta_s
-        parts += [f"{words.count(round(rate, 1))} shards/h" if rate else ""]
+        parts += [f"{words.several(round(rate, 1), 'shard')}/h" if rate else ""]
         parts += [f"about {words.duration(eta)} left" if eta else ""]
     parts += [f"a shard takes {words.duration(shards.typical_s)}" if shards.typical_s else ""]
     return ", ".join(part for part in parts if part)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher._version import __version__
 from curator_slurm.launcher.cli._terminal import ask, say, say_exactly
 from curator_slurm.launcher.errors import StorageError, UsageError
@@ -72,7 +73,8 @@ def write_first_file(wanted: FirstFile) -> None:
     _write(wanted.output, text)
     left = text.count("DECIDE:")
     say(
-        f"Wrote {wanted.output}: {len(answers.partitions)} partitions, {left} things to decide (DECIDE). "
+        f"Wrote {wanted.output}: {several(len(answers.partitions), 'partition')}, "
+        f"{several(left, 'thing')} to decide (DECIDE). "
         f"Next: curator-slurm site check {wanted.output}"
     )
 
@@ -108,7 +110,10 @@ def _probed(slurm: Slurm, answers: ClusterAnswers, wanted: FirstFile) -> list[Pr
         for name, rules in known.items()
         if name in wanted.partitions or (not wanted.partitions and rules.is_up)
     ]
-    say(f"Probing {len(targets)} partitions, for at most {wanted.wait_s:.0f} s; Ctrl-C cancels the jobs.", err=True)
+    say(
+        f"Probing {several(len(targets), 'partition')}, for at most {wanted.wait_s:.0f} s; Ctrl-C cancels the jobs.",
+        err=True,
+    )
     folder = expanded(wanted.folder or default_folder(os.environ)).absolute()
     return run_probes(
         targets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+from curator_slurm.common.in_words import are as are
 from curator_slurm.common.in_words import clock as clock
 from curator_slurm.common.in_words import count as count
 from curator_slurm.common.in_words import duration as duration

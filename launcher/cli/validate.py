@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.cli import _options
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(spec_path: Path, overrides: tuple[str, ...], cluster: str, imports: 
         own = ", of which the first is the head and takes no tasks" if plan.spec.has_own_head else ""
         resources = plan.spec.resources
         own += "".join(f", {group.nodes} in {group.name}" for group in resources.groups)
-        where = "this machine" if plan.cluster == "local" else f"Slurm, {resources.nodes} node(s){own}"
+        where = "this machine" if plan.cluster == "local" else f"Slurm, {several(resources.nodes, 'node')}{own}"
         say(f"{spec_path} is valid: {plan.spec.name} on {where}.")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curator_slurm.common.atomic_files import sync_folder
+from curator_slurm.common.in_words import several
 from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.dataset import dataset_record, merge
 from curator_slurm.launcher.dataset.dataset_record import DatasetFile
@@ -186,7 +187,7 @@ def _check_worth(goal: _Goal, found: Verified, missing: int, total: int) -> None
     """Refuse to replace a dataset by an incomplete one, or by nothing."""
     if missing:
         verb = "is" if missing == 1 else "are"
-        what = f"{missing:,} of {total:,} shards {verb} missing, and an incomplete dataset replaces none"
+        what = f"{missing:,} of {several(total, 'shard')} {verb} missing, and an incomplete dataset replaces none"
     elif not any(good.record.files for good in found.good.values()):
         what = "the run has kept nothing, which replaces no dataset"
     else:
@@ -200,7 +201,7 @@ def _check_worth(goal: _Goal, found: Verified, missing: int, total: int) -> None
 def _incomplete(run: Run, found: Verified, total: int) -> str:
     damaged = found.problems
     missing = [shard for shard in range(total) if shard not in found.good and shard not in damaged]
-    lines = [f"run {run.run_id} is incomplete: {len(found.good):,} of {total:,} shards can be published."]
+    lines = [f"run {run.run_id} is incomplete: {len(found.good):,} of {several(total, 'shard')} can be published."]
     if missing:
         lines.append(f"Not done: {some_numbers(missing)}. `curator-slurm retry {run.run_id}` submits them again.")
     for shard, problem in list(damaged.items())[:5]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.dataset.in_threads import in_threads
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import parse_json
@@ -91,7 +92,7 @@ def _check(
         return "it is not in the manifest"
     if (record.input_files, record.input_bytes) != planned:
         return (
-            f"it read {record.input_files:,} files of {record.input_bytes:,} bytes; "
+            f"it read {several(record.input_files, 'file')} of {record.input_bytes:,} bytes; "
             f"the manifest has {planned[0]:,} of {planned[1]:,}"
         )
     home = run.shard_outputs(shard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from curator_slurm.common.in_words import several
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.doctor.check_nodes import free_space, semantics
 from curator_slurm.launcher.doctor.machine_facts import LoginFacts
@@ -41,7 +42,7 @@ def _staging(facts: LoginFacts) -> Iterator[Check]:
         yield check("staging", warning(staging.problem, step))
         return
     packed = "is packed" if staging.is_packed else "is packed by the first job"
-    amount = f"{staging.files:,} files, {format_size(staging.room)}"
+    amount = f"{several(staging.files, 'file')}, {format_size(staging.room)}"
     yield check("staging", ok(f"what goes to the nodes' own disks, {amount}, {packed}"))
     if staging.outside:
         where, step = ", ".join(staging.outside[:5]), "add them to environment.stage_paths, if they are imported much"

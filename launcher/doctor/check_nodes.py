@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from curator_slurm.common.in_words import several
 from curator_slurm.common.sizes import format_size
 from curator_slurm.launcher.agent import preflight, ray_process
 from curator_slurm.launcher.doctor.machine_facts import FolderFacts, NodeFacts
@@ -130,15 +131,15 @@ def _cpus(node: NodeFacts) -> Iterator[Judgement]:
     usable = min(node.cpus, node.cpus_online)
     if node.cpus_allowed < usable:
         yield failed(
-            f"Slurm has given {node.cpus} CPUs, and processes may run on {node.cpus_allowed}",
+            f"Slurm has given {several(node.cpus, 'CPU')}, and processes may run on {node.cpus_allowed}",
             "ask for CPUs with resources.cpus_per_node; if that is done, the site's binding of tasks is at fault: "
             "show this to the administrators",
         )
     elif node.cpus_online < node.cpus:
         step = "correct CPUs= of the node in slurm.conf, or take it as it is: workers share CPUs"
-        yield warning(f"Slurm has given {node.cpus} CPUs, and the node has {node.cpus_online}", step)
+        yield warning(f"Slurm has given {several(node.cpus, 'CPU')}, and the node has {node.cpus_online}", step)
     else:
-        yield ok(f"{node.cpus} CPUs given and seen")
+        yield ok(f"{several(node.cpus, 'CPU')} given and seen")
 
 
 def _memory(node: NodeFacts) -> Iterator[Judgement]:
@@ -162,12 +163,14 @@ def _gpus(node: NodeFacts, wanted: NodeNeeds) -> Iterator[Judgement]:
     if not gpus.promised:
         yield skipped("no GPUs asked for")
     elif not gpus.tool:
-        yield skipped(f"Slurm has given {gpus.promised} GPUs, and there is neither nvidia-smi nor rocm-smi to ask")
+        yield skipped(
+            f"Slurm has given {several(gpus.promised, 'GPU')}, and there is neither nvidia-smi nor rocm-smi to ask"
+        )
     elif gpus.problems:
         verdict = failed if wanted.check_gpus else warning
         yield verdict("; ".join(gpus.problems), _NODE_STEP)
     else:
-        yield ok(f"{gpus.promised} GPUs, and {gpus.tool} finds no fault in them")
+        yield ok(f"{several(gpus.promised, 'GPU')}, and {gpus.tool} finds no fault in them")
 
 
 def _address(node: NodeFacts, wanted: NodeNeeds) -> Iterator[Judgement]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.agent.preflight import GPU_DRIVER
 from curator_slurm.launcher.doctor.check_nodes import NodeNeeds
 from curator_slurm.launcher.doctor.machine_facts import JobFacts, MeetingFacts, NodeFacts, PeerFacts
@@ -198,7 +199,7 @@ def check_job(job: JobFacts, facts: Sequence[str]) -> Iterator[Check]:
     if job.problem:
         yield check("job", failed(job.problem, job.step))
         return
-    yield check("job", ok(f"job {job.job_id} ran on {len(job.nodes) or len(facts)} nodes"))
+    yield check("job", ok(f"job {job.job_id} ran on {several(len(job.nodes) or len(facts), 'node')}"))
     for node, (message, step) in job.refusals.items():
         yield check(_kind_of_refusal(message), failed(message, step), [node])
     if job.silent:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.plan.model import Cluster, JobPart, Plan
 
 _OTHER_GPUS = ("gres", "gpus", "tres", "exclusive")
@@ -34,13 +35,13 @@ def misfits(plan: Plan, stages: list[Any]) -> Iterator[Misfit]:
         gpus, cpus = (float(getattr(resources, key, 0) or 0) for key in ("gpus", "cpus"))
         with_gpus = [part for part in nodes if not gpus > _gpus(part)]
         if nodes and not with_gpus:
-            yield _no_gpus(nodes, f"{what} needs {gpus:g} GPUs per worker, and {_of(plan, nodes)}", local)
+            yield _no_gpus(nodes, f"{what} needs {several(gpus, 'GPU')} per worker, and {_of(plan, nodes)}", local)
         elif with_gpus and all(cpus > _cpus(part, local) for part in with_gpus):
             most = max(_cpus(part, local) for part in with_gpus)
             is_told = any(part.resources.cpus_per_node for part in with_gpus)
             whose = "resources.cpus_per_node" if is_told else "this machine"
             yield Misfit(
-                f"{what} needs {cpus:g} CPUs per worker, and {_of(plan, with_gpus)} has {most:g} ({whose}); "
+                f"{what} needs {several(cpus, 'CPU')} per worker, and {_of(plan, with_gpus)} has {most:g} ({whose}); "
                 "ask for more, or lower `resources` of the stage",
                 "resources.cpus_per_node",
             )

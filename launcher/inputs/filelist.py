@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.in_words import several
 from curator_slurm.common.plain_files import open_plain
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.inputs.address import inside, local_path, show
@@ -258,7 +259,9 @@ def _csv_rows(stream: BinaryIO) -> Iterator[tuple[int, InputFile]]:
         for row in rows:
             if row:
                 if len(row) != len(header):
-                    raise WrongLineError(number, f"this has {len(row)} columns, and the first line names {len(header)}")
+                    raise WrongLineError(
+                        number, f"this has {several(len(row), 'column')}, and the first line names {len(header)}"
+                    )
                 yield number, _file(_numbers(dict(zip(header, row, strict=True)), number), number)
             number = rows.line_num + 1
             lines.left = _LINE_BYTES

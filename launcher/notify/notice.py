@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.shell import quote
 from curator_slurm.launcher.spec.notify_section import NotifyEvent
 from curator_slurm.launcher.spec.placeholders import find
@@ -43,7 +44,8 @@ class Notice:
         """All of it in a sentence or two."""
         if self.event is NotifyEvent.WAITING:
             return (
-                f"{self.name} ({self.run_id}) has waited in the queue for {self.waited_hours:g} hours. {self.message}"
+                f"{self.name} ({self.run_id}) has waited in the queue for "
+                f"{several(self.waited_hours, 'hour')}. {self.message}"
             )
         shards = f", {self.shards_done} of {self.shards_total} shards are done" if self.shards_total > 1 else ""
         failure = f" ({self.failure_class})" if self.failure_class else ""

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher._version import __version__
 
 
@@ -50,7 +51,7 @@ def post_json(address: str, body: Mapping[str, Any], timeout_s: float) -> None:
     worker.start()
     worker.join(timeout_s + 0.5)
     if not said:
-        raise NotDeliveredError(f"no answer within {timeout_s:g} seconds", may_have_been=True)
+        raise NotDeliveredError(f"no answer within {several(timeout_s, 'second')}", may_have_been=True)
     if said[0] is not None:
         raise said[0]
 
@@ -68,10 +69,10 @@ def _post(address: str, body: Mapping[str, Any], timeout_s: float) -> None:
         why = error.reason.strerror if isinstance(error.reason, OSError) and error.reason.strerror else "no connection"
         late = isinstance(error.reason, TimeoutError)
         raise NotDeliveredError(
-            f"no answer within {timeout_s:g} seconds" if late else why, may_have_been=late
+            f"no answer within {several(timeout_s, 'second')}" if late else why, may_have_been=late
         ) from None
     except TimeoutError:
-        raise NotDeliveredError(f"no answer within {timeout_s:g} seconds", may_have_been=True) from None
+        raise NotDeliveredError(f"no answer within {several(timeout_s, 'second')}", may_have_been=True) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         # Not the error itself: it may have the address.
         raise NotDeliveredError(f"the answer was none of HTTP ({type(error).__name__})", may_have_been=True) from None

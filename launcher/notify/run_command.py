@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.notify.notice import Notice, body_of, script_of
 from curator_slurm.launcher.runs.paths import ClusterPaths
@@ -74,7 +75,7 @@ def _run(script: Path, text: str, timeout_s: float) -> str:
         except subprocess.TimeoutExpired:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
-            return f"it was ended after {timeout_s:g} seconds"
+            return f"it was ended after {several(timeout_s, 'second')}"
     if process.returncode:
         last = errors.strip().splitlines()[-1:] or ["it printed nothing"]
         return f"exit code {process.returncode}: {last[0][:300]}"

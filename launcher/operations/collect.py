@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.dataset.assemble import Collected, collect_run
 from curator_slurm.launcher.dataset.verify import Progress
 from curator_slurm.launcher.errors import RunIncompleteError, StorageError, UsageError
@@ -134,6 +135,6 @@ def _wait(run: Run, total: int, wait_s: float | None, waiting: Callable[[RunStat
 def _under_way(run: Run, decision: RunStatus) -> str:
     what = "cannot be asked for in Slurm" if decision.state is RunState.UNKNOWN else f"is still {decision.state}"
     return (
-        f"run {run.run_id} {what}: {decision.done:,} of {decision.total:,} shards are done.\n"
+        f"run {run.run_id} {what}: {decision.done:,} of {several(decision.total, 'shard')} are done.\n"
         "Nothing was published; --wait waits for its end, --partial publishes what there is."
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from curator_slurm.common.in_words import are, several
 from curator_slurm.launcher.errors import SitePolicyError, SlurmError, SpecProblem
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.plan.restart_choice import restart_choice
@@ -75,7 +76,7 @@ def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: b
     if new * links + collects <= room:
         return Fitting(arrays, collects)
     where = plan.origins.get(limit.key, "a site file")
-    allowed = f"the site allows a user {limit.most:,} jobs in the queue ({limit.key} in {where})"
+    allowed = f"the site allows a user {several(limit.most, 'job')} in the queue ({limit.key} in {where})"
     if links > 1 and room < limit.components * links:
         full = f"{allowed}, and a chain of restarts has {links:,} for each element (restart.max_restarts)"
         return Fitting([], False, full, _refusal(plan, full))
@@ -89,7 +90,8 @@ def fitting(plan: Plan, arrays: Sequence[JobArray], slurm: Slurm, *, collects: b
         return Fitting(arrays, False, f"{allowed}: `curator-slurm collect {{run}} --wait` publishes the outputs")
     ways = "the job that collects submits more when these have ended, or " if collects else ""
     words = (
-        f"{allowed}: {count:,} of {new:,} elements are submitted; {ways}`curator-slurm retry {{run}}` when some have "
+        f"{allowed}: {count:,} of {several(new, 'element')} {are(count)} submitted; {ways}`curator-slurm "
+        f"retry {{run}}` when some have "
         "ended, and `retry --feed` stays to do it"
     )
     return Fitting(first_elements(arrays, count), collects, words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from curator_slurm.common.in_words import all_of, are, several
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SlurmError, StorageError, UsageError
 from curator_slurm.launcher.notify.webhook_address import address_for
@@ -179,7 +180,9 @@ def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:
     assert run.record is not None
     array = run.record.array
     if not status.open:
-        return f"all {status.total:,} shards are done." if array else f"run {run.run_id} is completed."
+        return (
+            f"{all_of(status.total, 'shard')} {are(status.total)} done." if array else f"run {run.run_id} is completed."
+        )
     if not array:
         (shard,) = status.open
         if not shard.state.is_active:
@@ -189,7 +192,8 @@ def _nothing(run: Run, status: RunStatus, request: RetryRequest) -> str:
         return "every shard was submitted."
     if request.selection.shards is not None or request.selection.classes:
         return "no shard that was asked for is to be submitted again."
-    return f"{len(status.open):,} shards are still pending or running."
+    left = len(status.open)
+    return f"{several(left, 'shard')} {are(left)} still pending or running."
 
 
 def _arrays(

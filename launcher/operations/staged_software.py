@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.common.sizes import format_size, parse_size
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.files import write_json
@@ -40,7 +41,8 @@ class StagedSoftware:
         if self.tree is None:
             return
         what = (
-            f"environment.stage: {self.tree.files:,} files, {format_size(self.tree.size)}, go to the nodes' own disks"
+            f"environment.stage: {several(self.tree.files, 'file')}, {format_size(self.tree.size)}, "
+            f"go to the nodes' own disks"
         )
         yield f"{what}; they are packed already" if self.is_packed else f"{what}; the first job packs them"
         if outside := self.tree.outside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.spec.node_sections import ResourcesSpec
 
@@ -34,16 +35,16 @@ def _groups(plan: Plan) -> Iterator[str]:
     groups, parts = plan.spec.resources.groups, plan.spec.resources.parts
     for number, index in enumerate(plan.components):
         head = " with the head and the driver," if not number and len(groups) > 1 else ""
-        yield f"group {groups[index].name}:{head} {_count(parts[index].nodes, 'node')}{_each(parts[index])}"
+        yield f"group {groups[index].name}:{head} {several(parts[index].nodes, 'node')}{_each(parts[index])}"
 
 
 def _each(part: ResourcesSpec) -> str:
     asked = (
-        (part.gpus_per_node, "{} GPU(s)"),
-        (part.cpus_per_node, "{} CPUs"),
-        (part.mem_per_node, "{}"),
+        (part.gpus_per_node, _gpus),
+        (part.cpus_per_node, lambda count: several(count, "CPU")),
+        (part.mem_per_node, str),
     )
-    words = ", ".join(text.format(value) for value, text in asked if value is not None)
+    words = ", ".join(say(value) for value, say in asked if value is not None)
     where = f" in {part.partition}" if part.partition else ""
     return f"{where}{f', each with {words}' if words else ''}"
 
@@ -55,10 +56,11 @@ def _head(plan: Plan) -> Iterator[str]:
     known = plan.origins.get("cluster.head", "default")
     origin = "cluster.head" if known == "default" else f"{known} (cluster.head)"
     yield (
-        f"head: the first of {nodes} nodes has the driver and takes no tasks, {nodes - 1} "
+        f"head: the first of {several(nodes, 'node')} has the driver and takes no tasks, {nodes - 1} "
         f"{'takes' if nodes == 2 else 'take'} them ({origin})"
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _gpus(asked: object) -> str:
+    """`4 GPUs`, `a100:1 GPU`."""
+    return f"{asked} {'GPU' if str(asked).rpartition(':')[2] == '1' else 'GPUs'}"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from curator_slurm.common.in_words import count, duration, share, size
+from curator_slurm.common.in_words import count, duration, several, share, size
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.plan.model import Cluster, Plan
 from curator_slurm.launcher.report.bottleneck import full_store
@@ -140,7 +140,7 @@ def _fewer_gpus(nodes: Sequence[NodeRecord], report: RunReport, plan: Plan) -> I
         key="resources.gpus_per_node",
         value=f"{of_type}{most}",
         before=before,
-        evidence=f"of {given} GPUs on a node, {most} were busy for more than {_GPU_IDLE:.0%} of the time",
+        evidence=f"of {several(given, 'GPU')} on a node, {most} were busy for more than {_GPU_IDLE:.0%} of the time",
         saves=f"{hours:,.1f} GPU-hours",
     )
 
@@ -177,7 +177,7 @@ def _fewer_nodes(nodes: Sequence[NodeRecord], report: RunReport, plan: Plan) -> 
         key="resources.nodes",
         value=str(wanted),
         before=str(before),
-        evidence=f"{share(whole, 1)} of the CPUs of {count(before)} nodes were busy on average",
+        evidence=f"{share(whole, 1)} of the CPUs of {several(before, 'node')} were busy on average",
         saves=f"up to {hours:,.1f} node-hours, if it takes as long on {count(wanted)}",
     )
 
@@ -232,7 +232,7 @@ def _longer_elements(records: Records, report: RunReport, plan: Plan) -> Iterato
         value=str(wanted),
         before=str(shards.per_element),
         evidence=f"a job worked for {duration(took)} at a shard, and took {duration(start)} to start and to end",
-        saves=f"{saved:,.2f} node-hours",
+        saves=f"{several(round(saved, 2), 'node-hour')}",
     )
 
 

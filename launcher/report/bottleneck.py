@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.report.gather_report import DriverRecord, Records
 from curator_slurm.launcher.report.report_model import Limit, Measured, ShardBar, StageSeries, Timeline
 from curator_slurm.launcher.report.time_spent import PIPELINE, WORK
@@ -127,7 +128,7 @@ def small_store(drivers: Sequence[DriverRecord]) -> Limit | None:
                 reason="the object store holds too few tasks: stages waited for room in it",
                 evidence=(
                     f"it has {capacity:,} bytes, and the largest tasks take about {max(sizes):,}: "
-                    f"{capacity // max(sizes)} of them for {len(sizes)} stages",
+                    f"{capacity // max(sizes)} of them for {several(len(sizes), 'stage')}",
                 ),
             )
     return None

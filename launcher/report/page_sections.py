@@ -66,7 +66,7 @@ def _outcome(report: RunReport, _: dict[str, Picture]) -> PageSection:
     if status.shards.total > 1:
         counts = {name: getattr(status.shards, name) for name in _STATES if getattr(status.shards, name)}
         parts = ", ".join(f"{count(number)} {name.replace('_', ' ')}" for name, number in counts.items())
-        texts.append(f"Of {count(status.shards.total)} shards: {parts}.")
+        texts.append(f"Of {several(status.shards.total, 'shard')}: {parts}.")
     elif funnel.attempts > 1 or len(report.attempts) > 1:
         texts.append(f"It took {several(len(report.attempts), 'attempt')}, {several(status.restarts, 'restart')}.")
     points = (*status.warnings, *(f"Note: {note}" for note in status.notes))
@@ -84,12 +84,12 @@ _STATES = (
 def _published(report: RunReport) -> Iterator[str]:
     funnel, collected = report.funnel, report.status.collected
     if funnel.files or report.status.state is RunState.COMPLETED:
-        rows = f", {count(funnel.rows)} rows" if funnel.rows is not None else ""
+        rows = f", {several(funnel.rows, 'row')}" if funnel.rows is not None else ""
         where = f", in {report.status.paths.outputs}" if report.status.paths.outputs else ""
         files = several(funnel.files, "file")
         yield f"Published, by the records of its shards: {files}{rows}, {size(funnel.bytes)}{where}."
     if collected is not None:
-        yield f"Collected: {count(collected.files)} files, {count(collected.rows)} rows in {collected.target}."
+        yield f"Collected: {several(collected.files, 'file')}, {several(collected.rows, 'row')} in {collected.target}."
 
 
 def _funnel(report: RunReport, pictures: dict[str, Picture]) -> PageSection | None:
@@ -102,7 +102,8 @@ def _funnel(report: RunReport, pictures: dict[str, Picture]) -> PageSection | No
     texts = [f"Over {several(funnel.shards, 'shard')}."] if report.status.shards.total > 1 else []
     if funnel.attempts > funnel.shards:
         texts.append(
-            f"It took {count(funnel.attempts)} attempts at {several(funnel.shards, 'shard')}; what was interrupted and "
+            f"It took {several(funnel.attempts, 'attempt')} at {several(funnel.shards, 'shard')}; "
+            f"what was interrupted and "
             "ran again is counted once."
         )
     if funnel.uncounted:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from curator_slurm.common.in_words import count, duration, share
+from curator_slurm.common.in_words import duration, several, share
 from curator_slurm.launcher.plan.model import Plan
 from curator_slurm.launcher.report.bottleneck import StageUse, use_of
 from curator_slurm.launcher.report.gather_report import NodeRecord
@@ -115,7 +115,8 @@ def _more_workers(found: Limiting) -> Iterator[Advice]:
         key=found.key("num_workers"),
         value=str(wanted),
         before=str(before),
-        evidence=f"its {before} workers were busy for {share(use.busy, 1)} of the time, {use.queued:,.0f} tasks "
+        evidence=f"its {several(before, 'worker')} were busy for {share(use.busy, 1)} of the time, "
+        f"{several(round(use.queued), 'task')} "
         f"waited, and {share(found.cpus_busy, 1)} of the CPUs were busy",
         saves=f"up to {duration(use.seconds * (1 - before / wanted))} of {duration(use.seconds)} of this stage",
     )
@@ -136,7 +137,8 @@ def _fewer_cpus(found: Limiting) -> Iterator[Advice]:
         key=found.key("resources.cpus"),
         value=f"{wanted:g}",
         before=f"{asked:g}",
-        evidence=f"its {use.workers:.1f} workers held {held:.1f} of {found.cpus:g} CPUs, of which "
+        evidence=f"its {several(round(use.workers, 1), 'worker')} held {held:.1f} of "
+        f"{several(found.cpus, 'CPU')}, of which "
         f"{share(found.cpus_busy, 1)} were busy: at most {used:.2f} for a worker at work",
         saves=f"up to {duration(use.seconds * (1 - wanted / asked))} of {duration(use.seconds)} of this stage",
     )
@@ -158,8 +160,8 @@ def _larger_batches(found: Limiting) -> Iterator[Advice]:
         key=found.key("batch_size"),
         value=str(wanted),
         before=str(found.spec.batch_size or "not set"),
-        evidence=f"{count(found.tasks)} tasks took about {seconds * 1000:.3g} ms each; its workers were busy for "
-        f"{share(use.busy, 1)} of the time, while {use.queued:,.0f} tasks waited",
+        evidence=f"{several(found.tasks, 'task')} took about {seconds * 1000:.3g} ms each; its workers were busy for "
+        f"{share(use.busy, 1)} of the time, while {several(round(use.queued), 'task')} waited",
         saves="calls of the stage: the rest of its workers' time went into these",
     )
 

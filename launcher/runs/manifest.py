@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from curator_slurm.common.atomic_files import stream_atomic, write_atomic
+from curator_slurm.common.in_words import several
 from curator_slurm.common.plain_files import open_plain, read_plain
 from curator_slurm.launcher.errors import StorageError
 from curator_slurm.launcher.files import is_there
@@ -125,7 +126,7 @@ def read_shard(path: Path, index: int) -> Shard:
         count += 1
         if shard.index == index:
             return shard
-    raise StorageError(f"{path} has no shard {index}; its {count:,} shards are numbered from 0")
+    raise StorageError(f"{path} has no shard {index}; its {several(count, 'shard')} are numbered from 0")
 
 
 def count_shards(path: Path) -> int:
@@ -154,7 +155,7 @@ def check_count(path: Path, shards: int) -> None:
         ValueError: it is not.
     """
     if shards > _FEW and size_of(path) < shards * _SHORTEST:
-        raise ValueError(f"it says {shards:,} shards, and {path.name} is too small for them")
+        raise ValueError(f"it says {several(shards, 'shard')}, and {path.name} is too small for them")
 
 
 def _open(path: Path) -> BinaryIO:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from curator_slurm.common.in_words import all_of, several
 from curator_slurm.common.json_fields import whole
 
 
@@ -30,10 +31,10 @@ def _of(stages: Sequence[Mapping[str, Any]], *, resumed: bool) -> str:
         failed, filtered = _count(stage, "tasks_failed"), _count(stage, "tasks_filtered")
         items = _count(stage, "items_in")
         if taken and failed >= taken:
-            return f"nothing was kept: all {taken:,} tasks failed in stage {name!r}"
+            return f"nothing was kept: {all_of(taken, 'task')} failed in stage {name!r}"
         if number and taken and filtered:
             rest = f", and {failed:,} failed" if failed else ""
-            of = f"all {items:,} items in {taken:,} tasks" if items else f"all {taken:,} tasks"
+            of = f"{all_of(items, 'item')} in {several(taken, 'task')}" if items else all_of(taken, "task")
             return f"nothing was kept: stage {name!r} dropped {of}{rest}"
         if not number and not resumed:
             return f"nothing was read: stage {name!r} has found no input"
@@ -53,9 +54,9 @@ def _of_items(stages: Sequence[Mapping[str, Any]]) -> str:
     if first == 0 or not items or (first == len(stages) - 1 and not same_kind):
         return ""  # tasks of a kind that has no items, or a last stage that returns nothing of what it wrote
     if not same_kind:
-        return f"nothing was read: stage {name!r} has found nothing in {items:,} files or items"
+        return f"nothing was read: stage {name!r} has found nothing in {several(items, 'item')}"
     rest = f", and {failed:,} failed" if failed else ""
-    return f"nothing was kept: stage {name!r} dropped all {items:,} items{rest}"
+    return f"nothing was kept: stage {name!r} dropped {all_of(items, 'item')}{rest}"
 
 
 def _count(stage: Mapping[str, Any], key: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.runs.registry import Run
 
 DAY_S = 86400.0
@@ -33,7 +34,8 @@ def purge_warning(run: Run, done: Iterable[int], now: float) -> str:
     name = path.relative_to(run.paths.root)
     when = f"in {left:.0f} days" if left >= 1 else "from now on"
     return (
-        f"this site deletes files that nobody has used for {days} days (storage.purge_days), and {name} of this run "
+        f"this site deletes files that nobody has used for {several(days, 'day')} "
+        f"(storage.purge_days), and {name} of this run "
         f"was used {days - left:.0f} days ago: its files may be deleted {when}, outputs included. Submit it again or "
         f"collect it before, or copy {run.paths.root} to storage that is kept"
     )

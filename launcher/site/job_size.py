@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.site.job_place import JobFit, JobPlace
 from curator_slurm.launcher.site.limits import LimitsSpec
 from curator_slurm.launcher.site.needs import JobNeed
@@ -25,7 +26,9 @@ def job_limits(result: JobFit, need: JobNeed, place: JobPlace) -> None:
     asked = seconds(result.time) if result.time else None
     if asked is not None and longest and asked > longest[0]:
         most = time_text(longest[0])
-        words = f"{result.time} is longer than the {most} that a job with {result.nodes} node(s) may have there"
+        words = (
+            f"{result.time} is longer than the {most} that a job with {several(result.nodes, 'node')} may have there"
+        )
         result.short("time", words, time=most)
 
 
@@ -33,20 +36,24 @@ def _nodes(result: JobFit, need: JobNeed, place: JobPlace, limits: LimitsSpec) -
     least = limits.min_nodes or 1
     if result.nodes < least:
         result.short(
-            "nodes", f"a job there must have at least {least} nodes", **_with_nodes(least, need, place, result)
+            "nodes",
+            f"a job there must have at least {several(least, 'node')}",
+            **_with_nodes(least, need, place, result),
         )
     bounds = [limits.nodes, place.part.node_count]
     if limits.time_by_nodes:
         bounds.append(limits.time_by_nodes[-1].nodes)
     most = min((bound for bound in bounds if bound is not None), default=None)
     if limits.gpus is not None and result.nodes * result.gpus > limits.gpus:
-        words = f"{result.nodes * result.gpus} GPUs are more than the {limits.gpus} that a job may have there"
+        words = (
+            f"{several(result.nodes * result.gpus, 'GPU')} are more than the {limits.gpus} that a job may have there"
+        )
         by_gpus = limits.gpus // result.gpus
         fix = _with_nodes(by_gpus, need, place, result) if by_gpus else {"gpus_per_node": limits.gpus}
         fix |= {"gpus": min(fix["gpus"], limits.gpus)} if "gpus" in fix else {}
         result.short("gpus" if need.gpus else "nodes", words, **fix)
     if most is not None and result.nodes > most:
-        words = f"{result.nodes} nodes are more than the {most} that a job may have there"
+        words = f"{several(result.nodes, 'node')} are more than the {most} that a job may have there"
         result.short(_asks(need), words, **_with_nodes(most, need, place, result))
 
 

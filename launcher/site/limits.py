@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from curator_slurm.common.in_words import are, several
 from curator_slurm.launcher.spec.slurm_time import seconds
 from curator_slurm.launcher.spec.value_types import Number, Section, Time, Whole
 
@@ -60,14 +61,14 @@ class LimitsSpec(Section):
     def exceeded(self, nodes: int, gpus_per_node: int, time: str | None) -> Iterator[tuple[str, str, str]]:
         """(key of the spec, limit, words) of everything that one job of this size has too much or too little of."""
         if self.nodes is not None and nodes > self.nodes:
-            yield "resources.nodes", "nodes", f"{nodes} nodes are more than {self.nodes}"
+            yield "resources.nodes", "nodes", f"{several(nodes, 'node')} are more than {self.nodes}"
         if self.min_nodes is not None and nodes < self.min_nodes:
-            yield "resources.nodes", "min_nodes", f"{nodes} node(s) are less than {self.min_nodes}"
+            yield "resources.nodes", "min_nodes", f"{several(nodes, 'node')} {are(nodes)} less than {self.min_nodes}"
         if self.gpus is not None and (gpus := nodes * gpus_per_node) > self.gpus:
             yield (
                 "resources.gpus_per_node",
                 "gpus",
-                f"{gpus} GPUs, {gpus_per_node} on each node, are more than {self.gpus}",
+                f"{several(gpus, 'GPU')}, {gpus_per_node} on each node, are more than {self.gpus}",
             )
         asked = seconds(time) if time else None
         if asked is None:
@@ -75,7 +76,11 @@ class LimitsSpec(Section):
         step = next((step for step in self.time_by_nodes if nodes <= step.nodes), None)
         for limit, longest, words in (
             ("time", self.time, ""),
-            ("time_by_nodes", step.time if step else None, f" with up to {step.nodes} nodes" if step else ""),
+            (
+                "time_by_nodes",
+                step.time if step else None,
+                f" with up to {several(step.nodes, 'node')}" if step else "",
+            ),
         ):
             if longest is not None and asked > (seconds(longest) or asked):
                 yield "resources.time", limit, f"{time} is longer than {longest}{words}"
@@ -84,5 +89,5 @@ class LimitsSpec(Section):
             yield (
                 "resources.time",
                 "node_hours",
-                f"{nodes} nodes for {time} are {hours:g} node-hours of {self.node_hours:g}",
+                f"{several(nodes, 'node')} for {time} are {several(hours, 'node-hour')} of {self.node_hours:g}",
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.site.habits import MemoryUse
 from curator_slurm.launcher.site.job_place import JobFit, JobPlace, TooLittle
 from curator_slurm.launcher.site.job_size import job_limits
@@ -42,7 +43,7 @@ def _gpus(result: JobFit, need: JobNeed, place: JobPlace, named: bool) -> None:
         kinds = f"its GPUs are {part.gpu_type}, not {need.gpu_type}" if fix else "the kind of its GPUs is not said"
         result.short("gpu_type", kinds, **fix)
     if need.gpus_per_node and need.gpus_per_node > has:
-        result.short("gpus_per_node", f"a node has {has} GPUs, not {need.gpus_per_node}", gpus_per_node=has)
+        result.short("gpus_per_node", f"a node has {several(has, 'GPU')}, not {need.gpus_per_node}", gpus_per_node=has)
     least, causes = max(_least_nodes(need, place), key=lambda each: each[0])
     if need.heads:
         least, causes = least + need.heads, (*causes, "cluster.head")
@@ -54,7 +55,9 @@ def _gpus(result: JobFit, need: JobNeed, place: JobPlace, named: bool) -> None:
         what = " and ".join(
             cause.rpartition(".")[2] for cause in causes if cause.startswith(("resources.", "cluster."))
         )
-        result.short("nodes", f"{what} need {least} nodes there, and {need.nodes} are asked for", nodes=least)
+        result.short(
+            "nodes", f"{what} need {several(least, 'node')} there, and {need.nodes} are asked for", nodes=least
+        )
     result.gpus, causes = _gpus_on_node(result, need, place, named)
     if need.own_gpus:
         result.gpus = 0
@@ -116,7 +119,7 @@ def _cpus(result: JobFit, need: JobNeed, place: JobPlace) -> None:
     if need.cpus_per_node is not None:
         result.cpus = need.cpus_per_node
         if usable and need.cpus_per_node > usable:
-            words = f"a job may use {usable} CPUs of a node, and {need.cpus_per_node} are asked for"
+            words = f"a job may use {several(usable, 'CPU')} of a node, and {need.cpus_per_node} are asked for"
             result.short("cpus_per_node", words, cpus_per_node=usable)
         return
     if need.cpus is not None:
@@ -131,7 +134,10 @@ def _cpus(result: JobFit, need: JobNeed, place: JobPlace) -> None:
     if result.cpus is None:
         return
     if usable and result.cpus > usable:
-        words = f"{result.cpus} CPUs on each of {result.working} node(s) are more than the {usable} that a job may use"
+        words = (
+            f"{several(result.cpus, 'CPU')} on each of {several(result.working, 'node')} are more than "
+            f"the {usable} that a job may use"
+        )
         result.short("cpus", words, cpus=usable * result.working)
         result.cpus = usable
     result.note("cpus_per_node", result.cpus, *causes)

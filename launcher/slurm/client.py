@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.errors import SlurmError
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.slurm import messages, parse
@@ -357,7 +358,7 @@ class Slurm:
         try:
             done = run_to_its_end([executable, *command[1:]], environment, max(timeout, 0.0))
         except subprocess.TimeoutExpired as error:
-            reason = f"no response within {max(timeout, 0.0):.3g} seconds"
+            reason = f"no response within {several(round(max(timeout, 0.0), 2), 'second')}"
             raise _TransientError(messages.unreachable(name, reason), command, None, "", reason) from error
         except OSError as error:
             raise SlurmError(f"cannot run {executable}: {error.strerror or error}", command) from error

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.slurm.tables import UnreadableOutputError
 from curator_slurm.launcher.spec.slurm_time import seconds, time_text
 
@@ -137,10 +138,10 @@ def _short_of_nodes(request: Request, name: str, groups: Sequence[NodeGroup]) ->
     count = sum(group.nodes for group in groups)
     if groups[0].most_nodes is not None and groups[0].most_nodes < request.nodes:
         most = groups[0].most_nodes
-        words = f"a job in partition {name} may have {most} nodes, and this one asks for {request.nodes}"
+        words = f"a job in partition {name} may have {several(most, 'node')}, and this one asks for {request.nodes}"
         return [Shortfall("resources.nodes", words)]
     if count < request.nodes:
-        words = f"partition {name} has {count} nodes, and the job asks for {request.nodes}"
+        words = f"partition {name} has {several(count, 'node')}, and the job asks for {request.nodes}"
         return [Shortfall("resources.nodes", words)]
     found = []
     asked = (
@@ -155,7 +156,11 @@ def _short_of_nodes(request: Request, name: str, groups: Sequence[NodeGroup]) ->
             found.append(Shortfall(f"resources.{key}", words))
     fitting = sum(group.nodes for group in groups if all(wanted <= has(group) for _, wanted, _, has in asked))
     if not found and fitting < request.nodes:
-        words = f"{fitting} nodes of partition {name} have what the job asks for on each of its {request.nodes} nodes"
+        words = (
+            f"{several(fitting, 'node')} of partition {name} {'has' if fitting == 1 else 'have'} "
+            f"what the job asks for on each "
+            f"of its {several(request.nodes, 'node')}"
+        )
         found.append(Shortfall("resources.nodes", words))
     return found
 

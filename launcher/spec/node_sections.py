@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.spec import sbatch_options
 from curator_slurm.launcher.spec.value_types import (
     Gpus,
@@ -126,7 +127,7 @@ class ResourcesSpec(NodesSpec):
         for key, total, on_node in each:
             if total is not None and on_node is not None and total != self.nodes * on_node:
                 raise problem(
-                    f"`resources.{key}` is {total}, but {self.nodes} node(s) with {on_node} each have "
+                    f"`resources.{key}` is {total}, but {several(self.nodes, 'node')} with {on_node} each have "
                     f"{self.nodes * on_node}; leave one of the three out",
                     f"resources.{key}",
                     "resources.nodes",
@@ -150,7 +151,8 @@ class ResourcesSpec(NodesSpec):
         by_need = any(group.gpus or group.cpus for group in self.groups)
         if "nodes" in self.model_fields_set and self.nodes != count and not by_need:
             raise problem(
-                f"`resources.nodes` is {self.nodes}, but the groups have {count} node(s) together; leave it out",
+                f"`resources.nodes` is {self.nodes}, but the groups have {several(count, 'node')} "
+                f"together; leave it out",
                 "resources.nodes",
                 "resources.groups",
             )

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.errors import SpecProblem
 from curator_slurm.launcher.ranges import whole_number
 from curator_slurm.launcher.spec.keys import dotted, is_list, section_at, settings
@@ -127,7 +128,7 @@ def _forget(document: Document, path: Path) -> None:
 def _misplaced(whole: Path, below: Path, here: Any) -> SpecProblem:
     parent = dotted(below[:-1])
     if isinstance(here, list):
-        found = f"a list of {len(here)} items; use an index from 0 to {len(here)} (which appends)"
+        found = f"a list of {several(len(here), 'item')}; use an index from 0 to {len(here)} (which appends)"
     else:
         found = f"{here!r}, not a section"
     return SpecProblem(dotted(whole), f"`{dotted(whole)}` cannot be set: `{parent}` is {found}", WHERE)

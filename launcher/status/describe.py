@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from curator_slurm.common.in_words import several
 from curator_slurm.common.json_fields import moment, whole
 from curator_slurm.launcher.errors import (
     RunCancelledError,
@@ -169,7 +170,7 @@ def _empty_shards(run: Run, status: RunStatus, gathered: Gathered | None) -> Ite
                 found[shard] = record.nothing_kept
     if found:
         first = min(found)
-        which = f"{len(found):,} of {len(looked_at):,} shards ({some_numbers(found)})"
+        which = f"{len(found):,} of {several(len(looked_at), 'shard')} ({some_numbers(found)})"
         yield f"{which} kept nothing; shard {first}: {found[first]}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.failure_classes import FailureClass
 from curator_slurm.launcher.runs.attempt_names import base_of, is_later
 from curator_slurm.launcher.slurm import messages
@@ -185,7 +186,7 @@ def _start(element: ElementFacts, attempt: AttemptFacts) -> str:
         return f"Node {failed.node} failed: {failed.message}"
     joined = sum(node.state == "joined" for node in attempt.nodes)
     if element.nodes and joined:
-        return f"{joined} of {len(element.nodes)} nodes have joined the cluster."
+        return f"{joined} of {several(len(element.nodes), 'node')} in the cluster."
     return events.last or "The nodes are getting ready."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.site.cluster_facts import PartitionSpec, Sharing
 from curator_slurm.launcher.site.habits import GpuUse, MemoryUse
 from curator_slurm.launcher.site.model import Site
@@ -113,14 +114,16 @@ def _limits(at: str, partition: PartitionSpec, rules: PartitionRules, answers: C
         yield error(f"{at}.default_time", message, f"at most {time_text(longest)}")
     most = min((each for each in (rules.max_nodes, qos.max_nodes if qos else None) if each), default=None)
     if limits.nodes and most and limits.nodes > most:
-        message = f"{limits.nodes} nodes are more than Slurm allows a job there, {most} (MaxNodes, or its QOS)"
+        message = (
+            f"{several(limits.nodes, 'node')} are more than Slurm allows a job there, {most} (MaxNodes, or its QOS)"
+        )
         yield error(f"{at}.limits.nodes", message, f"set {most}")
     submitted = qos.max_submitted if qos else None
     if limits.submitted_jobs and submitted is not None and limits.submitted_jobs > submitted:
         message = f"{limits.submitted_jobs} is more than QOS {rules.qos} allows, {submitted} (MaxSubmitPU)"
         yield error(f"{at}.limits.submitted_jobs", message, f"set {submitted}")
     if rules.node_count is not None and partition.node_count and partition.node_count > rules.node_count:
-        message = f"the partition has {rules.node_count} nodes"
+        message = f"the partition has {several(rules.node_count, 'node')}"
         yield warning(f"{at}.node_count", message, f"set {rules.node_count}")
 
 
@@ -139,15 +142,21 @@ def _nodes(
     fitting = [group for group in groups if not kind or any(name == kind for name, _ in group.gpus)]
     most_gpus = max(sum(count for name, count in group.gpus if not kind or name == kind) for group in fitting)
     if partition.gpus > most_gpus:
-        message = f"no node there has more than {most_gpus} GPUs: a job that asks for {partition.gpus} waits for ever"
+        message = (
+            f"no node there has more than {several(most_gpus, 'GPU')}: a job that asks for "
+            f"{partition.gpus} waits for ever"
+        )
         yield error(f"{at}.gpus", message, f"set {most_gpus}")
     if partition.cpus and partition.cpus > (most := max(group.cpus for group in fitting)):
-        message = f"no node there has more than {most} CPUs: a job with a whole node waits for ever"
+        message = f"no node there has more than {several(most, 'CPU')}: a job with a whole node waits for ever"
         yield error(f"{at}.cpus", message, f"set {most}")
     usable = max(answers.usable_cpus(group) for group in fitting)
     ours = partition.usable_cpus or partition.cpus
     if ours and usable < ours <= max(group.cpus for group in fitting):
-        message = f"a job may have {usable} CPUs of a node (CPUEfctv), and the file gives it {ours}: it waits for ever"
+        message = (
+            f"a job may have {several(usable, 'CPU')} of a node (CPUEfctv), and the file "
+            f"gives it {ours}: it waits for ever"
+        )
         yield error(f"{at}.usable_cpus", message, f"set {usable}")
     if partition.memory:
         memory = max(answers.usable_memory_mb(group) for group in fitting)

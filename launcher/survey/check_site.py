@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.site.cluster_facts import Internet, PartitionSpec, Sharing
 from curator_slurm.launcher.site.habits import ExclusiveUse, GpuUse
 from curator_slurm.launcher.site.limits import LimitsSpec
@@ -48,10 +49,13 @@ def _partition(name: str, own: PartitionSpec, partition: PartitionSpec, whole: L
     """One partition: what it says itself, and with what holds for all."""
     at = f"partitions.{name}"
     if partition.usable_cpus and partition.cpus and partition.usable_cpus > partition.cpus:
-        message = f"jobs may use {partition.usable_cpus} CPUs of a node that has {partition.cpus}"
+        message = f"jobs may use {several(partition.usable_cpus, 'CPU')} of a node that has {partition.cpus}"
         yield error(f"{at}.usable_cpus", message, "usable_cpus is at most cpus")
     if partition.min_gpus > partition.gpus:
-        message = f"a job must ask for {partition.min_gpus} GPUs of a node that has {partition.gpus}: nothing can run"
+        message = (
+            f"a job must ask for {several(partition.min_gpus, 'GPU')} of a node that has "
+            f"{partition.gpus}: nothing can run"
+        )
         yield error(f"{at}.min_gpus", message, "min_gpus is at most gpus")
     if partition.gpu_type and not partition.gpus:
         yield error(f"{at}.gpu_type", f"it has GPUs of type {partition.gpu_type}, and gpus is 0", "set gpus")
@@ -74,7 +78,9 @@ def _partition(name: str, own: PartitionSpec, partition: PartitionSpec, whole: L
 
 def _limits(at: str, limits: LimitsSpec) -> Iterator[SiteFinding]:
     if limits.min_nodes and limits.nodes and limits.min_nodes > limits.nodes:
-        message = f"a job must have {limits.min_nodes} nodes at least and {limits.nodes} at most: nothing can run"
+        message = (
+            f"a job must have {several(limits.min_nodes, 'node')} at least and {limits.nodes} at most: nothing can run"
+        )
         yield error(f"{at}.min_nodes", message, "min_nodes is at most nodes")
     steps = [step.nodes for step in limits.time_by_nodes]
     if steps != sorted(set(steps)):
@@ -114,7 +120,7 @@ def _defaults(site: Site) -> Iterator[SiteFinding]:
     """Defaults of specs that the site's own limits and habits refuse."""
     resources, slurm = site.resources, site.slurm
     if site.limits.nodes and resources.nodes > site.limits.nodes:
-        message = f"the default of {resources.nodes} nodes is more than limits.nodes, {site.limits.nodes}"
+        message = f"the default of {several(resources.nodes, 'node')} is more than limits.nodes, {site.limits.nodes}"
         yield error("resources.nodes", message, "lower it")
     given, longest = _seconds(resources.time), _seconds(site.limits.time)
     if given and longest and given > longest:

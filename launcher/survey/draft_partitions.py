@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.slurm.account_limits import QosLimits
 from curator_slurm.launcher.slurm.node_groups import EqualNodes
 from curator_slurm.launcher.slurm.partition_rules import PartitionRules, is_preempted
@@ -118,7 +119,7 @@ def _nodes(entry: _Entry, answers: ClusterAnswers) -> Iterator[Item]:
         yield decide("memory: slurm.conf has no RealMemory for these nodes")
     if len(groups) > 1 and len({(group.cpus, group.memory_mb, group.gpus) for group in groups}) > 1:
         shapes = "; ".join(
-            f"{group.nodes} with {group.cpus} CPUs, {memory_text(group.memory_mb)}"
+            f"{group.nodes} with {several(group.cpus, 'CPU')}, {memory_text(group.memory_mb)}"
             + (f", features {','.join(group.features)}" if group.features else "")
             for group in groups
         )
@@ -202,7 +203,9 @@ def _probed(partition: str, probe: Probe | None) -> Iterator[Item]:
     given, allowed, visible = report.slurm_cpus, report.allowed_cpus, report.visible_cpus
     if whole and given and allowed and allowed < given:
         if visible is not None and visible < given:
-            yield decide(f"cpus: the machine has {visible} CPUs, and Slurm counts {given}: is slurm.conf right?")
+            yield decide(
+                f"cpus: the machine has {several(visible, 'CPU')}, and Slurm counts {given}: is slurm.conf right?"
+            )
         else:
             yield Key("usable_cpus", allowed, "a job with the whole node may run on these alone", off=True)
             yield decide("usable_cpus: take it over where that is so on all nodes")

@@ -34,7 +34,7 @@ def test_what_was_left_out_and_that_nothing_was_kept_are_in_the_report(tmp_path:
     assert f"Nothing was written to ${{output_dir}}: {tmp_path}/out is empty." in shown
     assert list((tmp_path / "out").iterdir()) == []
     assert "Failed 1 row, listed in" in shown
-    assert "Note 1 of 3 files do not end with .jsonl or .json" in shown
+    assert "Note 1 of 3 files without the ending .jsonl or .json" in shown
     assert "notes.md" in shown
     (failures,) = tmp_path.glob("runs/all-dropped/*/attempts/00000/*/failures.jsonl")
     (line,) = map(json.loads, failures.read_text().splitlines())

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.stage import ProcessingStage
 from curator_slurm.executors.stages.callables import name_of, resolve
 from curator_slurm.executors.stages.columns import column_names, frame, require, select, values_of, with_data
@@ -110,7 +111,9 @@ class FilterStage(ProcessingStage[DocumentBatch, DocumentBatch]):
         else:
             flags = [self._call(document) for document in documents(data)]
         if len(flags) != task.num_items:
-            raise ValueError(f"{self.name} returned {len(flags)} flags for {task.num_items} documents")
+            raise ValueError(
+                f"{self.name} returned {several(len(flags), 'flag')} for {several(task.num_items, 'document')}"
+            )
         return drop_rows(task, [bool(flag) is not self.invert for flag in flags], name_of(self._call))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.remarks import note
 from curator_slurm.executors.stages.io.compression import split_compression
 from curator_slurm.executors.stages.io.storage import filesystem
@@ -57,7 +58,9 @@ def list_files(
     if len(wanted) < len(found):
         skipped = sorted(path for path in found if path not in wanted)
         shown = ", ".join(skipped[:_SHOWN]) + (f" and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else "")
-        message = f"{len(skipped)} of {len(found)} files do not end with {' or '.join(extensions)}: {shown}"
+        message = (
+            f"{len(skipped)} of {several(len(found), 'file')} without the ending {' or '.join(extensions)}: {shown}"
+        )
         if not wanted:
             raise ValueError(f"{message}, and there are no others; check file_extensions")
         note(f"{message}; they were not read")

@@ -17,6 +17,14 @@ _FOREIGN = {
     b"\xfe\xff": "is UTF-16; read_kwargs={'encoding': 'utf-16'} reads it",
 }
 """What else files hold that are taken for JSONL, by their first bytes."""
+_HINTS = {
+    b"[": "; the file seems to be one JSON array, not an object per line",
+    b"{": "; the file seems to have objects over several lines: there must be one in each (`jq -c .` writes them so)",
+}
+"""By the whole line that is no JSON."""
+_KINDS = {int: "a number", float: "a number", str: "a text", bool: "a truth value", list: "a list", type(None): "null"}
+_MOST_LEVELS = 200
+"""Deeper values cannot be pickled within Python's limit of recursion."""
 
 
 def documents(content: bytes, path: str) -> list[dict[str, Any]]:
@@ -66,23 +74,46 @@ def _parsed_lines(content: bytes, path: str) -> Iterator[tuple[int, dict[str, An
         except UnicodeDecodeError as error:
             yield number, ValueError(f"{path}, line {number}: not UTF-8: {error}")
         except (json.JSONDecodeError, RecursionError) as error:
-            hint = "; the file seems to be one JSON array, not an object per line" if stripped == b"[" else ""
+            hint = _HINTS.get(stripped, "")
             yield number, ValueError(f"{path}, line {number}: not JSON: {error}{hint}")
         except ValueError as error:  # a number of more digits than Python converts
             yield number, ValueError(f"{path}, line {number}: {error}")
         else:
-            yield number, _checked(row, f"{path}, line {number}")
+            deep = stripped.count(b"[") + stripped.count(b"{") > _MOST_LEVELS
+            yield number, _checked(row, f"{path}, line {number}", deep)
 
 
 def _elements(whole: list[Any], path: str) -> Iterator[tuple[int, dict[str, Any] | ValueError]]:
     for number, row in enumerate(whole, 1):
-        yield number, _checked(row, f"{path}, element {number}")
+        yield number, _checked(row, f"{path}, element {number}", True)
 
 
-def _checked(row: Any, where: str) -> dict[str, Any] | ValueError:
-    if isinstance(row, dict):
-        return row
-    return ValueError(f"{where}: a JSON object is expected, not a {type(row).__name__}")
+def _checked(row: Any, where: str, maybe_deep: bool) -> dict[str, Any] | ValueError:
+    if not isinstance(row, dict):
+        return ValueError(f"{where}: a JSON object is expected, not {_KINDS[type(row)]}")
+    if maybe_deep:
+        for key, value in row.items():
+            if _is_deeper(value, _MOST_LEVELS):
+                return ValueError(
+                    f"{where}: the value of {key!r} is nested deeper than {_MOST_LEVELS} levels, which cannot be "
+                    "passed from stage to stage; write it as a text of JSON"
+                )
+    return row
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie more than so many levels deep in each other."""
+    row = [value]
+    for _ in range(levels + 1):
+        row = [
+            each
+            for holder in row
+            if isinstance(holder, (dict, list))
+            for each in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not row:
+            return False
+    return True
 
 
 def _whole(content: bytes) -> list[Any] | None:

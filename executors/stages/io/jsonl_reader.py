@@ -155,7 +155,7 @@ def _read(paths: list[str], options: dict[str, Any]) -> pd.DataFrame | None:
         columns = dict.fromkeys(key for row in rows for key in row)
         data = frame({name: [row.get(name) for row in rows] for name in columns}, len(rows)) if rows else None
     if data is not None and options.get("partitioning") == "hive":
-        data = with_partition_columns(data, counts)
+        data = with_partition_columns(data, counts, options.get("storage_options"))
     return data
 
 

@@ -100,7 +100,7 @@ def _read(path: str, options: dict[str, Any], fields: list[str] | None) -> pa.Ta
                 table = pq.read_table(file, columns=wanted, filters=filters, use_threads=False)
             else:  # they may be about what the folders say
                 whole = pq.read_table(file, use_threads=False)
-                table = with_partition_columns(whole, {path: whole.num_rows})
+                table = with_partition_columns(whole, {path: whole.num_rows}, options.get("storage_options"))
                 table = table.filter(pq.filters_to_expression(filters)).select(have if wanted is None else wanted)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
@@ -141,7 +141,9 @@ def _joined(tables: dict[str, pa.Table], fields: list[str] | None, options: dict
             "(files_per_partition: 1), or without the column (fields)"
         ) from error
     if _is_hive(options):
-        joined = with_partition_columns(joined, {path: table.num_rows for path, table in filled.items()})
+        joined = with_partition_columns(
+            joined, {path: table.num_rows for path, table in filled.items()}, options.get("storage_options")
+        )
     have = dict.fromkeys([*joined.column_names, *(name for table in tables.values() for name in table.column_names)])
     missing = [name for name in fields or [] if name not in have]
     if missing and options.get("missing_fields", "error") == "error":

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.remarks import note
 from curator_slurm.executors.stage import CompositeStage, ProcessingStage
 from curator_slurm.executors.stages.columns import column_names, frame, with_column
@@ -88,7 +89,7 @@ class BaseReader(ProcessingStage[FileGroupTask, DocumentBatch]):
         """
         data: Any = self.read_data(task.data, dict(self.read_kwargs), self.fields)
         if data is not None and len(data) and not column_names(data):
-            what = f"nothing is in any of the {len(data)} rows of {named(task.data)}"
+            what = f"nothing is in any of the {several(len(data), 'row')} of {named(task.data)}"
             if not self.allow_empty:
                 raise ValueError(f"{what}; allow_empty=True passes over such files")
             note(f"passed over: {what}")
@@ -115,7 +116,9 @@ class BaseReader(ProcessingStage[FileGroupTask, DocumentBatch]):
         else:
             first, last = ray.get(self._ids.get_batch_range.remote(files, None))
             if last - first + 1 != len(data):
-                raise ValueError(f"{named(files)}: {len(data)} rows, but ids for {last - first + 1} were registered")
+                raise ValueError(
+                    f"{named(files)}: {several(len(data), 'row')}, but ids for {last - first + 1} were registered"
+                )
         return with_column(data, CURATOR_DEDUP_ID_STR, list(range(first, first + len(data))))
 
     @abstractmethod
@@ -189,7 +192,7 @@ class CompositeReader(CompositeStage[EmptyTask, DocumentBatch]):
         return list(declared["file_extensions"].default_factory())
 
     def get_description(self) -> str:
-        grouping = f", {self.files_per_partition} files at a time" if self.files_per_partition else ""
+        grouping = f", {several(self.files_per_partition, 'file')} at a time" if self.files_per_partition else ""
         grouping = grouping or (f", {self.blocksize} at a time" if self.blocksize else "")
         return f"{type(self).__name__}: documents of {self.file_paths}{grouping}"
 
@@ -233,4 +236,4 @@ def missing_message(paths: list[str], missing: list[str], found: list[str]) -> s
 
 def named(paths: list[str]) -> str:
     """A group of files in a message."""
-    return paths[0] if len(paths) == 1 else f"{len(paths)} files, {paths[0]} the first"
+    return paths[0] if len(paths) == 1 else f"{several(len(paths), 'file')}, {paths[0]} the first"

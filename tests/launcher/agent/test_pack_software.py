@@ -31,7 +31,7 @@ def test_packed_once(plan, models, capsys):
     key = key_of(models)
     first = archive_of(plan, "/usr/bin/python3", key)
     assert first.name == key
-    assert "packed 1 files" in capsys.readouterr().err
+    assert "packed 1 file," in capsys.readouterr().err
     assert archive_of(plan, "/usr/bin/python3", key) == first
     assert archive_of(plan, "/usr/bin/python3", "") == first
     assert capsys.readouterr().err == ""

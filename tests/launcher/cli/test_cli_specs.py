@@ -42,7 +42,7 @@ def test_a_starter_is_valid_once_its_input_is_there(run, here, kind):
     (here / "data").mkdir()
     (here / "data" / "a.jsonl").touch()
     valid = run("validate", "spec.yaml", "--cluster", "slurm")
-    assert valid.output == "spec.yaml is valid: my-project on Slurm, 2 node(s).\n"
+    assert valid.output == "spec.yaml is valid: my-project on Slurm, 2 nodes.\n"
 
 
 @pytest.mark.long
@@ -71,7 +71,7 @@ def test_a_starter_with_shards_is_valid(run, here, kind):
         (here / "data" / f"{name}.jsonl").write_text("{}\\n")
     assert run("init", "--kind", kind, "--shards").exit_code == 0
     valid = run("validate", "spec.yaml", "--cluster", "slurm")
-    assert valid.output == "spec.yaml is valid: my-project on Slurm, 2 node(s).\n"
+    assert valid.output == "spec.yaml is valid: my-project on Slurm, 2 nodes.\n"
     planned = run("plan", "spec.yaml", "--set", "shards.files_per_shard=1")
     assert "Shards    3" in planned.stdout, planned.output
 

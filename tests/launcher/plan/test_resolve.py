@@ -165,7 +165,7 @@ def test_the_group_of_the_head_comes_first(grouped):
     assert (gpu.gpus_per_node, gpu.sbatch, gpu.mem_per_node) == ("a100:8", {"constraint": "x"}, "4G")
     assert Plan.from_yaml(plan.to_yaml()) == plan
     assert layout_lines(plan)[0] == "group cpu: with the head and the driver, 3 nodes"
-    assert layout_lines(plan)[1] == "group gpu: 2 nodes, each with a100:8 GPU(s), 4G"
+    assert layout_lines(plan)[1] == "group gpu: 2 nodes, each with a100:8 GPUs, 4G"
     named = grouped(overrides=["cluster.head_group=gpu"])
     assert named.components == [0, 1]
     again = replan(plan, "r", ["resources.time=30", "resources.groups.0.nodes=4"], {"HOME": "/"})

@@ -196,7 +196,7 @@ def test_an_option_that_the_site_does_not_take_is_refused_by_name(lab, habits, o
         ({"time_by_nodes": [{"nodes": 1, "time": "9:00:00"}, {"nodes": 4, "time": "50"}]}, {}, "with up to 4 nodes"),
         ({"node_hours": 1.5}, {}, "2 nodes for 1:00:00 are 2 node-hours of 1.5"),
         ({"nodes": 2, "time": "60", "node_hours": 2}, {}, ""),
-        ({"min_nodes": 3}, {}, "2 node(s) are less than 3, which a job must have here at least"),
+        ({"min_nodes": 3}, {}, "2 nodes are less than 3, which a job must have here at least"),
         ({"gpus": 7}, {}, "8 GPUs, 4 on each node, are more than 7"),
         ({"gpus": 8, "min_nodes": 2}, {}, ""),
         ({"gpus": 0}, {"gpus_per_node": None}, ""),

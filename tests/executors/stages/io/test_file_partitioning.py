@@ -111,7 +111,7 @@ def test_in_folders_the_names_of_parts_are_known_and_the_others_are_said(
         (folder / name).touch()
     place = path.format(tmp_path / "data" if "d*" in path else folder)
     assert files_of(run(FilePartitioningStage(place))) == [str(folder / name) for name in sorted(wanted)]
-    assert "8 of 14 files do not end with .jsonl or .json or .parquet" in caplog.text
+    assert "8 of 14 files without the ending .jsonl or .json or .parquet" in caplog.text
     assert f"{folder}/LICENSE" in caplog.text
     assert "and 3 more; they were not read" in caplog.text
 

@@ -123,9 +123,12 @@ def test_forms_of_json(tmp_path: Path, content: bytes, expected: list[dict[str, 
         (b"PAR1....", "is a Parquet file; ParquetReader reads it"),
         (b"PK\x03\x04....", "is a zip archive"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16.*encoding"),
-        (b'[{"a": 1}, 2]', "element 2: a JSON object is expected, not a int"),
+        (b'[{"a": 1}, 2]', "element 2: a JSON object is expected, not a number"),
         (b"# Notes", "line 1: not JSON"),
         (b'{"a": ' + b"1" * 5000 + b"}", "line 1: .*digits"),
+        (b'{\n "a": 1\n}\n{\n "a": 2\n}\n', "line 1: not JSON.*objects over several lines"),
+        (b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}", "line 1: the value of 'a' is nested deeper than 200 levels"),
+        (b'[{"a": ' + b"[" * 300 + b"]" * 300 + b"}]", "element 1: the value of 'a' is nested deeper than 200"),
     ],
 )
 def test_what_is_no_json_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
@@ -169,6 +172,22 @@ def test_folders_are_columns(tmp_path: Path) -> None:
     assert read(JsonlReader, read_kwargs={"partitioning": "hive"}) == found
     with pytest.raises(ValueError, match="partitioning must be 'hive' or None"):
         JsonlReader("x", read_kwargs={"partitioning": "dir"})
+
+
+@pytest.mark.parametrize("files_per_partition", [1, 2, 3])
+def test_columns_of_folders_have_one_type_in_all_groups(tmp_path: Path, files_per_partition: int) -> None:
+    """Shards and groups see some of the folders; `month=01` is text, and `month=12` beside it, too."""
+    for year in ("2024", "2025"):
+        for month in ("01", "02", "12"):
+            folder = tmp_path / f"year={year}" / f"month={month}"
+            folder.mkdir(parents=True)
+            pq.write_table(pa.table({"n": [1]}), folder / "x.parquet")
+    (tmp_path / "year=2024" / "month=12" / "note.txt").write_text("")
+    found = rows(run(ParquetReader(str(tmp_path), files_per_partition=files_per_partition)))
+    assert found == [{"n": 1, "year": year, "month": month} for year in (2024, 2025) for month in ("01", "02", "12")]
+    december = str(tmp_path / "year=2025" / "month=12")
+    assert rows(run(ParquetReader(december))) == [{"n": 1, "year": 2025, "month": "12"}]
+    assert rows(run(ParquetReader(december, read_kwargs={"filters": [("month", "=", "12")]})))
 
 
 def test_a_column_of_the_file_has_precedence_over_the_folder(tmp_path: Path) -> None:
