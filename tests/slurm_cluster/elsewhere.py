@@ -13,19 +13,22 @@ FOLDER = Path("/run/opt/slurm/bin")
 """Each node's own: /run is."""
 PATH = f"{FOLDER}:{sys.prefix}/bin:{SYSTEM_PATH}"
 """What a module file makes of a user's PATH."""
+WRONG = FOLDER.parents[1] / "other-slurm" / "bin"
+"""Commands of another version in a folder of their own, such as a user's login files may put first on PATH."""
 _COMMANDS = "sbatch srun scancel scontrol sinfo squeue sacct sacctmgr"
 _MOVE = f"""
-mkdir -p {FOLDER}
+mkdir -p {FOLDER} {WRONG}
 printf '#!/bin/sh\\necho "$0: error: Insane message length" >&2\\nexit 1\\n' >{FOLDER}/../other-version
 chmod 755 {FOLDER}/../other-version
 for name in {_COMMANDS}; do
     real=$(command -v $name)
+    cp {FOLDER}/../other-version {WRONG}/$name
     cp "$real" {FOLDER}/ && mount --bind {FOLDER}/../other-version "$real" || exit 1
 done
 """
 _BACK = f"""
 for name in {_COMMANDS}; do umount --lazy "$(command -v $name)"; done
-rm -rf {FOLDER.parent}
+rm -rf {FOLDER.parent} {WRONG.parent}
 """
 
 
