@@ -35,7 +35,7 @@ def test_a_file_that_another_module_hides_is_named(tmp_path: pathlib.Path, monke
     with pytest.raises(
         NoSuchNameError,
         match=rf"code has no 'Mine'; it is .*code\.py, and "
-        f"{tmp_path}/code\.py is not seen",
+        rf"{tmp_path}/code\.py is not seen",
     ):
         import_named("code:Mine")
     with pytest.raises(NoSuchNameError, match=rf"it is built into Python, and {tmp_path}/time\.py is not seen"):
