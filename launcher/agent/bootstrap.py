@@ -8,7 +8,7 @@ from collections.abc import Callable, Container
 from typing import Any
 
 from curator_slurm.common.dashboard import Dashboard
-from curator_slurm.common.in_words import several
+from curator_slurm.common.in_words import are, several
 from curator_slurm.launcher.agent.context import AgentContext
 from curator_slurm.launcher.agent.interfaces import at_port
 from curator_slurm.launcher.agent.node import Node
@@ -128,8 +128,8 @@ class Bootstrap:
                 lost = sorted(set(self.context.allocation.nodes) - {names.get(address, "") for address in left})
                 raise BootstrapError(
                     FailureClass.NODE_FAILED,
-                    f"only {len(left)} of {several(len(self.context.allocation.nodes), 'node')} left, and {enough} "
-                    f"needed (cluster.min_nodes); lost: {', '.join(lost)}",
+                    f"only {len(left)} of {several(len(self.context.allocation.nodes), 'node')} {are(len(left))} left, "
+                    f"and {enough} {are(enough)} needed (cluster.min_nodes); lost: {', '.join(lost)}",
                     "retry the shards that are left; exclude the node (resources.sbatch.exclude) if it is lost again",
                 )
 
@@ -293,7 +293,7 @@ class Bootstrap:
         return BootstrapError(
             str(failure),
             f"only {len(self.joined)} of {several(len(self.context.allocation.nodes), 'node')} "
-            f"joined, and {enough} are needed; " + "; ".join(reasons),
+            f"joined, and {enough} {are(enough)} needed; " + "; ".join(reasons),
             str((known or {}).get("next_step") or f"read the agents' logs in {logs}, or lower cluster.min_nodes"),
         )
 

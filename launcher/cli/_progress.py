@@ -57,7 +57,7 @@ class LineView:
         self._when = float("-inf")
 
     def show(self, status: RunStatus, output: str = "") -> None:
-        text = " | ".join(filter(None, [progress_text(status), visible_line(output)]))
+        text = " | ".join(filter(None, [progress_text(status), visible_line(output.expandtabs(1))]))
         now = self._clock()
         silent = now - self._when
         if status.state is self._state:
@@ -123,7 +123,7 @@ class BarView:
             self._state_bar,
             description=status.state.value,
             visible=not status.stages,
-            note=_escaped(words.shorten(visible_line(output), max(self._room, 1))),
+            note=_escaped(words.shorten(visible_line(output.expandtabs(1)), max(self._room, 1))),
         )
         if text and text != self._said and not status.state.is_final:
             self._console.print(visible(text), markup=False)

@@ -102,7 +102,12 @@ def _is_package(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def collect_code(source: Path, goal: Path, named: Iterable[str], file: str | None = None) -> CodeRecord | None:
+def _is_code(path: Path) -> bool:
+    """Not a folder of data that has a script in it."""
+    return path.is_file() or (path / "__init__.py").is_file()
+
+
+def collect_code(source: Path, goal: Path, named: Collection[str], file: str | None = None) -> CodeRecord | None:
     """Fill `goal` with what stands for `source`, where the modules `named` are wanted, and with the pipeline's `file`.
 
     None where there is nothing to take: then there is no folder.
@@ -120,7 +125,8 @@ def collect_code(source: Path, goal: Path, named: Iterable[str], file: str | Non
     if file is not None:
         shutil.copyfile(file, goal / PIPELINE_FILE)
     _link_rest(source, goal, mine, {modules[name].name for name in hidden})
-    left_out = tuple(sorted(modules[name].name for name in hidden))
+    wanted = {name.partition(".")[0] for name in named}
+    left_out = tuple(sorted(modules[name].name for name in hidden if name in wanted or _is_code(modules[name])))
     return CodeRecord(source=str(source), files=files, live=tuple(sorted(live)), left_out=left_out)
 
 

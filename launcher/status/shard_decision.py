@@ -186,7 +186,8 @@ def _start(element: ElementFacts, attempt: AttemptFacts) -> str:
         return f"Node {failed.node} failed: {failed.message}"
     joined = sum(node.state == "joined" for node in attempt.nodes)
     if element.nodes and joined:
-        return f"{joined} of {several(len(element.nodes), 'node')} in the cluster."
+        have = "has" if joined == 1 else "have"
+        return f"{joined} of {several(len(element.nodes), 'node')} {have} joined the cluster."
     return events.last or "The nodes are getting ready."
 
 

@@ -213,7 +213,7 @@ def test_a_node_that_is_lost_between_shards(tmp_path: Path, fake_slurm: FakeSlur
     outcome = read_json(element / "outcome.json")
     assert outcome is not None
     assert (outcome["failure_class"], outcome["shards_done"]) == ("node_failed", [0])
-    assert "only 1 of 2 nodes are left, and 2 are needed" in outcome["message"]
+    assert "only 1 of 2 nodes is left, and 2 are needed" in outcome["message"]
     assert "lost: n2" in outcome["message"]
     assert not (run.attempts / "00001").exists()
     assert call("retry", run.run_id, "--class", "node_failed").exit_code == 0

@@ -188,7 +188,7 @@ def test_the_last_line_of_a_command_is_shown_and_does_not_flood_a_log() -> None:
     clock = Clock()
     view = LineView(lines.append, clock)
     for step in range(12):
-        view.show(running(message="on n1"), f"epoch {step}\x1b[2J")
+        view.show(running(message="on n1"), f"epoch\t{step}\x1b[2J")
         clock.now += 1
     view.show(status(RunState.COMPLETED), "saved 7 files")
     assert [line[9:] for line in lines] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,15 @@ def test_modules_that_would_hide_others_are_left_out(source: Path) -> None:
     assert not any((goal / name).exists() for name in record.left_out)
     (sentence,) = record.sentences()
     assert "msgpack, ray.py, types.py, yaml.py beside the spec" in sentence
+
+
+def test_a_folder_of_data_with_a_script_in_it_is_not_spoken_of(source: Path) -> None:
+    """Nobody has meant `array` of Python's by it, unless the spec names it."""
+    (source / "array").mkdir()
+    (source / "array" / "make_input.py").write_text("")
+    assert "array" not in collect(source, "pipeline")[0].left_out
+    shutil.rmtree(source.parent / "code")
+    assert "array" in collect(source, "array.make_input")[0].left_out
 
 
 def test_an_edit_after_the_submission_is_seen_and_changes_nothing(source: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_start_says_how_far_it_is() -> None:
     running = job(SlurmState.RUNNING)
     nodes = (NodeReport(node="n1", state="joined"), NodeReport(node="n2", state="starting"))
     found = status(running, left(events=STARTED, nodes=nodes), **LIVE)
-    assert found.message == "1 of 2 nodes have joined the cluster."
+    assert found.message == "1 of 2 nodes has joined the cluster."
     assert detail(found).node_reports == nodes
     failed = (NodeReport(node="n2", state="failed", message="no space"),)
     assert status(running, left(events=STARTED, nodes=failed), **LIVE).message == "Node n2 failed: no space"

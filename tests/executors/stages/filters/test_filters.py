@@ -184,7 +184,7 @@ def test_filter_documents_and_batches(task: Any) -> None:
     assert texts(FilterStage(lambda document: document["n"] > 2, name="big").process(task)) == TEXTS[3:]
     by_batch = FilterStage(lambda frame: frame["n"] > 2, per="batch", columns=["n"], name="big")
     assert texts(by_batch.process(task)) == TEXTS[3:]
-    with pytest.raises(ValueError, match="1 flags for 5"):
+    with pytest.raises(ValueError, match="1 flag for 5"):
         FilterStage(lambda frame: [True], per="batch", name="short").process(task)
 
 
