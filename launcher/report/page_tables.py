@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from curator_slurm.common.in_words import clock, count, duration, several, share, size
+from curator_slurm.common.in_words import clock, count, duration, share, size
 from curator_slurm.launcher.report.report_model import (
     FunnelStage,
     NodeSeries,
