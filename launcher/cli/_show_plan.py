@@ -63,7 +63,9 @@ def _elements(preview: Preview) -> Iterator[str]:
     held = " or ".join(map(words.count, reversed(sizes)))
     known = f"MaxArraySize {words.count(preview.max_array_size)}" if preview.max_array_size else "MaxArraySize unknown"
     calls = words.several(len(arrays), "sbatch call")
-    yield _entry("Arrays", f"{words.count(len(arrays))} of {words.several(held, 'element')} ({known}): {calls}")
+    yield _entry(
+        "Arrays", f"{words.count(len(arrays))} of {held} {'element' if sizes == [1] else 'elements'} ({known}): {calls}"
+    )
     waiting = sum(array.after is not None for array in arrays)
     if waiting:
         yield _entry("", f"{words.count(waiting)} of them start after others have ended (shards.max_running)")

@@ -23,8 +23,8 @@ def shards_lines(view: RunView, width: int) -> list[str]:
     """Everything about the run on one screen."""
     shards = view.shards
     lines = [*entry("Run", f"{view.run_id}  ({view.name})")]
-    done, total = words.count(shards.done), words.count(shards.total)
-    lines += entry("State", f"{coloured_state(view.state)}  {done} of {words.several(total, 'shard')} done")
+    done, total = words.count(shards.done), words.several(shards.total, "shard")
+    lines += entry("State", f"{coloured_state(view.state)}  {done} of {total} done")
     for warning in view.warnings:
         lines += wrapped("Warning", warning, width)
     lines += wrapped("", view.message, width)

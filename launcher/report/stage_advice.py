@@ -137,7 +137,7 @@ def _fewer_cpus(found: Limiting) -> Iterator[Advice]:
         key=found.key("resources.cpus"),
         value=f"{wanted:g}",
         before=f"{asked:g}",
-        evidence=f"its {several(round(use.workers, 1), 'worker')} held {held:.1f} of "
+        evidence=f"its {use.workers:.1f} workers held {held:.1f} of "
         f"{several(found.cpus, 'CPU')}, of which "
         f"{share(found.cpus_busy, 1)} were busy: at most {used:.2f} for a worker at work",
         saves=f"up to {duration(use.seconds * (1 - wanted / asked))} of {duration(use.seconds)} of this stage",

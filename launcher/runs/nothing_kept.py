@@ -54,7 +54,10 @@ def _of_items(stages: Sequence[Mapping[str, Any]]) -> str:
     if first == 0 or not items or (first == len(stages) - 1 and not same_kind):
         return ""  # tasks of a kind that has no items, or a last stage that returns nothing of what it wrote
     if not same_kind:
-        return f"nothing was read: stage {name!r} has found nothing in {several(items, 'item')}"
+        return (
+            f"nothing was read: stage {name!r} has found nothing in {several(items, 'file')} or "
+            f"{'item' if items == 1 else 'items'}"
+        )
     rest = f", and {failed:,} failed" if failed else ""
     return f"nothing was kept: stage {name!r} dropped {all_of(items, 'item')}{rest}"
 
