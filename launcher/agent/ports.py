@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from curator_slurm.common.in_words import several
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.failure_classes import FailureClass
-from curator_slurm.launcher.port_blocks import SERVICES, SLOT, fewest_ports, guards, ports_wanted
+from curator_slurm.launcher.spec.port_blocks import SERVICES, SLOT, fewest_ports, guards, ports_wanted
 
 _NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENOPROTOOPT)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.doctor.machine_facts import NodeFacts, PeerFacts
-from curator_slurm.launcher.port_blocks import SERVICES
+from curator_slurm.launcher.spec.port_blocks import SERVICES
 
 CALL_S = 3.0
 """For one connection; networks of clusters answer within milliseconds."""

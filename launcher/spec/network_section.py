@@ -7,7 +7,7 @@ import ipaddress
 from pydantic import Field, model_validator
 
 from curator_slurm.common.in_words import several
-from curator_slurm.launcher.port_blocks import fewest_ports
+from curator_slurm.launcher.spec.port_blocks import fewest_ports
 from curator_slurm.launcher.spec.value_types import LineList, Section, Whole, problem
 
 

@@ -16,7 +16,7 @@ from slurm_cluster import SlurmCluster
 from slurm_cluster.waiting import wait_for
 
 from curator_slurm.launcher.agent.ports import PortBlock
-from curator_slurm.launcher.port_blocks import SERVICES
+from curator_slurm.launcher.spec.port_blocks import SERVICES
 from on_slurm.runs import WAIT_S, Runs, program
 
 ROOT = Path(__file__).parents[2]

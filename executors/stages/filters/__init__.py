@@ -1,4 +1,4 @@
 """Stages and objects that score, filter and change documents.
 
-It may import `stages` and the ground floor.
+It may import `stages`, the ground floor and `common`.
 """
