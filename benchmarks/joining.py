@@ -260,7 +260,7 @@ def _measure(
     agent = _agent(0, names, plan, cluster)
     its_head = head.Head(agent, node.Node(agent), [])
     its_head.heartbeat.start()
-    head.make_credentials(cluster, tls=False)
+    head.make_credentials(cluster, tls=None)
     for thread in threads:
         thread.start()
     its_head.bootstrap.start()

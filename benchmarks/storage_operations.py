@@ -195,7 +195,7 @@ def worker_phases(simulation: Simulation) -> dict[str, float]:
     ray._lines = lambda: RayProcess._lines(ray)  # type: ignore[arg-type]
     ray.has_started = lambda: RayProcess.has_started(ray)  # type: ignore[arg-type]
     ray.output.write_text("starting\n")
-    signal = {"address": "10.0.0.1:1", "versions": preflight.versions()}
+    signal = {"address": "10.0.0.1:1", "versions": preflight.versions(), "encrypted": True}
     for number in range(int(3 * PHASE_S / BEAT_S)):
         clock.events.append((clock.now + number * BEAT_S, simulation.heartbeat.send))
     clock.events.append((clock.now + JOIN_S / 2, lambda: simulation.heartbeat.send(cluster=signal)))

@@ -194,6 +194,7 @@ class Bootstrap:
             else None,
             "raylet": at_port(self.node.address, ports["node_manager"]),
             "ports": [ports.first, ports.last],
+            "encrypted": self.context.encrypted,
             "versions": self.node.versions,
             "published": time.time(),
         }

@@ -16,7 +16,7 @@ from types import FrameType
 from curator_slurm.common.staged_paths import staged_here
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.agent.allocation import Allocation
-from curator_slurm.launcher.agent.credentials import Credentials, credentials_of
+from curator_slurm.launcher.agent.credentials import Credentials, credentials_of, expects_tls
 from curator_slurm.launcher.agent.fence import Fence
 from curator_slurm.launcher.agent.memory import OutOfMemoryCounter
 from curator_slurm.launcher.errors import BootstrapError
@@ -97,8 +97,11 @@ class AgentContext:
     fence: Fence = field(default_factory=Fence)
     """Of a head: whether others have begun what it is at."""
     memory: OutOfMemoryCounter = field(default_factory=OutOfMemoryCounter)
+    encrypted: bool = field(init=False)
+    """Whether Ray's traffic is: what this node expects, until the head has said it."""
 
     def __post_init__(self) -> None:
+        self.encrypted = expects_tls(self.plan.spec.cluster.tls)
         given = self.allocation
         self.status = NodeStatus(
             given.node_name,
@@ -129,7 +132,8 @@ class AgentContext:
     @property
     def credentials(self) -> Credentials:
         """What lets this node into the run's Ray."""
-        return credentials_of(self.cluster, self.allocation.node_name, tls=self.plan.spec.cluster.tls)
+        folder = self.status.session_dir
+        return credentials_of(self.cluster, Path(folder) if self.encrypted and folder else None)
 
     def reached(self, phase: Phase, at: float | None = None) -> None:
         """Note when something was reached first; written with the next report."""

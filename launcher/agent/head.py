@@ -173,7 +173,7 @@ class Head:
             return self.outcomes.stopped(None)
         context.environment = job_environment(context.environment, context.run, context.plan, context.code)
         if context.plan.spec.cluster.ray:
-            make_credentials(context.cluster, tls=context.plan.spec.cluster.tls)
+            self._make_credentials()
         self.bootstrap.start()
         self.runner.start()
         stopped = self.bootstrap.wait()
@@ -181,6 +181,15 @@ class Head:
             return stopped
         self.bootstrap.watch()
         return self.runner.run(self.bootstrap.address)
+
+    def _make_credentials(self) -> None:
+        context, tls = self.context, self.context.plan.spec.cluster.tls
+        context.encrypted = make_credentials(context.cluster, tls=tls)
+        if not context.encrypted and tls is None:
+            self.events.add(
+                "not_encrypted",
+                "Ray's traffic is not encrypted: the Python of the job does not have the module cryptography",
+            )
 
     def _tell_end(self) -> None:
         """Before Ray goes down: workers that see Ray go and read nothing take the head for lost.

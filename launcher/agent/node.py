@@ -64,6 +64,8 @@ class Node:
         self._ports: ports.PortBlock | None = None
         self._ready: ray_process.RayProcess | None = None
         """Has been started, and waits for what to start."""
+        self._expected_tls = False
+        """By the process that is ready."""
 
     def prepare(self) -> None:
         """Make every check that can be made before Ray starts, and the session folder.
@@ -194,6 +196,7 @@ class Node:
         )
         Path(node.temporary_dir).mkdir(mode=0o700, exist_ok=True)
         environment = self._environment_for(node)
+        self._expected_tls = context.encrypted
         self._ready = ray_process.RayProcess(node, environment, context.node.ray_output, context.umask)
 
     def _memory_for_ray(self) -> int:
@@ -228,14 +231,19 @@ class Node:
         context = self.context
         self._drop_ray()
         self.starts += 1
+        if self._ready is not None and self._expected_tls != context.encrypted:  # Ray reads that when it is imported
+            self._ready.stop(0.0)
+            self._free_ports()
+            self._ready = None
         if self._ready is None:
             self._make_ready()
         assert self._ready is not None
         if head_address is not None:
             self._follow_family(host_of(head_address))
         node = replace(self._ready.node, address=self.address, head_address=head_address, head_raylet=head_raylet)
-        if context.plan.spec.cluster.tls:
-            issue_certificate(context.cluster, context.allocation.node_name, self.address)
+        if context.encrypted:
+            assert self.session_dir is not None
+            issue_certificate(context.cluster, self.session_dir, [context.allocation.node_name, self.address])
         self.environment = self._environment_for(node)
         self.ray, self._ready = self._ready, None
         self.ray.begin(node, self.environment)

@@ -55,6 +55,7 @@ def run_worker(context: AgentContext, node: Node) -> int:
         context.reached(Phase.JOINED)
         context.report(NodeState.JOINED, "waiting")
         return _wait_for_end(context, heartbeat, watch)
+    context.encrypted = bool(heartbeat.signal.cluster["encrypted"])
     node.start_ray(address, _raylet_of_head(heartbeat))
     return _follow(context, node, heartbeat, watch, address)
 

@@ -229,8 +229,10 @@ class ClusterSpec(Section):
     object_store_fraction: Number = Field(
         default=0.3, gt=0, lt=1, description="share of each node's memory for Ray's object store"
     )
-    tls: bool = Field(
-        default=False, description="encrypt Ray's traffic between nodes, with certificates made for the run"
+    tls: bool | None = Field(
+        default=None,
+        description="encrypt Ray's traffic, with certificates made for the run, so that strangers cannot say a word to "
+        "its servers; default: where the Python of the job has cryptography",
     )
     metrics: bool = Field(
         default=False, description="Ray's metrics for Prometheus, on ports that answer anybody in the network"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 from curator_slurm.launcher.agent.credentials import (
     Credentials,
     credentials_of,
+    expects_tls,
     issue_certificate,
     make_credentials,
     remove_credentials,
 )
 from curator_slurm.launcher.agent.ports import PortBlock
 from curator_slurm.launcher.agent.ray_process import RayNode, ray_environment, start_command
+from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.runs.paths import ClusterPaths, RunPaths
 
 
@@ -30,23 +33,48 @@ def nodes(folder: Path, name: str = "4711.0") -> tuple[Credentials, Credentials]
     folder.mkdir(exist_ok=True)
     made = cluster(folder, name)
     make_credentials(made, tls=True)
-    issue_certificate(made, "n1", "127.0.0.1")
-    issue_certificate(made, "n2", "10.1.2.3")
-    return credentials_of(made, "n1", tls=True), credentials_of(made, "n2", tls=True)
+    sessions = [folder / f"session-{node}-{name}" for node in ("n1", "n2")]
+    for session, names in zip(sessions, (["n1", "127.0.0.1"], ["n2", "10.1.2.3"]), strict=True):
+        session.mkdir(mode=0o700)
+        issue_certificate(made, session, names)
+    return credentials_of(made, sessions[0]), credentials_of(made, sessions[1])
 
 
 def test_all_of_it_is_private_and_goes_with_the_cluster(tmp_path: Path) -> None:
     nodes(tmp_path)
     nodes(tmp_path, "4711.1")
     secrets = tmp_path / "secrets"
-    files = [path for path in secrets.rglob("*") if path.is_file()]
-    assert len(files) == 2 * (1 + 2 + 4), "token, the authority's pair, two nodes' pairs"
+    files = [path for folder in (secrets, *tmp_path.glob("session-*")) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 2 * (1 + 2 + 2 * 3), "token, the authority's pair, two nodes' pairs with the authority's"
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
-    assert {path.stat().st_mode & 0o777 for path in (secrets, *secrets.glob("ray-tls.*"))} == {0o700}
+    assert {
+        path.stat().st_mode & 0o777 for path in (secrets, *secrets.glob("ray-tls.*"), *tmp_path.glob("session-*/tls"))
+    } == {0o700}
     remove_credentials(cluster(tmp_path))
     assert sorted(path.name for path in secrets.iterdir()) == ["ray-tls.4711.1", "ray-token.4711.1"]
     remove_credentials(cluster(tmp_path, "4711.1"))
     assert list(secrets.iterdir()) == []
+
+
+def test_encryption_is_the_default_where_certificates_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tls, made in ((None, True), (True, True), (False, False)):
+        folder = tmp_path / str(tls)
+        folder.mkdir()
+        assert make_credentials(cluster(folder), tls=tls) == made == expects_tls(tls)
+        assert cluster(folder).tls.exists() == made
+        assert cluster(folder).token.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setitem(sys.modules, "curator_slurm.launcher.agent.certificates", None)  # as without cryptography
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    assert not make_credentials(cluster(bare), tls=None)
+    assert [path.name for path in (bare / "secrets").iterdir()] == ["ray-token.4711.0"]
+    with pytest.raises(BootstrapError, match="needs the module cryptography") as error:
+        make_credentials(cluster(bare), tls=True)
+    assert error.value.next_step.endswith("or set cluster.tls to false")
+    with pytest.raises(BootstrapError, match="needs the module cryptography"):
+        issue_certificate(cluster(tmp_path / "None"), bare, ["n2", "10.1.2.3"])
 
 
 def handshake(server: Credentials, client: Credentials | None, name: str) -> str | None:
@@ -125,7 +153,7 @@ def test_the_environment_decides_everything_about_access_itself(tmp_path: Path, 
     environment = ray_environment(HOSTILE, head, with_tls, xenna=False)
     assert environment["RAY_USE_TLS"] == "1"
     for name in ("SERVER_CERT", "SERVER_KEY", "CA_CERT"):
-        assert Path(environment[f"RAY_TLS_{name}"]).parent == tmp_path / "secrets" / "ray-tls.4711.0"
+        assert Path(environment[f"RAY_TLS_{name}"]).parent == tmp_path / "session-n1-4711.0" / "tls"
     assert "PRIVATE KEY" not in "".join(environment.values())
 
 

@@ -106,8 +106,8 @@ def test_silence_says_nothing(serve: Callable[..., Door]) -> None:
 def test_with_tls_it_calls_as_a_node_does(serve: Callable[..., Door], tmp_path: Path) -> None:
     cluster = ClusterPaths(tmp_path / "elements" / "1.0", RunPaths(tmp_path))
     make_credentials(cluster, tls=True)
-    issue_certificate(cluster, "n1", "127.0.0.1")
-    node = credentials_of(cluster, "n1", tls=True)
+    issue_certificate(cluster, tmp_path, ["n1", "127.0.0.1"])
+    node = credentials_of(cluster, tmp_path)
     assert refuses_strangers(serve(lambda header: REFUSED, node), node)
     with pytest.raises(BootstrapError, match="without a token"):
         refuses_strangers(serve(lambda header: OK, node), node)
