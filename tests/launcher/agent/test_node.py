@@ -10,6 +10,8 @@ import pytest
 
 from curator_slurm.launcher.agent import node as node_module
 from curator_slurm.launcher.agent.node import Node
+from curator_slurm.launcher.agent.ports import PortBlock
+from curator_slurm.launcher.agent.ray_process import RayNode
 from curator_slurm.launcher.errors import BootstrapError
 from curator_slurm.launcher.plan.local_disk import LocalDisk
 
@@ -81,3 +83,38 @@ def test_the_head_removes_what_lost_nodes_have_spilled(tmp_path: Path, is_head: 
     node.disk = LocalDisk(is_memory=not is_head)
     node._remove_session()
     assert [path.parent.name for path in tmp_path.glob("*/spill")] == left
+
+
+@pytest.mark.parametrize(("expected", "is_encrypted"), [(True, False), (False, True), (True, True), (False, False)])
+def test_a_ray_that_waits_is_started_anew_where_the_head_has_decided_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bool, is_encrypted: bool
+) -> None:
+    """Ray reads whether it is to use TLS when it is imported."""
+    done: list[str] = []
+    ray = RayNode("10.0.0.7", PortBlock(20000, 20099), str(tmp_path), 1, 0, 1, 1)
+    node, _ = node_with()
+    node.session_dir = tmp_path
+
+    def ready(name: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            node=ray,
+            pid=1,
+            stop=lambda grace: done.append(f"stop {name}"),
+            begin=lambda *_: done.append(f"begin {name}"),
+        )
+
+    def make_ready(self: Node) -> None:
+        self._expected_tls = bool(self.context.encrypted)
+        self._ready = ready("second")  # type: ignore[assignment]
+
+    monkeypatch.setattr(Node, "_make_ready", make_ready)
+    monkeypatch.setattr(Node, "_environment_for", lambda self, ray: {})
+    monkeypatch.setattr(node_module, "issue_certificate", lambda *_: done.append("certificate"))
+    node.context.cluster = SimpleNamespace()  # type: ignore[assignment]
+    node._expected_tls, node._ready = expected, ready("first")  # type: ignore[assignment]
+    node.context.encrypted = is_encrypted
+    node.address = "10.0.0.7"
+    node.start_ray("10.0.0.1:20000")
+    certificate = ["certificate"] if is_encrypted else []
+    same, anew = ["begin first"], ["begin second"]
+    assert done == ([*certificate, *same] if expected == is_encrypted else ["stop first", *certificate, *anew])
