@@ -69,7 +69,10 @@ class FailurePolicy:
 
 @dataclass(frozen=True)
 class FailedTaskRecord:
-    """One line of failures.jsonl: a task, or rows that a stage left out of one (`rows`), with their file and line."""
+    """One line of failures.jsonl: a task, or rows that a stage left out of one (`rows`), with their file and line.
+
+    Of a task, `file` is the one that all of it comes from.
+    """
 
     stage: str
     task_id: str

@@ -85,6 +85,12 @@ def files_of(task: Any) -> list[str]:
     return [str(file) for file in getattr(task, "_metadata", {}).get("source_files") or []]
 
 
+def only_file(task: Any) -> str | None:
+    """The one file that all of a task comes from, where it says so."""
+    files = files_of(task)
+    return files[0] if len(files) == 1 else None
+
+
 def content_id(parts: Iterable[str]) -> str:
     """Twelve hexadecimal digits that depend on the texts and their order alone."""
     digest = hashlib.sha256()

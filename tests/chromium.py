@@ -42,14 +42,25 @@ _MARKS = """() => {
 """Of each picture the shapes below its legend with a colour of their own, or of one on a canvas all pixels there."""
 
 
+_CUT_OFF = """() => [...document.querySelectorAll('.picture')].flatMap(place => {
+    const whole = place.getBoundingClientRect();
+    return [...place.querySelectorAll('svg text')].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.top - whole.top > 36 && (box.left < whole.left - 1 || box.right > whole.right + 1);
+    }).map(text => `${place.id}: ${text.textContent}`);
+})"""
+"""Words below the legend, which has pages, that the frame of their picture cuts off."""
+
+
 @dataclass
 class Seen:
-    """What came of opening a page: what it said and asked for, marks of each picture, width."""
+    """What came of opening a page: what it said and asked for, marks of each picture, words that are cut off."""
 
     said: list[str] = field(default_factory=list)
     asked_for: list[str] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
     wide: int = 0
+    cut_off: list[str] = field(default_factory=list)
 
 
 def need_chromium() -> str:
@@ -96,6 +107,7 @@ def opened(browser: Any, page: Path, width: int, scheme: str = "light") -> Itera
         tab.goto(page.as_uri(), timeout=_WAIT_MS)
         tab.wait_for_function(_DRAWN, timeout=_WAIT_MS)
         seen.marks = tab.evaluate(_MARKS)
+        seen.cut_off = tab.evaluate(_CUT_OFF)
         seen.wide = tab.evaluate("document.documentElement.scrollWidth")
         yield tab, seen
     finally:
@@ -108,6 +120,7 @@ def wrong_with(tab: Any, seen: Seen, page: Path, width: int) -> list[str]:
         *seen.said,
         *(f"asks for {url}" for url in seen.asked_for if url != page.as_uri()),
         *(f"{name} is empty" for name, count in seen.marks.items() if not count),
+        *(f"cut off in {words}" for words in seen.cut_off),
         *([f"{seen.wide} wide at {width}"] if seen.wide > width else []),
         *findings_of_axe(tab),
     ]

@@ -28,7 +28,7 @@ from curator_slurm.executors.missing_input import refusal
 from curator_slurm.executors.remarks import Remarks, listening
 from curator_slurm.executors.resume.tracker import Account, Given, Tracking, items_of, partition_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, short_error
-from curator_slurm.executors.tasks import files_of, is_failed_marker, is_none_marker, source_of
+from curator_slurm.executors.tasks import files_of, is_failed_marker, is_none_marker, only_file, source_of
 
 _MOST_NAMED = 8
 _NODE = socket.gethostname().split(".", 1)[0]
@@ -287,7 +287,13 @@ class StageAdapter:
                 origin = tasks[child.parent or 0]
                 result.failures.append(
                     FailedTaskRecord(
-                        self.name, origin.task_id, source_of(origin), 1, "the stage returned a FailedTask", ""
+                        self.name,
+                        origin.task_id,
+                        source_of(origin),
+                        1,
+                        "the stage returned a FailedTask",
+                        "",
+                        only_file(origin),
                     )
                 )
                 result.items_failed += items[child.parent or 0]
@@ -311,7 +317,7 @@ class StageAdapter:
     def _record(self, task: Any, error: BaseException, attempt: int) -> FailedTaskRecord:
         details = "".join(traceback.format_exception(error))
         line = short_error(error, files_of(task))
-        return FailedTaskRecord(self.name, task.task_id, source_of(task), attempt, line, details)
+        return FailedTaskRecord(self.name, task.task_id, source_of(task), attempt, line, details, only_file(task))
 
     def _stage_error(self, tasks: Sequence[Any], error: BaseException) -> StageError:
         if isinstance(error, StageError):

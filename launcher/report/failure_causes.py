@@ -13,8 +13,8 @@ from curator_slurm.launcher.report.report_model import FailureGroup, Failures
 MOST_GROUPS = 50
 MOST_SOURCES = 5
 _MOST_TEXT = 4000
-_VARIES = re.compile(r"0x[0-9a-fA-F]+|[0-9]+|'[^']{1,200}'|\"[^\"]{1,200}\"|/[^\s:,;]+")
-"""What differs from failure to failure of one cause: numbers, addresses, quoted text, paths."""
+_VARIES = re.compile(r"""0x[0-9a-fA-F]+|[0-9]+|'[^']{1,4000}'|"[^"]{1,4000}"|['"][^'"]{100,}\Z|/[^\s:,;]+""")
+"""What differs from failure to failure of one cause: numbers, addresses, quoted text (also cut short), paths."""
 
 
 @dataclass

@@ -55,7 +55,8 @@ def _block(pictures: dict[str, Picture], name: str, caption: str, table: Table |
 
 def _outcome(report: RunReport, _: dict[str, Picture]) -> PageSection:
     status, funnel = report.status, report.funnel
-    texts = []
+    goes_on = not status.state.is_final and bool(report.attempts)
+    texts = ["The run goes on: this page shows how far it had come."] if goes_on else []
     known = status.failure_class not in (None, FailureClass.UNKNOWN)
     if status.failure_class and known and status.failure_class.value != status.state.value:
         blame = f"; to blame: {status.blame}" if status.blame not in (None, Blame.UNKNOWN) else ""
@@ -256,7 +257,8 @@ def tiles_of(report: RunReport) -> Sequence[tuple[str, str]]:
     if items:
         found.append(("items in", count(items[0].items_in)))
         left = items[-1].items_out
-        found.append(("items left", f"{count(left)} ({share(left, items[0].items_in)})"))
+        whole = f" ({share(left, items[0].items_in)})" if status.state.is_final else ""
+        found.append(("items left" if whole else "items out so far", f"{count(left)}{whole}"))
     if funnel.rows is not None:
         found.append(("rows published", count(funnel.rows)))
     failed = sum(stage.tasks_failed for stage in funnel.stages)

@@ -45,9 +45,8 @@ def seen(
 ) -> tuple[Looked, dict[str, Any]]:
     """The page of the newest run, opened, with what it must say; and the report as JSON."""
     run_id, page = runs.latest().name, runs.folder / "page.html"
-    for options in (["--output", str(page)], ["--json"]):
-        done = runs.command("report", run_id, *options)
-        assert done.returncode == 0, done.output
+    done = runs.command("report", run_id, "--output", str(page), "--json")
+    assert done.returncode == 0, done.output
     page.write_text(page.read_text().replace(str(runs.folder), "/shared"))
     looked, report = look(browser, page, kind, pictures), done.json
     print(f"{kind}: {page.stat().st_size / 1e6:.2f} MB; {dict(looked.tiles)}; limit: {report['limit']}", flush=True)

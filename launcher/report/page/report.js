@@ -96,7 +96,7 @@
       found.max = end;
       found.interval = STEPS.find(function (step) { return end / step <= most; }) || Math.ceil(end / most / 86400) * 86400;
     }
-    found.axisLabel = { color: look.ink, hideOverlap: true, formatter: seconds };
+    found.axisLabel = { color: look.ink, hideOverlap: true, formatter: seconds, alignMaxLabel: "right" };
     return found;
   }
   // The longest bar, whether they are beside or behind each other.
@@ -133,6 +133,7 @@
         } else {
           option.xAxis = axis(look, { type: "value", name: picture.unit, nameLocation: "middle", nameGap: 26, minInterval: 1 });
           option.xAxis.axisLabel.formatter = inShort;
+          option.xAxis.axisLabel.alignMaxLabel = "right";
         }
         option.grid.bottom = 28;
         option.yAxis = rowAxis(look, picture.rows, narrow);
@@ -255,7 +256,7 @@
         option.legend.show = false;
         option.grid.bottom = 30;
         option.xAxis = axis(look, { type: "value", name: "input", nameLocation: "middle", nameGap: 28, scale: true });
-        option.xAxis.axisLabel = { color: look.ink, hideOverlap: true, formatter: bytes };
+        option.xAxis.axisLabel = { color: look.ink, hideOverlap: true, formatter: bytes, alignMaxLabel: "right" };
         var sizes = picture.points.map(function (point) { return point[0]; });
         var step = byteStep(Math.max(Math.max.apply(null, sizes) - Math.min.apply(null, sizes), Math.max.apply(null, sizes) / 10) / (narrow ? 3 : 7));
         option.xAxis.interval = step;

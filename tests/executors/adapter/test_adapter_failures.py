@@ -157,3 +157,13 @@ def test_filters_and_fan_out_count() -> None:
     assert (report.tasks_in, report.tasks_out, report.tasks_filtered) == (4, 2, 2)
     report = StageAdapter(Twice("twice"), skip()).process(batch(1))[1]
     assert (report.tasks_out, list(report.parents)) == (2, [0, 0])
+
+
+@pytest.mark.parametrize(("files", "named"), [(["/a.jsonl"], "/a.jsonl"), (["/a.jsonl", "/b.jsonl"], None), ([], None)])
+def test_a_failed_task_names_the_one_file_that_it_comes_from(files: Any, named: str | None) -> None:
+    """Of several, nobody knows which of them it was."""
+    (task,) = batch(8)[7:]
+    task._metadata["source_files"] = files
+    (record,) = StageAdapter(Counting(), skip()).process([task])[1].failures
+    assert record.file == named
+    assert ("file" in record.to_json()) == (named is not None)

@@ -114,6 +114,22 @@ def test_failures_by_cause(run: Run) -> None:
     assert failures.groups[1].sources == ("/data/1.jsonl:7",)
 
 
+def test_one_cause_whatever_data_its_messages_quote(run: Run) -> None:
+    """Whole, or cut off in the middle of what they quote; and a task has the file that it comes from."""
+    (attempt,) = run.paths.existing_attempts()
+    attempt.failures.unlink()
+    for number, end in enumerate(("' cannot be judged", "' cannot be judged", "")):
+        error = f"ValueError: '{'some words ' * 30}{number}{end}"
+        record = {"stage": "judge", "task_id": f"0_{number}", "source": "5144b5b4ee05", "attempt": 1, "error": error}
+        append_jsonl(attempt.failures, {**record, "file": f"/data/{number}.jsonl", "traceback": ""})
+    whole, cut = report_of(run).failures.groups
+    assert (whole.tasks, cut.tasks) == (2, 1)
+    assert whole.sources == ("/data/0.jsonl", "/data/1.jsonl")
+    other = {**record, "error": f"ValueError: '{'other words ' * 30}"}
+    append_jsonl(attempt.failures, {**other, "traceback": ""})
+    assert [each.tasks for each in report_of(run).failures.groups] == [2, 2]
+
+
 def test_what_it_took(run: Run) -> None:
     costs = report_of(run).costs
     assert costs.usage.node_hours == pytest.approx(2 * 100 / 3600, abs=1e-3)
