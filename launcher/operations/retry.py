@@ -30,7 +30,7 @@ from curator_slurm.launcher.runs.user_code import newest_code
 from curator_slurm.launcher.sharding.array_limits import taken
 from curator_slurm.launcher.sharding.arrays import JobArray
 from curator_slurm.launcher.sharding.plan_arrays import arrays_for
-from curator_slurm.launcher.sharding.revise_input import InputRevision, revised
+from curator_slurm.launcher.sharding.revise_input import InputRevision, revised, unaccepted
 from curator_slurm.launcher.slurm.client import Slurm
 from curator_slurm.launcher.spec import exposed_secrets
 from curator_slurm.launcher.spec.keys import dotted
@@ -156,6 +156,7 @@ def _prepare(
         *exposed,
         *([] if request.update_code else _old_code(run)),
         *filter(None, [purge]),
+        *unaccepted(run.paths, choice.shards, request.revision),
     ]
     arrays, after = _arrays(plan, choice.shards, submissions, answer)
     other_files = revised(run.paths, choice.shards, request.revision)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.errors import StorageError, UsageError
 from curator_slurm.launcher.inputs.address import show
 from curator_slurm.launcher.runs.manifest import read_shard
 from curator_slurm.launcher.runs.paths import RunPaths
 from curator_slurm.launcher.runs.shard_records import Shard
-from curator_slurm.launcher.sharding.changes import InputChange, as_found
+from curator_slurm.launcher.sharding.changes import InputChange, as_found, check_inputs
 
 _SHOWN = 10
+_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,32 @@ def revised(run: RunPaths, shards: Sequence[int], wanted: InputRevision) -> list
             "accept. Leave it out to submit them again as they are"
         )
     return found
+
+
+def unaccepted(run: RunPaths, shards: Sequence[int], wanted: InputRevision) -> list[str]:
+    """What to say of files that are not as planned, which the job would refuse, where nobody has accepted that.
+
+    It looks at the first thousand, on this machine's file systems; the job looks at all.
+    """
+    if wanted.accept_changed:
+        return []
+    found: list[InputChange] = []
+    room = _LOOKED_AT
+    with suppress(StorageError):  # whoever needs the manifest says what is wrong with it
+        for index in shards:
+            shard = read_shard(run.manifest, index)
+            local = [file for file in shard.files if not is_remote(file.path) and file.path not in wanted.skip]
+            found += check_inputs(Shard(shard.index, tuple(local[:room])))
+            room -= len(local)
+            if room <= 0:
+                break
+    if not found:
+        return []
+    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+    return [
+        f"the job will refuse {several(len(found), 'input file')}: {', '.join(map(str, found[:3]))}{more}. "
+        "--accept-changed-input takes files as they are now, --skip-file leaves one out"
+    ]
 
 
 def _skipped(planned: Sequence[Shard], skip: Sequence[str]) -> set[str]:

@@ -71,13 +71,19 @@ def test_a_corrected_input_is_accepted_and_a_lost_file_left_out(tmp_path: Path, 
     status = json.loads(call("status", run, "--json", expect=7).stdout)
     assert status["shards"]["done"] == 1
     assert "--accept-changed-input" in call("status", run, "--shard", 1, expect=7).stdout
+    unaccepted = call("retry", run, "--dry-run").stderr
+    assert "the job will refuse 2 input files" in unaccepted
+    assert "b.txt changed (6 bytes were planned, it has 10)" in unaccepted
+    assert "c.txt vanished" in unaccepted
     gone = call("retry", run, "--accept-changed-input", expect=2)
     assert "c.txt vanished" in gone.stderr
     assert "--skip-file" in gone.stderr
     assert "did you mean" in call("retry", run, "--skip-file", tmp_path / "in" / "cc.txt", expect=2).stderr
     assert "is in none of the shards" in call("retry", run, "--skip-file", tmp_path / "in" / "a.txt", expect=2).stderr
     options = ["--accept-changed-input", "--skip-file", os.path.relpath(tmp_path / "in" / "c.txt")]
-    assert "Would submit 2 shards" in call("retry", run, *options, "--dry-run").stdout
+    accepted = call("retry", run, *options, "--dry-run")
+    assert "Would submit 2 shards" in accepted.stdout
+    assert "refuse" not in accepted.stderr
     assert not (run / "shards" / "revised").exists()
     done = call("retry", run, *options).stdout
     assert "Input    shard 1: 1 file as they are now" in done
