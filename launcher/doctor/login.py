@@ -85,7 +85,8 @@ def _slurm() -> tuple[str, str, str]:
         text = Slurm().within(30.0).run(["scontrol", "show", "config"], retry=False)
         return parse_slurm_configuration(text).version, "", ""
     except SlurmError as error:
-        return "", str(error).splitlines()[0], "ask the administrators whether the controller works (sinfo)"
+        said, _, step = str(error).partition("\n")
+        return "", said, step or "ask the administrators whether the controller works (sinfo)"
     except UnreadableOutputError:
         return "unknown", "", ""
 

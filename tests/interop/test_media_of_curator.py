@@ -66,9 +66,10 @@ def test_its_audio_stages_on_each_executor(name: str, connected: object, tmp_pat
 def run(spec: Path, runs: Path) -> Path:
     """The outputs of a spec, run as the example's README says."""
     assert shutil.which("ffprobe"), "NeMo Curator's stages run ffmpeg and ffprobe: make test-curator installs them"
+    own = {"CURATOR_SLURM_RUNS": str(runs), "XDG_STATE_HOME": str(runs.parent / "state")}
     done = subprocess.run(
         [Path(sys.executable).with_name("curator-slurm"), "run", spec, "--cluster", "local", "--json"],
-        capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "CURATOR_SLURM_RUNS": str(runs)},
+        capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **own},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
     return Path(json.loads(done.stdout)["paths"]["outputs"])

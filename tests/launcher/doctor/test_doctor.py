@@ -63,6 +63,17 @@ def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each["name"] for each in alone["checks"] if each["result"] == "warning"] == ["slurm"]
 
 
+def test_slurm_commands_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sbatch", "scontrol"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'Could not establish a configuration source' >&2; exit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CURATOR_SLURM_RUNS", str(tmp_path / "runs"))
+    (check,) = [each for each in of(doctor("--json"))["checks"] if each["name"] == "slurm"]
+    assert "Could not establish a configuration source" in check["message"]
+    assert "--cluster local" in check["next_step"]
+
+
 @pytest.mark.usefixtures("fake_slurm")
 def test_a_wrong_spec_and_a_wrong_runs_folder(tmp_path: Path) -> None:
     wrong = spec(tmp_path, resources={"nodse": 2})
