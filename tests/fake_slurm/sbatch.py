@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -40,18 +41,38 @@ def main(store: Store, arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 0
-    facts["id"] = store.take_ids(max(1, len(facts["tasks"])))
-    folder = store.create(facts, script)
-    subprocess.Popen(
-        [*store.command_line("_run"), str(facts["id"])],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(folder / "runner.log").open("wb"),
-        start_new_session=True, cwd="/", env={**os.environ, "FAKE_SLURM_STATE": str(store.folder)},
-    )  # fmt: skip
+    number = _accept(store, facts, script)
     if "parsable" in options:
-        print(facts["id"])
+        print(number)
     elif "quiet" not in options:
-        print(f"Submitted batch job {facts['id']}")
+        print(f"Submitted batch job {number}")
     return 0
+
+
+def _accept(store: Store, facts: dict[str, Any], script: bytes) -> int:
+    """The number of the job, which a process of its own takes in, as slurmctld would: whoever ends this one meanwhile
+    has submitted a job all the same, and one that runs."""
+    number = store.take_ids(max(1, len(facts["tasks"])))
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setsid()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+            folder = store.create({**facts, "id": number}, script)
+            subprocess.Popen(
+                [*store.command_line("_run"), str(number)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(folder / "runner.log").open("wb"),
+                start_new_session=True, cwd="/", env={**os.environ, "FAKE_SLURM_STATE": str(store.folder)},
+            )  # fmt: skip
+            code = 0
+        finally:
+            os._exit(code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError(f"job {number} was not taken in")
+    return number
 
 
 class _RefusedError(Exception):
