@@ -14,13 +14,16 @@ import pytest
 import reported_runs
 import run_dirs
 from hostile import MULTI_LINE_VALUES, ONE_LINE_VALUES
+from reported_runs import T0
 
 from curator_slurm.launcher.files import append_jsonl, write_json
 from curator_slurm.launcher.report.make_report import report_of
 from curator_slurm.launcher.report.page import page_of
+from curator_slurm.launcher.report.page_sections import tiles_of
 from curator_slurm.launcher.report.page_tables import attempts_table
 from curator_slurm.launcher.report.stage_labels import stage_labels
 from curator_slurm.launcher.runs.registry import Run
+from curator_slurm.launcher.states import RunState
 
 pytestmark = pytest.mark.usefixtures("fake_slurm", "own_home")
 own_home = run_dirs.own_home
@@ -156,6 +159,16 @@ def test_long_texts_are_no_figures(tmp_path: Path) -> None:
     figures = [text for text, attributes in Elements(page_of(report_of(run))).whole if "figure" in attributes]
     assert len(figures) > 50
     assert max(map(len, figures)) < 25
+
+
+def test_a_run_that_goes_on_says_so(run: Run) -> None:
+    report = report_of(run)
+    assert dict(tiles_of(report))["items left"] == "650 (54%)"
+    going = replace(report, status=replace(report.status, state=RunState.RUNNING, ended=None), made=T0 + 80)
+    assert dict(tiles_of(going)) | {"running for": "1m 00s", "items out so far": "650"} == dict(tiles_of(going))
+    assert "items left" not in dict(tiles_of(going))
+    assert "The run goes on: this page shows how far it had come." in page_of(going)
+    assert "The run goes on" not in page_of(report)
 
 
 def test_what_proves_a_failure_is_unfolded(tmp_path: Path) -> None:
