@@ -115,8 +115,13 @@ def _less_memory(nodes: Sequence[NodeRecord], report: RunReport, plan: Plan) -> 
         value=slurm_memory.memory_text(wanted // _MEGABYTE),
         before=before,
         evidence=f"a node had at most {size(peak)} of {size(asked)} in use",
-        saves=f"{saved:,.1f} GiB-hours",
+        saves=f"{_some(saved)} GiB-hours",
     )
+
+
+def _some(hours: float) -> str:
+    """With two digits where they are few: a short run, too, has saved something."""
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
 
 
 def _rounded_up(wanted: float) -> int:
@@ -141,7 +146,7 @@ def _fewer_gpus(nodes: Sequence[NodeRecord], report: RunReport, plan: Plan) -> I
         value=f"{of_type}{most}",
         before=before,
         evidence=f"of {several(given, 'GPU')} on a node, {most} were busy for more than {_GPU_IDLE:.0%} of the time",
-        saves=f"{hours:,.1f} GPU-hours",
+        saves=f"{_some(hours)} GPU-hours",
     )
 
 
@@ -178,7 +183,7 @@ def _fewer_nodes(nodes: Sequence[NodeRecord], report: RunReport, plan: Plan) -> 
         value=str(wanted),
         before=str(before),
         evidence=f"{share(whole, 1)} of the CPUs of {several(before, 'node')} were busy on average",
-        saves=f"up to {hours:,.1f} node-hours, if it takes as long on {count(wanted)}",
+        saves=f"up to {_some(hours)} node-hours, if it takes as long on {count(wanted)}",
     )
 
 

@@ -52,7 +52,9 @@ def test_memory_gpus_nodes_and_time_that_were_not_used(tmp_path: Path) -> None:
     assert settings(view) == {"resources.mem_per_node": "3G", "resources.nodes": "1", "resources.time": "0:10:00"}
     [memory] = [each for each in view.advice if each.key == "resources.mem_per_node"]
     assert memory.evidence == "a node had at most 2.0 GiB of 8.0 GiB in use"
-    assert memory.saves == "0.3 GiB-hours"
+    assert memory.saves == "0.28 GiB-hours"
+    [nodes] = [each for each in view.advice if each.key == "resources.nodes"]
+    assert nodes.saves == "up to 0.028 node-hours, if it takes as long on 1", "a short run has saved something, too"
 
 
 def test_gpus_that_were_never_busy(tmp_path: Path) -> None:
