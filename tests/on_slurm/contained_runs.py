@@ -36,7 +36,7 @@ for folder in /proc/[0-9]*; do
     [[ $command ]] && echo "process $command"
 done
 sed -E 's/^[0-9]+ [0-9]+ [^ ]+ /mount /; s/ (master|shared|propagate_from):[0-9]+//g' /proc/self/mountinfo
-for folder in /tmp /var/tmp /dev/shm /run /mnt; do find "$folder" -xdev -printf 'file %p\\n'; done
+for folder in /tmp /var/tmp /dev/shm /run /mnt; do find "$folder" -xdev -path "$0" -prune -o -printf 'file %p\\n'; done
 true
 """
 """As root on a node: processes of others and of other namespaces, mounts, and files where programs leave them."""
@@ -79,7 +79,8 @@ def where(runs: Runs) -> list[list[object]]:
 
 def traces(cluster: SlurmCluster, node: str) -> Counter[str]:
     """Processes, mounts and files of a node by which a container could be known."""
-    done = cluster.run(["bash", "-c", _TRACES], user=None, node=node, check=True)
+    folder = str(cluster.shared.parent)  # of the cluster itself, which every node sees
+    done = cluster.run(["bash", "-c", _TRACES, folder], user=None, node=node, check=True)
     return Counter(line for line in done.stdout.splitlines() if line.startswith(("process ", "mount ", "file ")))
 
 
@@ -95,7 +96,8 @@ class Before:
         for node in nodes or NODES:
             with suppress(ClusterError):
                 wait_for(f"{node} to be as before", lambda node=node: not self._more(node), 60)
-            assert self._more(node) == []
+            more = self._more(node)
+            assert not more, "\n".join(more[:40])
 
     def boot(self, node: str) -> None:
         """A node has been booted: what is on its disk is all that may be compared with the time before."""
