@@ -75,7 +75,7 @@
     return {
       animation: !still.matches && !printing, backgroundColor: "transparent", color: look.colours,
       aria: { enabled: true }, textStyle: { color: look.ink, fontFamily: "inherit" },
-      grid: { left: 8, right: narrow ? 16 : 28, top: 40, bottom: 8, containLabel: true },
+      grid: { left: 8, right: 28, top: 40, bottom: 8, containLabel: true },
       legend: { type: "scroll", top: 0, left: 0, formatter: function (name) { return shortened(name, narrow ? 22 : 44); }, textStyle: { color: look.ink }, pageTextStyle: { color: look.ink },
         pageIconColor: look.ink, pageIconInactiveColor: look.line },
       tooltip: { confine: true, backgroundColor: look.card, borderColor: look.line, textStyle: { color: look.ink } }
