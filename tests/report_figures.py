@@ -10,6 +10,8 @@ from typing import Any
 from page_pictures import Looked
 
 _COUNTS = ("tasks_in", "tasks_out", "tasks_filtered", "tasks_failed", "items_in", "items_out", "rows_failed")
+_SHARDS = ("total", "done", "running", "pending", "failed", "cancelled", "not_submitted", "unknown")
+"""Of `shards`; how many are done in an hour is another figure at every moment."""
 
 
 def disagreements(report: Mapping[str, Any], status: Mapping[str, Any], outputs: Path) -> list[str]:
@@ -40,9 +42,10 @@ def _with_status(report: Mapping[str, Any], status: Mapping[str, Any]) -> Iterat
         theirs = [each[name] for name in _COUNTS]
         if own.get(each["name"]) != theirs:
             yield f"{each['name']}: {own.get(each['name'])} in the report, {theirs} in status"
-    for name in ("state", "shards", "failure_class", "restarts"):
-        if report["status"][name] != status[name]:
-            yield f"{name}: {report['status'][name]} in the report, {status[name]} in status"
+    for name in ("state", "failure_class", "restarts", *_SHARDS):
+        theirs, ours = (each["shards"][name] if name in _SHARDS else each[name] for each in (status, report["status"]))
+        if ours != theirs:
+            yield f"{name}: {ours} in the report, {theirs} in status"
 
 
 def _with_outputs(funnel: Mapping[str, Any], outputs: Path) -> Iterator[str]:

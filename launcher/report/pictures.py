@@ -141,10 +141,10 @@ def node_picture(nodes: Sequence[NodeSeries]) -> Picture | None:
 
 
 def _binned(each: NodeSeries, values: Sequence[float | None], bins: tuple[float, float, int]) -> list[float | None]:
-    """The most of each bin; a line that covers several bins counts in all of them."""
+    """The most of each bin; a line that covers several counts in all of them, the first one as much as the next."""
     begin, width, count = bins
     found: list[float | None] = [None] * count
-    before = begin
+    before = max(begin, 2 * each.times[0] - each.times[min(1, len(each.times) - 1)])
     for at, value in zip(each.times, values, strict=bool(values)):
         last = min(int(max(at - begin - 1e-6, 0.0) / width), count - 1)
         first = min(int(max(before - begin, 0.0) / width), last)

@@ -21,6 +21,7 @@ from curator_slurm.launcher.report.make_report import report_of
 from curator_slurm.launcher.report.page import page_of
 from curator_slurm.launcher.report.page_sections import tiles_of
 from curator_slurm.launcher.report.page_tables import attempts_table
+from curator_slurm.launcher.report.pictures import node_picture
 from curator_slurm.launcher.report.stage_labels import stage_labels
 from curator_slurm.launcher.runs.registry import Run
 from curator_slurm.launcher.states import RunState
@@ -159,6 +160,17 @@ def test_long_texts_are_no_figures(tmp_path: Path) -> None:
     figures = [text for text, attributes in Elements(page_of(report_of(run))).whole if "figure" in attributes]
     assert len(figures) > 50
     assert max(map(len, figures)) < 25
+
+
+def test_a_node_is_drawn_from_when_it_began(run: Run) -> None:
+    """As one of a later start of a job."""
+    first, second = report_of(run).measured.nodes
+    late = replace(second, times=tuple(at + 60 for at in second.times))
+    picture = node_picture([first, late])
+    assert picture is not None
+    begun = [next(at for at, value in enumerate(row) if value is not None) for row in picture["figures"][0]["cells"]]
+    assert begun[0] == 0
+    assert 0.4 < begun[1] / len(picture["bins"]) < 0.6
 
 
 def test_a_run_that_goes_on_says_so(run: Run) -> None:
