@@ -314,11 +314,13 @@ def test_another_user_with_a_ray_of_their_own_can_neither_disturb_enter_nor_read
 ) -> None:
     """mallory runs a Ray with all defaults on n1, and tries to run code in alice's and to read her files.
 
-    Then alice, whose run does not take the stale token in her home directory for its own, cancels it.
+    Without TLS, which would leave her client waiting for a connection: it is the token that refuses her here. Then
+    alice, whose run does not take the stale token in her home directory for its own, cancels it.
     """
     theirs = ["ray", "start", "--head", "--num-cpus=1", "--object-store-memory=100000000", "--include-dashboard=false"]
     slurm_cluster.run(theirs, user="mallory", node="n1", env={"RAY_AUTH_MODE": "disabled"}, timeout=WAIT_S, check=True)
-    run_id = runs.submit(program("print('nodes', len(ray.nodes()), flush=True); time.sleep(600)", nodes=2))["run_id"]
+    text = "print('nodes', len(ray.nodes()), flush=True); time.sleep(600)"
+    run_id = runs.submit(program(text, nodes=2, cluster={"tls": False}))["run_id"]
     runs.wait_for_event("driver_started")
     address = json.loads((runs.element() / "cluster.json").read_text())["address"]
     attack = f"import ray; ray.init(address={address!r}); print('inside', ray.nodes())"
