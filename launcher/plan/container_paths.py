@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from curator_slurm.launcher.environments import charliecloud
 from curator_slurm.launcher.environments.container import Mount, is_below
 from curator_slurm.launcher.plan.model import Plan
+from curator_slurm.launcher.plan.nested_texts import nested_texts
 
 _OF_IMAGES = ("/usr", "/opt", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/var")
 """Folders whose names a host and an image both have: a path in them may mean the image's."""
@@ -18,10 +18,10 @@ _OF_IMAGES = ("/usr", "/opt", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc"
 def named_paths(plan: Plan) -> Iterator[tuple[str, str]]:
     """(key, path) where the command, or a value of the pipeline or of a variable, is a path that is here."""
     spec = plan.spec
-    for key, path in _texts("pipeline.args", spec.pipeline.args):
+    for key, path in nested_texts("pipeline.args", spec.pipeline.args):
         yield from _here(key, path)
     for index, stage in enumerate(spec.pipeline.stages or ()):
-        for key, path in _texts(f"pipeline.stages.{index}.with", stage.with_):
+        for key, path in nested_texts(f"pipeline.stages.{index}.with", stage.with_):
             yield from _here(key, path)
     for name, value in spec.environment.env.items():
         for part in str(value).split(":"):  # PYTHONPATH and the like
@@ -64,14 +64,3 @@ def _words(command: str | list[str] | None) -> list[str]:
 
 def _may_be_of_image(path: str) -> bool:
     return any(path == each or path.startswith(f"{each}/") for each in _OF_IMAGES)
-
-
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _texts(f"{key}.{name}", item)
-    elif isinstance(value, Iterable):
-        for index, item in enumerate(value):
-            yield from _texts(f"{key}.{index}", item)

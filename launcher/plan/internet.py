@@ -6,10 +6,10 @@ What the spec itself sets counts more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from curator_slurm.common.addresses import is_remote
 from curator_slurm.launcher.plan.model import Cluster, Plan
+from curator_slurm.launcher.plan.nested_texts import nested_texts
 from curator_slurm.launcher.site.cluster_facts import Internet, ProxySpec
 from curator_slurm.launcher.site.model import Site
 
@@ -97,17 +97,7 @@ def _addresses(plan: Plan) -> Iterator[tuple[str, str]]:
         yield from ((f"input.paths.{index}", path) for index, path in enumerate(files.paths) if is_remote(path))
         if files.manifest is not None and is_remote(files.manifest):
             yield "input.manifest", files.manifest
-    yield from _texts("pipeline.args", pipeline.args)
+    texts = [*nested_texts("pipeline.args", pipeline.args)]
     for index, stage in enumerate(pipeline.stages or ()):
-        yield from _texts(f"pipeline.stages.{index}", stage.model_dump(mode="json", by_alias=True))
-
-
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _texts(f"{key}.{name}", item)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts(f"{key}.{index}", item)
-    elif isinstance(value, str) and "://" in value and is_remote(value):
-        yield key, value
+        texts += nested_texts(f"pipeline.stages.{index}", stage.model_dump(mode="json", by_alias=True))
+    yield from ((key, text) for key, text in texts if "://" in text and is_remote(text))

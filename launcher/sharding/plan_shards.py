@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from curator_slurm.common.in_words import several
+from curator_slurm.common.in_words import are, several
 from curator_slurm.common.sizes import parse_size
 from curator_slurm.launcher.errors import SpecError, SpecProblem
 from curator_slurm.launcher.inputs.address import show
@@ -89,7 +89,7 @@ def _large(files: Sequence[InputFile], shards: Sequence[Shard], settings: Shards
         if large:
             largest = max(large, key=lambda file: (file.bytes or 0, file.path))
             yield (
-                f"{len(large):,} of {several(len(files), 'file')} {'is' if len(large) == 1 else 'are'} larger than "
+                f"{len(large):,} of {several(len(files), 'file')} {are(len(large))} larger than "
                 "shards.bytes_per_shard, each a shard of its own; "
                 f"the largest is {show(largest.path)} with {largest.bytes:,} bytes"
             )
