@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curator_slurm.common.ray_metrics import METRICS_OFF
+from curator_slurm.common.quiet_ray import METRICS_OFF, PRESTART_OFF
 from curator_slurm.executors import ray_internals
 from curator_slurm.executors.requested_workers import fixed_workers
 
@@ -108,7 +108,8 @@ def _start_private(ray: Any, stack: contextlib.ExitStack, runtime_env: dict[str,
     """Start Ray on this machine for this process alone."""
     folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
-    stack.enter_context(environment(**{name: value for name, value in METRICS_OFF.items() if name not in os.environ}))
+    quiet = {**METRICS_OFF, **PRESTART_OFF}
+    stack.enter_context(environment(**{name: value for name, value in quiet.items() if name not in os.environ}))
     if not os.environ.get("RAY_AUTH_MODE"):
         token = folder / "token"
         token.touch(mode=0o600)

@@ -14,7 +14,7 @@ from typing import Any
 
 from curator_slurm.common.dashboard import Dashboard
 from curator_slurm.common.group_label import GROUP_LABEL
-from curator_slurm.common.ray_metrics import METRICS_OFF
+from curator_slurm.common.quiet_ray import METRICS_OFF, PRESTART_OFF
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV, STATE_LIMITS
 from curator_slurm.launcher.agent import credentials
 from curator_slurm.launcher.agent.cluster_scale import ray_settings
@@ -182,8 +182,7 @@ def ray_environment(
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_DEDUP_LOGS": base.get("RAY_DEDUP_LOGS", "0"),  # else it hides lines that users print
             **ray_settings(node.nodes, os.cpu_count() or 1, base),
-            # The first driver would wait for a worker for each CPU of its node, whether there is work for it or not.
-            "RAY_prestart_worker_first_driver": base.get("RAY_prestart_worker_first_driver", "0"),
+            **{name: base.get(name, value) for name, value in PRESTART_OFF.items()},
             **(_metrics(node) if node.metrics else METRICS_OFF),
             "TMPDIR": node.temporary_dir,
             MARKER: node.session_dir,

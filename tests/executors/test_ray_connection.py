@@ -13,7 +13,8 @@ import pytest
 
 from curator_slurm.executors import ray_connection
 
-VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_enable_metrics_collection", "DASHBOARD_METRIC_PORT")
+METRICS, PRESTART = "RAY_enable_metrics_collection", "RAY_prestart_worker_first_driver"
+VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", METRICS, "DASHBOARD_METRIC_PORT", PRESTART)
 
 
 class Recorded:
@@ -39,7 +40,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
 def start(recorded: Recorded) -> dict[str, str]:
     with contextlib.ExitStack() as stack:
         ray_connection._start_private(recorded, stack, None, 1)
-    assert not any(name in os.environ for name in recorded.environment if name != "RAY_enable_metrics_collection")
+    assert not any(name in os.environ for name in recorded.environment if name not in (METRICS, PRESTART))
     return recorded.environment
 
 
@@ -47,13 +48,18 @@ def test_it_has_a_token_of_its_own_and_no_metrics(recorded: Recorded) -> None:
     environment = start(recorded)
     assert environment["RAY_AUTH_MODE"] == "token"
     assert recorded.token_mode == 0o600
-    assert environment["RAY_enable_metrics_collection"] == "0"
+    assert environment[METRICS] == "0"
     assert int(environment["DASHBOARD_METRIC_PORT"]) > 65535
 
 
-def test_whoever_wants_metrics_sets_ray_s_variable(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_enable_metrics_collection", "1")
-    assert start(recorded)["RAY_enable_metrics_collection"] == "1"
+def test_it_starts_no_worker_for_each_cpu_before_there_is_work(recorded: Recorded) -> None:
+    assert start(recorded)[PRESTART] == "0"
+
+
+@pytest.mark.parametrize("name", [METRICS, PRESTART])
+def test_whoever_wants_them_sets_ray_s_variable(name: str, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert start(recorded)[name] == "1"
 
 
 def test_a_connection_names_no_dashboard_and_leaves_sigterm_alone(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from curator_slurm.common.quiet_ray import PRESTART_OFF
 from curator_slurm.executors.backends.xenna_env import RAY_START_ENV
 
 _HOLD = """
@@ -100,7 +101,7 @@ def start_ray(
     False: for executors that are not ours.
     """
     folder = Path(tempfile.mkdtemp(prefix="xr-", dir="/tmp"))
-    variables = {"RAY_AUTH_MODE": "disabled", **RAY_START_ENV, **(env or {})}
+    variables = {"RAY_AUTH_MODE": "disabled", **PRESTART_OFF, **RAY_START_ENV, **(env or {})}
     variables = {name: value.replace("{folder}", str(folder)) for name, value in variables.items()}
     if "RAY_AUTH_TOKEN_PATH" in variables:
         Path(variables["RAY_AUTH_TOKEN_PATH"]).write_text("ab" * 32)
