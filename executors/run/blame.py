@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.resume.tracker import items_of
 from curator_slurm.executors.task_failures import FailedTaskRecord, FailurePolicy, StageError, WorkerLostError
-from curator_slurm.executors.tasks import source_of
+from curator_slurm.executors.tasks import only_file, source_of
 
 START_UP_DEATHS = 3
 """The run fails when so many workers of a stage have died in a row before one was ready."""
@@ -35,11 +35,12 @@ class Identity(NamedTuple):
     task_id: str
     source: str
     items: int
+    file: str | None = None
 
 
 def identity_of(task: Any) -> Identity:
     """A task as the record of its failure names it."""
-    return Identity(str(getattr(task, "task_id", "")), source_of(task), items_of(task))
+    return Identity(str(getattr(task, "task_id", "")), source_of(task), items_of(task), only_file(task))
 
 
 def deaths_after(tasks: int, deaths: int, *, alone: bool) -> int:
@@ -66,7 +67,7 @@ def give_up(stage: str, policy: FailurePolicy, task: Identity, deaths: int, deta
     reason = f"WorkerDied: the worker process died {deaths} times at this task"
     if not policy.skips:
         raise StageError(stage, f"process_batch of task {task.task_id}", reason, details)
-    record = FailedTaskRecord(stage, task.task_id, task.source, deaths, reason, details)
+    record = FailedTaskRecord(stage, task.task_id, task.source, deaths, reason, details, task.file)
     return BatchReport.of_lost((record,), task.items)
 
 

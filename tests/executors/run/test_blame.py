@@ -51,11 +51,13 @@ def test_a_task_beside_others_is_not_charged_and_a_batch_is() -> None:
 def test_what_is_given_up_ends_the_run_or_is_recorded() -> None:
     task = Task("numbers", 7)
     task.task_id = "0_7"
+    task._metadata["source_files"] = ["/data/in.jsonl"]
     with pytest.raises(StageError, match=r"'deadly' failed in process_batch of task 0_7: WorkerDied: .* died 3 times"):
         give_up("deadly", FAIL, identity_of(task), 3)
     report = give_up("deadly", SKIP, identity_of(task), 3, "signal 9")
     (record,) = report.failures
     assert (record.stage, record.task_id, record.attempt, record.traceback) == ("deadly", "0_7", 3, "signal 9")
+    assert record.file == "/data/in.jsonl"
     assert (report.tasks_in, report.tasks_out, report.items_failed) == (1, 0, 1)
 
 
