@@ -23,7 +23,7 @@ TESTED_ELSEWHERE = {"array": "test_array_example.py", "site": "test_docs_admin.p
 """Examples that take several commands or are no runs: a file below tests/ for each."""
 SPECS = sorted(path for path in EXAMPLES.glob("*/spec.yaml") if path.parent.name not in TESTED_ELSEWHERE)
 
-ON_SLURM = ("classification", "deduplication", "autoscaling")
+ON_SLURM = ("classification", "deduplication")
 """Run by the suite on two nodes of the real Slurm where there is one, and not on this machine alone, too."""
 
 FEWER = {"deduplication": ["--set", "pipeline.args.files_of_each=50"]}

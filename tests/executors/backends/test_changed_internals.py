@@ -92,7 +92,7 @@ PARTS = [
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(("feature", "backend"), in_full(PARTS if asked(["xenna"]) else [], *PARTS[1:5]))
+@pytest.mark.parametrize(("feature", "backend"), in_full(PARTS if asked(["xenna"]) else [], PARTS[0], *PARTS[2:5]))
 def test_xenna_without_a_part_of_the_engine(
     feature: str,
     backend: str,

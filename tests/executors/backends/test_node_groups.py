@@ -39,7 +39,7 @@ def groups(nodes_beside_a_head: RayNodes) -> Iterator[RayNodes]:
     nodes_beside_a_head.end()
 
 
-@engines("ray_data")  # the suite has Xenna on Slurm
+@engines("ray_actor_pool")  # the suite has Xenna on Slurm
 def test_stages_run_on_the_nodes_of_their_group(
     backend: str, groups: RayNodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
