@@ -12,6 +12,7 @@ from typing import Any
 
 from curator_slurm.common.appended_files import append_text
 from curator_slurm.common.atomic_files import write_atomic
+from curator_slurm.common.in_words import several
 from curator_slurm.common.plain_files import open_plain
 from curator_slurm.executors.adapter.adapter import StageAdapter
 from curator_slurm.executors.adapter.batch_report import BatchReport
@@ -104,8 +105,8 @@ class RunMonitor:
         if most is not None and self._failed_count > most:
             last = self.failures[-1]
             raise TooManyFailedTasksError(
-                f"{self._failed_count} tasks failed, and max_failed_tasks is {most}; the last one is {last.task_id} "
-                f"in stage {last.stage!r}: {last.error}\n\n{last.traceback}"
+                f"{several(self._failed_count, 'task')} failed, and max_failed_tasks is {most}; the last one is "
+                f"{last.task_id} in stage {last.stage!r}: {last.error}\n\n{last.traceback}"
             )
 
     def restore(self, tallies: Sequence[Tally], failures: Sequence[FailedTaskRecord]) -> None:
@@ -137,7 +138,7 @@ class RunMonitor:
         for index, (out, into) in enumerate(zip(given, taken, strict=True)):
             if out != into:
                 where = f"stage {counts[index].name!r} received" if index < len(counts) else "the run returned"
-                raise LostTasksError(f"{out} tasks came from {names[index]}, but {where} {into}")
+                raise LostTasksError(f"{several(out, 'task')} came from {names[index]}, but {where} {into}")
 
     def _rows_of_earlier_attempts(self) -> int:
         """Rows left out of partitions that are finished: they are in the file already, and count against the limit."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from curator_slurm.common.group_label import GROUP_LABEL
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.ray_internals import is_head
 from curator_slurm.executors.task_failures import DoesNotFitError, LastNodeLostError
 
@@ -48,7 +49,7 @@ class Need:
 
     def __str__(self) -> str:
         where = "" if self.group is None else f" in group {self.group}"
-        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs{where}"
+        return f"{several(self.cpus, 'CPU')} and {several(self.gpus, 'GPU')}{where}"
 
     def allows(self, group: str | None) -> bool:
         """Whether it may be on nodes of a group; nodes that have none, as on one machine, take everything."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.adapter.batch_report import BatchReport
 from curator_slurm.executors.task_failures import FailedTaskRecord, LostTasksError
 
@@ -109,7 +110,9 @@ class Sources:
         if self._groups:
             missing = sum(group.in_flight for group in self._groups.values())
             named = ", ".join(str(getattr(task, "task_id", "?")) for task in self.unfinished[:3])
-            raise LostTasksError(f"{missing} tasks were neither output nor filtered nor failed; sources: {named}")
+            raise LostTasksError(
+                f"{several(missing, 'task')} lost: neither output nor filtered nor failed; sources: {named}"
+            )
 
     def restart(self) -> None:
         """Discard what unfinished sources have produced: they run again."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from curator_slurm.common.in_words import duration
 from curator_slurm.launcher.errors import CuratorSlurmError, SlurmError, StorageError, UsageError
 from curator_slurm.launcher.local_process import stop_job, wait_for_end
 from curator_slurm.launcher.operations.active import Active, active_elements, elements_to_end
@@ -78,7 +79,7 @@ def cancel_run(run: Run, *, patience_s: float = PATIENCE_S, grace_s: float = GRA
     if not run.record.job_ids:
         return Cancelled(run.run_id, RunState.CANCELLED, "was never submitted")
     if run.record.is_local and not all(_ends(submission, grace_s) for submission in requested.submissions):
-        return Cancelled(run.run_id, RunState.CANCELLED, f"did not end within {grace_s:.0f} seconds and was killed")
+        return Cancelled(run.run_id, RunState.CANCELLED, f"did not end within {duration(grace_s)} and was killed")
     deadline = time.monotonic() + patience_s
     if _have_ended(requested, deadline):
         remove_secrets(run.paths)

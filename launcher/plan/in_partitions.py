@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from curator_slurm.common.in_words import several
 from curator_slurm.launcher.plan.in_groups import in_groups, of_part, origin_of
 from curator_slurm.launcher.plan.model import Cluster, JobPart, Plan
 from curator_slurm.launcher.site.needs import need_of
@@ -46,7 +47,7 @@ def place(plan: Plan, reading: Reading) -> Plan:
     )
     if placed and least is not None and least > nodes:
         where = " and ".join(each.partitions[0] for each in placed)
-        words = f"`cluster.min_nodes` is {least}, but what `resources` asks for is {nodes} node(s) in {where}"
+        words = f"`cluster.min_nodes` is {least}, but what `resources` asks for is {several(nodes, 'node')} in {where}"
         reading.add_at("cluster.min_nodes", words)
         return plan
     if plan.spec.resources.groups:

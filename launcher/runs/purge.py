@@ -32,12 +32,12 @@ def purge_warning(run: Run, done: Iterable[int], now: float) -> str:
     if left > min(_MOST_DAYS, days / _SHARE):
         return ""
     name = path.relative_to(run.paths.root)
-    when = f"in {left:.0f} days" if left >= 1 else "from now on"
+    when = f"in {several(round(left), 'day')}" if left >= 1 else "from now on"
     return (
         f"this site deletes files that nobody has used for {several(days, 'day')} "
         f"(storage.purge_days), and {name} of this run "
-        f"was used {days - left:.0f} days ago: its files may be deleted {when}, outputs included. Submit it again or "
-        f"collect it before, or copy {run.paths.root} to storage that is kept"
+        f"was used {several(round(days - left), 'day')} ago: its files may be deleted {when}, outputs included. Submit "
+        f"it again or collect it before, or copy {run.paths.root} to storage that is kept"
     )
 
 

@@ -69,7 +69,9 @@ def _gpus(result: JobFit, need: JobNeed, place: JobPlace, named: bool) -> None:
         result.short("cpus", "how many CPUs its nodes have is not said; ask with nodes and cpus_per_node")
     if need.gpus == 0 and part.min_gpus:
         result.short(
-            "gpus", f"a job there must ask for at least {part.min_gpus} GPU(s) on each node", gpus=part.min_gpus
+            "gpus",
+            f"a job there must ask for at least {several(part.min_gpus, 'GPU')} on each node",
+            gpus=part.min_gpus,
         )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curator_slurm.common.in_words import duration
 from curator_slurm.launcher import storage_errors
 from curator_slurm.launcher.errors import SlurmError, StorageError
 from curator_slurm.launcher.slurm.client import SbatchCall, Slurm, submit_command
@@ -90,7 +91,7 @@ def run_probes(
         shutil.rmtree(place, ignore_errors=True)
     for probe in probes:
         if probe.is_open:
-            probe.failure = f"no answer within {wait_s:.0f} seconds: {probe.state or 'its state is not known'}"
+            probe.failure = f"no answer within {duration(wait_s)}: {probe.state or 'its state is not known'}"
     return probes
 
 

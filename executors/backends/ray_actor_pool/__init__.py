@@ -1,6 +1,6 @@
 """RayActorPoolExecutor: every stage on a pool of Ray actors of its own.
 
-It may import `run`, `adapter` and the ground floor.
+It may import `run`, `adapter`, the ground floor and `common`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.run.placement import ClusterNode, Need, usable_nodes
 from curator_slurm.executors.task_failures import DoesNotFitError
 
@@ -148,8 +149,8 @@ class Nodes:
         there = sum(node.cpus for node in self._nodes.values())
         if 0 < there <= cpus + _EPSILON:
             raise DoesNotFitError(
-                f"reserved_cpus is {cpus:g}, and the nodes that workers may use have {there:g} CPUs in all: nothing is "
-                "left for workers. Reserve less, or use larger nodes or more of them."
+                f"reserved_cpus is {cpus:g}, and the nodes that workers may use have {several(there, 'CPU')} in all: "
+                "nothing is left for workers. Reserve less, or use larger nodes or more of them."
             )
         for node in self._nodes.values():
             kept_cpus, kept_gpus = min(cpus, node.cpus), min(gpus, node.gpus)

@@ -18,6 +18,7 @@ import ray
 from ray import cloudpickle
 from ray.exceptions import RayError
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.adapter.task_size import size_of
 from curator_slurm.executors.backends.ray_actor_pool.dispatch import bring_local_forward, free_worker
 from curator_slurm.executors.backends.ray_actor_pool.nodes import Nodes
@@ -264,10 +265,11 @@ class PoolRun:
         self._nodes.give_back(worker.node_id, stage.need)
         if node_lost:
             stage.prepared_nodes.discard(worker.node_id)
+        had = several(sum(call.tasks for call in worker.calls), "task")
         log.warning(
             "a worker of stage %r died on node %s%s; %s", stage.name, worker.node_id[:12],
             ", which is gone" if node_lost else "",
-            "another one is started" if starting else f"its {sum(call.tasks for call in worker.calls)} tasks run again",
+            "another one is started" if starting else f"{had} it had will run again",
         )  # fmt: skip
         ray.kill(worker.actor)
         for position, call in enumerate(list(worker.calls)):

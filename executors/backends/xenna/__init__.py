@@ -1,6 +1,6 @@
 """XennaExecutor: pipelines on cosmos-xenna's engine, whose parts a run replaces so that nothing is lost.
 
-It may import `run`, `adapter`, `backends.xenna.engine`, `backends` and the ground floor.
+It may import `run`, `adapter`, `backends.xenna.engine`, `backends`, the ground floor and `common`.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.run.placement import ClusterNode, Need, check_fits, shrunk
 from curator_slurm.executors.task_failures import DoesNotFitError
 
@@ -219,7 +220,7 @@ def _check_gpus(nodes: Sequence[ClusterNode], group: Sequence[Demand], *, togeth
         wanted = sum(demand.gpus * demand.workers for demand in group)
         cure = "set `execution_mode: batch`, which runs one stage at a time, or lower" if together else "lower"
         raise DoesNotFitError(
-            f"the stages need {wanted:g} GPUs at the same time, but the Ray cluster has {total}; "
+            f"the stages need {several(wanted, 'GPU')} at the same time, but the Ray cluster has {total}; "
             f"{cure} `num_workers` or `resources.gpus`"
         )
 
@@ -232,6 +233,6 @@ def _explain(nodes: Sequence[ClusterNode], demands: Sequence[Demand], stage_cpus
         if cpus < demand.cpus
     )
     return (
-        f"The Ray cluster has {total:g} CPU(s) on {len(nodes)} node(s), too few for one worker of every stage and "
-        f"all GPUs in use: the stages share the CPUs. CPUs per worker: {reduced}"
+        f"The Ray cluster has {several(total, 'CPU')} on {several(len(nodes), 'node')}, too few for one worker of "
+        f"every stage and all GPUs in use: the stages share the CPUs. CPUs per worker: {reduced}"
     )

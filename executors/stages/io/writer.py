@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from curator_slurm.common.addresses import is_remote
+from curator_slurm.common.in_words import several
 from curator_slurm.executors.remarks import described
 from curator_slurm.executors.resumed_run import is_resumed
 from curator_slurm.executors.stage import ProcessingStage
@@ -97,7 +98,8 @@ class BaseWriter(ProcessingStage[DocumentBatch, FileGroupTask]):
         data = select(task.data, self.fields) if self.fields is not None else task.data
         try:
             if not column_names(data):
-                raise ValueError(f"its {task.num_items} rows have no column, so that a file would hold none of them")
+                rows = several(task.num_items, "row")
+                raise ValueError(f"it has {rows} and no column, so that a file would hold none of them")
             data = self.ready_rows(data)
             if len(data) == 0:
                 storage.remove(path, self.storage_options)

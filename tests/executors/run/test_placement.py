@@ -52,7 +52,7 @@ def test_cpus_are_shrunk_to_the_largest_node_with_the_gpus_and_gpus_never() -> N
 
 def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
     check_fits("model", Need(2, 1), [CPU_NODE, GPU_NODE])
-    with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPUs and 2 GPUs per worker, .* has that; nodes: 4"):
+    with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPU and 2 GPUs per worker, .* has that; nodes: 4"):
         check_fits("model", Need(1, 2), [CPU_NODE, GPU_NODE])
     with pytest.raises(DoesNotFitError, match="ignore_head_node is set"):
         check_fits("model", Need(1, 0), [])
@@ -60,7 +60,7 @@ def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
 
 def test_the_error_names_the_stage_its_need_and_the_nodes() -> None:
     assert lost_last_node("model", Need(1, 1), [CPU_NODE, GPU_NODE]) is None
-    words = r"'model' has lost the last node .* it needs 1 CPUs and 1 GPUs, nodes: 4 CPUs and 0 GPUs"
+    words = r"'model' has lost the last node .* it needs 1 CPU and 1 GPU, nodes: 4 CPUs and 0 GPUs"
     with pytest.raises(WorkerLostError, match=words):
         raise lost_last_node("model", Need(1, 1), [CPU_NODE]) or AssertionError
     assert str(lost_last_node("model", Need(1, 1), [])).endswith("nodes: none")
@@ -145,7 +145,5 @@ def test_groups_are_read_from_labels_and_bind_what_names_them() -> None:
     assert shrunk(Need(8, 0, "gpu"), [cpu, ClusterNode("c", 2, 1, "gpu")]) == Need(2, 0, "gpu")
     with pytest.raises(DoesNotFitError, match=r"'model' asks for nodes of group 'gpu'.* groups: cpu"):
         check_fits("model", Need(1, 0, "gpu"), [cpu])
-    with pytest.raises(
-        DoesNotFitError, match=r"needs 1 CPUs and 1 GPUs in group cpu .* 8 CPUs and 0 GPUs in group cpu"
-    ):
+    with pytest.raises(DoesNotFitError, match=r"needs 1 CPU and 1 GPU in group cpu .* 8 CPUs and 0 GPUs in group cpu"):
         check_fits("model", Need(1, 1, "cpu"), [cpu])

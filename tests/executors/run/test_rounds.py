@@ -216,7 +216,7 @@ def test_what_fits_on_no_node_at_the_start_is_refused_at_once(clock: Clock) -> N
     monitor, sources, cluster = start(1)
     cluster.lose()
     model = Model(cluster)
-    with pytest.raises(DoesNotFitError, match="'model' needs 1 CPUs and 1 GPUs"):
+    with pytest.raises(DoesNotFitError, match="'model' needs 1 CPU and 1 GPU"):
         run_rounds(model.place, lambda _gpus: pytest.fail("began"), monitor, sources, cluster)
     assert (model.looks, clock.now) == (1, 1000)
 
@@ -243,7 +243,7 @@ def test_after_a_loss_the_next_round_waits_for_a_node_that_fits(clock: Clock) ->
 
 def test_the_wait_ends_with_the_stage_and_what_it_needs(clock: Clock) -> None:
     monitor, sources, cluster = start(1)
-    words = r"none has joined within 60 s .* 'model' needs 1 CPUs and 1 GPUs .* nodes: 4 CPUs and 0 GPUs, "
+    words = r"none has joined within 60 s .* 'model' needs 1 CPU and 1 GPU .* nodes: 4 CPUs and 0 GPUs, "
     with pytest.raises(LastNodeLostError, match=words):
         run_rounds(Model(cluster).place, lose_one(cluster), monitor, sources, cluster)
     assert clock.now >= 1000 + NODE_PATIENCE_S

@@ -41,7 +41,7 @@ def test_a_source_is_settled_when_none_of_its_tasks_is_on_its_way() -> None:
 def test_tasks_that_vanish_are_an_error() -> None:
     sources = Sources(2, tasks(2))
     sources.record(0, [0], report(1, [0, 0]))
-    with pytest.raises(LostTasksError, match="3 tasks were neither"):
+    with pytest.raises(LostTasksError, match="3 tasks lost: neither"):
         sources.check_finished()
 
 

@@ -154,7 +154,7 @@ def test_probes_of_every_partition(fake_slurm: FakeSlurm, tmp_path: Path) -> Non
 def test_a_partition_that_does_not_answer_is_named(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     fake_slurm.pause()
     result = call("--probe", "--partition", "short", "--wait", "2")
-    assert "no answer from partition short: no answer within 2 seconds" in result.stderr
+    assert "no answer from partition short: no answer within 2s" in result.stderr
     [job] = fake_slurm.jobs
     assert fake_slurm.wait(job.id)[0].state == "CANCELLED"
     text = one_line(Path("site.yaml").read_text())

@@ -62,7 +62,7 @@ def test_two_cpus_run_two_stages_without_scaling() -> None:
 def test_two_cpus_run_three_stages_by_time_sharing_and_say_so() -> None:
     found = fit([ClusterNode("a", 2)], demands(1, 1, 1), 0.95, together=True)
     assert found.stage_cpus == pytest.approx([0.666] * 3)
-    assert "2 CPU(s) on 1 node(s)" in found.note
+    assert "2 CPUs on 1 node, too few" in found.note
     assert "s0 1 -> 0.666" in found.note
 
 
@@ -148,7 +148,7 @@ def test_a_gpu_that_no_node_has_is_refused_whatever_of_the_engine_can_be_used(
     monkeypatch.setattr(placement.ray, "nodes", list)
     monkeypatch.setattr(placement, "probe_gpu_names", dict)
     stage = Step("model", gpus=1)
-    with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPUs and 1 GPUs .* nodes: 4 CPUs and 0 GPUs"):
+    with pytest.raises(DoesNotFitError, match=r"'model' needs 1 CPU and 1 GPU .* nodes: 4 CPUs and 0 GPUs"):
         XennaExecutor()._place([StageAdapter(stage)], [parse_stage(stage)], Sources(1, [stage]), features)
 
 
@@ -172,5 +172,5 @@ def test_workers_are_counted_on_the_nodes_of_their_group() -> None:
     nodes = [ClusterNode("a", 2, 0, "cpu"), ClusterNode("b", 8, 1, "gpu")]
     found = fit(nodes, [Demand("one", 1, group="cpu"), Demand("two", 2, group="cpu")], 1.0, together=True)
     assert found.stage_cpus == [pytest.approx(0.666, abs=0.01), pytest.approx(1.333, abs=0.01)]
-    with pytest.raises(DoesNotFitError, match="'model' needs 1 CPUs and 1 GPUs in group cpu"):
+    with pytest.raises(DoesNotFitError, match="'model' needs 1 CPU and 1 GPU in group cpu"):
         fit(nodes, [Demand("model", 1, 1, group="cpu")], 1.0, together=True)

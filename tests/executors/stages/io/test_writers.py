@@ -87,7 +87,7 @@ def test_a_batch_without_rows_leaves_no_file_and_removes_an_old_one(tmp_path: Pa
 def test_rows_without_columns_are_not_lost_silently(tmp_path: Path, writer: type[Any]) -> None:
     task = batch({"text": ["a", "b"]})
     task.data = pd.DataFrame(index=pd.RangeIndex(2))
-    with pytest.raises(ValueError, match=r"task 0_a_0.*its 2 rows have no column"):
+    with pytest.raises(ValueError, match=r"task 0_a_0.*it has 2 rows and no column"):
         writer(str(tmp_path)).process(task)
 
 
