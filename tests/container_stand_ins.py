@@ -87,6 +87,8 @@ def main() -> None:
         sys.exit(f"{program}: {error}")
     if log := os.environ.get("CONTAINER_STAND_IN_LOG"):
         Path(log).write_text("\n".join(sys.argv))
+    if os.environ.get("CONTAINER_STAND_IN_LEAVES") and os.fork():
+        os._exit(0)  # as podman does at SIGTERM, whatever runs inside
     os.execvp(call.command[0], call.command)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,27 @@ def test_groups_of_nodes_run_in_one_image(runs: Runs, spec: dict[str, Any], rows
 def test_nothing_is_left_after_scancel(
     runs: Runs, spec: dict[str, Any], runtime: str, slurm_cluster: SlurmCluster
 ) -> None:
+    """The agents end in peace: podman itself is gone at once when Slurm signals all that runs on a node."""
     before = Before(slurm_cluster)
     run_id = submit_a_run_that_waits(runs, spec, runtime)
     slurm_cluster.run(["scancel", str(runs.status(run_id)["job_id"])], check=True)
     assert runs.watch(run_id).returncode != 0
     assert runs.status(run_id)["state"] == "cancelled"
+    nodes = sorted((runs.element() / "nodes").iterdir())
+    assert [(node.name, json.loads((node / "status.json").read_text())["state"]) for node in nodes] == [
+        ("n1", "left"),
+        ("n2", "left"),
+        ("n3", "left"),
+    ]
+    assert all("raylet.out" in ray_logs(node) for node in nodes)
     runs.assert_nothing_left()
     before.assert_no_trace()
+
+
+def ray_logs(node: Path) -> set[str]:
+    """Names of Ray's log files that were collected from a node."""
+    with tarfile.open(node / "ray.tar.gz") as archive:
+        return {Path(name).name for name in archive.getnames()}
 
 
 def submit_a_run_that_waits(runs: Runs, spec: dict[str, Any], runtime: str) -> str:

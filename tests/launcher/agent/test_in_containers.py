@@ -29,7 +29,8 @@ pytestmark = pytest.mark.usefixtures("own_home")
 
 SHOW = (
     "import json, os, pathlib, sys, curator_slurm; "
-    "pathlib.Path(sys.argv[1], 'seen.json').write_text(json.dumps([curator_slurm.__file__, dict(os.environ)]))"
+    "pathlib.Path(sys.argv[1], 'seen.json').write_text(json.dumps([curator_slurm.__file__, dict(os.environ)])); "
+    "sys.exit(int(os.environ.get('ENDS_WITH', 0)))"
 )
 
 
@@ -88,6 +89,22 @@ def test_the_package_and_the_environment_are_there_inside(tmp_path: Path, runtim
     assert list(done.paths.root.glob("elements/*/nodes/*/container.env")) == []
     if runtime == "podman":  # the folder on the node that it was given
         assert not Path(called.partition("--root=")[2].partition("/root\n")[0]).exists()
+
+
+@pytest.mark.usefixtures("runtimes")
+@pytest.mark.parametrize(("code", "of_verb"), [(0, 0), (3, 6)])
+def test_a_run_lasts_as_long_as_its_container_where_podman_itself_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, of_verb: int
+) -> None:
+    monkeypatch.setenv("CONTAINER_STAND_IN_LEAVES", "1")
+    folder = tmp_path / "a+b"  # what a regular expression would read in another way
+    folder.mkdir()
+    container = {"image": str(tmp_path / "image"), "runtime": "podman"}
+    result, done = run(folder, container, env={"ENDS_WITH": str(code)})
+    assert result.exit_code == of_verb, result.output
+    assert code == 0 or f"the driver ended with exit code {code}" in result.output
+    assert seen(done)[1]["ENDS_WITH"] == str(code)
+    assert list(done.paths.root.glob("elements/*/nodes/*/container.*")) == []
 
 
 @pytest.mark.usefixtures("runtimes")
