@@ -79,7 +79,7 @@ def test_the_run_ends_and_names_the_stage(
         wait_for_lines(journal, 2)
         nodes.cut_last()
 
-    named = pytest.raises(LastNodeLostError, match=r"'on-gpu' .* 1 GPU.* nodes: 2 CPUs and 0 GPUs")
+    named = pytest.raises(LastNodeLostError, match=r"'on-gpu' .* 1 GPU\b.* nodes: 2 CPUs and 0 GPUs")
     with accident(cut), named:
         runner(backend, nodes.head, monkeypatch)([Step("before"), OnGpu(journal, 5.0)], 20)
 

@@ -29,7 +29,7 @@ def place(nodes: list[dict[str, Any]], *, ignore_head_node: bool = False) -> Pla
 
 def test_what_no_node_can_hold_is_refused_at_the_start() -> None:
     place([node("a", 2, head=True), node("b", 2, gpus=1)], ignore_head_node=True).check()
-    with pytest.raises(DoesNotFitError, match="stage 'model' needs 1 CPU and 1 GPU"):
+    with pytest.raises(DoesNotFitError, match=r"stage 'model' needs 1 CPU and 1 GPU\b"):
         place([node("a", 2, head=True), node("b", 2)]).check()
     with pytest.raises(DoesNotFitError, match="ignore_head_node is set"):
         place([node("a", 2, gpus=1, head=True)], ignore_head_node=True).check()
@@ -41,7 +41,7 @@ def test_an_unfinished_stage_without_a_node_ends_the_run_after_some_patience() -
     nodes[1]["Alive"] = False
     kept.give_up({0, 1}, now=1000.0)
     kept.give_up({0, 1}, now=1050.0)
-    with pytest.raises(WorkerLostError, match=r"'model' has lost the last node .*1 GPU"):
+    with pytest.raises(WorkerLostError, match=r"'model' has lost the last node .*1 GPU\b"):
         kept.give_up({0, 1}, now=1100.0)
     kept.give_up({0}, now=1200.0)
 
