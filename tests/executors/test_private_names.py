@@ -307,3 +307,19 @@ def test_the_docs_have_the_table(table: PrivateNames) -> None:
 
 def test_requirements_allow_the_tested_versions_only() -> None:
     assert '"cosmos-xenna>=0.2,<0.6"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_a_worker_imports_the_engine_only_where_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from curator_slurm.executors.backends.xenna import worker_process\n"
+        "assert 'cosmos_xenna.pipelines.private.streaming' not in sys.modules\n"
+        "from cosmos_xenna.pipelines import v1\n"
+        "assert issubclass(worker_process.XennaStage, v1.Stage)\n"
+        "assert issubclass(worker_process.StageSpec, v1.StageSpec)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    engine = importlib.import_module("cosmos_xenna.pipelines.v1")
+    monkeypatch.delattr("cosmos_xenna.pipelines.private.specs.StageSpec")
+    assert engine_names.stage_classes() is engine
+    monkeypatch.setitem(sys.modules, "cosmos_xenna.pipelines.private.specs", None)
+    assert engine_names.stage_classes() is engine

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import collections
+import importlib
 from dataclasses import dataclass
 from typing import Any
-
-from cosmos_xenna.pipelines import v1
 
 from curator_slurm.executors.adapter.adapter import NodeInfo, StageAdapter, WorkerMetadata
 from curator_slurm.executors.adapter.task_size import size_of
@@ -18,11 +17,13 @@ from curator_slurm.executors.backends.xenna.chunks import (
     chosen,
     make_chunks,
 )
+from curator_slurm.executors.backends.xenna.engine.names import stage_classes
 from curator_slurm.executors.backends.xenna.engine.orphans import end_with_ray
 from curator_slurm.executors.backends.xenna.engine.patches import AnyGpuName
 from curator_slurm.executors.ray_internals import is_worker_process
 from curator_slurm.executors.run.payload import KEEP_BELOW, merge_reports
 
+_CLASSES = stage_classes()
 _KEPT_SLICES = 4
 """Of how many recent calls a worker keeps the references to chunks that other calls get further tasks of.
 
@@ -61,7 +62,7 @@ class Place:
     """Whether the engine's queue can cut chunks that hold several batches of the next stage."""
 
 
-class XennaStage(v1.Stage):  # type: ignore[misc]
+class XennaStage(_CLASSES.Stage):  # type: ignore[misc, name-defined]
     """Hands the engine's calls to the shared adapter."""
 
     def __init__(
@@ -92,6 +93,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
     @property
     def required_resources(self) -> Any:
         """CPUs and GPUs of one worker."""
+        v1 = importlib.import_module("cosmos_xenna.pipelines.v1")  # the driver has it, workers need it not
         return v1.Resources(cpus=self._requests.cpus, gpus=self._requests.gpus)
 
     @property
@@ -142,7 +144,7 @@ class XennaStage(v1.Stage):  # type: ignore[misc]
             self._adapter.teardown()
 
 
-class StageSpec(v1.StageSpec):  # type: ignore[misc]
+class StageSpec(_CLASSES.StageSpec):  # type: ignore[misc, name-defined]
     """The engine's stage specification, called by the stage's name where the engine would use a class name."""
 
     def name(self, index: int | None = None) -> str:
