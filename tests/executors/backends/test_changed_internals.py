@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -42,6 +43,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], str]]:
 
 def lose(monkeypatch: pytest.MonkeyPatch, holder: Any, *features: str) -> list[str]:
     """Let each of these features need a name that is not there; what is lost."""
+    importlib.import_module(_MADE_OF_RAY)  # as Ray is: later tests in this process use it
     table = holder.NAMES
     gone = [
         PrivateName(key, f"{table.names[0].path.partition(':')[0]}:gone_for_{index}")
@@ -51,6 +53,8 @@ def lose(monkeypatch: pytest.MonkeyPatch, holder: Any, *features: str) -> list[s
     return [feature.lost for feature in table.features if feature.key in features]
 
 
+_MADE_OF_RAY = "curator_slurm.executors.backends.ray_data.placement"
+"""It has a class that derives from a private one of Ray's, where there is one when it is imported."""
 ENGINE_PARTS = [
     (actor_pool, "ActorPool"),
     (streaming, "Queue"),
