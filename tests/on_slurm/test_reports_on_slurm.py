@@ -128,9 +128,10 @@ def test_twelve_shards_with_two_restarts(runs: Runs, browser: Any) -> None:
     looked, report = seen(runs, browser, "twelve shards", {"shards": "shards"})
     assert_is_there_once(runs, curated)
     assert_all_agrees(runs, looked, report)
-    assert len(list(run.glob("elements/*_0.*"))) == 3
+    assert len(list(run.glob("elements/*_0.[0-9]"))) == 3
     assert report["funnel"]["shards"] == 12
-    assert report["funnel"]["attempts"] > 12
+    with_figures = [attempt for attempt in run.glob("attempts/*/*_*.*") if _stages(attempt)]
+    assert report["funnel"]["attempts"] == len(with_figures) >= 12  # a shard may come to its end while it drains
 
 
 def _is_at_work(run: Path, restart: int) -> bool:
@@ -173,8 +174,8 @@ def test_runs_that_came_to_nothing(runs: Runs, browser: Any) -> None:
 
 def test_advice_that_is_followed_takes_less(runs: Runs) -> None:
     """Of memory, nodes and time, by what Slurm has accounted for and by what was measured; the rows are the same."""
-    curated = Curated(runs, 40, name="wide")
-    wide = {**SMALL, "nodes": 2, "mem_per_node": "4G", "time": 60}
+    curated = Curated(runs, 40, name="wide", workers=2)
+    wide = {**SMALL, "nodes": 2, "cpus_per_node": 4, "mem_per_node": "4G", "time": 60}  # more CPUs than are there
     done = runs.run(curated.spec("ray_actor_pool", resources=wide))
     assert done.returncode == 0, done.output
     first = runs.latest()
