@@ -1,6 +1,6 @@
 """What measuring costs: our executors with the lines of metrics.jsonl, and without, in turns; see README.md.
 
-    python benchmarks/measuring.py                       every back end, twelve minutes
+    python benchmarks/measuring.py                       every back end, twenty minutes
     python benchmarks/measuring.py --backends xenna --rounds 3
 
 Each measurement is a fresh process that connects to a Ray which is there already, with a file of progress on either
